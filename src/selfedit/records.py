@@ -1,0 +1,331 @@
+"""L0. The nouns of selfedit: frozen, JSON-ready records that cross every boundary between modules.
+
+A record holds plain Python values only, so that the same object can be hashed into a ledger key, stored as
+JSON, sent to another process and compared in a test. Words are those of docs/glossary.md.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass, is_dataclass
+from typing import Any, Literal
+
+Verdict = Literal["right", "wrong", "ungraded"]
+"""What a grader says of an answer. `ungraded` means that no verdict could be had: it never counts as wrong."""
+
+
+class SelfeditError(Exception):
+    """An error that a user can mend: one clear line, exit code 2, no traceback."""
+
+
+class InvalidEdit(Exception):
+    """A self-edit that cannot be studied (empty, enormous, repeating itself); recorded with its reason."""
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A test item, asked without the context."""
+
+    id: str
+    """Unique within a task."""
+    question: str
+    """The question's words."""
+    answer: str
+    """The gold answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What is to be learnt, with the questions that test it."""
+
+    id: str
+    """Unique within a task."""
+    title: str
+    """Topic; leads every training sequence and every question."""
+    text: str
+    """The passage."""
+    questions: tuple[Question, ...]
+    """Closed-book questions that the passage answers."""
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """What is put before the model. The engine renders it: chat template where the model has one, plain otherwise."""
+
+    text: str
+    """The request."""
+    opening: str = ""
+    """How the reply begins; the model goes on from here, and the reply is returned without it."""
+    plain: bool = False
+    """True: never through the chat template, also for a chat model."""
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """One training sequence; loss falls on the completion alone."""
+
+    completion: str
+    """Text that carries loss."""
+    prompt: Prompt | None = None
+    """What comes before it, without loss; None for a bare text."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """A question as it is put to the model, with what it should answer."""
+
+    question_id: str
+    """The question's id."""
+    question: str
+    """The question's words, for the grader."""
+    gold: str
+    """The gold answer."""
+    prompt: Prompt
+    """What the model reads."""
+
+
+@dataclass(frozen=True, slots=True)
+class LoraSettings:
+    """How an adapter is made and trained. Paper: inner loop SEAL §4.2 and appendix B; outer loop appendix B.3."""
+
+    rank: int = 32
+    """LoRA rank r."""
+    alpha: float = 64.0
+    """LoRA scale numerator: the update is (alpha / rank) · B A x."""
+    targets: str = "all-linear"
+    """`all-linear` (every linear layer but the head), or module names joined by commas, e.g. `q_proj,v_proj`."""
+    learning_rate: float = 1e-3
+    """Peak AdamW learning rate."""
+    schedule: Literal["linear", "cosine", "constant"] = "linear"
+    """Decay from the peak to 0 over the steps; `constant` stays."""
+    warmup_steps: int = 0
+    """Steps of linear warm-up before the decay."""
+    epochs: int = 10
+    """Passes over the examples."""
+    batch_size: int = 1
+    """Examples per optimiser step."""
+    weight_decay: float = 0.0
+    """Decoupled weight decay."""
+    clip: float = 1.0
+    """Gradient norm bound of one adapter; 0 turns it off."""
+
+
+@dataclass(frozen=True, slots=True)
+class Study:
+    """What a self-edit and its context come down to."""
+
+    examples: tuple[Example, ...]
+    """Training sequences; none at all leaves the policy as it is (the baseline)."""
+    asks: tuple[Ask, ...]
+    """What is asked afterwards."""
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """One inner loop to be done: a fresh adapter, trained on a study, then asked."""
+
+    key: str
+    """Hash of what determines the result; the ledger's key."""
+    study: Study
+    """What is trained on and asked."""
+    settings: LoraSettings
+    """How."""
+    seed: int
+    """Adapter init and data order."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """How text is drawn from the model."""
+
+    temperature: float = 1.0
+    """0 is greedy."""
+    top_p: float = 0.95
+    """Nucleus: the smallest set of tokens whose probability reaches this."""
+    max_new_tokens: int = 512
+    """Length bound."""
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """A text drawn from the model."""
+
+    text: str
+    """The text, without the prompt's opening and without the end token."""
+    tokens: int
+    """Tokens drawn."""
+    is_finished: bool
+    """False when the length bound cut it off."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The adapted model's answer to one question."""
+
+    question_id: str
+    """Which question."""
+    text: str
+    """What it said (greedy)."""
+    gold_logprob: float
+    """Mean log-probability per token of the gold answer, nats (teacher-forced)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """What the engine brings back from one trial."""
+
+    key: str
+    """The trial's key."""
+    answers: tuple[Answer, ...] = ()
+    """One per ask, in order; empty when the trial failed."""
+    losses: tuple[float, ...] = ()
+    """Mean training loss of each epoch, nats per token."""
+    steps: int = 0
+    """Optimiser steps."""
+    tokens: int = 0
+    """Tokens trained on, all epochs."""
+    seconds: float = 0.0
+    """This trial's share of the wall time of its group."""
+    failure: str = ""
+    """Why it failed; empty when it did not."""
+
+
+@dataclass(frozen=True, slots=True)
+class GradedAnswer:
+    """An answer with its verdict and its overlap with the gold answer."""
+
+    question_id: str
+    """Which question."""
+    question: str
+    """The question's words."""
+    gold: str
+    """The gold answer."""
+    text: str
+    """The model's answer."""
+    gold_logprob: float
+    """Mean log-probability per token of the gold answer, nats."""
+    verdict: Verdict
+    """By the run's grader."""
+    exact: bool
+    """Equal after SQuAD normalisation."""
+    f1: float
+    """Token F1 after SQuAD normalisation, 0 to 1."""
+    contains: bool
+    """The normalised gold answer occurs in the normalised answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """The model that writes self-edits: base plus accepted adapters."""
+
+    version: int = 0
+    """0 is the untouched base."""
+    adapter: str = ""
+    """Folder of a PEFT adapter holding everything accepted so far, relative to the run folder; empty for version 0."""
+    digest: str = ""
+    """SHA-256 of that adapter's weights; empty for version 0."""
+    parent: int | None = None
+    """The version that it was trained from."""
+
+
+@dataclass(frozen=True, slots=True)
+class Edit:
+    """A self-edit as written, before it is tried."""
+
+    key: str
+    """Hash of model, policy, context, prompt, sampling and draw."""
+    context_id: str
+    """The context it is about."""
+    stage: str
+    """Where in the run it was written, e.g. `round-1` or `eval-policy-0`."""
+    index: int
+    """Draw number within the context, from 0."""
+    policy: int
+    """Version of the policy that wrote it."""
+    text: str
+    """As written."""
+    tokens: int
+    """Tokens drawn."""
+    invalid: str = ""
+    """Why it cannot be studied; empty when it can."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """One trial, graded."""
+
+    key: str
+    """The trial's key."""
+    stage: str
+    """Where in the run: `round-1`, `eval-base`, …"""
+    method: str
+    """`base`, `passage`, `synthetic`, `in-context`."""
+    context_id: str
+    """What was to be learnt."""
+    edit_key: str
+    """The self-edit tried; empty where there is none."""
+    policy: int
+    """Version of the policy that the adapter sat on."""
+    seed_index: int
+    """Which of the common seeds."""
+    answers: tuple[GradedAnswer, ...] = ()
+    """One per question; empty when failed or invalid."""
+    losses: tuple[float, ...] = ()
+    """Mean training loss of each epoch."""
+    steps: int = 0
+    """Optimiser steps."""
+    tokens: int = 0
+    """Tokens trained on."""
+    seconds: float = 0.0
+    """Its share of wall time."""
+    failure: str = ""
+    """Why it failed; empty when it did not. A failed trial has no reward."""
+
+    @property
+    def accuracy(self) -> float | None:
+        """Share of right answers among graded ones; None when nothing could be graded."""
+        graded = [a for a in self.answers if a.verdict != "ungraded"]
+        return sum(a.verdict == "right" for a in graded) / len(graded) if graded else None
+
+    @property
+    def gold_logprob(self) -> float | None:
+        """Mean over questions of the gold answer's log-probability per token; None when failed."""
+        return sum(a.gold_logprob for a in self.answers) / len(self.answers) if self.answers else None
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """A self-edit with what it earned in one round."""
+
+    edit_key: str
+    """Which edit."""
+    context_id: str
+    """Of which context."""
+    accuracy: float | None
+    """Mean over seeds; None when every trial failed or was ungraded."""
+    accuracy_gain: float | None
+    """Accuracy minus that of the untouched policy on the same questions."""
+    logprob_gain: float | None
+    """Gold log-probability per token minus that of the untouched policy, nats."""
+    reward: float | None
+    """The chosen reward; None is never treated as 0."""
+    is_kept: bool = False
+    """True when it trains the next policy."""
+
+
+def to_json(record: Any) -> Any:
+    """A record (or a list, tuple or dict of them) as plain JSON values."""
+    if is_dataclass(record) and not isinstance(record, type):
+        return asdict(record)
+    if isinstance(record, (list, tuple)):
+        return [to_json(item) for item in record]
+    if isinstance(record, dict):
+        return {name: to_json(value) for name, value in record.items()}
+    return record
+
+
+def digest(*parts: Any) -> str:
+    """SHA-256 of the canonical JSON of `parts`, 24 hex digits: the same content has the same key everywhere."""
+    text = json.dumps(to_json(list(parts)), sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:24]

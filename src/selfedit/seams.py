@@ -1,0 +1,79 @@
+"""L0. The seams: where an implementation can be exchanged, and where tests put fakes. At most three methods each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Protocol
+
+from selfedit.records import Attempt, Context, Example, LoraSettings, Policy, Prompt, Sampling, Study, Trial, Verdict, Written
+
+
+class Task(Protocol):
+    """What is learnt, and how knowing it is tested."""
+
+    def contexts(self, split: str) -> Sequence[Context]:
+        """Contexts of `train` or `heldout`, in a fixed order; a held-out one never trains the policy."""
+        ...
+
+    def prompt(self, context: Context) -> Prompt:
+        """How the policy is asked for a self-edit."""
+        ...
+
+    def study(self, context: Context, edit: str | None) -> Study:
+        """Training sequences and asks. `edit=None`: the context alone. Raises InvalidEdit."""
+        ...
+
+
+class Engine(Protocol):
+    """A language model that writes, is adapted, and answers. Its base weights never change.
+
+    `home` in the methods below is the run folder that `Policy.adapter` is relative to.
+    """
+
+    def write(
+        self, policy: Policy, home: Path, prompts: Sequence[Prompt], n: int, sampling: Sampling, seeds: Sequence[int]
+    ) -> list[list[Written]]:
+        """`n` texts for each prompt, drawn from `policy`; `seeds[i]` decides the draws of prompt i, whatever the batch."""
+        ...
+
+    def run_trials(self, policy: Policy, home: Path, trials: Sequence[Trial]) -> list[Attempt]:
+        """Train and ask a group of trials together, each as if alone. A failing one reports itself as failed."""
+        ...
+
+    def update(
+        self, policy: Policy, home: Path, examples: Sequence[Example], settings: LoraSettings, seed: int
+    ) -> Policy:
+        """Supervised training of `policy` on `examples`; saves and returns the next version."""
+        ...
+
+
+class Grader(Protocol):
+    """Right or wrong."""
+
+    name: str
+    """As chosen on the command line."""
+
+    def grade(self, answers: Sequence[tuple[str, str, str]]) -> list[Verdict]:
+        """Verdicts for (question, gold, answer) triples. What cannot be graded is `ungraded`; nothing is raised."""
+        ...
+
+
+class Executor(Protocol):
+    """Runs groups of trials somewhere."""
+
+    def run(self, policy: Policy, home: Path, groups: Iterable[Sequence[Trial]]) -> Iterator[list[Attempt]]:
+        """Streams the attempts of each group as it ends, in any order, each group exactly once."""
+        ...
+
+
+class Progress(Protocol):
+    """Told what happens, for live display; a run without anyone watching uses a silent one."""
+
+    def stage(self, name: str, total: int) -> None:
+        """A new stage begins, with this many units of work, in units of `advance`."""
+        ...
+
+    def advance(self, done: int = 1, note: str = "") -> None:
+        """`done` more units are ready; `note` is a short line such as the best reward so far."""
+        ...
