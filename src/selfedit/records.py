@@ -83,6 +83,10 @@ class Ask:
     """The gold answer."""
     prompt: Prompt
     """What the model reads."""
+    max_new_tokens: int = 64
+    """Length bound of the answer (paper: 64)."""
+    is_one_line: bool = True
+    """True: the answer ends at its first line break."""
 
 
 @dataclass(frozen=True, slots=True)

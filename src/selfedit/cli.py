@@ -1,0 +1,259 @@
+"""L5. The command line: each command is a frozen record, its flags are the record's fields, and one call reads them.
+
+Defaults come from a recipe, then from `--config FILE`, then from flags. What a user can mend is told in one line on
+standard error with exit code 2. Standard output carries results alone; with `--json`, JSON alone.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+import traceback
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, is_dataclass
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+import tyro
+import yaml
+from pydantic import ValidationError
+
+from selfedit import commands
+from selfedit.config import EMBEDDED_MODEL, EvalConfig, RunConfig, TrainConfig, flag
+from selfedit.recipes import RECIPES, find_recipe
+from selfedit.records import SelfeditError
+
+C = TypeVar("C", bound=RunConfig)
+_RESUMABLE = ("demo", "train", "eval")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Command:
+    """What every command takes."""
+
+    debug: bool = False
+    """Show the traceback of an error."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class JsonCommand(Command):
+    """A command whose output is data."""
+
+    json: bool = False
+    """Print JSON, and nothing else, on standard output."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Demo(JsonCommand):
+    """One round of SEAL on the embedded model and the bundled corpus, with a report."""
+
+    quick: bool = False
+    """A much smaller one: it shows that everything runs, and no more."""
+    run: str = ""
+    """Run folder; the same command on the same folder resumes. Empty: a folder under `runs/`."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Train(JsonCommand):
+    """The outer loop: write self-edits, try them, select, update the policy."""
+
+    settings: Annotated[TrainConfig, tyro.conf.arg(name="")]
+    config: str = ""
+    """JSON or YAML file of defaults (a run's config.json will do); flags override it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Eval(JsonCommand):
+    """A table of methods on held-out contexts."""
+
+    settings: Annotated[EvalConfig, tyro.conf.arg(name="")]
+    config: str = ""
+    """JSON or YAML file of defaults (a run's config.json will do); flags override it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Report(JsonCommand):
+    """Rebuild the tables, figures and page of a run."""
+
+    run: tyro.conf.Positional[Path]
+    """Run folder."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Grade(JsonCommand):
+    """Grade a file of answers; where it carries verdicts, say how far they agree."""
+
+    file: tyro.conf.Positional[Path]
+    """JSONL: question, gold, answer, and perhaps correct (true or false)."""
+    grader: str = "contains"
+    """Who says whether an answer is right."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Doctor(JsonCommand):
+    """What is installed, on which device, and how long the demo would take."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Setup(Command):
+    """Fetch the embedded model into the cache, once."""
+
+
+COMMANDS: dict[str, type[Command]] = {
+    "demo": Demo,
+    "train": Train,
+    "eval": Eval,
+    "report": Report,
+    "grade": Grade,
+    "doctor": Doctor,
+    "setup": Setup,
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs one command; returns the exit code: 0, 2 for what the user can mend, 1 for a fault here, 130 if stopped."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    try:
+        run(parse(words), words)
+        return 0
+    except SelfeditError as error:
+        return _refuse(words, str(error), 2)
+    except ValidationError as error:
+        return _refuse(words, explain(error), 2)
+    except KeyboardInterrupt:
+        _say("stopped; what was finished is kept")
+        if words and words[0] in _RESUMABLE:
+            _say(f"resume with: {shlex.join(['selfedit', *words])}")
+        return 130
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except Exception as error:  # noqa: BLE001 (a fault here is told in one line too; --debug shows the rest)
+        return _refuse(words, f"internal error: {type(error).__name__}: {error} (--debug shows where)", 1)
+
+
+def parse(words: Sequence[str]) -> Command:
+    """The command that `words` name; tyro prints help or its own complaint and exits where they name none."""
+    kinds: Any = None
+    for name, kind in COMMANDS.items():
+        default = _default(kind, words[1:]) if list(words[:1]) == [name] else {}
+        one = Annotated[kind, tyro.conf.subcommand(name, **default)]  # type: ignore[valid-type]  # made at run time
+        kinds = one if kinds is None else kinds | one
+    command = tyro.cli(
+        kinds,
+        prog="selfedit",
+        description="Language models that write their own training data and learn from it.",
+        args=list(words),
+        config=(tyro.conf.FlagCreatePairsOff,),
+    )
+    assert isinstance(command, Command)
+    return command
+
+
+def run(command: Command, words: Sequence[str]) -> None:
+    """Does what `command` says."""
+    match command:
+        case Demo():
+            recipe = RECIPES["demo-quick" if command.quick else "demo"]
+            commands.train("demo", recipe.model_copy(update={"run": command.run}), words, command.json)
+        case Train():
+            commands.train("train", command.settings, words, command.json)
+        case Eval():
+            commands.evaluate(command.settings, words, command.json)
+        case Report():
+            commands.report(command.run, command.json)
+        case Grade():
+            commands.grade(command.file, command.grader, command.json)
+        case Doctor():
+            commands.doctor(command.json)
+        case Setup():
+            commands.setup()
+
+
+def load_defaults(kind: type[C], words: Sequence[str]) -> C:
+    """The configuration before flags: the recipe that the flags or the file name, overlaid with the file.
+
+    Raises:
+        SelfeditError: an unknown recipe; a file that cannot be read or does not fit.
+    """
+    path = peek(words, "--config")
+    given = _load_config(Path(path)) if path else {}
+    model = peek(words, "--model") or str(given.get("model") or EMBEDDED_MODEL)
+    recipe = find_recipe(peek(words, "--recipe") or str(given.get("recipe") or ""), model)
+    shared = RunConfig.model_fields if kind is EvalConfig else kind.model_fields
+    values = {name: value for name, value in recipe.model_dump().items() if name in shared}
+    try:
+        return kind.model_validate(_overlay(values, {**given, "recipe": recipe.recipe}))
+    except ValidationError as error:
+        raise SelfeditError(f"{path}: {explain(error)}" if path else explain(error)) from error
+
+
+def peek(words: Sequence[str], name: str) -> str:
+    """The value of a flag before the command line is parsed; the last one counts."""
+    value = ""
+    for word, following in zip(words, [*words[1:], ""], strict=True):
+        if word == name:
+            value = following
+        elif word.startswith(f"{name}="):
+            value = word.removeprefix(f"{name}=")
+    return value
+
+
+def explain(error: ValidationError) -> str:
+    """What is wrong with a configuration, in one line, by the names of flags."""
+    parts = []
+    for problem in error.errors():
+        name = ".".join(map(str, problem["loc"]))
+        message = problem["msg"].removeprefix("Value error, ")
+        if problem["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
+            message = "no such setting"
+        parts.append(f"{flag(name)}: {message}" if name else message)
+    return "; ".join(parts)
+
+
+def _default(kind: type[Command], words: Sequence[str]) -> dict[str, Any]:
+    if kind is Train:
+        return {"default": Train(settings=load_defaults(TrainConfig, words))}
+    if kind is Eval:
+        return {"default": Eval(settings=load_defaults(EvalConfig, words))}
+    return {}
+
+
+def _load_config(path: Path) -> dict[str, Any]:
+    try:
+        held = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise SelfeditError(f"--config {path}: cannot be read ({error.strerror})") from None
+    except UnicodeDecodeError:
+        raise SelfeditError(f"--config {path}: is not UTF-8 text") from None
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        place = f"{path}:{mark.line + 1}" if mark else str(path)
+        raise SelfeditError(f"--config {place}: neither JSON nor YAML") from None
+    if isinstance(held, dict) and isinstance(held.get("config"), dict) and "facts" in held:
+        held = held["config"]
+    if not isinstance(held, dict):
+        raise SelfeditError(f"--config {path}: holds no settings; give names with values")
+    return {str(name).replace("-", "_"): value for name, value in held.items()}
+
+
+def _overlay(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    merged = dict(below)
+    for name, value in above.items():
+        old = merged.get(name)
+        if is_dataclass(old) and not isinstance(old, type):
+            old = {field.name: getattr(old, field.name) for field in fields(old)}
+        merged[name] = _overlay(old, value) if isinstance(old, Mapping) and isinstance(value, Mapping) else value
+    return merged
+
+
+def _refuse(words: Sequence[str], message: str, code: int) -> int:
+    if "--debug" in words:
+        traceback.print_exc()
+    _say(" ".join(message.split()))
+    return code
+
+
+def _say(line: str) -> None:
+    print(f"selfedit: {line}", file=sys.stderr)

@@ -1,0 +1,229 @@
+"""L5. What the commands do: put the parts together, run them, show what came out.
+
+Everything that can be refused is refused before the model is loaded. Torch and the report's libraries are imported by
+the commands that need them, so that `--help` is quick.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import partial
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, get_args
+
+from selfedit.config import EMBEDDED_MODEL, EvalConfig, RunConfig, TrainConfig
+from selfedit.executors import EXECUTORS
+from selfedit.grading import grade_answers, grade_file, load_grader
+from selfedit.loop import Kit, check_adapter, check_sizes, run_eval, run_training, take_heldout
+from selfedit.progress import show_progress
+from selfedit.recipes import RECIPES
+from selfedit.records import Policy, SelfeditError, digest, to_json
+from selfedit.store import Ledger
+from selfedit.store.folder import check_run, code_version, open_run, read_run
+from selfedit.tasks import PassagesTask, load_passages
+from selfedit.tasks.passages import AskStyle
+
+if TYPE_CHECKING:
+    from selfedit.engine import TorchEngine
+
+
+def train(name: str, config: TrainConfig, words: Sequence[str], as_json: bool) -> None:
+    """Makes or resumes a run of the outer loop, under the command `name`, and shows its report."""
+    path = config.run_path(name)
+    check_run(path, config.identity())
+    task = load_task(config)
+    check_sizes(config, task)
+    with _opened(config, path, task, words) as kit:
+        run_training(config, kit)
+    _show(path, as_json)
+
+
+def evaluate(config: EvalConfig, words: Sequence[str], as_json: bool) -> None:
+    """Makes or resumes an evaluation and shows its report."""
+    path = config.run_path("eval")
+    check_run(path, config.identity())
+    task = load_task(config)
+    take_heldout(task, config.contexts)
+    policy = _newest_policy(Path(config.policy), task) if config.policy else None
+    with _opened(config, path, task, words, policy) as kit:
+        run_eval(config, kit, policy)
+    _show(path, as_json)
+
+
+def report(path: Path, as_json: bool) -> None:
+    """Rebuilds and shows the report of a run."""
+    read_run(path)
+    _show(path, as_json)
+
+
+def grade(path: Path, grader: str, as_json: bool) -> None:
+    """Grades a file of answers."""
+    found = to_json(grade_file(path, load_grader(grader)))
+    if as_json:
+        print(json.dumps({"grader": grader, **found}, indent=2))
+    else:
+        _print_rows(f"{path}, grader {grader}", found)
+
+
+def doctor(as_json: bool) -> None:
+    """What is installed, what the machine can do, and what the demo would take."""
+    found = examine()
+    if as_json:
+        print(json.dumps(found, indent=2))
+    else:
+        _print_rows("selfedit doctor", found)
+
+
+def setup() -> None:
+    """Fetches the embedded model, and says where it is."""
+    from selfedit.engine.models import fetch_embedded
+
+    print(fetch_embedded())
+
+
+def load_task(config: RunConfig) -> PassagesTask:
+    """The task that `config` names, with a grader and an ask style that exist."""
+    load_grader(config.grader)
+    styles: tuple[AskStyle, ...] = get_args(AskStyle)
+    style = next((style for style in styles if style == config.ask_style), None)
+    if style is None:
+        raise SelfeditError(f"--ask-style {config.ask_style}: unknown; choose from {', '.join(styles)}")
+    return PassagesTask(*load_passages(config.data, config.heldout_data or None), config.prompt, style)
+
+
+def start_engine(config: RunConfig) -> TorchEngine:
+    """The engine that `config` names."""
+    from selfedit.engine import load_engine
+
+    return load_engine(config.model, config.device, config.dtype, config.bank)
+
+
+@contextmanager
+def _opened(
+    config: RunConfig, path: Path, task: PassagesTask, words: Sequence[str], policy: Policy | None = None
+) -> Iterator[Kit]:
+    """Everything that a run works with, held until the block ends. A `policy` lives in the run that `config` names."""
+    grader = load_grader(config.grader)
+    engine = start_engine(config)
+    home = Path(getattr(config, "policy", "") or path)
+    facts = {
+        **engine.facts,
+        "bank": str(engine.bank_size),
+        "data": digest([task.contexts("train"), task.contexts("heldout")]),
+        "policy": policy.digest if policy else "",
+        "code": code_version(),
+        "command": shlex.join(["selfedit", *words]),
+    }
+    with (
+        open_run(path, config.identity(), facts) as run,
+        Ledger(run.ledger) as ledger,
+        show_progress(sys.stderr) as progress,
+    ):
+        yield Kit(
+            task=task,
+            engine=engine,
+            executor=EXECUTORS[config.executor](engine),
+            grade=partial(grade_answers, grader),
+            ledger=ledger,
+            progress=progress,
+            home=home,
+            facts=engine.facts,
+            bank=engine.bank_size,
+        )
+
+
+def _newest_policy(run: Path, task: PassagesTask) -> Policy:
+    """The last policy of `run`, which must not have been trained on what is held out here."""
+    read_run(run)
+    if not (run / "ledger.db").is_file():
+        raise SelfeditError(f"--policy {run}: has no ledger; name a run folder that has trained a policy")
+    with Ledger(run / "ledger.db") as ledger:
+        policy = max(ledger.policies(), key=lambda policy: policy.version, default=Policy())
+        learnt = {context.text for context in ledger.contexts("train")}
+    if not policy.version:
+        raise SelfeditError(f"--policy {run}: has trained no policy yet")
+    check_adapter(policy, run)
+    seen = [context.id for context in task.contexts("heldout") if context.text in learnt]
+    if seen:
+        raise SelfeditError(f"--policy {run}: was trained on {len(seen)} of these held-out contexts, such as {seen[0]}")
+    return policy
+
+
+def _show(path: Path, as_json: bool) -> None:
+    """Rebuilds the report; the tables go to standard output."""
+    from rich.console import Console
+
+    from selfedit.report import build_report, print_summary, summary
+
+    page = build_report(path)
+    if as_json:
+        print(json.dumps(summary(path), indent=2, ensure_ascii=False))
+        print(f"report: {page}", file=sys.stderr)
+    else:
+        print_summary(path, Console())
+        print(f"\nreport: {page}")
+
+
+def examine() -> dict[str, Any]:
+    """What `doctor` says."""
+    found: dict[str, Any] = {"selfedit": code_version(), "python": sys.version.split()[0], "cores": os.cpu_count()}
+    for name in ("torch", "transformers", "peft"):
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            found[name] = "missing: run make setup"
+    try:
+        from selfedit.engine import probe
+        from selfedit.engine.models import cache_folder
+    except ImportError as error:
+        return {**found, "engine": f"cannot be loaded ({error})"}
+    model = cache_folder() / EMBEDDED_MODEL
+    measured = probe()
+    return {
+        **found,
+        **measured,
+        "embedded_model": str(model) if model.is_dir() else f"not fetched yet (selfedit setup puts it into {model})",
+        "demo_minutes": round(estimate_demo_seconds(RECIPES["demo"], float(measured["gflops"])) / 60, 1),
+        "demo_memory_gb": _DEMO_MEMORY_GB,
+    }
+
+
+_PARAMETERS = 134.5e6
+_DEMO_MEMORY_GB = 3
+_TOKENS_STUDIED = 400
+"""Of one self-edit with its passage, once."""
+_TOKENS_ANSWERED = 5 * 64
+"""Of one trial, at most."""
+_SLOWER_THAN_PRODUCTS = 3
+"""How many times slower than large products training is, roughly."""
+_SLOWER_DRAWING = 12
+"""The same for drawing texts, which waits for memory."""
+
+
+def estimate_demo_seconds(config: TrainConfig, gflops: float) -> float:
+    """A rough wall time from the rate of large products: 2 FLOP a parameter and token forwards, as much backwards."""
+    heldout = 3 * config.heldout * config.heldout_seeds
+    trials = config.rounds * config.contexts * config.edits * config.seeds + heldout
+    texts = config.rounds * config.contexts * config.edits + 2 * config.heldout
+    trained = 4 * _PARAMETERS * trials * config.inner.epochs * _TOKENS_STUDIED * _SLOWER_THAN_PRODUCTS
+    drawn = texts * config.sampling.max_new_tokens + (trials + heldout) * _TOKENS_ANSWERED
+    return (trained + 2 * _PARAMETERS * drawn * _SLOWER_DRAWING) / (gflops * 1e9)
+
+
+def _print_rows(title: str, rows: Mapping[str, Any]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title=title, show_header=False, title_justify="left")
+    table.add_column(style="bold")
+    table.add_column(overflow="fold")
+    for name, value in rows.items():
+        shown = "–" if value is None else f"{value:.3f}" if isinstance(value, float) else str(value)
+        table.add_row(name.replace("_", " "), shown)
+    Console().print(table)

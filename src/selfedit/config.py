@@ -1,0 +1,169 @@
+"""L0. What a run is told: one frozen record per command, checked when it is made.
+
+A record here is the command line, the `--config` file and the run's config.json at once: the flag `--inner.epochs` is
+the field `inner.epochs`, its help is the docstring under the field, and its default comes from a recipe. Values that
+cannot work are refused here, by the name of their flag, before anything is loaded.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, model_validator
+
+from selfedit.records import LoraSettings, Sampling, digest
+
+EMBEDDED_MODEL = "smollm2-135m"
+METHODS = ("base", "in-context", "passage", "synthetic")
+"""What `selfedit eval` can compare."""
+
+
+class RunConfig(BaseModel):
+    """What training and evaluation share."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    recipe: str = ""
+    """Source of defaults: paper, embedded, demo or demo-quick. Empty: embedded for the embedded model, else paper."""
+    task: Literal["passages"] = "passages"
+    """What is learnt."""
+    data: str = "invented"
+    """`invented` (the corpus that comes with the package) or a file of passages with questions: JSONL or SQuAD JSON."""
+    heldout_data: str = ""
+    """File of passages that never train the policy, all of them held out. Empty: the held-out part of the data."""
+    model: str = EMBEDDED_MODEL
+    """`smollm2-135m` (embedded), a hub id, or a local folder."""
+    device: str = "auto"
+    """`auto`, `cpu`, `cuda` or `cuda:N`."""
+    dtype: str = "auto"
+    """Number type of the base: `auto`, `float32` or `bfloat16`."""
+    prompt: str = "implications"
+    """How a self-edit is asked for."""
+    ask_style: str = "plain"
+    """How a question is put to the adapted model."""
+    grader: str = "contains"
+    """Who says whether an answer is right."""
+    inner: LoraSettings = LoraSettings()
+    """The inner loop: the adapter of one trial."""
+    sampling: Sampling = Sampling()
+    """How self-edits are drawn."""
+    bank: int = 0
+    """Trials (or texts) done at once; part of a run's identity, for it touches last digits. 0: the engine decides."""
+    seed: int = 0
+    """Every draw of the run comes from this."""
+    executor: Literal["local"] = "local"
+    """Where trials run."""
+    run: str = ""
+    """Run folder; the same command on the same folder resumes. Empty: a folder under `runs/` named by the settings."""
+
+    @model_validator(mode="after")
+    def _check_shared(self) -> RunConfig:
+        for name in ("task", "data", "model", "device", "dtype", "prompt", "ask_style", "grader"):
+            _require(bool(str(getattr(self, name)).strip()), f"{flag(name)} is empty")
+        _check_lora("inner", self.inner)
+        _require(self.sampling.temperature >= 0, "--sampling.temperature must be at least 0")
+        _require(0 < self.sampling.top_p <= 1, "--sampling.top-p must be above 0 and at most 1")
+        _at_least(1, "sampling.max_new_tokens", self.sampling.max_new_tokens)
+        _at_least(0, "bank", self.bank)
+        return self
+
+    def identity(self) -> dict[str, Any]:
+        """What makes two runs the same: every field but the folder's name."""
+        return self.model_dump(mode="json", exclude={"run"})
+
+    def run_path(self, command: str) -> Path:
+        """The run folder: as told, or named by command, recipe and a hash of the settings."""
+        if self.run:
+            return Path(self.run)
+        parts = [command, self.recipe, digest(self.identity())[:8]]
+        return Path("runs") / "-".join(dict.fromkeys(part for part in parts if part))
+
+
+class TrainConfig(RunConfig):
+    """One run of the outer loop."""
+
+    rounds: int = 2
+    """Times the policy writes, tries, selects and is updated."""
+    contexts: int = 50
+    """Contexts of each round, drawn without replacement until the data is used up."""
+    edits: int = 5
+    """Self-edits written for each context."""
+    seeds: int = 3
+    """Trials of each self-edit; their seeds are common to all self-edits of a context."""
+    reward: Literal["accuracy", "logprob"] = "accuracy"
+    """What selects: gain in right answers, or in log-probability of the gold answers (less noise)."""
+    min_gain: float = 0.0
+    """A self-edit is kept only above this gain over the untouched policy."""
+    outer: LoraSettings = LoraSettings(rank=64, alpha=128.0, learning_rate=3e-4, epochs=2, batch_size=10)
+    """The outer loop: the policy's update on kept self-edits."""
+    heldout: int = -1
+    """Held-out contexts tested before and after. 0: none; -1: all."""
+    heldout_seeds: int = 1
+    """Trials of each held-out context."""
+
+    @model_validator(mode="after")
+    def _check_training(self) -> TrainConfig:
+        for name in ("rounds", "contexts", "edits", "seeds", "heldout_seeds"):
+            _at_least(1, name, getattr(self, name))
+        _at_least(-1, "heldout", self.heldout)
+        _require(self.min_gain == self.min_gain and abs(self.min_gain) != float("inf"), "--min-gain must be finite")
+        _check_lora("outer", self.outer)
+        _require(
+            self.edits == 1 or self.sampling.temperature > 0,
+            f"--edits {self.edits} with --sampling.temperature 0 would write the same self-edit {self.edits} times",
+        )
+        return self
+
+
+class EvalConfig(RunConfig):
+    """A table of methods on held-out contexts."""
+
+    methods: str = "base,passage,synthetic"
+    """Rows of the table, joined by commas: base, in-context, passage, synthetic."""
+    contexts: int = -1
+    """Held-out contexts tested, from the first. -1: all."""
+    edits: int = 1
+    """Self-edits written for each context."""
+    seeds: int = 1
+    """Trials of each context or self-edit."""
+    policy: str = ""
+    """Run folder whose newest policy is tested beside the untouched model. Empty: the untouched model alone."""
+
+    @model_validator(mode="after")
+    def _check_evaluation(self) -> EvalConfig:
+        unknown = [name for name in self.method_names() if name not in METHODS]
+        _require(not unknown, f"--methods {','.join(unknown)}: unknown; choose from {', '.join(METHODS)}")
+        _require(bool(self.method_names()), f"--methods is empty; choose from {', '.join(METHODS)}")
+        _require(self.contexts == -1 or self.contexts >= 1, "--contexts must be at least 1, or -1 for all")
+        for name in ("edits", "seeds"):
+            _at_least(1, name, getattr(self, name))
+        return self
+
+    def method_names(self) -> tuple[str, ...]:
+        """`methods`, split, each once."""
+        return tuple(dict.fromkeys(name.strip() for name in self.methods.split(",") if name.strip()))
+
+
+def flag(field: str) -> str:
+    """A field's name on the command line."""
+    return "--" + field.replace("_", "-")
+
+
+def _check_lora(name: str, settings: LoraSettings) -> None:
+    for field in ("rank", "epochs", "batch_size"):
+        _at_least(1, f"{name}.{field}", getattr(settings, field))
+    for field in ("warmup_steps", "weight_decay", "clip"):
+        _at_least(0, f"{name}.{field}", getattr(settings, field))
+    for field in ("alpha", "learning_rate"):
+        _require(0 < getattr(settings, field) < float("inf"), f"{flag(f'{name}.{field}')} must be above 0 and finite")
+    _require(bool(settings.targets.strip()), f"{flag(f'{name}.targets')} is empty")
+
+
+def _at_least(least: int, field: str, value: float) -> None:
+    _require(least <= value < float("inf"), f"{flag(field)} must be at least {least}, not {value}")
+
+
+def _require(is_met: bool, otherwise: str) -> None:
+    if not is_met:
+        raise ValueError(otherwise)

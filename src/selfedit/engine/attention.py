@@ -1,0 +1,153 @@
+"""L1. Attention for packed sequences and for batched decoding, plugged into transformers' attention interface.
+
+Any model that takes its attention from that interface (Llama, Qwen2/3, Mistral, Gemma, GPT-2, …) runs packs and
+decoding steps unchanged: the layer computes queries, keys and values with its own rotary embedding, and this module
+decides who attends to whom. No mask of T × T is ever built, and no transformers cache is used.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch.nn.functional import scaled_dot_product_attention
+from transformers import AttentionInterface
+
+from selfedit.engine.packing import Pack, Segment
+
+NAME = "selfedit"
+
+
+@dataclass(slots=True)
+class KVCache:
+    """Preallocated keys and values for R rows of at most L tokens."""
+
+    keys: list[torch.Tensor] = field(default_factory=list)
+    """Per layer [R, heads, L, width]; made at the first write, when the layer's shape is known."""
+    values: list[torch.Tensor] = field(default_factory=list)
+    """Likewise."""
+    rows: int = 0
+    """R."""
+    length: int = 0
+    """L."""
+
+    def write_rows(self, layer: int, key: torch.Tensor, value: torch.Tensor, lengths: tuple[int, ...], at: list[int]):
+        """Store packed keys and values [1, heads, T, width] of whole sequences; sequence i goes to row at[i]."""
+        while len(self.keys) <= layer:
+            shape = (self.rows, key.shape[1], self.length, key.shape[3])
+            self.keys.append(key.new_zeros(shape))
+            self.values.append(value.new_zeros(*shape[:3], value.shape[3]))
+        start = 0
+        for row, length in zip(at, lengths, strict=True):
+            self.keys[layer][row, :, :length] = key[0, :, start : start + length]
+            self.values[layer][row, :, :length] = value[0, :, start : start + length]
+            start += length
+
+    def reorder(self, rows: torch.Tensor, longest: int) -> None:
+        """Row i becomes what row rows[i] was, for the first `longest` tokens."""
+        for store in (*self.keys, *self.values):
+            store[: len(rows), :, :longest] = store[rows, :, :longest]
+
+
+@dataclass(slots=True)
+class Plan:
+    """What the current forward pass is; the engine sets it, attention and LoRA layers read it."""
+
+    segments: tuple[Segment, ...] = ()
+    """Adapter of each stretch of tokens."""
+    lengths: tuple[int, ...] = ()
+    """Sequence lengths of a pack; empty in a decoding step."""
+    cache: KVCache | None = None
+    """Where keys and values go (pack) or come from (decoding step)."""
+    cache_rows: list[int] = field(default_factory=list)
+    """Pack with a cache: the row of each sequence."""
+    row_lengths: torch.Tensor | None = None
+    """Decoding step: [R] tokens already in each row, before this one."""
+    longest: int = 0
+    """Decoding step: the largest of them, plus this token."""
+
+
+class PlanHolder:
+    """One per model: where layers look up the plan of the pass they are in."""
+
+    __slots__ = ("plan",)
+
+    def __init__(self) -> None:
+        self.plan = Plan()
+
+
+def plan_for(pack: Pack, cache: KVCache | None = None, cache_rows: list[int] | None = None) -> Plan:
+    """The plan of a packed pass."""
+    return Plan(segments=pack.segments, lengths=pack.lengths, cache=cache, cache_rows=cache_rows or [])
+
+
+def install(model: Any, holder: PlanHolder) -> None:
+    """Make `model` attend through this module."""
+    AttentionInterface.register(NAME, attend)
+    model.set_attn_implementation(NAME)
+    for module in model.modules():
+        if hasattr(module, "layer_idx"):
+            module.selfedit_plan = holder
+
+
+def attend(
+    module: Any,
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    attention_mask: torch.Tensor | None,
+    scaling: float | None = None,
+    sliding_window: int | None = None,
+    **_: Any,
+) -> tuple[torch.Tensor, None]:
+    """transformers' attention interface. query [1, H, T, D], key and value [1, G, T, D] → [1, T, H, D]."""
+    plan: Plan = module.selfedit_plan.plan
+    if plan.row_lengths is not None:
+        out = _attend_step(plan, module.layer_idx, query, key, value, scaling, sliding_window)
+    else:
+        out = _attend_pack(plan, module.layer_idx, query, key, value, scaling, sliding_window)
+    return out, None
+
+
+def _attend_pack(plan, layer, query, key, value, scaling, window):
+    if plan.cache is not None:
+        plan.cache.write_rows(layer, key, value, plan.lengths, plan.cache_rows)
+    groups, dtype = query.shape[1] // key.shape[1], query.dtype
+    if query.device.type == "cpu" and dtype == torch.bfloat16:
+        # On a CPU the bfloat16 kernel is several times slower on short sequences than the float32 one.
+        query, key, value = query.float(), key.float(), value.float()
+    if groups > 1:
+        key, value = key.repeat_interleave(groups, 1), value.repeat_interleave(groups, 1)
+    parts = zip(*(t.split(plan.lengths, dim=2) for t in (query, key, value)), strict=True)
+    outs = [_causal(q, k, v, scaling, window) for q, k, v in parts]
+    return torch.cat(outs, dim=2).transpose(1, 2).to(dtype)
+
+
+def _causal(query, key, value, scaling, window):
+    length = query.shape[2]
+    if window is None or length <= window:
+        return scaled_dot_product_attention(query, key, value, is_causal=True, scale=scaling)
+    at = torch.arange(length, device=query.device)
+    distance = at[:, None] - at[None]
+    mask = (distance >= 0) & (distance < window)
+    return scaled_dot_product_attention(query, key, value, attn_mask=mask, scale=scaling)
+
+
+def _attend_step(plan, layer, query, key, value, scaling, window):
+    """Each of R rows attends from its newest token to all that is cached for it. Query heads of one group form the
+    query axis, so that keys and values are read once, not once per head."""
+    cache, at = plan.cache, plan.row_lengths
+    rows, heads, width = len(at), query.shape[1], query.shape[3]
+    index = torch.arange(rows, device=at.device)
+    cache.keys[layer][index, :, at] = key[0].transpose(0, 1)
+    cache.values[layer][index, :, at] = value[0].transpose(0, 1)
+    keys = cache.keys[layer][:rows, :, : plan.longest]
+    values = cache.values[layer][:rows, :, : plan.longest]
+    grouped = query[0].transpose(0, 1).reshape(rows, keys.shape[1], heads // keys.shape[1], width)
+    place = torch.arange(plan.longest, device=at.device)
+    mask = place <= at[:, None]
+    if window is not None:
+        mask &= place > at[:, None] - window
+    out = scaled_dot_product_attention(grouped, keys, values, attn_mask=mask[:, None, None], scale=scaling)
+    return out.reshape(1, rows, heads, -1)

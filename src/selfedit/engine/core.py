@@ -1,0 +1,298 @@
+"""L1. The engine: one language model on one device that writes, is adapted in groups, and answers.
+
+It holds no state that a caller could notice: every call names the policy it is for, and the base weights never change.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import time
+from collections.abc import Sequence
+from functools import cached_property
+from importlib.metadata import version
+from pathlib import Path
+
+import torch
+
+from selfedit import seeds
+from selfedit.engine import adapters, attention, models, rendering
+from selfedit.engine.attention import PlanHolder
+from selfedit.engine.bank import Bank
+from selfedit.engine.decoding import Decoder, Request
+from selfedit.engine.scoring import mean_logprobs
+from selfedit.engine.training import Job, Trained, train
+from selfedit.records import (
+    Answer,
+    Attempt,
+    Example,
+    LoraSettings,
+    Policy,
+    Prompt,
+    Sampling,
+    SelfeditError,
+    Trial,
+    Written,
+)
+
+_ROWS = 64
+_GREEDY = Sampling(temperature=0.0)
+
+
+class TorchEngine:
+    """Implements `seams.Engine` on a transformers model.
+
+    Args:
+        loaded: the model with its tokenizer.
+        bank_size: most adapters trained together.
+        pack_tokens: most tokens in one forward pass; bounds memory, not results.
+    """
+
+    def __init__(self, loaded: models.LoadedModel, bank_size: int = 8, pack_tokens: int = 1024) -> None:
+        self.model, self.tokenizer, self.name = loaded.model, loaded.tokenizer, loaded.name
+        self.sha256 = loaded.sha256
+        self.bank_size, self.pack_tokens = bank_size, pack_tokens
+        self.holder = PlanHolder()
+        attention.install(self.model, self.holder)
+        self.bank = Bank(self.model, self.holder)
+        self.max_context = int(getattr(self.model.config, "max_position_embeddings", None) or 2**31)
+        self._policy_digest = ""
+
+    @property
+    def facts(self) -> dict[str, str]:
+        """What results depend on beside the run's config: model, weights, device, dtype, library versions."""
+        return {
+            "model": self.name,
+            "weights_sha256": self.sha256,
+            "device": self.model.device.type,
+            "dtype": str(self.model.dtype).removeprefix("torch."),
+            "torch": torch.__version__,
+            "transformers": version("transformers"),
+        }
+
+    def write(
+        self, policy: Policy, home: Path, prompts: Sequence[Prompt], n: int, sampling: Sampling, seeds_of: Sequence[int]
+    ) -> list[list[Written]]:
+        """See `seams.Engine.write`."""
+        self._use(policy, home)
+        requests = []
+        for prompt, seed in zip(prompts, seeds_of, strict=True):
+            ids = rendering.prompt_ids(self.tokenizer, prompt)
+            self._check_length(len(ids) + sampling.max_new_tokens, "prompt and text")
+            requests += [Request(ids, -1, sampling, seeds.derive(seed, "draw", i)) for i in range(n)]
+        written = [
+            Written(self.tokenizer.decode(ids, skip_special_tokens=True).strip(), len(ids), finished)
+            for ids, finished in self._decoder.generate(requests)
+        ]
+        return [written[i : i + n] for i in range(0, len(written), n)]
+
+    def run_trials(self, policy: Policy, home: Path, trials: Sequence[Trial]) -> list[Attempt]:
+        """See `seams.Engine.run_trials`."""
+        started = time.perf_counter()
+        self._use(policy, home)
+        jobs = [self._job(trial) for trial in trials]
+        good = [i for i, job in enumerate(jobs) if isinstance(job, Job)]
+        ready = [job for job in jobs if isinstance(job, Job)]
+        trained = {i: Trained(row=None, failure=job) for i, job in enumerate(jobs) if isinstance(job, str)}
+        self._allocate(ready)
+        trained.update(zip(good, self._train(ready), strict=True))
+        answers = self._ask(trials, trained)
+        seconds = time.perf_counter() - started
+        weights = [trained[i].tokens + 1 for i in range(len(trials))]
+        attempts = []
+        for i, trial in enumerate(trials):
+            result = trained[i]
+            share = seconds * weights[i] / sum(weights)
+            losses = tuple(result.losses)
+            attempts.append(
+                Attempt(trial.key, answers[i], losses, result.steps, result.tokens, share, result.failure)
+            )
+        return attempts
+
+    def update(
+        self, policy: Policy, home: Path, examples: Sequence[Example], settings: LoraSettings, seed: int
+    ) -> Policy:
+        """See `seams.Engine.update`. The new adapter is stacked on the old: one PEFT adapter holds the whole policy."""
+        if not examples:
+            raise SelfeditError("a policy update needs at least one self-edit")
+        self._use(policy, home)
+        tokens = tuple(rendering.example_tokens(self.tokenizer, example) for example in examples)
+        self._check_length(max(len(t.ids) for t in tokens), "a self-edit with its prompt")
+        job = Job(tokens, settings, seed)
+        self._allocate([job])
+        [result] = self._train([job])
+        if result.row is None:
+            raise SelfeditError(f"the policy update failed: {result.failure}; lower --outer.learning-rate")
+        upper = self.bank.matrices(result.row, settings.rank)
+        self.bank.release()
+        lower = adapters.load_adapter(home / policy.adapter) if policy.adapter else {}
+        version_number = policy.version + 1
+        folder = f"adapters/policy-{version_number}"
+        stacked = adapters.stack(lower, upper, settings.alpha / settings.rank)
+        digest = adapters.save_adapter(home / folder, stacked, 1.0, self.bank, self.name)
+        return Policy(version_number, folder, digest, policy.version)
+
+    def _job(self, trial: Trial) -> Job | str:
+        """The trial's training job, or why it cannot be done."""
+        examples = tuple(rendering.example_tokens(self.tokenizer, e) for e in trial.study.examples)
+        examples = tuple(example for example in examples if example.loss_count > 0)
+        longest = max((len(example.ids) for example in examples), default=0)
+        if longest > self.max_context:
+            return f"a training sequence of {longest} tokens exceeds the model's context of {self.max_context}"
+        return Job(examples, trial.settings, trial.seed)
+
+    def _allocate(self, jobs: Sequence[Job]) -> None:
+        training = [job for job in jobs if job.examples]
+        if not training:
+            self.bank.release()
+            return
+        targets = {job.settings.targets for job in training}
+        if len(targets) > 1:
+            raise SelfeditError("the trials of one group must adapt the same layers")
+        rank = max(job.settings.rank for job in training)
+        self.bank.allocate(min(self.bank_size, len(training)), rank, targets.pop())
+
+    def _train(self, jobs: Sequence[Job]) -> list[Trained]:
+        return train(self.model, self.holder, self.bank, jobs, self.pack_tokens)
+
+    def _ask(self, trials: Sequence[Trial], trained: dict[int, Trained]) -> list[tuple[Answer, ...]]:
+        """Gold log-probabilities and greedy answers, a bank of adapters at a time."""
+        answers: list[tuple[Answer, ...]] = [()] * len(trials)
+        able = [i for i in range(len(trials)) if not trained[i].failure]
+        chunk_size = self.bank.size or len(able)
+        for start in range(0, len(able), max(1, chunk_size)):
+            chunk = able[start : start + chunk_size]
+            slot_of = {i: -1 for i in chunk}
+            for slot, i in enumerate(i for i in chunk if trained[i].row is not None):
+                settings = trials[i].settings
+                row = trained[i].row
+                assert row is not None
+                self.bank.load_row(slot, row, settings.alpha / settings.rank)
+                slot_of[i] = slot
+            asked = [(i, ask) for i in chunk for ask in trials[i].study.asks]
+            golds = [rendering.gold_tokens(self.tokenizer, ask) for _, ask in asked]
+            slots = [slot_of[i] for i, _ in asked]
+            logprobs = mean_logprobs(self.model, self.holder, golds, slots, 4 * self.pack_tokens)
+            requests = [
+                Request(
+                    prompt=gold.ids[: gold.loss_from],
+                    slot=slot,
+                    sampling=Sampling(temperature=0.0, max_new_tokens=ask.max_new_tokens),
+                    is_one_line=ask.is_one_line,
+                )
+                for gold, slot, (_, ask) in zip(golds, slots, asked, strict=True)
+            ]
+            texts = [self._text(ids) for ids, _ in self._decoder.generate(requests)]
+            for i in chunk:
+                answers[i] = tuple(
+                    Answer(ask.question_id, text, logprob)
+                    for (owner, ask), text, logprob in zip(asked, texts, logprobs, strict=True)
+                    if owner == i
+                )
+        return answers
+
+    def _text(self, ids: list[int]) -> str:
+        return str(self.tokenizer.decode(ids, skip_special_tokens=True)).strip()
+
+    def _use(self, policy: Policy, home: Path) -> None:
+        """Lay the policy's adapter beneath the bank."""
+        if policy.digest == self._policy_digest:
+            return
+        if not policy.adapter:
+            self.bank.set_under({})
+        else:
+            folder = home / policy.adapter
+            self._check_adapter(folder, policy)
+            self.bank.set_under(adapters.load_adapter(folder))
+        self._policy_digest = policy.digest
+
+    @staticmethod
+    def _check_adapter(folder: Path, policy: Policy) -> None:
+        try:
+            found = hashlib.sha256((folder / "adapter_model.safetensors").read_bytes()).hexdigest()
+        except OSError as error:
+            raise SelfeditError(f"{folder}: the adapter of policy {policy.version} cannot be read") from error
+        if found != policy.digest:
+            raise SelfeditError(f"{folder}: the adapter of policy {policy.version} is not the one that was recorded")
+
+    def _check_length(self, tokens: int, what: str) -> None:
+        if tokens > self.max_context:
+            raise SelfeditError(f"{what}: {tokens} tokens exceed the model's context of {self.max_context}")
+
+    @cached_property
+    def _decoder(self) -> Decoder:
+        texts = self.tokenizer.batch_decode([[i] for i in range(len(self.tokenizer))])
+        lines = frozenset(i for i, text in enumerate(texts) if "\n" in text)
+        blanks = frozenset(i for i, text in enumerate(texts) if not text.strip())
+        stops = {self.tokenizer.eos_token_id}
+        configured = self.model.generation_config.eos_token_id if self.model.generation_config else None
+        stops.update(configured if isinstance(configured, list) else [configured])
+        stop_ids = frozenset(i for i in stops if i is not None)
+        return Decoder(self.model, self.holder, stop_ids, lines, blanks, _ROWS, 4 * self.pack_tokens)
+
+
+def load_engine(model: str, device: str = "auto", dtype: str = "auto", bank: int = 0) -> TorchEngine:
+    """An engine for a model name, a local folder or a hub id.
+
+    Args:
+        device: `cpu`, `cuda`, `cuda:1`, or `auto` (a GPU where there is one).
+        dtype: `float32`, `bfloat16`, `float64`, or `auto` (see `choose_dtype`).
+        bank: most adapters trained together; 0 for 8.
+
+    Raises:
+        SelfeditError: anything of these that does not exist here.
+    """
+    chosen = choose_device(device)
+    return TorchEngine(models.load_model(model, chosen, choose_dtype(dtype, chosen)), bank or 8)
+
+
+def choose_device(name: str) -> torch.device:
+    """The named device, or the best there is."""
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise SelfeditError(f"--device {name}: not available here") from error
+    return device
+
+
+def choose_dtype(name: str, device: torch.device) -> torch.dtype:
+    """`auto`: bfloat16 on a GPU and on a CPU with bfloat16 products in hardware (AVX512-BF16 or AMX), where they run
+    several times as fast as float32; float32 elsewhere. Adapters and their optimiser are float32 always."""
+    known = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float64": torch.float64}
+    if name in known:
+        return known[name]
+    if name != "auto":
+        raise SelfeditError(f"--dtype {name}: known are auto, {', '.join(known)}")
+    return torch.bfloat16 if device.type == "cuda" or has_fast_bfloat16() else torch.float32
+
+
+def has_fast_bfloat16() -> bool:
+    """Whether this CPU multiplies bfloat16 in hardware."""
+    return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+
+
+def probe() -> dict[str, float | str]:
+    """What this machine can do: device, cores, free memory (GB), and the rate of large products (GFLOP/s)."""
+    device = choose_device("auto")
+    dtype = choose_dtype("auto", device)
+    size = 4096 if device.type == "cuda" else 1024
+    left, right = (torch.randn(size, size, device=device).to(dtype) for _ in range(2))
+    seconds = min(_time_product(left, right) for _ in range(5))
+    pages = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    free = torch.cuda.mem_get_info()[0] if device.type == "cuda" else pages
+    return {
+        "device": torch.cuda.get_device_name() if device.type == "cuda" else "cpu",
+        "dtype": str(dtype).removeprefix("torch."),
+        "threads": torch.get_num_threads(),
+        "free_gb": free / 1e9,
+        "gflops": 2 * size**3 / seconds / 1e9,
+    }
+
+
+def _time_product(left: torch.Tensor, right: torch.Tensor) -> float:
+    started = time.perf_counter()
+    (left @ right)[0, 0].item()
+    return time.perf_counter() - started

@@ -1,0 +1,213 @@
+"""L1. Write many texts at once: self-edits from one policy, or answers from many adapters.
+
+One batched decoder with preallocated keys and values. A prompt that several rows share passes the model once, rows
+that have ended leave the batch and waiting ones join, and every row draws from its own seed, so that what a row says
+does not depend on which rows were beside it (up to floating-point rounding of differently shaped products).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+
+from selfedit.engine.attention import KVCache, Plan, PlanHolder, plan_for
+from selfedit.engine.packing import Tokens, batches_of, pack, row_segments
+from selfedit.records import Sampling
+
+_NUCLEUS_FIRST_LOOK = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One text to be written."""
+
+    prompt: tuple[int, ...]
+    """Token ids."""
+    slot: int
+    """Adapter that writes it; below 0: the policy alone."""
+    sampling: Sampling
+    """How tokens are drawn."""
+    seed: int = 0
+    """Decides the draws; unused when greedy."""
+    is_one_line: bool = False
+    """True: ends at the first line break that follows some text."""
+
+
+@dataclass(slots=True)
+class _Row:
+    """A request in the batch."""
+
+    index: int
+    request: Request
+    draws: torch.Tensor
+    written: list[int] = field(default_factory=list)
+    is_done: bool = False
+
+    @property
+    def cached(self) -> int:
+        """Tokens whose keys are in the cache: all but the newest."""
+        return len(self.request.prompt) + len(self.written) - 1
+
+
+class Decoder:
+    """Writes texts with a model; see the module.
+
+    Args:
+        stop_ids: tokens that end a text.
+        line_ids: tokens whose text holds a line break.
+        blank_ids: tokens that are white space only.
+        max_rows: rows decoded together.
+        max_tokens: most prompt tokens in one forward pass.
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        holder: PlanHolder,
+        stop_ids: frozenset[int],
+        line_ids: frozenset[int],
+        blank_ids: frozenset[int],
+        max_rows: int,
+        max_tokens: int,
+    ) -> None:
+        self.model, self.holder = model, holder
+        self.stop_ids, self.line_ids, self.blank_ids = stop_ids, line_ids, blank_ids
+        self.max_rows, self.max_tokens = max_rows, max_tokens
+
+    @torch.no_grad()
+    def generate(self, requests: Sequence[Request]) -> list[tuple[list[int], bool]]:
+        """For each request the tokens written (without a stop token), and whether it ended by itself."""
+        done: list[tuple[list[int], bool]] = [([], False)] * len(requests)
+        if not requests:
+            return done
+        waiting = sorted(range(len(requests)), key=lambda i: (requests[i].slot, requests[i].prompt))
+        n_rows = min(self.max_rows, len(requests))
+        longest = max(len(r.prompt) + r.sampling.max_new_tokens for r in requests)
+        cache = KVCache(rows=n_rows, length=longest)
+        rows: list[_Row] = []
+        while waiting or rows:
+            joining = waiting[: n_rows - len(rows)]
+            del waiting[: len(joining)]
+            if joining:
+                rows += self._admit([_start(i, requests[i]) for i in joining], cache, len(rows))
+            else:
+                self._step(rows, cache)
+            ended = [row for row in rows if row.is_done]
+            for row in ended:
+                done[row.index] = self._result(row)
+            is_worth_it = bool(waiting) or len(ended) * 8 >= len(rows)
+            if joining or (ended and is_worth_it):
+                rows = self._arrange(rows, cache)
+        return done
+
+    def _admit(self, rows: list[_Row], cache: KVCache, first: int) -> list[_Row]:
+        """Pass the prompts, each distinct one once, and draw every row's first token."""
+        leaders = [i for i, row in enumerate(rows) if i == 0 or not _same_prompt(row, rows[i - 1])]
+        prompts = [Tokens(rows[i].request.prompt, len(rows[i].request.prompt)) for i in leaders]
+        logits: list[torch.Tensor] = []
+        for chunk in batches_of(prompts, range(len(leaders)), self.max_tokens):
+            packed = pack([prompts[i] for i in chunk], [rows[leaders[i]].request.slot for i in chunk], self._device)
+            ends = torch.tensor(packed.lengths, device=self._device).cumsum(0) - 1
+            self.holder.plan = plan_for(packed, cache, [first + leaders[chunk[o]] for o in packed.owners])
+            logits += self._logits(packed.ids, packed.positions, ends)
+        leader_of = [sum(leader <= i for leader in leaders) - 1 for i in range(len(rows))]
+        source = torch.tensor([first + leaders[leader] for leader in leader_of], device=self._device)
+        for store in (*cache.keys, *cache.values):
+            store[first : first + len(rows)] = store[source]
+        self._draw(rows, torch.stack([logits[leader] for leader in leader_of]))
+        return rows
+
+    def _step(self, rows: list[_Row], cache: KVCache) -> None:
+        """One more token for every row."""
+        lengths = torch.tensor([row.cached for row in rows], device=self._device)
+        ids = torch.tensor([[row.written[-1] for row in rows]], device=self._device)
+        self.holder.plan = Plan(
+            segments=row_segments([row.request.slot for row in rows]),
+            cache=cache,
+            row_lengths=lengths,
+            longest=max(row.cached for row in rows) + 1,
+        )
+        every = torch.arange(len(rows), device=self._device)
+        self._draw(rows, self._logits(ids, lengths[None], every))
+
+    def _logits(self, ids: torch.Tensor, positions: torch.Tensor, keep: torch.Tensor) -> torch.Tensor:
+        out = self.model(input_ids=ids, position_ids=positions, use_cache=False, logits_to_keep=keep)
+        return out.logits[0]
+
+    def _draw(self, rows: list[_Row], logits: torch.Tensor) -> None:
+        tokens = draw_tokens(logits, [row.request.sampling for row in rows], [_next_draw(row) for row in rows])
+        for row, token in zip(rows, tokens, strict=True):
+            if row.is_done:
+                continue
+            row.written.append(token)
+            is_full = len(row.written) >= row.request.sampling.max_new_tokens
+            row.is_done = is_full or token in self.stop_ids or self._ends_line(row)
+
+    def _result(self, row: _Row) -> tuple[list[int], bool]:
+        stopped = row.written[-1] in self.stop_ids
+        return (row.written[:-1] if stopped else row.written), stopped or self._ends_line(row)
+
+    def _ends_line(self, row: _Row) -> bool:
+        if not row.request.is_one_line or not row.written or row.written[-1] not in self.line_ids:
+            return False
+        return any(token not in self.blank_ids for token in row.written)
+
+    def _arrange(self, rows: list[_Row], cache: KVCache) -> list[_Row]:
+        """Drop ended rows and order the others by adapter, in the cache as well."""
+        keep = sorted((i for i, row in enumerate(rows) if not row.is_done), key=lambda i: rows[i].request.slot)
+        kept = [rows[i] for i in keep]
+        if kept and keep != list(range(len(rows))):
+            cache.reorder(torch.tensor(keep, device=self._device), max(row.cached for row in kept))
+        return kept
+
+    @property
+    def _device(self) -> torch.device:
+        return self.model.device
+
+
+def draw_tokens(logits: torch.Tensor, samplings: Sequence[Sampling], draws: Sequence[float]) -> list[int]:
+    """One token per row of logits [R, V]; row i uses the uniform draw draws[i] in [0, 1) by inverse transform.
+
+    Top-p needs the likeliest tokens only: the first 256 are looked at, and the whole vocabulary is sorted just for
+    rows whose nucleus is larger.
+    """
+    greedy = logits.argmax(-1).tolist()
+    warm = [i for i, sampling in enumerate(samplings) if sampling.temperature > 0]
+    if not warm:
+        return greedy
+    temperature = torch.tensor([samplings[i].temperature for i in warm], device=logits.device)[:, None]
+    top_p = torch.tensor([samplings[i].top_p for i in warm], device=logits.device)
+    scaled = logits[warm].float() / temperature
+    total = scaled.logsumexp(-1, keepdim=True)
+    width = min(_NUCLEUS_FIRST_LOOK, scaled.shape[-1])
+    values, order = scaled.topk(width, dim=-1)
+    if ((values - total).exp().sum(-1) < top_p).any():
+        values, order = scaled.sort(dim=-1, descending=True, stable=True)
+    cumulative = (values - total).exp().cumsum(-1)
+    last = (cumulative < top_p[:, None]).sum(-1).clamp(max=cumulative.shape[-1] - 1)
+    mass = cumulative.gather(1, last[:, None])
+    wanted = torch.tensor([draws[i] for i in warm], device=logits.device, dtype=mass.dtype)[:, None] * mass
+    place = torch.minimum((cumulative <= wanted).sum(-1), last)
+    chosen = order.gather(1, place[:, None])[:, 0].tolist()
+    for i, token in zip(warm, chosen, strict=True):
+        greedy[i] = token
+    return greedy
+
+
+def _start(index: int, request: Request) -> _Row:
+    if request.sampling.temperature > 0:
+        generator = torch.Generator().manual_seed(request.seed % 2**31)
+        return _Row(index, request, torch.rand(request.sampling.max_new_tokens, generator=generator))
+    return _Row(index, request, torch.zeros(0))
+
+
+def _next_draw(row: _Row) -> float:
+    at = len(row.written)
+    return row.draws[at].item() if at < len(row.draws) else 0.0
+
+
+def _same_prompt(row: _Row, other: _Row) -> bool:
+    return row.request.slot == other.request.slot and row.request.prompt == other.request.prompt

@@ -1,0 +1,170 @@
+"""L1. Train many adapters at once, each exactly as if it were alone.
+
+1. The loss is the sum of each adapter's own mean, so an adapter's gradient does not depend on its neighbours;
+   clipping, learning rate, schedule, step count and data order are its own too.
+2. An adapter that has ended gives its slot to the next in the queue; its weights are copied out and never touched again.
+3. A loss or gradient that is not finite fails that adapter alone: its neighbours share no arithmetic with it.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+
+from selfedit import seeds
+from selfedit.engine.attention import PlanHolder
+from selfedit.engine.bank import Bank
+from selfedit.engine.packing import Tokens, batches_of, pack
+from selfedit.engine.scoring import token_losses
+from selfedit.records import LoraSettings
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One adapter to be trained."""
+
+    examples: tuple[Tokens, ...]
+    """Its training sequences."""
+    settings: LoraSettings
+    """How."""
+    seed: int
+    """Init and data order."""
+
+
+@dataclass(slots=True)
+class Trained:
+    """What became of a job."""
+
+    row: torch.Tensor | None
+    """The adapter, a row of the bank's weights; None when it failed or had nothing to learn."""
+    losses: list[float] = field(default_factory=list)
+    """Mean over tokens, by epoch, nats."""
+    steps: int = 0
+    """Optimiser steps done."""
+    tokens: int = 0
+    """Tokens trained on."""
+    failure: str = ""
+    """Why it failed."""
+
+
+def learning_rate(settings: LoraSettings, step: int, n_steps: int) -> float:
+    """Learning rate of optimiser step `step` (from 0) of `n_steps`, as transformers' schedules compute it."""
+    if step < settings.warmup_steps:
+        return settings.learning_rate * step / settings.warmup_steps
+    left = (n_steps - step) / max(1, n_steps - settings.warmup_steps)
+    factor = {"linear": left, "cosine": 0.5 * (1 + math.cos(math.pi * (1 - left))), "constant": 1.0}
+    return settings.learning_rate * factor[settings.schedule]
+
+
+def batch_order(job: Job) -> Iterator[tuple[int, list[int]]]:
+    """(epoch, example indices) of each step: every epoch in an order of its own, drawn from the job's seed."""
+    for epoch in range(job.settings.epochs):
+        order = list(range(len(job.examples)))
+        random.Random(seeds.derive(job.seed, "order", epoch)).shuffle(order)
+        for start in range(0, len(order), job.settings.batch_size):
+            yield epoch, order[start : start + job.settings.batch_size]
+
+
+class _Running:
+    """A job in a slot."""
+
+    def __init__(self, index: int, job: Job, bank: Bank, slot: int) -> None:
+        bank.fill(slot, job.settings, seeds.derive(job.seed, "init") % 2**31)
+        self.index, self.job, self.slot = index, job, slot
+        self.batches = batch_order(job)
+        self.n_steps = math.ceil(len(job.examples) / job.settings.batch_size) * job.settings.epochs
+        self.result = Trained(row=None)
+        self.nll_by_epoch = [0.0] * job.settings.epochs
+        self.parameter = bank.weights[slot].detach()
+        self.parameter.grad = bank.grads[slot]
+        self.optimizer = torch.optim.AdamW(
+            [self.parameter.requires_grad_()], lr=0.0, weight_decay=job.settings.weight_decay, fused=True
+        )
+
+    def next_batch(self) -> list[Tokens]:
+        self.epoch, indices = next(self.batches)
+        return [self.job.examples[i] for i in indices]
+
+    def step(self, nll_sum: float, n_loss: int, n_tokens: int) -> None:
+        """One optimiser step on the gradient that lies in the bank."""
+        grad = self.parameter.grad
+        norm = torch.linalg.vector_norm(grad).item()
+        if not (math.isfinite(nll_sum) and math.isfinite(norm)):
+            self.result.failure = f"loss or gradient not finite at step {self.result.steps + 1}"
+            return
+        settings = self.job.settings
+        if settings.clip and norm > settings.clip:
+            grad.mul_(settings.clip / (norm + 1e-6))
+        self.optimizer.param_groups[0]["lr"] = learning_rate(settings, self.result.steps, self.n_steps)
+        self.optimizer.step()
+        self.result.steps += 1
+        self.result.tokens += n_tokens
+        self.nll_by_epoch[self.epoch] += nll_sum
+
+    def finish(self) -> Trained:
+        per_epoch = sum(example.loss_count for example in self.job.examples)
+        if not self.result.failure:
+            self.result.losses = [nll / per_epoch for nll in self.nll_by_epoch]
+            self.result.row = self.parameter.detach().clone()
+        return self.result
+
+
+def train(
+    model: Any,
+    holder: PlanHolder,
+    bank: Bank,
+    jobs: Sequence[Job],
+    max_tokens: int,
+    on_step: Callable[[int], None] | None = None,
+) -> list[Trained]:
+    """Train `jobs` in the bank's slots, refilling a slot as soon as it is free.
+
+    Args:
+        max_tokens: most tokens in one forward pass; more are taken in several, with the same result.
+        on_step: called with the number of jobs that have ended after each step.
+
+    Returns:
+        One result per job, in order.
+    """
+    results: list[Trained | None] = [None if job.examples else Trained(row=None) for job in jobs]
+    queue = [i for i, job in enumerate(jobs) if job.examples]
+    running: list[_Running] = []
+    while queue or running:
+        free = sorted(set(range(bank.size)) - {r.slot for r in running})
+        while queue and free:
+            running.append(_Running(queue[0], jobs[queue.pop(0)], bank, free.pop(0)))
+        _step_together(model, holder, bank, running, max_tokens)
+        for ended in [r for r in running if r.result.failure or r.result.steps == r.n_steps]:
+            results[ended.index] = ended.finish()
+            running.remove(ended)
+        if on_step:
+            on_step(sum(result is not None for result in results))
+    return [result for result in results if result is not None]
+
+
+def _step_together(model: Any, holder: PlanHolder, bank: Bank, running: list[_Running], max_tokens: int) -> None:
+    """One optimiser step of every running job."""
+    running.sort(key=lambda r: r.slot)
+    batches = [r.next_batch() for r in running]
+    sequences = [tokens for batch in batches for tokens in batch]
+    owners = [i for i, batch in enumerate(batches) for _ in batch]
+    n_loss = [sum(t.loss_count for t in batch) for batch in batches]
+    nll = [0.0] * len(running)
+    bank.grads.zero_()
+    for chunk in batches_of(sequences, range(len(sequences)), max_tokens):
+        packed = pack([sequences[i] for i in chunk], [running[owners[i]].slot for i in chunk], bank.device)
+        losses = token_losses(model, holder, packed)
+        at = [owners[chunk[owner]] for owner in packed.owners]
+        repeats = torch.tensor(packed.loss_counts, device=bank.device)
+        weights = torch.tensor([1 / n_loss[i] for i in at], device=bank.device, dtype=losses.dtype)
+        losses.backward(weights.repeat_interleave(repeats))
+        for i, part in zip(at, losses.detach().split(packed.loss_counts), strict=True):
+            nll[i] += part.sum().item()
+    for i, job in enumerate(running):
+        job.step(nll[i], n_loss[i], sum(len(t.ids) for t in batches[i]))
+    bank.refresh([r.slot for r in running])

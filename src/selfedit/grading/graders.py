@@ -1,0 +1,155 @@
+"""L1. Graders that need nothing but the words, and the grading of a trial's answers or of a file of answers.
+
+Departures from the paper, which asks GPT-4.1:
+1. The graders here are rules: free, repeatable and offline. How well one agrees with another judge is measured by
+   `grade_file` on answers that carry that judge's verdict.
+2. A grader that raises, or that a gold answer gives nothing to go by, leaves answers ungraded; they are never wrong.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from selfedit.grading.jsonl import read_objects, read_string
+from selfedit.grading.metrics import contains, exact, f1, normalise
+from selfedit.records import Answer, Ask, GradedAnswer, SelfeditError, Verdict
+from selfedit.seams import Grader
+
+F1_THRESHOLD = 0.5
+"""Least token F1 with which the `f1` grader calls an answer right."""
+
+
+class RuleGrader:
+    """A grader that compares gold and answer by a rule, whatever the question."""
+
+    def __init__(self, name: str, is_right: Callable[[str, str], bool], *, needs_words: bool) -> None:
+        """`is_right(gold, answer)`; `needs_words`: ungraded where normalisation leaves nothing of the gold answer."""
+        self.name = name
+        self._is_right = is_right
+        self._needs_words = needs_words
+
+    def grade(self, answers: Sequence[tuple[str, str, str]]) -> list[Verdict]:
+        """Verdicts for (question, gold, answer) triples, in order."""
+        return [self._verdict(gold, answer) for _, gold, answer in answers]
+
+    def _verdict(self, gold: str, answer: str) -> Verdict:
+        if self._is_right(gold, answer):
+            return "right"
+        return "ungraded" if self._needs_words and not normalise(gold) else "wrong"
+
+
+GRADERS: dict[str, Callable[[], Grader]] = {
+    "exact": lambda: RuleGrader("exact", exact, needs_words=False),
+    "contains": lambda: RuleGrader("contains", contains, needs_words=True),
+    "f1": lambda: RuleGrader("f1", lambda gold, answer: f1(gold, answer) >= F1_THRESHOLD, needs_words=True),
+}
+"""Each grader by the name that chooses it on the command line."""
+
+
+@dataclass(frozen=True, slots=True)
+class GradeSummary:
+    """What a grader says of a file of answers, and how far another judge agrees."""
+
+    n: int
+    """Answers read."""
+    right: int
+    """Called right."""
+    wrong: int
+    """Called wrong."""
+    ungraded: int
+    """Without a verdict; in no denominator below."""
+    accuracy: float | None
+    """Right among graded; None when nothing could be graded."""
+    f1_mean: float
+    """Mean token F1 over all answers."""
+    n_compared: int
+    """Graded answers that carry another judge's `correct`."""
+    agreement: float | None
+    """Share of compared answers on which both say the same; None when none can be compared."""
+    precision: float | None
+    """Of the compared answers called right here, the share that the other judge calls right; None without any."""
+    recall: float | None
+    """Of the compared answers that the other judge calls right, the share called right here; None without any."""
+
+
+def load_grader(name: str) -> Grader:
+    """The grader called `name`; SelfeditError listing the known ones where there is none."""
+    if name not in GRADERS:
+        raise SelfeditError(f"no grader named {name!r}; known: {', '.join(sorted(GRADERS))}")
+    return GRADERS[name]()
+
+
+def grade_answers(grader: Grader, asks: Sequence[Ask], answers: Sequence[Answer]) -> tuple[GradedAnswer, ...]:
+    """Each answer with its verdict and its overlap with the gold answer; asks and answers go in pairs, in order."""
+    if [ask.question_id for ask in asks] != [answer.question_id for answer in answers]:
+        raise ValueError("asks and answers are not about the same questions in the same order")
+    triples = [(ask.question, ask.gold, answer.text) for ask, answer in zip(asks, answers, strict=True)]
+    verdicts = _verdicts(grader, triples)
+    return tuple(_graded(*row) for row in zip(asks, answers, verdicts, strict=True))
+
+
+def grade_file(path: Path, grader: Grader) -> GradeSummary:
+    """Grade the JSONL file `path`: `question, gold, answer` a line, and `correct` where another judge has spoken."""
+    rows = [(_read_triple(place, record), _read_correct(place, record)) for place, record in read_objects(path)]
+    verdicts = _verdicts(grader, [triple for triple, _ in rows])
+    right, wrong = verdicts.count("right"), verdicts.count("wrong")
+    pairs_N = [
+        (verdict == "right", correct)
+        for verdict, (_, correct) in zip(verdicts, rows, strict=True)
+        if verdict != "ungraded" and correct is not None
+    ]
+    return GradeSummary(
+        n=len(rows),
+        right=right,
+        wrong=wrong,
+        ungraded=verdicts.count("ungraded"),
+        accuracy=_share([verdict == "right" for verdict in verdicts if verdict != "ungraded"]),
+        f1_mean=sum(f1(gold, answer) for (_, gold, answer), _ in rows) / len(rows),
+        n_compared=len(pairs_N),
+        agreement=_share([ours == theirs for ours, theirs in pairs_N]),
+        precision=_share([theirs for ours, theirs in pairs_N if ours]),
+        recall=_share([ours for ours, theirs in pairs_N if theirs]),
+    )
+
+
+def _verdicts(grader: Grader, triples: Sequence[tuple[str, str, str]]) -> list[Verdict]:
+    try:
+        verdicts = list(grader.grade(triples))
+    except Exception:  # noqa: BLE001 (a judge may fail in any way; an outage must not become a wrong answer)
+        verdicts = []
+    return verdicts if len(verdicts) == len(triples) else ["ungraded"] * len(triples)
+
+
+def _graded(ask: Ask, answer: Answer, verdict: Verdict) -> GradedAnswer:
+    return GradedAnswer(
+        question_id=ask.question_id,
+        question=ask.question,
+        gold=ask.gold,
+        text=answer.text,
+        gold_logprob=answer.gold_logprob,
+        verdict=verdict,
+        exact=exact(ask.gold, answer.text),
+        f1=f1(ask.gold, answer.text),
+        contains=contains(ask.gold, answer.text),
+    )
+
+
+def _read_triple(place: str, record: dict[str, Any]) -> tuple[str, str, str]:
+    answer = record.get("answer")
+    if not isinstance(answer, str):
+        raise SelfeditError(f"{place}: missing 'answer'; give it as text, empty where nothing was answered")
+    return read_string(place, record, "question"), read_string(place, record, "gold"), answer
+
+
+def _read_correct(place: str, record: dict[str, Any]) -> bool | None:
+    correct = record.get("correct")
+    if correct is not None and not isinstance(correct, bool):
+        raise SelfeditError(f"{place}: 'correct' is {correct!r}; give true or false, or leave it out")
+    return correct
+
+
+def _share(flags: Sequence[bool]) -> float | None:
+    return sum(flags) / len(flags) if flags else None

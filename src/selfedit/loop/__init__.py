@@ -1,0 +1,7 @@
+"""L3. The two loops of SEAL, free of torch: they work through the seams and keep what they find in the ledger."""
+
+from selfedit.loop.evaluation import evaluate, run_eval, take_heldout
+from selfedit.loop.kit import Kit
+from selfedit.loop.rounds import check_adapter, check_sizes, run_training
+
+__all__ = ["Kit", "check_adapter", "check_sizes", "evaluate", "run_eval", "run_training", "take_heldout"]

@@ -1,0 +1,62 @@
+"""L3. What a run works with, in one record: the seams, the ledger, and the folder that policies live in."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from selfedit.records import Answer, Ask, Context, Edit, GradedAnswer, Outcome, Policy, Scored
+from selfedit.seams import Engine, Executor, Progress, Task
+
+Grade = Callable[[Sequence[Ask], Sequence[Answer]], Sequence[GradedAnswer]]
+"""Asks and their answers → graded answers, in order."""
+
+
+class LedgerLike(Protocol):
+    """What the loops need of the ledger. Each `add` is one transaction, and adding the same again changes nothing."""
+
+    def put_contexts(self, split: str, contexts: Sequence[Context]) -> None: ...
+    def add_edits(self, edits: Sequence[Edit]) -> None: ...
+    def edits(self, stage: str | None = None) -> list[Edit]: ...
+    def add_outcomes(self, outcomes: Sequence[Outcome]) -> None: ...
+    def outcomes(self, stage: str | None = None) -> list[Outcome]: ...
+    def add_scored(self, stage: str, scored: Sequence[Scored]) -> None: ...
+    def add_policy(self, policy: Policy, trained_on: Sequence[str], seconds: float) -> None: ...
+    def policies(self) -> list[Policy]: ...
+    def trained_on(self, version: int) -> Sequence[str]: ...
+    def add_timing(self, stage: str, seconds: float) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Kit:
+    """Everything that a loop is handed."""
+
+    task: Task
+    """What is learnt."""
+    engine: Engine
+    """Writes self-edits and trains the policy."""
+    executor: Executor
+    """Runs trials."""
+    grade: Grade
+    """Turns answers into verdicts."""
+    ledger: LedgerLike
+    """Where everything is kept."""
+    progress: Progress
+    """Who is watching."""
+    home: Path
+    """The folder that `Policy.adapter` is relative to."""
+    facts: Mapping[str, str]
+    """What identifies the model; part of every key."""
+    bank: int
+    """Trials of a group, and texts written at once."""
+
+    @contextmanager
+    def timed(self, stage: str) -> Iterator[None]:
+        """Adds the wall time of a piece of finished work to `stage`; unfinished work adds nothing."""
+        start = time.monotonic()
+        yield
+        self.ledger.add_timing(stage, time.monotonic() - start)

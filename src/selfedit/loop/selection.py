@@ -1,0 +1,90 @@
+"""L3. Which self-edits train the next policy.
+
+Departures from the paper:
+
+1. A reward is a gain over the untouched policy on the same questions, not a bare accuracy. Within a context both order
+   self-edits alike; the gain also tells whether any of them was worth studying, so that a context on which nothing
+   helped trains nothing.
+2. `logprob` rewards the gold answers' log-probability instead of right answers; it has less noise and needs no judge.
+3. What failed or could not be graded is missing from means, never 0. Without anything to measure there is no reward.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from statistics import fmean
+
+from selfedit.records import Edit, Outcome, Scored
+
+
+def score(edits: Sequence[Edit], outcomes: Iterable[Outcome], reward: str) -> list[Scored]:
+    """What each self-edit earned, in the order of `edits`; `reward` is `accuracy` or `logprob`.
+
+    `outcomes` holds the trials of the edits and, by the method `base`, the untouched policy on each context.
+    """
+    trials: dict[str, list[Outcome]] = defaultdict(list)
+    baseline: dict[str, Outcome] = {}
+    for outcome in outcomes:
+        if outcome.method == "base":
+            baseline[outcome.context_id] = outcome
+        else:
+            trials[outcome.edit_key].append(outcome)
+    return [_score(edit, trials[edit.key], baseline.get(edit.context_id), reward) for edit in edits]
+
+
+def select(scored: Sequence[Scored], min_gain: float) -> list[Scored]:
+    """The same list, with the best of each context kept if its reward is above `min_gain`; of equals, the first."""
+    best: dict[str, Scored] = {}
+    for one in scored:
+        if one.reward is None or one.reward <= min_gain:
+            continue
+        if one.context_id not in best or one.reward > _reward(best[one.context_id]):
+            best[one.context_id] = one
+    kept = {one.edit_key for one in best.values()}
+    return [replace(one, is_kept=one.edit_key in kept) for one in scored]
+
+
+def best_so_far(edits: Sequence[Edit], outcomes: Iterable[Outcome], reward: str) -> str:
+    """A short line for whoever is watching."""
+    rewards = [one.reward for one in score(edits, outcomes, reward) if one.reward is not None]
+    return f"best {reward} gain {max(rewards):+.3f}" if rewards else ""
+
+
+def _score(edit: Edit, trials: Sequence[Outcome], base: Outcome | None, reward: str) -> Scored:
+    accuracy_gain = _mean(_accuracy_gain(trial, base) for trial in trials)
+    logprob_gain = _mean(_logprob_gain(trial, base) for trial in trials)
+    return Scored(
+        edit_key=edit.key,
+        context_id=edit.context_id,
+        accuracy=_mean(trial.accuracy for trial in trials),
+        accuracy_gain=accuracy_gain,
+        logprob_gain=logprob_gain,
+        reward={"accuracy": accuracy_gain, "logprob": logprob_gain}[reward],
+    )
+
+
+def _accuracy_gain(trial: Outcome, base: Outcome | None) -> float | None:
+    """Over the questions that have a verdict on both sides."""
+    before = {a.question_id: a.verdict == "right" for a in base.answers if a.verdict != "ungraded"} if base else {}
+    return _mean(
+        float(a.verdict == "right") - float(before[a.question_id])
+        for a in trial.answers
+        if a.verdict != "ungraded" and a.question_id in before
+    )
+
+
+def _logprob_gain(trial: Outcome, base: Outcome | None) -> float | None:
+    before = {a.question_id: a.gold_logprob for a in base.answers} if base else {}
+    return _mean(a.gold_logprob - before[a.question_id] for a in trial.answers if a.question_id in before)
+
+
+def _mean(values: Iterable[float | None]) -> float | None:
+    present = [value for value in values if value is not None]
+    return fmean(present) if present else None
+
+
+def _reward(one: Scored) -> float:
+    assert one.reward is not None
+    return one.reward

@@ -1,0 +1,244 @@
+"""L3. The inner loop: what is to be tried becomes outcomes in the ledger.
+
+Jobs → unique trials → groups → executor → verdicts → outcomes, one transaction per group.
+
+1. The untouched policy is asked once per context and stage, not once per self-edit as in the released code: it is the
+   baseline of every self-edit of that context.
+2. Groups are cut from the whole list of a stage, never from what is left of it. A group's numbers depend in their last
+   digits on what shares its batch, so a resumed run must form the groups of the run that was not interrupted. A group
+   is done when all its outcomes are in the ledger; otherwise all of it is run.
+3. A failed trial is recorded with its reason and has no answers, so it can never earn a reward.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+from selfedit import seeds
+from selfedit.loop.kit import Kit
+from selfedit.records import (
+    Ask,
+    Attempt,
+    Context,
+    Edit,
+    GradedAnswer,
+    InvalidEdit,
+    LoraSettings,
+    Outcome,
+    Policy,
+    Study,
+    Trial,
+    digest,
+)
+from selfedit.seams import Task
+
+Note = Callable[[Sequence[Outcome]], str]
+"""Says in a few words how a stage is going, from the outcomes so far."""
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One outcome to be had: a trial, and whose it is."""
+
+    method: str
+    """As in `Outcome.method`."""
+    context_id: str
+    """What is to be learnt."""
+    trial: Trial | None
+    """What is to be done; None for a self-edit that cannot be studied."""
+    edit_key: str = ""
+    """The self-edit, if there is one."""
+    seed_index: int = 0
+    """Which of the common seeds."""
+    refusal: str = ""
+    """Why there is no trial."""
+
+    @property
+    def key(self) -> str:
+        """The trial's key; without a trial, that of the self-edit."""
+        return self.trial.key if self.trial else self.edit_key
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Trials that run together, with every job that they serve."""
+
+    trials: tuple[Trial, ...]
+    """Each key once."""
+    jobs: tuple[Job, ...]
+    """Jobs with equal trials share one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Setup:
+    """What the trials of a stage have in common; turns contexts and self-edits into jobs."""
+
+    kit: Kit
+    """Model facts and task."""
+    policy: Policy
+    """What adapters sit on."""
+    settings: LoraSettings
+    """How adapters are trained."""
+    n_seeds: int
+    """Trials of each study."""
+    seed: int
+    """The run's seed."""
+
+    def asked_only(self, method: str, context: Context, asks: Sequence[Ask]) -> Job:
+        """One job without training: the policy as it is, asked."""
+        return Job(method, context.id, self._trial(Study((), tuple(asks)), 0))
+
+    def studied(self, method: str, context: Context, edit: Edit | None) -> list[Job]:
+        """A job per seed: an adapter trained on the context, with a self-edit where there is one."""
+        study = study_of(self.kit.task, context, edit.text if edit else None)
+        edit_key = edit.key if edit else ""
+        if isinstance(study, str):
+            return [Job(method, context.id, None, edit_key, refusal=f"invalid edit: {study}")]
+        return [
+            Job(method, context.id, self._trial(study, trial_seed(self.seed, context.id, index)), edit_key, index)
+            for index in range(self.n_seeds)
+        ]
+
+    def _trial(self, study: Study, seed: int) -> Trial:
+        key = digest(dict(self.kit.facts), self.policy.digest, study, self.settings, seed)
+        return Trial(key, study, self.settings, seed)
+
+
+def trial_seed(run_seed: int, context_id: str, seed_index: int) -> int:
+    """Common to all candidates of a context, so that they differ by what they say and not by luck."""
+    return seeds.derive(run_seed, "trial", context_id, seed_index)
+
+
+def study_of(task: Task, context: Context, text: str | None) -> Study | str:
+    """What a self-edit comes down to, or the reason why it cannot be studied."""
+    try:
+        return task.study(context, text)
+    except InvalidEdit as reason:
+        return str(reason) or "no reason given"
+
+
+def baseline_jobs(setup: Setup, contexts: Sequence[Context]) -> list[Job]:
+    """The untouched policy on each context's questions."""
+    return [setup.asked_only("base", context, setup.kit.task.study(context, None).asks) for context in contexts]
+
+
+def edit_jobs(setup: Setup, contexts: Sequence[Context], edits: Sequence[Edit]) -> list[Job]:
+    """Every self-edit of each context, under every seed."""
+    return [
+        job
+        for context in contexts
+        for edit in edits
+        if edit.context_id == context.id
+        for job in setup.studied("synthetic", context, edit)
+    ]
+
+
+def try_all(
+    kit: Kit, stage: str, policy: Policy, jobs: Sequence[Job], note: Note = lambda outcomes: ""
+) -> list[Outcome]:
+    """The outcomes of all jobs, in the jobs' order; what the ledger of `stage` already holds is not run again."""
+    kit.ledger.add_outcomes([_refused(stage, policy, job) for job in jobs if job.trial is None])
+    groups = form_groups(jobs, kit.bank)
+    known = {_slot(outcome): outcome for outcome in kit.ledger.outcomes(stage)}
+    todo = [group for group in groups if not all(_job_slot(job) in known for job in group.jobs)]
+    n_trials, n_todo = (sum(len(group.trials) for group in part) for part in (groups, todo))
+    kit.progress.stage(f"{stage}: trials", n_trials)
+    if n_todo < n_trials:
+        kit.progress.advance(n_trials - n_todo, "from the ledger")
+    group_of = {trial.key: group for group in todo for trial in group.trials}
+    start = time.monotonic()
+    for attempts in kit.executor.run(policy, kit.home, [group.trials for group in todo]):
+        outcomes = _outcomes(kit, stage, policy, group_of[attempts[0].key], attempts)
+        kit.ledger.add_outcomes(outcomes)
+        kit.ledger.add_timing(f"{stage}/trials", time.monotonic() - start)
+        start = time.monotonic()
+        known.update((_slot(outcome), outcome) for outcome in outcomes)
+        kit.progress.advance(len(attempts), note(list(known.values())))
+    lost = [job.key for job in jobs if _job_slot(job) not in known]
+    if lost:
+        raise RuntimeError(f"{stage}: the executor brought nothing back for {len(lost)} trials")
+    return [known[_job_slot(job)] for job in jobs]
+
+
+def form_groups(jobs: Sequence[Job], size: int) -> list[Group]:
+    """Groups of `size` different trials, in the jobs' order; a repeated trial is served by its first group."""
+    jobs_of: dict[str, list[Job]] = {}
+    for job in jobs:
+        if job.trial:
+            jobs_of.setdefault(job.trial.key, []).append(job)
+    keys = list(jobs_of)
+    chunks = [keys[start : start + size] for start in range(0, len(keys), size)]
+    trial_of = {job.trial.key: job.trial for job in jobs if job.trial}
+    return [
+        Group(tuple(trial_of[key] for key in chunk), tuple(job for key in chunk for job in jobs_of[key]))
+        for chunk in chunks
+    ]
+
+
+def _outcomes(kit: Kit, stage: str, policy: Policy, group: Group, attempts: Sequence[Attempt]) -> list[Outcome]:
+    checked = {attempt.key: attempt for attempt in map(_check, group.trials, _in_order(group, attempts))}
+    graded = _grade(kit, group.trials, checked)
+    return [
+        Outcome(
+            key=job.key,
+            stage=stage,
+            method=job.method,
+            context_id=job.context_id,
+            edit_key=job.edit_key,
+            policy=policy.version,
+            seed_index=job.seed_index,
+            answers=graded.get(job.key, ()),
+            losses=checked[job.key].losses,
+            steps=checked[job.key].steps,
+            tokens=checked[job.key].tokens,
+            seconds=checked[job.key].seconds,
+            failure=checked[job.key].failure,
+        )
+        for job in group.jobs
+    ]
+
+
+def _in_order(group: Group, attempts: Sequence[Attempt]) -> list[Attempt]:
+    """A trial that the executor lost has failed; it is not left out."""
+    found = {attempt.key: attempt for attempt in attempts}
+    return [found.get(trial.key, Attempt(trial.key, failure="no attempt came back")) for trial in group.trials]
+
+
+def _check(trial: Trial, attempt: Attempt) -> Attempt:
+    """An attempt that cannot be trusted becomes a failed one."""
+    if not all(map(math.isfinite, attempt.losses)):
+        finite = tuple(filter(math.isfinite, attempt.losses))
+        return replace(attempt, answers=(), losses=finite, failure=attempt.failure or "training loss is not finite")
+    if attempt.failure:
+        return replace(attempt, answers=())
+    if [answer.question_id for answer in attempt.answers] != [ask.question_id for ask in trial.study.asks]:
+        return replace(attempt, answers=(), failure="its answers are not those to the questions asked")
+    if not all(math.isfinite(answer.gold_logprob) for answer in attempt.answers):
+        return replace(attempt, answers=(), failure="log-probability of a gold answer is not finite")
+    return attempt
+
+
+def _grade(kit: Kit, trials: Sequence[Trial], attempts: dict[str, Attempt]) -> dict[str, tuple[GradedAnswer, ...]]:
+    """All answers of a group in one call of the grader."""
+    sound = [trial for trial in trials if not attempts[trial.key].failure]
+    asks = [ask for trial in sound for ask in trial.study.asks]
+    answers = [answer for trial in sound for answer in attempts[trial.key].answers]
+    graded = iter(kit.grade(asks, answers) if asks else ())
+    return {trial.key: tuple(next(graded) for _ in trial.study.asks) for trial in sound}
+
+
+def _refused(stage: str, policy: Policy, job: Job) -> Outcome:
+    return Outcome(
+        job.key, stage, job.method, job.context_id, job.edit_key, policy.version, job.seed_index, failure=job.refusal
+    )
+
+
+def _slot(outcome: Outcome) -> tuple[str, str, str, int]:
+    return outcome.key, outcome.method, outcome.edit_key, outcome.seed_index
+
+
+def _job_slot(job: Job) -> tuple[str, str, str, int]:
+    return job.key, job.method, job.edit_key, job.seed_index

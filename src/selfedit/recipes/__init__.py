@@ -1,0 +1,76 @@
+"""L4. Experiments as data: each recipe is a whole configuration, and flags change single values of it.
+
+`paper` is SEAL as published; `embedded` suits a 135M model on a CPU; the demos are `embedded` in sizes that end soon.
+"""
+
+from __future__ import annotations
+
+from selfedit.config import EMBEDDED_MODEL, TrainConfig
+from selfedit.records import LoraSettings, Sampling, SelfeditError
+
+_SMALL_INNER = LoraSettings(rank=16, alpha=32.0, learning_rate=1e-3, epochs=8)
+_SMALL_OUTER = LoraSettings(rank=16, alpha=32.0, learning_rate=3e-4, epochs=2, batch_size=4)
+_SMALL_SAMPLING = Sampling(temperature=0.8, top_p=0.95, max_new_tokens=256)
+
+RECIPES: dict[str, TrainConfig] = {
+    # SEAL section 4.2, appendix B.
+    "paper": TrainConfig(
+        recipe="paper",
+        model="Qwen/Qwen2.5-7B",
+        reward="accuracy",
+        rounds=2,
+        contexts=50,
+        edits=5,
+        seeds=3,
+        sampling=Sampling(temperature=1.0, top_p=0.95, max_new_tokens=512),
+        inner=LoraSettings(rank=32, alpha=64.0, targets="q_proj,v_proj", learning_rate=1e-3, epochs=10),
+        outer=LoraSettings(rank=64, alpha=128.0, learning_rate=3e-4, epochs=2, batch_size=10),
+    ),
+    "embedded": TrainConfig(
+        recipe="embedded",
+        reward="logprob",
+        rounds=1,
+        contexts=8,
+        edits=4,
+        seeds=1,
+        sampling=_SMALL_SAMPLING,
+        inner=_SMALL_INNER,
+        outer=_SMALL_OUTER,
+    ),
+    "demo": TrainConfig(
+        recipe="demo",
+        reward="logprob",
+        rounds=1,
+        contexts=8,
+        edits=4,
+        seeds=1,
+        heldout=8,
+        sampling=_SMALL_SAMPLING,
+        inner=_SMALL_INNER,
+        outer=_SMALL_OUTER,
+    ),
+    "demo-quick": TrainConfig(
+        recipe="demo-quick",
+        reward="logprob",
+        rounds=1,
+        contexts=2,
+        edits=2,
+        seeds=1,
+        heldout=2,
+        sampling=Sampling(temperature=0.8, top_p=0.95, max_new_tokens=96),
+        inner=LoraSettings(rank=16, alpha=32.0, learning_rate=1e-3, epochs=4),
+        outer=_SMALL_OUTER,
+    ),
+}
+
+
+def find_recipe(name: str, model: str) -> TrainConfig:
+    """The recipe called `name`, or where `name` is empty the one that suits `model`.
+
+    Raises:
+        SelfeditError: there is no such recipe.
+    """
+    name = name or ("embedded" if model == EMBEDDED_MODEL else "paper")
+    if name not in RECIPES:
+        raise SelfeditError(f"--recipe {name}: unknown; choose from {', '.join(RECIPES)}")
+    return RECIPES[name]

@@ -1,0 +1,7 @@
+"""L4. From a run's ledger to tables with intervals, figures and one HTML page."""
+
+from selfedit.report.build import build_report, print_summary, summary
+from selfedit.report.examples import examples
+from selfedit.report.tables import gain_rows, method_table, round_table
+
+__all__ = ["build_report", "examples", "gain_rows", "method_table", "print_summary", "round_table", "summary"]

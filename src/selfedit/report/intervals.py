@@ -1,0 +1,146 @@
+"""L4. How sure a number is: cluster bootstrap over contexts.
+
+Questions of one passage stand or fall together, since one adapter answers them all; so whole contexts are resampled,
+never single questions. A question's value is the mean over its seeds and edits first, so that three seeds do not look
+like three times as many questions. What was not measured (a failed trial, an ungraded answer) leaves the denominator
+and is counted.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from selfedit import seeds
+from selfedit.records import GradedAnswer, Outcome
+
+RESAMPLES = 2000
+SEED = seeds.derive("report", "bootstrap")
+COVERAGE = 0.95
+MIN_CONTEXTS_FOR_CLAIM = 6
+"""Below this no difference is called clear: with n contexts, all differences fall on one side by chance with
+probability 2 · 2⁻ⁿ, and the bootstrap interval then leaves out 0. Six is the first n that brings this under 5 %."""
+
+Values = Mapping[tuple[str, str], float]
+"""(context id, question id) → value."""
+Reading = Callable[[GradedAnswer], float | None]
+"""What is read off an answer; None where it was not measured."""
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """A mean over questions with its 95 % interval."""
+
+    value: float | None
+    """The mean; None when nothing was measured."""
+    low: float | None
+    """Lower end; None with fewer than two contexts, which say nothing about spread."""
+    high: float | None
+    """Upper end, likewise."""
+    n_contexts: int
+    """Contexts with at least one measured question."""
+    n_questions: int
+    """Measured questions."""
+
+    @property
+    def is_clear(self) -> bool:
+        """True when 0 lies outside, and there are contexts enough for that to mean something."""
+        if self.low is None or self.high is None or self.n_contexts < MIN_CONTEXTS_FOR_CLAIM:
+            return False
+        return self.low > 0 or self.high < 0
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """Some outcomes, or the paired difference between two lots of them, as two numbers with intervals."""
+
+    accuracy: Interval
+    """Share of right answers among graded ones, 0 to 1."""
+    logprob: Interval
+    """Log-probability of the gold answer per token, nats."""
+    failed: int
+    """Trials without answers."""
+    ungraded: int
+    """Answers without a verdict."""
+
+
+def measure(outcomes: Iterable[Outcome]) -> Measured:
+    """Accuracy and gold log-probability of some outcomes."""
+    outcomes = list(outcomes)
+    return Measured(
+        accuracy=_open_ended(bootstrap(_question_means(outcomes, _rightness))),
+        logprob=bootstrap(_question_means(outcomes, _logprob)),
+        failed=_count_failed(outcomes),
+        ungraded=_count_ungraded(outcomes),
+    )
+
+
+def paired_difference(before: Iterable[Outcome], after: Iterable[Outcome]) -> Measured:
+    """`after` minus `before`, on the questions that both have measured."""
+    before, after = list(before), list(after)
+
+    def difference(reading: Reading) -> Interval:
+        first, second = _question_means(before, reading), _question_means(after, reading)
+        return bootstrap({key: second[key] - first[key] for key in second if key in first})
+
+    both = before + after
+    return Measured(difference(_rightness), difference(_logprob), _count_failed(both), _count_ungraded(both))
+
+
+def bootstrap(values: Values) -> Interval:
+    """Mean of `values` with the percentile interval over resampled contexts."""
+    by_context: dict[str, list[float]] = defaultdict(list)
+    for (context_id, _), value in sorted(values.items()):
+        by_context[context_id].append(value)
+    n_contexts, n_questions = len(by_context), len(values)
+    if not n_questions:
+        return Interval(None, None, None, 0, 0)
+    sums_C = np.array([math.fsum(column) for column in by_context.values()])
+    counts_C = np.array([len(column) for column in by_context.values()])
+    mean = float(sums_C.sum() / counts_C.sum())
+    if n_contexts < 2:
+        return Interval(mean, None, None, n_contexts, n_questions)
+    picks_RC = np.random.default_rng(SEED).integers(n_contexts, size=(RESAMPLES, n_contexts))
+    means_R = sums_C[picks_RC].sum(axis=1) / counts_C[picks_RC].sum(axis=1)
+    tail = (1 - COVERAGE) / 2
+    low, high = np.quantile(means_R, [tail, 1 - tail])
+    return Interval(mean, float(low), float(high), n_contexts, n_questions)
+
+
+def _open_ended(share: Interval) -> Interval:
+    """All wrong or all right leaves no spread to resample: there, the exact binomial bound on single questions."""
+    if share.low is None or share.value not in (0.0, 1.0):
+        return share
+    bound = ((1 - COVERAGE) / 2) ** (1 / share.n_questions)
+    return replace(share, high=1 - bound) if share.value == 0.0 else replace(share, low=bound)
+
+
+def _rightness(answer: GradedAnswer) -> float | None:
+    return None if answer.verdict == "ungraded" else float(answer.verdict == "right")
+
+
+def _logprob(answer: GradedAnswer) -> float | None:
+    return answer.gold_logprob
+
+
+def _question_means(outcomes: Sequence[Outcome], reading: Reading) -> dict[tuple[str, str], float]:
+    """Each question's mean over the outcomes that measured it."""
+    seen: dict[tuple[str, str], list[float]] = defaultdict(list)
+    for outcome in outcomes:
+        for answer in outcome.answers:
+            value = reading(answer)
+            if value is not None:
+                seen[outcome.context_id, answer.question_id].append(value)
+    return {key: math.fsum(values) / len(values) for key, values in seen.items()}
+
+
+def _count_failed(outcomes: Iterable[Outcome]) -> int:
+    return sum(bool(outcome.failure) for outcome in outcomes)
+
+
+def _count_ungraded(outcomes: Iterable[Outcome]) -> int:
+    return sum(answer.verdict == "ungraded" for outcome in outcomes for answer in outcome.answers)

@@ -1,0 +1,5 @@
+"""L1. What a run remembers: one SQLite ledger per run folder."""
+
+from selfedit.store.ledger import Ledger
+
+__all__ = ["Ledger"]

@@ -1,0 +1,245 @@
+"""L1. The ledger: everything that a run has written, tried and accepted, in one SQLite file.
+
+The run folder is the memory, so a run that is started again reads here what it need not do again. Each record is
+kept whole, as JSON, under the columns that identify it. The rules:
+
+1. Each `add_*` call is one transaction: after a crash it is there entirely or not at all.
+2. A record with the identity of a stored one takes its place, so that adding twice changes nothing and a failed
+   trial that is tried again leaves one outcome.
+3. Lists come back ordered by identity, never by the order of arrival.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+from pydantic import TypeAdapter, ValidationError
+
+from selfedit.records import Context, Edit, Outcome, Policy, Scored, SelfeditError, to_json
+
+SCHEMA_VERSION = 1
+"""Raised whenever a stored table changes its meaning; kept in the file as SQLite's `user_version`."""
+
+_SCHEMA = f"""
+BEGIN IMMEDIATE;
+CREATE TABLE IF NOT EXISTS contexts (
+    split TEXT, position INTEGER, id TEXT, body TEXT NOT NULL, PRIMARY KEY (split, id));
+CREATE TABLE IF NOT EXISTS edits (
+    stage TEXT, context_id TEXT, idx INTEGER, key TEXT, body TEXT NOT NULL, PRIMARY KEY (key, stage));
+CREATE INDEX IF NOT EXISTS edits_in_order ON edits (stage, context_id, idx, key);
+CREATE TABLE IF NOT EXISTS outcomes (
+    stage TEXT, context_id TEXT, method TEXT, edit_key TEXT, seed_index INTEGER, key TEXT, body TEXT NOT NULL,
+    PRIMARY KEY (key, stage, context_id, edit_key));
+CREATE INDEX IF NOT EXISTS outcomes_in_order ON outcomes (stage, context_id, method, edit_key, seed_index, key);
+CREATE TABLE IF NOT EXISTS scored (
+    stage TEXT, context_id TEXT, edit_key TEXT, body TEXT NOT NULL, PRIMARY KEY (stage, context_id, edit_key));
+CREATE TABLE IF NOT EXISTS policies (
+    version INTEGER PRIMARY KEY, trained_on TEXT NOT NULL, seconds REAL NOT NULL, body TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS timings (stage TEXT PRIMARY KEY, seconds REAL NOT NULL);
+PRAGMA user_version = {SCHEMA_VERSION};
+COMMIT;
+"""
+
+_ORDERS = {
+    "contexts": "split, position",
+    "edits": "stage, context_id, idx, key",
+    "outcomes": "stage, context_id, method, edit_key, seed_index, key",
+    "scored": "stage, context_id, edit_key",
+    "policies": "version",
+}
+"""The tables of records, each with the order in which it is listed."""
+
+_ADAPTERS: dict[type, TypeAdapter[Any]] = {kind: TypeAdapter(kind) for kind in (Context, Edit, Outcome, Policy, Scored)}
+"""How each kind of record is built again from its JSON."""
+
+R = TypeVar("R")
+
+
+class Ledger:
+    """One run's records in the SQLite file `path`, which is made when absent; its folder must exist.
+
+    Raises SelfeditError, in one line that names the file, when that is damaged or not a ledger of this version.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        with self._readable():
+            self._connection = sqlite3.connect(path, timeout=30)
+        try:
+            with self._readable():
+                self._prepare()
+        except BaseException:
+            self._connection.close()
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the file; closing twice is harmless."""
+        self._connection.close()
+
+    def put_contexts(self, split: str, contexts: Sequence[Context]) -> None:
+        """Make `contexts`, in their order, the whole of `split`."""
+        rows = [(split, position, context.id, _encode(context)) for position, context in enumerate(contexts)]
+        with self._transaction() as connection:
+            connection.execute("DELETE FROM contexts WHERE split = ?", (split,))
+            connection.executemany("INSERT INTO contexts VALUES (?, ?, ?, ?)", rows)
+
+    def contexts(self, split: str | None = None) -> list[Context]:
+        """The contexts of one split, or of all, in the order in which they were put."""
+        return self._records(Context, "contexts", "split", split)
+
+    def add_edits(self, edits: Sequence[Edit]) -> None:
+        """Store self-edits; identity: (key, stage)."""
+        self._add("edits", [(e.stage, e.context_id, e.index, e.key, _encode(e)) for e in edits])
+
+    def edits(self, stage: str | None = None) -> list[Edit]:
+        """The self-edits of one stage, or of all."""
+        return self._records(Edit, "edits", "stage", stage)
+
+    def add_outcomes(self, outcomes: Sequence[Outcome]) -> None:
+        """Store outcomes; identity: (key, stage, context_id, edit_key), for one trial may serve several edits."""
+        rows = [(o.stage, o.context_id, o.method, o.edit_key, o.seed_index, o.key, _encode(o)) for o in outcomes]
+        self._add("outcomes", rows)
+
+    def outcomes(self, stage: str | None = None) -> list[Outcome]:
+        """The outcomes of one stage, or of all."""
+        return self._records(Outcome, "outcomes", "stage", stage)
+
+    def add_scored(self, stage: str, scored: Sequence[Scored]) -> None:
+        """Store what self-edits earned in `stage`; identity: (stage, context_id, edit_key)."""
+        self._add("scored", [(stage, s.context_id, s.edit_key, _encode(s)) for s in scored])
+
+    def scored(self, stage: str | None = None) -> list[tuple[str, Scored]]:
+        """(stage, what a self-edit earned there), of one stage or of all."""
+        rows = self._rows("scored", "stage", stage)
+        return [(row["stage"], self._decode(Scored, row["body"])) for row in rows]
+
+    def add_policy(self, policy: Policy, trained_on: Sequence[str], seconds: float) -> None:
+        """Store a version of the policy with the keys of the edits that trained it and the time that this took."""
+        self._add("policies", [(policy.version, json.dumps(list(trained_on)), seconds, _encode(policy))])
+
+    def policies(self) -> list[Policy]:
+        """All stored versions, oldest first."""
+        return self._records(Policy, "policies", "version", None)
+
+    def trained_on(self, version: int) -> list[str]:
+        """Keys of the edits that trained `version`, as given; KeyError where no such version is stored."""
+        rows = self._rows("policies", "version", version)
+        if not rows:
+            raise KeyError(f"{self.path}: no policy of version {version}")
+        return [str(key) for key in json.loads(rows[0]["trained_on"])]
+
+    def add_timing(self, stage: str, seconds: float) -> None:
+        """Add `seconds` of wall time to those already spent on `stage`, in this start of the run or an earlier one."""
+        statement = (
+            "INSERT INTO timings VALUES (?, ?) ON CONFLICT (stage) DO UPDATE SET seconds = seconds + excluded.seconds"
+        )
+        with self._transaction() as connection:
+            connection.execute(statement, (stage, seconds))
+
+    def timings(self) -> dict[str, float]:
+        """Seconds of wall time by stage, over all starts of the run."""
+        with self._readable():
+            rows = self._connection.execute("SELECT stage, seconds FROM timings ORDER BY stage").fetchall()
+        return {row["stage"]: row["seconds"] for row in rows}
+
+    def counts(self) -> dict[str, int]:
+        """Number of records by table."""
+        with self._readable():
+            return {table: self._connection.execute(f"SELECT COUNT(*) FROM {table}").fetchone()[0] for table in _ORDERS}
+
+    def fingerprint(self) -> str:
+        """SHA-256 of all records but the times in them: two runs of one config on one machine have the same."""
+        hashed = hashlib.sha256()
+        for table in _ORDERS:
+            for row in self._rows(table):
+                columns = {name: row[name] for name in row.keys() if name not in ("body", "seconds")}  # noqa: SIM118 (a Row iterates over its values)
+                body = self._parse(row["body"])
+                body.pop("seconds", None)
+                hashed.update(json.dumps([table, columns, body], sort_keys=True).encode() + b"\n")
+        return hashed.hexdigest()
+
+    def _prepare(self) -> None:
+        self._connection.row_factory = sqlite3.Row
+        found = self._connection.execute("PRAGMA user_version").fetchone()[0]
+        is_blank = not self._connection.execute("SELECT COUNT(*) FROM sqlite_master").fetchone()[0]
+        if found == 0 and is_blank:
+            self._connection.execute("PRAGMA journal_mode = WAL")
+            self._connection.executescript(_SCHEMA)
+        elif found != SCHEMA_VERSION:
+            raise SelfeditError(
+                f"{self.path}: not a ledger of schema {SCHEMA_VERSION} (found {found}); choose another run folder"
+            )
+        self.counts()  # A file with the right number and without the tables is caught here, not in the middle of a run.
+
+    @contextmanager
+    def _readable(self) -> Iterator[None]:
+        try:
+            yield
+        except (sqlite3.ProgrammingError, sqlite3.IntegrityError):
+            raise  # A caller's mistake, such as using a closed ledger; nothing that a user could mend.
+        except sqlite3.OperationalError as error:
+            raise SelfeditError(f"{self.path}: cannot be used as a ledger ({error})") from error
+        except sqlite3.DatabaseError as error:
+            raise SelfeditError(
+                f"{self.path}: damaged, or not a ledger ({error}); move it away to start afresh"
+            ) from error
+
+    @contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        with self._readable(), self._connection:
+            yield self._connection
+
+    def _add(self, table: str, rows: Sequence[tuple[Any, ...]]) -> None:
+        if not rows:
+            return
+        marks = ", ".join("?" * len(rows[0]))
+        with self._transaction() as connection:
+            connection.executemany(f"INSERT OR REPLACE INTO {table} VALUES ({marks})", rows)
+
+    def _rows(self, table: str, column: str = "", value: object = None) -> list[sqlite3.Row]:
+        where = "" if value is None else f"WHERE {column} = ?"
+        values = () if value is None else (value,)
+        with self._readable():
+            statement = f"SELECT * FROM {table} {where} ORDER BY {_ORDERS[table]}"
+            return self._connection.execute(statement, values).fetchall()
+
+    def _records(self, kind: type[R], table: str, column: str, value: object) -> list[R]:
+        return [self._decode(kind, row["body"]) for row in self._rows(table, column, value)]
+
+    def _decode(self, kind: type[R], body: str) -> R:
+        try:
+            record: R = _ADAPTERS[kind].validate_python(self._parse(body))
+        except ValidationError as error:
+            raise self._unreadable(f"{kind.__name__}, {error.error_count()} wrong fields") from error
+        return record
+
+    def _parse(self, body: str) -> dict[str, Any]:
+        try:
+            parsed = json.loads(body)
+        except (TypeError, ValueError) as error:
+            raise self._unreadable(str(error)) from error
+        if not isinstance(parsed, dict):
+            raise self._unreadable("not a JSON object")
+        return parsed
+
+    def _unreadable(self, why: str) -> SelfeditError:
+        return SelfeditError(f"{self.path}: holds a record that cannot be read ({why}); move it away to start afresh")
+
+
+def _encode(record: object) -> str:
+    return json.dumps(to_json(record), allow_nan=False)

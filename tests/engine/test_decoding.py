@@ -1,0 +1,83 @@
+"""The decoder against transformers' own generate."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from test_bank import JOBS, engine_of, run_bank, sequences
+from tiny import tiny_model
+
+from selfedit.engine.decoding import Decoder, Request, draw_tokens
+from selfedit.records import Sampling
+
+pytestmark = pytest.mark.model
+
+
+def decoder_of(engine, stop=(0,), rows: int = 64) -> Decoder:
+    return Decoder(engine.model, engine.holder, frozenset(stop), frozenset(), frozenset(), rows, 64)
+
+
+@pytest.mark.parametrize("family", ["llama", "qwen2", "gpt2"])
+def test_greedy_text_is_token_identical_to_generate(family: str) -> None:
+    engine = engine_of(family)
+    prompts = [t.ids for t in sequences(5, (4, 9, 17, 6, 6))]
+    requests = [Request(p, -1, Sampling(temperature=0, max_new_tokens=12)) for p in prompts]
+    found = decoder_of(engine, rows=3).generate(requests)
+    reference = tiny_model(family)
+    for prompt, (tokens, _) in zip(prompts, found, strict=True):
+        out = reference.generate(torch.tensor([prompt]), max_new_tokens=12, do_sample=False, pad_token_id=0)
+        wanted = out[0, len(prompt) :].tolist()
+        assert tokens == (wanted[: wanted.index(0)] if 0 in wanted else wanted)
+
+
+def test_every_adapter_answers_as_it_does_alone() -> None:
+    engine = engine_of("llama")
+    rows = run_bank(engine, JOBS, size=4)
+    prompts = [t.ids for t in sequences(6, (5, 8))]
+    greedy = Sampling(temperature=0, max_new_tokens=10)
+    for slot, (row, job) in enumerate(zip(rows, JOBS, strict=True)):
+        engine.bank.load_row(slot, row, job.settings.alpha / job.settings.rank)
+    together = decoder_of(engine).generate([Request(p, s, greedy) for p in prompts for s in (3, 0, 2, 1)])
+    alone = [decoder_of(engine).generate([Request(p, s, greedy)])[0] for p in prompts for s in (3, 0, 2, 1)]
+    assert together == alone
+    assert len({tuple(tokens) for tokens, _ in together}) > 2
+
+
+def test_a_rows_draws_depend_on_its_seed_and_not_on_its_neighbours() -> None:
+    engine = engine_of("llama")
+    prompt = sequences(7, (9,))[0].ids
+    warm = Sampling(temperature=1.0, top_p=0.9, max_new_tokens=15)
+    requests = [Request(prompt, -1, warm, seed) for seed in range(6)]
+    together = decoder_of(engine, rows=4).generate(requests)
+    assert together == [decoder_of(engine).generate([request])[0] for request in requests]
+    assert len({tuple(tokens) for tokens, _ in together}) == 6
+
+
+def test_a_one_line_answer_ends_at_its_first_line_break_after_text() -> None:
+    engine = engine_of("llama")
+    prompt = sequences(8, (9,))[0].ids
+    greedy = Sampling(temperature=0, max_new_tokens=10)
+    full, _ = decoder_of(engine, stop=()).generate([Request(prompt, -1, greedy)])[0]
+    line = full[3]
+    decoder = Decoder(engine.model, engine.holder, frozenset(), frozenset({line}), frozenset({full[0]}), 4, 64)
+    tokens, is_finished = decoder.generate([Request(prompt, -1, greedy, is_one_line=True)])[0]
+    first = next(i for i, token in enumerate(full) if token == line and set(full[: i + 1]) - {full[0]})
+    assert tokens == full[: first + 1] and is_finished
+
+
+def test_top_p_keeps_the_smallest_set_that_reaches_p() -> None:
+    logits = torch.tensor([[0.5, 0.3, 0.15, 0.05]]).log()
+    drawn = {draw_tokens(logits, [Sampling(1.0, 0.75)], [u / 100])[0] for u in range(100)}
+    assert drawn == {0, 1}
+    shares = [draw_tokens(logits, [Sampling(1.0, 0.75)], [u / 1000])[0] for u in range(1000)].count(0) / 1000
+    assert shares == pytest.approx(0.5 / 0.8, abs=0.01)
+
+
+def test_a_nucleus_larger_than_the_first_look_is_sorted_in_full() -> None:
+    logits = torch.zeros(1, 1000)
+    drawn = {draw_tokens(logits, [Sampling(1.0, 0.9005)], [u / 4000])[0] for u in range(4000)}
+    assert len(drawn) == 901
+
+
+def test_no_requests_give_no_texts() -> None:
+    assert decoder_of(engine_of("llama")).generate([]) == []

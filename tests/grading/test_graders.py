@@ -1,0 +1,137 @@
+"""Graders give verdicts, never turn their own failure into a wrong answer, and can be measured on a file."""
+
+import json
+
+import pytest
+
+from selfedit.grading import GRADERS, grade_answers, grade_file, load_grader
+from selfedit.records import Answer, Ask, GradedAnswer, Prompt, SelfeditError
+
+
+class Faulty:
+    name = "faulty"
+
+    def __init__(self, outcome):
+        self.outcome = outcome
+
+    def grade(self, answers):
+        if isinstance(self.outcome, Exception):
+            raise self.outcome
+        return self.outcome
+
+
+def ask(question_id, gold):
+    return Ask(question_id, "Which bird?", gold, Prompt("Which bird?"))
+
+
+def write_lines(path, *records):
+    path.write_text("\n".join(map(json.dumps, records)) + "\n", encoding="utf-8")
+    return path
+
+
+@pytest.mark.parametrize(
+    ("name", "answer", "verdict"),
+    [
+        ("exact", "a heron", "right"),
+        ("exact", "a grey heron", "wrong"),
+        ("contains", "a grey heron", "right"),
+        ("contains", "herons", "wrong"),
+        ("f1", "grey heron", "right"),
+        ("f1", "a tall grey heron there", "wrong"),
+    ],
+)
+def test_each_grader_follows_its_rule(name, answer, verdict):
+    assert load_grader(name).grade([("Which bird?", "heron", answer)]) == [verdict]
+
+
+def test_f1_of_exactly_one_half_is_right():
+    assert load_grader("f1").grade([("", "heron", "tall grey heron")]) == ["right"]
+
+
+def test_a_grader_carries_the_name_that_chose_it():
+    assert [load_grader(name).name for name in GRADERS] == list(GRADERS)
+
+
+def test_an_unknown_grader_is_refused_with_the_known_names():
+    with pytest.raises(SelfeditError, match="'gpt'; known: contains, exact, f1"):
+        load_grader("gpt")
+
+
+@pytest.mark.parametrize(("name", "verdict"), [("contains", "ungraded"), ("f1", "ungraded"), ("exact", "wrong")])
+def test_a_gold_answer_without_words_is_ungraded_where_words_are_needed(name, verdict):
+    assert load_grader(name).grade([("", "The", "A"), ("", "The", "The")]) == [verdict, "right"]
+
+
+def test_graded_answers_join_the_ask_the_answer_and_the_measures():
+    graded = grade_answers(load_grader("contains"), [ask("c#1", "heron")], [Answer("c#1", "grey heron", -1.5)])
+    assert graded == (
+        GradedAnswer("c#1", "Which bird?", "heron", "grey heron", -1.5, "right", False, pytest.approx(2 / 3), True),
+    )
+
+
+@pytest.mark.parametrize("outcome", [ConnectionError("outage"), [], ["right", "right", "right"]])
+def test_a_grader_that_fails_leaves_all_answers_ungraded(outcome):
+    asks, answers = [ask("1", "heron"), ask("2", "mule")], [Answer("1", "heron", -1.0), Answer("2", "", -1.0)]
+    graded = grade_answers(Faulty(outcome), asks, answers)
+    assert [answer.verdict for answer in graded] == ["ungraded", "ungraded"]
+    assert [answer.exact for answer in graded] == [True, False]
+
+
+def test_answers_to_other_questions_are_a_mistake():
+    with pytest.raises(ValueError, match="same questions"):
+        grade_answers(load_grader("exact"), [ask("1", "heron")], [Answer("2", "heron", -1.0)])
+
+
+def test_a_file_is_graded_and_compared_with_the_verdicts_that_it_carries(tmp_path):
+    rows = [("heron", "heron", True), ("heron", "a heron", False), ("heron", "stork", True), ("heron", "crow", False)]
+    records = [{"question": "Q", "gold": g, "answer": a, "correct": c, "model": "x"} for g, a, c in rows]
+    uncompared = [{"question": "Q", "gold": "heron", "answer": ""}, {"question": "Q", "gold": "The", "answer": "An"}]
+    summary = grade_file(write_lines(tmp_path / "a.jsonl", *records, *uncompared), load_grader("contains"))
+    assert (summary.n, summary.right, summary.wrong, summary.ungraded) == (6, 2, 3, 1)
+    assert (summary.accuracy, summary.f1_mean) == (0.4, pytest.approx(2 / 6))
+    assert (summary.n_compared, summary.agreement, summary.precision, summary.recall) == (4, 0.5, 0.5, 0.5)
+
+
+def test_measures_without_a_denominator_are_none(tmp_path):
+    path = write_lines(tmp_path / "a.jsonl", {"question": "Q", "gold": "heron", "answer": "crow"})
+    summary = grade_file(path, Faulty(ConnectionError()))
+    assert (summary.ungraded, summary.accuracy, summary.agreement, summary.recall) == (1, None, None, None)
+
+
+@pytest.mark.parametrize(
+    ("line", "complaint"),
+    [
+        ("{", "not JSON"),
+        ("[1]", "not a JSON object"),
+        ('{"gold": "a", "answer": "b"}', "missing or empty 'question'"),
+        ('{"question": "q", "gold": " ", "answer": "b"}', "missing or empty 'gold'"),
+        ('{"question": "q", "gold": "a"}', "missing 'answer'"),
+        ('{"question": "q", "gold": "a", "answer": 3}', "missing 'answer'"),
+        ('{"question": "q", "gold": "a", "answer": "b", "correct": "yes"}', "'correct' is 'yes'"),
+        ('{"question": "q", "gold": "\\ud800", "answer": "b"}', "half a surrogate pair"),
+    ],
+)
+def test_a_faulty_line_is_told_with_file_and_line(tmp_path, line, complaint):
+    path = tmp_path / "a.jsonl"
+    path.write_text('{"question": "q", "gold": "a", "answer": "b\u2028"}\n\n' + line + "\n", encoding="utf-8")
+    with pytest.raises(SelfeditError, match=rf"a\.jsonl:3: [^\n]*{complaint}"):
+        grade_file(path, load_grader("exact"))
+
+
+def test_a_file_that_cannot_be_read_is_told_by_name(tmp_path):
+    (tmp_path / "latin.jsonl").write_bytes('{}\n{"a": "é"}'.encode("latin-1"))
+    (tmp_path / "empty.jsonl").write_bytes(b"\n")
+    for name, complaint in [
+        ("absent.jsonl", "absent.jsonl: no such file"),
+        (".", ": a folder"),
+        ("latin.jsonl", "latin.jsonl:2: not UTF-8"),
+        ("empty.jsonl", "empty.jsonl:1: empty file"),
+    ]:
+        with pytest.raises(SelfeditError, match=complaint):
+            grade_file(tmp_path / name, load_grader("exact"))
+
+
+def test_a_byte_order_mark_is_passed_over(tmp_path):
+    path = tmp_path / "bom.jsonl"
+    path.write_text('{"question": "q", "gold": "a1", "answer": "a1"}', encoding="utf-8-sig")
+    assert grade_file(path, load_grader("exact")).right == 1

@@ -1,0 +1,206 @@
+"""The ledger keeps what it is given, once, in a fixed order, and refuses files that it cannot read."""
+
+import json
+import random
+import sqlite3
+from dataclasses import replace
+
+import pytest
+
+from selfedit.records import Context, Edit, GradedAnswer, Outcome, Policy, Question, Scored, SelfeditError
+from selfedit.store import Ledger
+
+ANSWER = GradedAnswer("c1#1", "Wer?", "Ålvik", "Ålvik\n\u2028\x00", -1 / 3, "right", True, 0.1 + 0.2, True)
+OUTCOME = Outcome("k", "round-1", "synthetic", "c1", "e1", 0, 2, (ANSWER, ANSWER), (2.5, 1e-300), 7, 90, 0.25)
+EDIT = Edit("e1", "c1", "round-1", 0, 0, "1. Nine huts.", 5)
+CONTEXT = Context("c1", "Title", "Text", (Question("c1#1", "Wer?", "Ålvik"), Question("c1#2", "Was?", "Rad")))
+
+
+@pytest.fixture
+def ledger(tmp_path):
+    with Ledger(tmp_path / "ledger.db") as opened:
+        yield opened
+
+
+def fill(ledger, seconds=1.0):
+    ledger.put_contexts("train", [CONTEXT])
+    ledger.add_edits([EDIT])
+    ledger.add_outcomes([replace(OUTCOME, seconds=seconds)])
+    ledger.add_scored("round-1", [Scored("e1", "c1", 0.5, None, -0.25, 0.5, True)])
+    ledger.add_policy(Policy(1, "adapters/1", "abc", 0), ["e1"], seconds)
+    ledger.add_timing("round-1", seconds)
+
+
+def test_every_kind_of_record_comes_back_equal_after_reopening(tmp_path):
+    with Ledger(tmp_path / "ledger.db") as ledger:
+        fill(ledger, seconds=0.25)
+    with Ledger(tmp_path / "ledger.db") as ledger:
+        assert ledger.contexts("train") == [CONTEXT]
+        assert ledger.edits("round-1") == [EDIT]
+        assert ledger.outcomes("round-1") == [OUTCOME]
+        assert ledger.scored() == [("round-1", Scored("e1", "c1", 0.5, None, -0.25, 0.5, True))]
+        assert ledger.policies() == [Policy(1, "adapters/1", "abc", 0)]
+        assert ledger.trained_on(1) == ["e1"]
+        assert ledger.counts() == {"contexts": 1, "edits": 1, "outcomes": 1, "scored": 1, "policies": 1}
+
+
+def test_tuples_stay_tuples_and_floats_keep_every_bit(ledger):
+    drawn = random.Random(0)
+    losses = tuple(drawn.uniform(-1, 1) * 10 ** drawn.randint(-300, 300) for _ in range(2000))
+    ledger.add_outcomes([replace(OUTCOME, losses=losses)])
+    (found,) = ledger.outcomes()
+    assert found.losses == losses
+    assert isinstance(found.answers, tuple)
+    assert isinstance(found.answers[0], GradedAnswer)
+
+
+def test_adding_twice_changes_nothing(ledger):
+    fill(ledger)
+    counts, fingerprint = ledger.counts(), ledger.fingerprint()
+    fill(ledger)
+    assert (ledger.counts(), ledger.fingerprint()) == (counts, fingerprint)
+
+
+def test_a_trial_tried_again_takes_the_place_of_its_failure(ledger):
+    ledger.add_outcomes([replace(OUTCOME, answers=(), failure="out of memory")])
+    ledger.add_outcomes([OUTCOME])
+    assert ledger.outcomes() == [OUTCOME]
+
+
+def test_one_trial_may_serve_several_edits_and_stages(ledger):
+    served = [OUTCOME, replace(OUTCOME, edit_key="e2"), replace(OUTCOME, stage="eval", edit_key="")]
+    ledger.add_outcomes(served)
+    assert ledger.counts()["outcomes"] == 3
+    assert ledger.outcomes("eval") == served[2:]
+
+
+def test_one_edit_may_be_of_two_stages(ledger):
+    ledger.add_edits([EDIT, replace(EDIT, stage="eval")])
+    assert [edit.stage for edit in ledger.edits()] == ["eval", "round-1"]
+
+
+def test_order_and_fingerprint_do_not_depend_on_the_order_of_arrival(tmp_path):
+    edits = [Edit(f"k{i % 3}{c}", c, "round-1", i, 0, "text", 1) for c in ("c1", "c2") for i in range(12)]
+    outcomes = [replace(OUTCOME, key=f"t{i}", seed_index=i % 3, edit_key=f"e{i % 2}") for i in range(12)]
+    found = []
+    for seed in range(3):
+        with Ledger(tmp_path / f"{seed}.db") as ledger:
+            order = random.Random(seed)
+            for edit in order.sample(edits, len(edits)):
+                ledger.add_edits([replace(edit, key=f"{edit.key}{edit.index}")])
+            ledger.add_outcomes(order.sample(outcomes, len(outcomes)))
+            found.append((ledger.edits(), ledger.outcomes(), ledger.fingerprint()))
+    assert found[0] == found[1] == found[2]
+    assert [edit.index for edit in found[0][0]] == [*range(12), *range(12)]
+
+
+def test_contexts_keep_the_order_in_which_they_were_put_and_replace_their_split(ledger):
+    contexts = [replace(CONTEXT, id=name) for name in ("z", "a", "m")]
+    ledger.put_contexts("train", contexts)
+    ledger.put_contexts("heldout", contexts[:1])
+    ledger.put_contexts("train", contexts[1:])
+    assert [context.id for context in ledger.contexts("train")] == ["a", "m"]
+    assert [context.id for context in ledger.contexts()] == ["z", "a", "m"]
+
+
+def test_timings_add_up_over_restarts(tmp_path):
+    for seconds in (1.5, 2.0):
+        with Ledger(tmp_path / "ledger.db") as ledger:
+            ledger.add_timing("round-1", seconds)
+            ledger.add_timing("eval", 0.5)
+    with Ledger(tmp_path / "ledger.db") as ledger:
+        assert ledger.timings() == {"eval": 1.0, "round-1": 3.5}
+
+
+def test_the_fingerprint_ignores_times(tmp_path):
+    fingerprints = set()
+    for seconds in (1.0, 2.0):
+        with Ledger(tmp_path / f"{seconds}.db") as ledger:
+            fill(ledger, seconds)
+            fingerprints.add(ledger.fingerprint())
+    assert len(fingerprints) == 1
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda ledger: ledger.add_outcomes([replace(OUTCOME, steps=8)]),
+        lambda ledger: ledger.add_edits([replace(EDIT, text="other")]),
+        lambda ledger: ledger.add_policy(Policy(1, "adapters/1", "abc", 0), ["e2"], 1.0),
+        lambda ledger: ledger.put_contexts("train", []),
+        lambda ledger: ledger.add_scored("round-2", [Scored("e1", "c1", 0.5, None, -0.25, 0.5, True)]),
+    ],
+)
+def test_the_fingerprint_sees_any_other_change(ledger, change):
+    fill(ledger)
+    before = ledger.fingerprint()
+    change(ledger)
+    assert ledger.fingerprint() != before
+
+
+def test_a_batch_that_cannot_be_stored_leaves_nothing_behind(ledger):
+    with pytest.raises(ValueError, match="JSON compliant"):
+        ledger.add_outcomes([OUTCOME, replace(OUTCOME, key="k2", seconds=float("nan"))])
+    assert ledger.outcomes() == []
+    with pytest.raises(sqlite3.IntegrityError):
+        ledger.put_contexts("train", [CONTEXT, CONTEXT])
+    assert ledger.contexts() == []
+
+
+def test_a_second_reader_sees_what_is_written_while_the_run_goes_on(ledger):
+    with Ledger(ledger.path) as reader:
+        ledger.add_edits([EDIT])
+        assert reader.edits() == [EDIT]
+
+
+def test_an_unknown_version_of_the_policy_raises(ledger):
+    with pytest.raises(KeyError, match="no policy of version 3"):
+        ledger.trained_on(3)
+
+
+def one_line_about(path):
+    return pytest.raises(SelfeditError, match=rf"^[^\n]*{path.name}: [^\n]+$")
+
+
+def test_a_file_that_is_no_database_is_refused_by_name(tmp_path):
+    path = tmp_path / "ledger.db"
+    path.write_text("not a database, but long enough to look like a header of one. " * 20)
+    with one_line_about(path):
+        Ledger(path)
+
+
+def test_a_damaged_ledger_is_refused_by_name(tmp_path):
+    path = tmp_path / "ledger.db"
+    with Ledger(path) as ledger:
+        fill(ledger)
+    content = path.read_bytes()
+    path.write_bytes(content[:100] + b"\xff" * (len(content) - 100))
+    with one_line_about(path):
+        Ledger(path)
+
+
+@pytest.mark.parametrize("statement", ["PRAGMA user_version = 99", "PRAGMA user_version = 0", "DROP TABLE edits"])
+def test_another_schema_is_refused_by_name(tmp_path, statement):
+    path = tmp_path / "ledger.db"
+    Ledger(path).close()
+    other = sqlite3.connect(path)
+    other.execute(statement)
+    other.close()
+    with one_line_about(path):
+        Ledger(path)
+
+
+@pytest.mark.parametrize("body", ["{", "[]", json.dumps({"key": "k"})])
+def test_a_record_that_cannot_be_read_is_told_by_file(ledger, body):
+    ledger.add_edits([EDIT])
+    other = sqlite3.connect(ledger.path)
+    with other:
+        other.execute("UPDATE edits SET body = ?", (body,))
+    other.close()
+    with one_line_about(ledger.path):
+        ledger.edits()
+
+
+def test_a_missing_folder_is_refused_by_name(tmp_path):
+    with one_line_about(tmp_path / "absent" / "ledger.db"):
+        Ledger(tmp_path / "absent" / "ledger.db")
