@@ -192,7 +192,7 @@ def load_defaults(kind: type[C], words: Sequence[str]) -> C:
 def peek(words: Sequence[str], name: str) -> str:
     """The value of a flag before the command line is parsed; the last one counts."""
     value = ""
-    for word, following in zip(words, [*words[1:], ""], strict=True):
+    for word, following in zip(words, [*words[1:], ""], strict=False):
         if word == name:
             value = following
         elif word.startswith(f"{name}="):

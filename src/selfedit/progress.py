@@ -35,7 +35,9 @@ class LiveProgress:
     def advance(self, done: int = 1, note: str = "") -> None:
         """See `seams.Progress.advance`."""
         if self._task is not None:
-            self._bars.update(self._task, advance=done, **({"note": note} if note else {}))
+            self._bars.advance(self._task, done)
+        if self._task is not None and note:
+            self._bars.update(self._task, note=note)
 
     def _end(self) -> None:
         if self._task is not None:

@@ -14,7 +14,7 @@ import torch
 from torch.nn.functional import scaled_dot_product_attention
 from transformers import AttentionInterface
 
-from selfedit.engine.packing import Pack, Segment
+from selfedit.engine.packing import Pack, Segment, Spread, spread
 
 NAME = "selfedit"
 
@@ -56,6 +56,8 @@ class Plan:
 
     segments: tuple[Segment, ...] = ()
     """Adapter of each stretch of tokens."""
+    spread: Spread | None = None
+    """The same as one padded block, where that is cheaper."""
     lengths: tuple[int, ...] = ()
     """Sequence lengths of a pack; empty in a decoding step."""
     cache: KVCache | None = None
@@ -79,7 +81,8 @@ class PlanHolder:
 
 def plan_for(pack: Pack, cache: KVCache | None = None, cache_rows: list[int] | None = None) -> Plan:
     """The plan of a packed pass."""
-    return Plan(segments=pack.segments, lengths=pack.lengths, cache=cache, cache_rows=cache_rows or [])
+    block = spread(pack.segments, pack.ids.device)
+    return Plan(pack.segments, block, pack.lengths, cache, cache_rows or [])
 
 
 def install(model: Any, holder: PlanHolder) -> None:

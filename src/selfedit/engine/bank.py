@@ -44,13 +44,13 @@ class BankLinear(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """x [1, T, in] → [1, T, out]."""
         weight = self.base.weight.t() if self.is_transposed else self.base.weight
-        segments = self.holder.plan.segments if self.slots is not None else ()
-        if not segments and self.under is None:
+        plan = self.holder.plan
+        slots = self.slots if plan.segments else None
+        if slots is None and self.under is None:
             return linear(x, weight, self.base.bias)
-        slots = self.slots if segments else None
         flat = x.reshape(-1, self.n_in)
         anchor = slots.anchor if slots is not None else None
-        out = _AddAdapters.apply(flat, anchor, weight, self.base.bias, self.under, slots, segments)
+        out = _AddAdapters.apply(flat, anchor, weight, self.base.bias, self.under, slots, plan)
         return out.view(*x.shape[:-1], self.n_out)
 
 
@@ -75,41 +75,92 @@ class _LayerSlots:
 
 
 class _AddAdapters(torch.autograd.Function):
-    """y = W x + b + under + the slots' B A x · scale. Slots' gradients are added into the bank's own buffer."""
+    """y = W x + b + under + the slots' B A x · scale. Slots' gradients are added into the bank's own buffer.
+
+    The slots' part is one batched product over a padded block where the plan has one, else a product per adapter.
+    """
 
     @staticmethod
-    def forward(ctx: Any, x, anchor, weight, bias, under, slots, segments):
+    def forward(ctx: Any, x, anchor, weight, bias, under, slots, plan):
         y = linear(x, weight, bias)
         if under is not None:
             y.addmm_(x @ under[0].t(), under[1].t())
-        hidden = []
-        for segment in segments:
-            k, part = segment.slot, slice(segment.start, segment.stop)
-            h = x[part] @ slots.a[k].t()
-            y[part].addmm_(h, slots.b[k].t(), alpha=slots.scales[k])
-            hidden.append(h)
+        hidden = ()
+        if slots is not None:
+            hidden = _add_block(y, x, slots, plan.spread) if plan.spread else _add_segments(y, x, slots, plan.segments)
         ctx.save_for_backward(x, *hidden)
-        ctx.layer = (weight, under, slots, segments)
+        ctx.layer = (weight, under, slots, plan)
         return y
 
     @staticmethod
     def backward(ctx: Any, dy):
         x, *hidden = ctx.saved_tensors
-        weight, under, slots, segments = ctx.layer
+        weight, under, slots, plan = ctx.layer
         dx = None
         if ctx.needs_input_grad[0]:
             dx = dy @ weight
             if under is not None:
                 dx.addmm_(dy @ under[1], under[0])
-        for segment, h in zip(segments, hidden, strict=True):
-            k, part = segment.slot, slice(segment.start, segment.stop)
-            dy_part = dy[part]
-            g = (dy_part @ slots.b[k]).mul_(slots.scales[k])
-            slots.grad_a[k].add_(g.t() @ x[part])
-            slots.grad_b[k].add_(dy_part.t() @ h, alpha=slots.scales[k])
-            if dx is not None:
-                dx[part].addmm_(g, slots.a[k])
+        if slots is not None and plan.spread:
+            _block_gradients(dx, dy, x, hidden[0], slots, plan.spread)
+        elif slots is not None:
+            _segment_gradients(dx, dy, x, hidden, slots, plan.segments)
         return dx, None, None, None, None, None, None
+
+
+def _add_segments(y, x, slots, segments):
+    hidden = []
+    for segment in segments:
+        k, part = segment.slot, slice(segment.start, segment.stop)
+        h = x[part] @ slots.a[k].t()
+        y[part].addmm_(h, slots.b[k].t(), alpha=slots.scales[k])
+        hidden.append(h)
+    return hidden
+
+
+def _segment_gradients(dx, dy, x, hidden, slots, segments):
+    for segment, h in zip(segments, hidden, strict=True):
+        k, part = segment.slot, slice(segment.start, segment.stop)
+        g = (dy[part] @ slots.b[k]).mul_(slots.scales[k])
+        slots.grad_a[k].add_(g.t() @ x[part])
+        slots.grad_b[k].add_(dy[part].t() @ h, alpha=slots.scales[k])
+        if dx is not None:
+            dx[part].addmm_(g, slots.a[k])
+
+
+def _add_block(y, x, slots, spread):
+    a, b, scales = _block_matrices(slots, spread, x)
+    h = torch.bmm(_to_block(x, spread), a.transpose(1, 2)).mul_(scales)
+    y[spread.start :] += torch.bmm(h, b.transpose(1, 2)).flatten(0, 1)[spread.places]
+    return (h,)
+
+
+def _block_gradients(dx, dy, x, h, slots, spread):
+    a, b, scales = _block_matrices(slots, spread, x)
+    dy_block = _to_block(dy, spread)
+    g = torch.bmm(dy_block, b).mul_(scales)
+    grad_a = torch.bmm(g.transpose(1, 2), _to_block(x, spread)).to(slots.grad_a.dtype)
+    grad_b = torch.bmm(dy_block.transpose(1, 2), h).to(slots.grad_b.dtype)
+    if spread.is_leading:
+        slots.grad_a[: len(grad_a)] += grad_a
+        slots.grad_b[: len(grad_b)] += grad_b
+    else:
+        slots.grad_a.index_add_(0, spread.index, grad_a)
+        slots.grad_b.index_add_(0, spread.index, grad_b)
+    if dx is not None:
+        dx[spread.start :] += torch.bmm(g, a).flatten(0, 1)[spread.places]
+
+
+def _block_matrices(slots, spread, like):
+    n = len(spread.slots)
+    a, b = (m[:n] if spread.is_leading else m[spread.index] for m in (slots.a, slots.b))
+    return a, b, torch.tensor([slots.scales[k] for k in spread.slots], device=like.device, dtype=like.dtype)[:, None, None]
+
+
+def _to_block(x, spread):
+    block = x.new_zeros(len(spread.slots) * spread.width, x.shape[1])
+    block[spread.places] = x[spread.start :]
+    return block.view(len(spread.slots), spread.width, -1)
 
 
 class Bank:

@@ -5,6 +5,7 @@ It holds no state that a caller could notice: every call names the policy it is 
 
 from __future__ import annotations
 
+import ctypes
 import hashlib
 import os
 import time
@@ -36,6 +37,7 @@ from selfedit.records import (
 )
 
 _ROWS = 64
+_MALLOPT_TRIM_THRESHOLD, _MALLOPT_MMAP_MAX = -1, -4  # glibc's malloc.h
 _GREEDY = Sampling(temperature=0.0)
 
 
@@ -242,8 +244,20 @@ def load_engine(model: str, device: str = "auto", dtype: str = "auto", bank: int
     Raises:
         SelfeditError: anything of these that does not exist here.
     """
+    keep_freed_memory()
     chosen = choose_device(device)
     return TorchEngine(models.load_model(model, chosen, choose_dtype(dtype, chosen)), bank or 8)
+
+
+def keep_freed_memory() -> None:
+    """Let glibc keep what torch frees. Otherwise every large tensor is returned to the system, and its next use pays
+    for fresh pages again. Elsewhere than on glibc, nothing happens."""
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (OSError, AttributeError):
+        return
+    mallopt(_MALLOPT_MMAP_MAX, 0)
+    mallopt(_MALLOPT_TRIM_THRESHOLD, 2**31 - 1)
 
 
 def choose_device(name: str) -> torch.device:

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 
 from selfedit.engine.attention import KVCache, Plan, PlanHolder, plan_for
-from selfedit.engine.packing import Tokens, batches_of, pack, row_segments
+from selfedit.engine.packing import Tokens, batches_of, pack, row_segments, spread
 from selfedit.records import Sampling
 
 _NUCLEUS_FIRST_LOOK = 256
@@ -124,8 +124,10 @@ class Decoder:
         """One more token for every row."""
         lengths = torch.tensor([row.cached for row in rows], device=self._device)
         ids = torch.tensor([[row.written[-1] for row in rows]], device=self._device)
+        segments = row_segments([row.request.slot for row in rows])
         self.holder.plan = Plan(
-            segments=row_segments([row.request.slot for row in rows]),
+            segments=segments,
+            spread=spread(segments, self._device),
             cache=cache,
             row_lengths=lengths,
             longest=max(row.cached for row in rows) + 1,

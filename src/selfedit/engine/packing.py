@@ -41,6 +41,47 @@ class Segment:
 
 
 @dataclass(frozen=True, slots=True)
+class Spread:
+    """How the tokens of n adapters stand in a padded block [n, m], for one batched product over all adapters.
+
+    The padding is local to the small LoRA products; the base never sees it.
+    """
+
+    slots: tuple[int, ...]
+    """The adapters, in the block's order."""
+    width: int
+    """m, tokens of the longest."""
+    start: int
+    """Tokens from here on belong to adapters; those before have none."""
+    places: torch.Tensor
+    """[T - start] where each token stands in the flattened block."""
+    index: torch.Tensor
+    """[n] the adapters, as a tensor."""
+
+    @property
+    def is_leading(self) -> bool:
+        """The adapters are the bank's first n, in order, so that slices serve."""
+        return self.slots == tuple(range(len(self.slots)))
+
+
+MAX_PADDING = 2.5
+"""A block is used while it holds at most this many places per token; beyond it, one product per adapter is cheaper."""
+
+
+def spread(segments: Sequence[Segment], device: torch.device) -> Spread | None:
+    """The block for these segments; None where one product per adapter serves better."""
+    if not segments:
+        return None
+    lengths = [segment.stop - segment.start for segment in segments]
+    width = max(lengths)
+    if len(segments) == 1 or len(segments) * width > MAX_PADDING * sum(lengths):
+        return None
+    places = torch.cat([torch.arange(length) + i * width for i, length in enumerate(lengths)])
+    slots = tuple(segment.slot for segment in segments)
+    return Spread(slots, width, segments[0].start, places.to(device), torch.tensor(slots, device=device))
+
+
+@dataclass(frozen=True, slots=True)
 class Pack:
     """Sequences side by side, with T tokens in all, of which n carry loss."""
 

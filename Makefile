@@ -1,0 +1,34 @@
+# make demo   one round of self-editing on the embedded model, ending with an HTML report
+# make test   checks and tests, among them a real round on the embedded model
+# Both first do `make setup`; pass flags on with ARGS, e.g. make demo ARGS='--quick'.
+PYTHON ?= python3
+BIN := .venv/bin
+ARGS ?=
+
+.PHONY: setup demo test check unit clean
+
+setup: .venv/.installed
+	@$(BIN)/selfedit setup
+
+.venv/.installed: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit("selfedit needs Python 3.11 or later; set PYTHON=...") if sys.version_info < (3, 11) else 0'
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+
+demo: setup
+	$(BIN)/selfedit demo $(ARGS)
+
+test: setup check
+	$(BIN)/python -m pytest $(ARGS)
+
+check: .venv/.installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+unit: .venv/.installed
+	$(BIN)/python -m pytest -m 'not slow and not model' $(ARGS)
+
+clean:
+	rm -rf .venv build dist

@@ -1,0 +1,187 @@
+"""The outer loop: write, try, select, update."""
+
+from __future__ import annotations
+
+import shutil
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from fakes import FakeEngine, FakeExecutor, FakeTask, SilentProgress, Stopped, make_contexts, make_kit
+
+from selfedit.config import EvalConfig, TrainConfig
+from selfedit.loop import run_eval, run_training
+from selfedit.loop.rounds import choose_contexts
+from selfedit.records import LoraSettings, Policy, SelfeditError
+from selfedit.store import Ledger
+
+CONFIG = TrainConfig(rounds=2, contexts=3, edits=2, seeds=2, reward="logprob", inner=LoraSettings(epochs=1))
+
+
+class WritingStops(FakeEngine):
+    """Dies at a given prompt, or in the middle of an update once its folder is there."""
+
+    def __init__(self, prompt: int = -1, update: int = -1) -> None:
+        super().__init__()
+        self.stop_prompt, self.stop_update = prompt, update
+
+    def write(self, *args):  # type: ignore[no-untyped-def]
+        if self.stop_prompt == self.prompts_written:
+            raise Stopped
+        return super().write(*args)
+
+    def update(self, *args):  # type: ignore[no-untyped-def]
+        policy = super().update(*args)
+        if self.stop_update == policy.version:
+            raise Stopped
+        return policy
+
+
+def train(home: Path, config: TrainConfig = CONFIG, engine: FakeEngine | None = None, stop: int | None = None) -> str:
+    """One start of a run in `home`; returns the ledger's fingerprint."""
+    home.mkdir(exist_ok=True)
+    engine = engine or FakeEngine()
+    with Ledger(home / "ledger.db") as ledger:
+        run_training(config, replace(make_kit(home, ledger, engine), executor=FakeExecutor(engine, stop)))
+        return ledger.fingerprint()
+
+
+def test_a_run_goes_through_its_stages(tmp_path: Path) -> None:
+    train(tmp_path)
+    with Ledger(tmp_path / "ledger.db") as ledger:
+        assert Counter((o.stage, o.method) for o in ledger.outcomes()) == {
+            ("eval-base", "base"): 3,
+            ("eval-passage", "passage"): 3,
+            ("eval-synthetic-0", "synthetic"): 3,
+            ("round-1", "base"): 3,
+            ("round-1", "synthetic"): 12,
+            ("round-2", "base"): 3,
+            ("round-2", "synthetic"): 12,
+            ("eval-base-2", "base"): 3,
+            ("eval-synthetic-2", "synthetic"): 3,
+        }
+        assert [policy.version for policy in ledger.policies()] == [0, 1, 2]
+        assert {o.policy for o in ledger.outcomes("eval-synthetic-2")} == {2}
+        assert {"round-1/write", "round-1/trials", "round-1/update"} <= set(ledger.timings())
+        kept = {scored.edit_key for stage, scored in ledger.scored("round-1") if scored.is_kept}
+        assert set(ledger.trained_on(1)) == kept != set()
+
+
+def test_the_policy_is_trained_to_write_the_kept_self_edits(tmp_path: Path) -> None:
+    engine = FakeEngine()
+    train(tmp_path, engine=engine)
+    with Ledger(tmp_path / "ledger.db") as ledger:
+        text_of = {edit.key: edit for edit in ledger.edits("round-1")}
+        expected = [(text_of[key].text, f"write about text {text_of[key].context_id}") for key in ledger.trained_on(1)]
+    assert [(e.completion, e.prompt.text if e.prompt else "") for e in engine.updates[0]] == expected
+
+
+def test_two_runs_of_one_config_have_the_same_fingerprint(tmp_path: Path) -> None:
+    assert train(tmp_path / "a") == train(tmp_path / "b")
+    assert train(tmp_path / "a") != train(tmp_path / "c", CONFIG.model_copy(update={"seed": 1}))
+
+
+@pytest.mark.parametrize("stop", range(0, 15, 2))
+def test_a_run_killed_among_its_trials_and_resumed_equals_one_that_was_not(tmp_path: Path, stop: int) -> None:
+    whole = train(tmp_path / "whole")
+    with pytest.raises(Stopped):
+        train(tmp_path / "killed", stop=stop)
+    assert train(tmp_path / "killed") == whole
+
+
+@pytest.mark.parametrize(
+    "engine", [WritingStops(prompt=0), WritingStops(prompt=4), WritingStops(update=1), WritingStops(update=2)]
+)
+def test_a_run_killed_elsewhere_and_resumed_equals_one_that_was_not(tmp_path: Path, engine: FakeEngine) -> None:
+    whole = train(tmp_path / "whole")
+    with pytest.raises(Stopped):
+        train(tmp_path / "killed", engine=engine)
+    assert train(tmp_path / "killed") == whole
+
+
+def test_a_finished_run_started_again_does_nothing(tmp_path: Path) -> None:
+    whole = train(tmp_path)
+    engine = FakeEngine()
+    assert train(tmp_path, engine=engine) == whole
+    assert (engine.prompts_written, engine.trials_run, engine.updates) == (0, [], [])
+
+
+def test_a_missing_adapter_stops_the_resumed_run(tmp_path: Path) -> None:
+    train(tmp_path)
+    shutil.rmtree(tmp_path / "adapters/policy-1")
+    with pytest.raises(SelfeditError, match="adapter of policy 1 is missing"):
+        train(tmp_path)
+
+
+def test_where_nothing_beats_the_baseline_the_policy_stays_and_it_is_said(tmp_path: Path) -> None:
+    engine = FakeEngine()
+    engine.gain = lambda trial: -0.5
+    progress = SilentProgress()
+    with Ledger(tmp_path / "ledger.db") as ledger:
+        policy = run_training(CONFIG, replace(make_kit(tmp_path, ledger, engine), progress=progress))
+        assert policy == Policy()
+        assert [known.version for known in ledger.policies()] == [0]
+        assert not any(scored.is_kept for _, scored in ledger.scored())
+        assert "eval-synthetic-0" in {o.stage for o in ledger.outcomes()}
+    assert engine.updates == []
+    assert sum("NO self-edit beat" in stage for stage in progress.stages) == 2
+
+
+def test_an_invalid_self_edit_is_recorded_with_its_reason_and_never_kept(tmp_path: Path) -> None:
+    engine = FakeEngine()
+    usual = engine.write_text
+    engine.write_text = lambda prompt, seed: "" if seed % 2 else usual(prompt, seed)
+    train(tmp_path, engine=engine)
+    with Ledger(tmp_path / "ledger.db") as ledger:
+        invalid = {edit.key for edit in ledger.edits() if edit.invalid == "empty"}
+        assert invalid
+        refused = {o.edit_key for o in ledger.outcomes() if o.failure == "invalid edit: empty"}
+        assert refused == invalid
+        assert all(scored.reward is None for _, scored in ledger.scored() if scored.edit_key in invalid)
+
+
+def test_without_held_out_contexts_the_rounds_run_alone(tmp_path: Path) -> None:
+    train(tmp_path, CONFIG.model_copy(update={"heldout": 0}))
+    with Ledger(tmp_path / "ledger.db") as ledger:
+        assert {o.stage for o in ledger.outcomes()} == {"round-1", "round-2"}
+
+
+@pytest.mark.parametrize(("field", "number"), [("contexts", 7), ("heldout", 4)])
+def test_more_contexts_than_there_are_is_refused_by_its_flag(tmp_path: Path, field: str, number: int) -> None:
+    with pytest.raises(SelfeditError, match=f"--{field} {number}"):
+        train(tmp_path, CONFIG.model_copy(update={field: number}))
+
+
+def test_contexts_come_again_only_when_all_had_their_turn() -> None:
+    contexts = make_contexts("t", 5)
+    rounds = choose_contexts(contexts, 5, 3, 0)
+    drawn = [context.id for chosen in rounds for context in chosen]
+    assert sorted(drawn[:5]) == sorted(drawn[5:10]) == sorted(drawn[10:15]) == [context.id for context in contexts]
+    assert all(len({context.id for context in chosen}) == 3 for chosen in rounds)
+
+
+def test_the_choice_of_contexts_depends_on_the_seed_alone() -> None:
+    contexts = make_contexts("t", 20)
+    assert choose_contexts(contexts, 2, 5, 0) == choose_contexts(contexts, 2, 5, 0)
+    assert choose_contexts(contexts, 2, 5, 0) == choose_contexts(contexts[::-1], 2, 5, 0)
+    assert choose_contexts(contexts, 2, 5, 0) != choose_contexts(contexts, 2, 5, 1)
+
+
+def test_held_out_contexts_never_train(tmp_path: Path) -> None:
+    engine = FakeEngine()
+    train(tmp_path, engine=engine)
+    heldout = {context.text for context in FakeTask().contexts("heldout")}
+    assert not any(text in (e.prompt.text if e.prompt else "") for used in engine.updates for e in used for text in heldout)
+
+
+def test_eval_compares_methods_for_the_untouched_model_and_a_policy(tmp_path: Path) -> None:
+    train(tmp_path)
+    config = EvalConfig(methods="base,in-context,passage,synthetic", contexts=2, inner=LoraSettings(epochs=1))
+    with Ledger(tmp_path / "ledger.db") as trained:
+        policy = trained.policies()[-1]
+    with Ledger(tmp_path / "eval.db") as ledger:
+        run_eval(config, make_kit(tmp_path, ledger), policy)
+        assert Counter(o.stage for o in ledger.outcomes()) == dict.fromkeys(
+            ["eval-base", "eval-in-context", "eval-passage", "eval-synthetic-0", "eval-base-2", "eval-synthetic-2"], 2
+        )

@@ -1,0 +1,238 @@
+"""The command line from outside: one line and exit code 2 for what a user can mend, and nothing half-written."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pytest
+from fakes import FakeEngine
+
+from selfedit import commands
+from selfedit.cli import main
+from selfedit.config import RunConfig
+from selfedit.records import SelfeditError
+from selfedit.store import Ledger
+
+SMALL = ["--rounds", "1", "--contexts", "2", "--edits", "2", "--seeds", "1", "--heldout", "1"]
+Capture = pytest.CaptureFixture[str]
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty working folder, and a fake engine instead of a model."""
+    monkeypatch.chdir(tmp_path)
+    use_engine(monkeypatch, lambda config: FakeEngine())
+    return tmp_path
+
+
+def use_engine(monkeypatch: pytest.MonkeyPatch, start: Callable[[RunConfig], FakeEngine]) -> None:
+    monkeypatch.setattr(commands, "start_engine", start)
+
+
+def passages(path: Path, n: int = 6) -> Path:
+    rows = [
+        {
+            "title": f"Place {i}",
+            "context": f"Place {i} lies high.",
+            "questions": [{"question": f"Where is {i}?", "answer": f"up {i}"}],
+        }
+        for i in range(n)
+    ]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+def files(folder: Path) -> dict[Path, bytes]:
+    return {path: path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+def refused(words: Sequence[str], capsys: Capture) -> str:
+    """The one line on standard error of a command that must end with exit code 2 and leave every file as it was."""
+    before = files(Path.cwd())
+    assert main(words) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith("selfedit: ") and err.count("\n") == 1, err
+    assert files(Path.cwd()) == before
+    return err
+
+
+def fingerprint(run: str) -> str:
+    with Ledger(Path(run) / "ledger.db") as ledger:
+        return ledger.fingerprint()
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["train", "--data", "absent.jsonl"], "absent.jsonl: no such file"),
+        (["train", "--heldout-data", "absent.jsonl"], "absent.jsonl: no such file"),
+        (["train", "--prompt", "absent"], "'absent'; known: implications"),
+        (["train", "--recipe", "absent"], "--recipe absent: unknown; choose from paper"),
+        (["train", "--grader", "absent"], "'absent'; known: contains"),
+        (["train", "--ask-style", "absent"], "--ask-style absent: unknown; choose from plain"),
+        (["train", "--config", "absent.yaml"], "--config absent.yaml: cannot be read"),
+        (["train", "--rounds", "0"], "--rounds must be at least 1"),
+        (["train", "--contexts", "1000"], "--contexts 1000: invented has 24"),
+        (["train", "--heldout", "1000"], "--heldout 1000: invented has 16"),
+        (["train", "--inner.learning-rate", "0"], "--inner.learning-rate must be above 0"),
+        (["eval", "--methods", "base,absent"], "--methods absent: unknown; choose from base"),
+        (["eval", "--contexts", "1000"], "1000 held-out contexts asked for, 16 there"),
+        (["eval", "--policy", "absent"], "absent: no run here"),
+        (["report", "absent"], "absent: no run here"),
+        (["grade", "absent.jsonl"], "absent.jsonl: no such file"),
+        (["grade", "absent.jsonl", "--grader", "absent"], "'absent'; known: contains"),
+    ],
+)
+def test_bad_input_is_told_in_one_line(words: list[str], said: str, capsys: Capture) -> None:
+    assert said in refused(words, capsys)
+
+
+def test_a_malformed_line_is_told_by_file_and_line(capsys: Capture) -> None:
+    path = passages(Path("data.jsonl"))
+    path.write_text(path.read_text() + "{not json\n")
+    assert "data.jsonl:7: not JSON" in refused(["train", "--data", "data.jsonl"], capsys)
+    path.write_text('{"question": "q", "gold": "g", "answer": "a"}\n{"question": "q"}\n')
+    assert "data.jsonl:2: missing 'answer'" in refused(["grade", "data.jsonl"], capsys)
+
+
+def test_a_malformed_file_of_settings_is_told_by_file_and_line(capsys: Capture) -> None:
+    Path("c.yaml").write_text("rounds: 2\ninner: {epochs: [\n")
+    assert "--config c.yaml:3: neither JSON nor YAML" in refused(["train", "--config", "c.yaml"], capsys)
+    Path("c.yaml").write_text("rounds: 2\ninner: {epoch: 1}\n")
+    assert "c.yaml: --inner.epoch: no such setting" in refused(["train", "--config", "c.yaml"], capsys)
+    Path("c.yaml").write_text("just words")
+    assert "holds no settings" in refused(["train", "--config", "c.yaml"], capsys)
+
+
+def test_an_unknown_model_is_told_before_a_folder_is_made(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(config: RunConfig) -> FakeEngine:
+        raise SelfeditError(f"--model {config.model}: cannot be loaded")
+
+    use_engine(monkeypatch, refuse)
+    assert "--model no/such" in refused(["train", "--recipe", "embedded", "--model", "no/such", "--run", "r"], capsys)
+
+
+def test_a_folder_that_cannot_be_written_is_refused_before_the_model_is_loaded(
+    capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    use_engine(monkeypatch, lambda config: pytest.fail("loaded"))
+    Path("file").write_text("")
+    assert "--run file/run: cannot be written" in refused(["train", "--run", "file/run"], capsys)
+    assert "--run file: is a file" in refused(["train", "--run", "file"], capsys)
+
+
+def test_a_folder_of_another_run_is_refused(capsys: Capture) -> None:
+    assert main(["train", *SMALL, "--run", "r"]) == 0
+    capsys.readouterr()
+    said = refused(["train", *SMALL, "--run", "r", "--inner.epochs", "3", "--seed", "5"], capsys)
+    assert "--run r: holds another run" in said and "inner.epochs 8 → 3" in said and "seed 0 → 5" in said
+    assert "eval" not in said and "--run r" in refused(["eval", "--run", "r"], capsys)
+
+
+def test_flags_that_do_not_exist_exit_with_2_as_well(capsys: Capture) -> None:
+    for words in ([], ["absent"], ["train", "--absent", "1"], ["train", "--rounds", "many"], ["demo", "1"]):
+        with pytest.raises(SystemExit) as stop:
+            main(words)
+        assert stop.value.code == 2
+        assert capsys.readouterr().out == ""
+
+
+def test_debug_shows_where(capsys: Capture) -> None:
+    assert main(["train", "--data", "absent.jsonl", "--debug"]) == 2
+    assert "Traceback" in capsys.readouterr().err
+
+
+def test_a_fault_of_ours_is_one_line_and_exit_code_1(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(config: RunConfig) -> FakeEngine:
+        raise ZeroDivisionError("of ours")
+
+    use_engine(monkeypatch, fail)
+    assert main(["train", *SMALL]) == 1
+    assert capsys.readouterr().err == "selfedit: internal error: ZeroDivisionError: of ours (--debug shows where)\n"
+
+
+def test_train_leaves_a_run_with_its_report_and_resumes(capsys: Capture) -> None:
+    words = ["train", "--data", str(passages(Path("data.jsonl"))), *SMALL, "--run", "r"]
+    assert main(words) == 0
+    out, err = capsys.readouterr()
+    assert "r/report.html" in out and "round-1: trials" in err
+    record = json.loads(Path("r/config.json").read_text())
+    assert record["facts"]["weights_sha256"] == "0" and record["facts"]["data"] and record["facts"]["code"]
+    assert shlex.split(record["facts"]["command"]) == ["selfedit", *words]
+    first = fingerprint("r")
+    assert main([*words, "--json"]) == 0
+    out, err = capsys.readouterr()
+    assert json.loads(out)["methods"] and "report: r/report.html" in err
+    assert fingerprint("r") == first
+
+
+def test_an_interrupted_run_tells_how_to_resume_and_resumes(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Interrupted(FakeEngine):
+        def run_trials(self, policy, home, trials):  # type: ignore[no-untyped-def]
+            if len(self.trials_run) > 2:
+                raise KeyboardInterrupt
+            return super().run_trials(policy, home, trials)
+
+    words = ["train", *SMALL]
+    assert main([*words, "--run", "whole"]) == 0
+    use_engine(monkeypatch, lambda config: Interrupted())
+    assert main([*words, "--run", "cut off"]) == 130
+    command = capsys.readouterr().err.splitlines()[-1].removeprefix("selfedit: resume with: ")
+    assert shlex.split(command) == ["selfedit", *words, "--run", "cut off"]
+    use_engine(monkeypatch, lambda config: FakeEngine())
+    assert main(shlex.split(command)[1:]) == 0
+    assert fingerprint("cut off") == fingerprint("whole")
+
+
+def test_the_demo_runs_and_its_command_resumes_without_naming_a_folder(capsys: Capture) -> None:
+    for _ in range(2):
+        assert main(["demo", "--quick"]) == 0
+    [run] = Path("runs").iterdir()
+    assert run.name.startswith("demo-quick-") and (run / "report.html").is_file()
+
+
+def test_eval_prints_json_alone_and_takes_a_trained_policy(capsys: Capture) -> None:
+    assert main(["train", *SMALL, "--run", "trained", "--min-gain", "-9"]) == 0
+    capsys.readouterr()
+    words = ["eval", "--methods", "base,passage,synthetic", "--contexts", "2", "--policy", "trained", "--run", "e"]
+    assert main([*words, "--json"]) == 0
+    rows = json.loads(capsys.readouterr().out)["methods"]
+    stages = {"eval-base", "eval-passage", "eval-synthetic-0", "eval-base-1", "eval-synthetic-1"}
+    assert {row["stage"] for row in rows} == stages
+    assert json.loads(Path("e/config.json").read_text())["facts"]["policy"]
+
+
+def test_eval_refuses_a_policy_that_is_none_or_was_trained_on_what_is_held_out(capsys: Capture) -> None:
+    data = passages(Path("data.jsonl"))
+    assert main(["train", "--data", str(data), *SMALL, "--run", "trained", "--min-gain", "-9"]) == 0
+    assert main(["train", *SMALL, "--run", "untrained", "--min-gain", "99"]) == 0
+    capsys.readouterr()
+    assert "has trained no policy" in refused(["eval", "--policy", "untrained"], capsys)
+    said = refused(["eval", "--heldout-data", str(data), "--policy", "trained"], capsys)
+    assert "was trained on 2 of these held-out contexts" in said
+
+
+def test_grade_agrees_with_given_verdicts(capsys: Capture) -> None:
+    rows = [("Paris", "In Paris", True), ("Rome", "Paris", False), ("Oslo", "oslo.", False)]
+    lines = [json.dumps({"question": "?", "gold": g, "answer": a, "correct": c}) for g, a, c in rows]
+    Path("answers.jsonl").write_text("\n".join(lines))
+    assert main(["grade", "answers.jsonl", "--grader", "contains", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["grader"], found["n"], found["right"], found["agreement"]) == ("contains", 3, 2, 2 / 3)
+    assert main(["grade", "answers.jsonl"]) == 0
+    assert "agreement" in capsys.readouterr().out
+
+
+def test_help_needs_no_torch() -> None:
+    program = "import sys; from selfedit.cli import main\ntry: main(['train', '--help'])\nfinally: print('torch' in sys.modules)"
+    source = str(Path(commands.__file__).parents[1])
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True, env={"PYTHONPATH": source}
+    )
+    assert "--inner.learning-rate" in done.stdout and done.stdout.endswith("False\n")
