@@ -20,7 +20,6 @@ from pathlib import Path
 import numpy as np
 
 from selfedit import seeds
-from selfedit.edits import read_edit
 from selfedit.engine import load_engine
 from selfedit.grading import contains
 from selfedit.records import InvalidEdit, LoraSettings, Policy, Sampling, Trial
@@ -51,14 +50,15 @@ def main() -> None:
     tasks = {style: PassagesTask(contexts, (), args.prompt, style) for style in ("plain", "chat")}
     edits = own_edits(engine, tasks["plain"], contexts) if args.own else file_edits(args.edits, contexts)
     studies = [both_styles(tasks, c, edits[c.id]) for c in contexts]
-    base = engine.run_trials(UNTOUCHED, HERE, [trial(replace(s, examples=()), LoraSettings(), c) for s, c in zip(studies, contexts)])
+    pairs = list(zip(studies, contexts, strict=True))
+    base = engine.run_trials(UNTOUCHED, HERE, [trial(replace(s, examples=()), LoraSettings(), c) for s, c in pairs])
     rows = [row("untouched", base, base, contexts, 0.0, args.json)]
     for lr, epochs, batch, rank, targets in itertools.product(
         args.learning_rates, args.epochs, args.batch_sizes, args.ranks, args.targets
     ):
         settings = LoraSettings(rank, 2.0 * rank, targets, lr, epochs=epochs, batch_size=batch)
         started = time.perf_counter()
-        found = engine.run_trials(UNTOUCHED, HERE, [trial(s, settings, c) for s, c in zip(studies, contexts)])
+        found = engine.run_trials(UNTOUCHED, HERE, [trial(s, settings, c) for s, c in pairs])
         label = f"lr {lr:g} epochs {epochs} batch {batch} r {rank} {targets}"
         rows.append(row(label, found, base, contexts, time.perf_counter() - started, args.json))
     if args.json:
@@ -67,10 +67,9 @@ def main() -> None:
 
 def own_edits(engine, task, contexts):
     sampling = Sampling(temperature=0.8, top_p=0.95, max_new_tokens=256)
-    written = engine.write(
-        UNTOUCHED, HERE, [task.prompt(c) for c in contexts], 1, sampling, [seeds.derive("sweep", c.id) for c in contexts]
-    )
-    return {c.id: w[0].text for c, w in zip(contexts, written)}
+    prompts, seeds_C = [task.prompt(c) for c in contexts], [seeds.derive("sweep", c.id) for c in contexts]
+    written = engine.write(UNTOUCHED, HERE, prompts, 1, sampling, seeds_C)
+    return {c.id: w[0].text for c, w in zip(contexts, written, strict=True)}
 
 
 def file_edits(path, contexts):
@@ -100,10 +99,12 @@ def row(label, found, base, contexts, seconds, quiet):
     result["failed"] = sum(bool(a.failure) for a in found)
     for half, style in enumerate(("plain", "chat")):
         hits, gains = [], []
-        for attempt, untouched, context in zip(found, base, contexts):
+        for attempt, untouched, context in zip(found, base, contexts, strict=True):
             n = len(context.questions)
             part = slice(half * n, half * n + n)
-            for answer, before, question in zip(attempt.answers[part], untouched.answers[part], context.questions):
+            for answer, before, question in zip(
+                attempt.answers[part], untouched.answers[part], context.questions, strict=True
+            ):
                 hits.append(contains(question.answer, answer.text))
                 gains.append(answer.gold_logprob - before.gold_logprob)
         result[style] = {"n": len(hits), "contains": float(np.mean(hits)), "gain": float(np.mean(gains))}

@@ -1,4 +1,4 @@
-"""Stand-ins for every seam: no model, no clock, no network; all that they say comes from hashes of what they are given."""
+"""Stand-ins for every seam, without model, clock or network: all that they say comes from hashes of their input."""
 
 from __future__ import annotations
 
@@ -178,7 +178,9 @@ def make_contexts(prefix: str, n: int) -> list[Context]:
             f"{prefix}{i}",
             f"Title {prefix}{i}",
             f"text {prefix}{i}",
-            tuple(Question(f"{prefix}{i}#{q}", f"question {q} on {prefix}{i}?", f"gold {prefix}{i} {q}") for q in (1, 2)),
+            tuple(
+                Question(f"{prefix}{i}#{q}", f"question {q} on {prefix}{i}?", f"gold {prefix}{i} {q}") for q in (1, 2)
+            ),
         )
         for i in range(n)
     ]

@@ -10,8 +10,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
-from fakes import FakeEngine
 
+from fakes import FakeEngine
 from selfedit import commands
 from selfedit.cli import main
 from selfedit.config import RunConfig
@@ -230,7 +230,11 @@ def test_grade_agrees_with_given_verdicts(capsys: Capture) -> None:
 
 
 def test_help_needs_no_torch() -> None:
-    program = "import sys; from selfedit.cli import main\ntry: main(['train', '--help'])\nfinally: print('torch' in sys.modules)"
+    program = (
+        "import sys; from selfedit.cli import main\n"
+        "try: main(['train', '--help'])\n"
+        "finally: print('torch' in sys.modules)"
+    )
     source = str(Path(commands.__file__).parents[1])
     done = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, check=True, env={"PYTHONPATH": source}

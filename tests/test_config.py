@@ -54,7 +54,8 @@ def test_a_value_that_cannot_work_is_refused_by_its_flag(values: dict[str, Any],
 
 
 @pytest.mark.parametrize(
-    "values", [{"methods": "base,magic"}, {"methods": ","}, {"contexts": 0}, {"contexts": -2}, {"edits": 0}, {"seeds": 0}]
+    "values",
+    [{"methods": "base,magic"}, {"methods": ","}, {"contexts": 0}, {"contexts": -2}, {"edits": 0}, {"seeds": 0}],
 )
 def test_an_evaluation_that_cannot_work_is_refused(values: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
@@ -67,7 +68,7 @@ def test_methods_are_split_and_counted_once() -> None:
 
 def test_settings_cannot_be_changed() -> None:
     with pytest.raises(ValidationError):
-        TrainConfig().rounds = 3  # type: ignore[misc]
+        TrainConfig().rounds = 3
 
 
 @pytest.mark.parametrize("name", RECIPES)

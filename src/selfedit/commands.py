@@ -224,6 +224,6 @@ def _print_rows(title: str, rows: Mapping[str, Any]) -> None:
     table.add_column(style="bold")
     table.add_column(overflow="fold")
     for name, value in rows.items():
-        shown = "–" if value is None else f"{value:.3f}" if isinstance(value, float) else str(value)
+        shown = "none" if value is None else f"{value:.3f}" if isinstance(value, float) else str(value)
         table.add_row(name.replace("_", " "), shown)
     Console().print(table)

@@ -76,8 +76,8 @@ class RunConfig(BaseModel):
         """The run folder: as told, or named by command, recipe and a hash of the settings."""
         if self.run:
             return Path(self.run)
-        parts = [command, self.recipe, digest(self.identity())[:8]]
-        return Path("runs") / "-".join(dict.fromkeys(part for part in parts if part))
+        name = self.recipe if self.recipe.startswith(command) else f"{command}-{self.recipe}".rstrip("-")
+        return Path("runs") / f"{name}-{digest(self.identity())[:8]}"
 
 
 class TrainConfig(RunConfig):

@@ -30,7 +30,7 @@ class LiveProgress:
         if total:
             self._task = self._bars.add_task(name, total=total, note="")
         else:
-            self._bars.console.print(name, style="bold yellow", markup=False)
+            self._bars.console.print(name, style="bold yellow", markup=False, highlight=False)
 
     def advance(self, done: int = 1, note: str = "") -> None:
         """See `seams.Progress.advance`."""

@@ -6,7 +6,19 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Protocol
 
-from selfedit.records import Attempt, Context, Example, LoraSettings, Policy, Prompt, Sampling, Study, Trial, Verdict, Written
+from selfedit.records import (
+    Attempt,
+    Context,
+    Example,
+    LoraSettings,
+    Policy,
+    Prompt,
+    Sampling,
+    Study,
+    Trial,
+    Verdict,
+    Written,
+)
 
 
 class Task(Protocol):
@@ -34,7 +46,7 @@ class Engine(Protocol):
     def write(
         self, policy: Policy, home: Path, prompts: Sequence[Prompt], n: int, sampling: Sampling, seeds: Sequence[int]
     ) -> list[list[Written]]:
-        """`n` texts for each prompt, drawn from `policy`; `seeds[i]` decides the draws of prompt i, whatever the batch."""
+        """`n` texts for each prompt, drawn from `policy`; `seeds[i]` decides the draws of prompt i."""
         ...
 
     def run_trials(self, policy: Policy, home: Path, trials: Sequence[Trial]) -> list[Attempt]:

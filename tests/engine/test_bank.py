@@ -165,7 +165,7 @@ def test_stacked_adapters_act_as_one_on_the_other() -> None:
 
 def test_an_unknown_target_and_a_rank_above_the_banks_are_refused() -> None:
     engine = engine_of("llama")
-    with pytest.raises(SelfeditError, match="w_proj.*q_proj"):
+    with pytest.raises(SelfeditError, match=r"w_proj.*q_proj"):
         engine.bank.allocate(1, 4, "q_proj,w_proj")
     engine.bank.allocate(1, 4, "q_proj,v_proj")
     with pytest.raises(SelfeditError, match="rank 8"):

@@ -8,8 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from fakes import FakeEngine, FakeExecutor, FakeTask, SilentProgress, Stopped, make_contexts, make_kit
 
+from fakes import FakeEngine, FakeExecutor, FakeTask, SilentProgress, Stopped, make_contexts, make_kit
 from selfedit.config import EvalConfig, TrainConfig
 from selfedit.loop import run_eval, run_training
 from selfedit.loop.rounds import choose_contexts
@@ -172,7 +172,9 @@ def test_held_out_contexts_never_train(tmp_path: Path) -> None:
     engine = FakeEngine()
     train(tmp_path, engine=engine)
     heldout = {context.text for context in FakeTask().contexts("heldout")}
-    assert not any(text in (e.prompt.text if e.prompt else "") for used in engine.updates for e in used for text in heldout)
+    assert not any(
+        text in (e.prompt.text if e.prompt else "") for used in engine.updates for e in used for text in heldout
+    )
 
 
 def test_eval_compares_methods_for_the_untouched_model_and_a_policy(tmp_path: Path) -> None:

@@ -44,7 +44,12 @@ def test_the_chosen_reward_is_the_gain_of_that_name() -> None:
 
 
 def test_seeds_are_averaged_and_a_failed_seed_leaves_the_mean() -> None:
-    outcomes = [outcome("", "ww", -4.0), outcome("a", "rr", -1.0), outcome("a", "ww", -2.0, seed=1), outcome("a", "", seed=2)]
+    outcomes = [
+        outcome("", "ww", -4.0),
+        outcome("a", "rr", -1.0),
+        outcome("a", "ww", -2.0, seed=1),
+        outcome("a", "", seed=2),
+    ]
     [one] = score([edit("a")], outcomes, "logprob")
     assert (one.accuracy, one.accuracy_gain, one.logprob_gain) == (0.5, 0.5, 2.5)
 

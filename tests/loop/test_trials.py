@@ -7,12 +7,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from fakes import FakeEngine, FakeExecutor, FakeGrader, Stopped, make_kit
 
+from fakes import FakeEngine, FakeExecutor, FakeGrader, Stopped, make_kit
 from selfedit.loop import Kit
 from selfedit.loop.selection import score
 from selfedit.loop.trials import Job, Setup, baseline_jobs, edit_jobs, form_groups, trial_seed, try_all
-from selfedit.records import Context, Edit, LoraSettings, Policy, Trial
+from selfedit.records import Context, Edit, LoraSettings, Outcome, Policy, Trial
 from selfedit.store import Ledger
 
 STAGE = "round-1"
@@ -202,9 +202,7 @@ def test_groups_may_end_in_any_order(tmp_path: Path) -> None:
     for is_reversed in (False, True):
         with Ledger(tmp_path / f"{is_reversed}.db") as ledger:
             engine = FakeEngine()
-            kit = replace(
-                make_kit(tmp_path, ledger, engine), executor=FakeExecutor(engine, is_reversed=is_reversed)
-            )
+            kit = replace(make_kit(tmp_path, ledger, engine), executor=FakeExecutor(engine, is_reversed=is_reversed))
             jobs = make_jobs(kit, edits_of(two_contexts(kit), ["one {}", "two {}"]))
             found.append((try_all(kit, STAGE, Policy(), jobs), ledger.fingerprint()))
     assert found[0] == found[1]
@@ -221,7 +219,7 @@ def test_a_finished_stage_is_not_run_again(tmp_path: Path, ledger: Ledger) -> No
 
 
 def test_a_group_of_which_only_a_part_is_known_is_run_whole(tmp_path: Path) -> None:
-    found = []
+    found: list[tuple[list[Outcome], str]] = []
     for n_known in (0, 1):
         with Ledger(tmp_path / f"{n_known}.db") as ledger:
             engine = FakeEngine()

@@ -41,13 +41,13 @@ def save_adapter(folder: Path, matrices: Matrices, scale: float, bank: Bank, bas
     save_file(tensors, staging / "adapter_model.safetensors", metadata={"format": "pt"})
     LoraConfig(
         r=rank,
-        lora_alpha=scale * rank,
+        lora_alpha=scale * rank,  # type: ignore[arg-type]  # PEFT takes any number; its annotation is narrower
         target_modules=sorted(matrices),
         fan_in_fan_out=any(bank.layers[name].is_transposed for name in matrices),
         base_model_name_or_path=base,
         task_type="CAUSAL_LM",
         inference_mode=True,
-    ).save_pretrained(staging)
+    ).save_pretrained(str(staging))
     if folder.exists():
         shutil.rmtree(folder)
     os.replace(staging, folder)

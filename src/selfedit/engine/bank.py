@@ -154,7 +154,11 @@ def _block_gradients(dx, dy, x, h, slots, spread):
 def _block_matrices(slots, spread, like):
     n = len(spread.slots)
     a, b = (m[:n] if spread.is_leading else m[spread.index] for m in (slots.a, slots.b))
-    return a, b, torch.tensor([slots.scales[k] for k in spread.slots], device=like.device, dtype=like.dtype)[:, None, None]
+    return (
+        a,
+        b,
+        torch.tensor([slots.scales[k] for k in spread.slots], device=like.device, dtype=like.dtype)[:, None, None],
+    )
 
 
 def _to_block(x, spread):
@@ -192,7 +196,9 @@ class Bank:
         self.targets_of_layers = {name: self.layers[name] for name in chosen}
         total = sum(rank * (layer.n_in + layer.n_out) for layer in self.targets_of_layers.values())
         self.size, self.rank, self.targets = size, rank, targets
-        self.weights = torch.zeros(size, total, device=self.device, dtype=torch.promote_types(self.dtype, torch.float32))
+        self.weights = torch.zeros(
+            size, total, device=self.device, dtype=torch.promote_types(self.dtype, torch.float32)
+        )
         self.grads = torch.zeros_like(self.weights)
         is_low = self.dtype != self.weights.dtype
         self.compute = torch.zeros(size, total, device=self.device, dtype=self.dtype) if is_low else self.weights
@@ -261,7 +267,14 @@ class Bank:
                 raise SelfeditError(f"the policy's adapter has a layer {name} that this model has not")
         for name, layer in self.layers.items():
             pair = matrices.get(name)
-            layer.under = tuple(m.to(self.device, self.dtype).contiguous() for m in pair) if pair else None
+            low, high = pair or (None, None)
+            if low is None or high is None:
+                layer.under = None
+            else:
+                layer.under = (self._in_place(low), self._in_place(high))
+
+    def _in_place(self, matrix: torch.Tensor) -> torch.Tensor:
+        return matrix.to(self.device, self.dtype).contiguous()
 
     def _chosen(self, targets: str) -> list[str]:
         if targets == "all-linear":
@@ -275,7 +288,7 @@ class Bank:
 
 
 def _wrap_linears(model: nn.Module, holder: PlanHolder) -> dict[str, BankLinear]:
-    head = model.get_output_embeddings()
+    head = model.get_output_embeddings()  # type: ignore[operator]  # every transformers model has it
     found = [(n, m) for n, m in model.named_modules() if isinstance(m, (nn.Linear, Conv1D)) and m is not head]
     layers = {}
     for name, module in found:

@@ -82,10 +82,7 @@ class TorchEngine:
             ids = rendering.prompt_ids(self.tokenizer, prompt)
             self._check_length(len(ids) + sampling.max_new_tokens, "prompt and text")
             requests += [Request(ids, -1, sampling, seeds.derive(seed, "draw", i)) for i in range(n)]
-        written = [
-            Written(self.tokenizer.decode(ids, skip_special_tokens=True).strip(), len(ids), finished)
-            for ids, finished in self._decoder.generate(requests)
-        ]
+        written = [Written(self._text(ids), len(ids), finished) for ids, finished in self._decoder.generate(requests)]
         return [written[i : i + n] for i in range(0, len(written), n)]
 
     def run_trials(self, policy: Policy, home: Path, trials: Sequence[Trial]) -> list[Attempt]:
@@ -106,9 +103,7 @@ class TorchEngine:
             result = trained[i]
             share = seconds * weights[i] / sum(weights)
             losses = tuple(result.losses)
-            attempts.append(
-                Attempt(trial.key, answers[i], losses, result.steps, result.tokens, share, result.failure)
-            )
+            attempts.append(Attempt(trial.key, answers[i], losses, result.steps, result.tokens, share, result.failure))
         return attempts
 
     def update(
@@ -164,7 +159,7 @@ class TorchEngine:
         chunk_size = self.bank.size or len(able)
         for start in range(0, len(able), max(1, chunk_size)):
             chunk = able[start : start + chunk_size]
-            slot_of = {i: -1 for i in chunk}
+            slot_of = dict.fromkeys(chunk, -1)
             for slot, i in enumerate(i for i in chunk if trained[i].row is not None):
                 settings = trials[i].settings
                 row = trained[i].row
@@ -246,7 +241,8 @@ def load_engine(model: str, device: str = "auto", dtype: str = "auto", bank: int
     """
     keep_freed_memory()
     chosen = choose_device(device)
-    return TorchEngine(models.load_model(model, chosen, choose_dtype(dtype, chosen)), bank or 8)
+    pack_tokens = 512 if chosen.type == "cpu" else 4096
+    return TorchEngine(models.load_model(model, chosen, choose_dtype(dtype, chosen)), bank or 8, pack_tokens)
 
 
 def keep_freed_memory() -> None:

@@ -76,7 +76,8 @@ def load_model(name: str, device: torch.device, dtype: torch.dtype) -> LoadedMod
         raise SelfeditError(
             f"--model {name}: cannot be loaded ({reason}); use {EMBEDDED}, a folder with safetensors, or a hub id"
         ) from error
-    model.to(device).eval().requires_grad_(False)
+    model.eval().requires_grad_(False)
+    torch.nn.Module.to(model, device)
     return LoadedModel(model, tokenizer, name, weights_sha256(model))
 
 
@@ -141,7 +142,7 @@ def _convert(gguf: Path, folder: Path) -> None:
     source = {"pretrained_model_name_or_path": str(gguf.parent), "gguf_file": gguf.name}
     tokenizer = AutoTokenizer.from_pretrained(**source)
     model = AutoModelForCausalLM.from_pretrained(**source, dtype=torch.float32)
-    model.hf_quantizer = None  # the tensors are plain float32 by now; the reader leaves its mark on the model
+    model.hf_quantizer = None  # type: ignore[assignment]  # the tensors are plain float32 by now; the reader leaves its mark on the model
     del model.config.quantization_config
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)

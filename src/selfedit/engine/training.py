@@ -2,7 +2,7 @@
 
 1. The loss is the sum of each adapter's own mean, so an adapter's gradient does not depend on its neighbours;
    clipping, learning rate, schedule, step count and data order are its own too.
-2. An adapter that has ended gives its slot to the next in the queue; its weights are copied out and never touched again.
+2. An adapter that has ended gives its slot to the next in the queue; its weights are copied out and stay as they are.
 3. A loss or gradient that is not finite fails that adapter alone: its neighbours share no arithmetic with it.
 """
 
@@ -93,6 +93,7 @@ class _Running:
     def step(self, nll_sum: float, n_loss: int, n_tokens: int) -> None:
         """One optimiser step on the gradient that lies in the bank."""
         grad = self.parameter.grad
+        assert grad is not None
         norm = torch.linalg.vector_norm(grad).item()
         if not (math.isfinite(nll_sum) and math.isfinite(norm)):
             self.result.failure = f"loss or gradient not finite at step {self.result.steps + 1}"

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from selfedit.grading.jsonl import read_objects, read_string
 from selfedit.grading.metrics import contains, exact, f1, normalise
+from selfedit.jsonl import read_objects, read_string
 from selfedit.records import Answer, Ask, GradedAnswer, SelfeditError, Verdict
 from selfedit.seams import Grader
 

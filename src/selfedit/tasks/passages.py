@@ -18,7 +18,7 @@ from typing import Any, Literal
 
 from selfedit.edits import ask_for_edit, load_prompt, read_edit
 from selfedit.grading import grade_answers, load_grader
-from selfedit.grading.jsonl import read_objects, read_string, read_text
+from selfedit.jsonl import read_objects, read_string, read_text
 from selfedit.records import Answer, Ask, Context, Example, Outcome, Prompt, Question, SelfeditError, Study
 
 INVENTED = "invented"

@@ -1,4 +1,4 @@
-"""L1. Reading a user's JSONL file, so that whatever is wrong with it is told in one line with file and line."""
+"""L0. Reading a user's JSONL file, so that whatever is wrong with it is told in one line with file and line."""
 
 from __future__ import annotations
 

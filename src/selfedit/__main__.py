@@ -1,0 +1,7 @@
+"""`python -m selfedit`."""
+
+import sys
+
+from selfedit.cli import main
+
+sys.exit(main())
