@@ -199,6 +199,7 @@ def make_kit(home: Path, ledger: Ledger, engine: FakeEngine | None = None, grade
         home=home,
         facts=engine.facts,
         bank=engine.bank_size,
+        rows=engine.bank_size,
     )
 
 

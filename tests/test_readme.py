@@ -18,7 +18,9 @@ def tree_in_readme() -> dict[str, str]:
         if not match:
             continue
         indent, name, caption = match.groups()
-        if name.endswith("/"):
+        if name.endswith("/") and len(indent) > 2:
+            assert (ROOT / "src" / "selfedit" / folder / name).is_dir()
+        elif name.endswith("/"):
             folder = name
             found[name] = caption
         else:

@@ -52,7 +52,9 @@ class Kit:
     facts: Mapping[str, str]
     """What identifies the model; part of every key."""
     bank: int
-    """Trials of a group, and texts written at once."""
+    """Trials of a group."""
+    rows: int = 32
+    """Texts written together: enough to share the cost of reading the weights, few enough to show progress."""
 
     @contextmanager
     def timed(self, stage: str) -> Iterator[None]:

@@ -12,15 +12,12 @@ from selfedit.loop.kit import Kit
 from selfedit.loop.trials import study_of
 from selfedit.records import Context, Edit, Policy, Sampling, digest
 
-ROWS = 32
-"""Texts written together: enough to share the cost of reading the weights, few enough to show progress."""
-
 
 def write_edits(
     kit: Kit, stage: str, policy: Policy, contexts: Sequence[Context], n: int, sampling: Sampling, run_seed: int
 ) -> list[Edit]:
     """`n` self-edits for each context, in order; those that the ledger of `stage` holds are not written again."""
-    size = max(1, ROWS // n)
+    size = max(1, kit.rows // n)
     kit.progress.stage(f"{stage}: writing self-edits", n * len(contexts))
     edits: list[Edit] = []
     for chunk in (contexts[start : start + size] for start in range(0, len(contexts), size)):
