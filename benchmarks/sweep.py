@@ -36,6 +36,8 @@ def main() -> None:
     parser.add_argument("--edits", help="JSONL of {id, edits}; the first edit of each is used")
     parser.add_argument("--own", action="store_true", help="let the model write the edit")
     parser.add_argument("--prompt", default="implications")
+    parser.add_argument("--temperature", type=float, default=0.8, help="of own edits")
+    parser.add_argument("--max-new-tokens", type=int, default=256, help="of own edits")
     parser.add_argument("--passages", type=int, default=6)
     parser.add_argument("--learning-rates", type=float, nargs="+", default=[5e-4, 1e-3, 2e-3])
     parser.add_argument("--epochs", type=int, nargs="+", default=[4, 8])
@@ -48,7 +50,7 @@ def main() -> None:
     _, contexts = load_passages(args.data)
     contexts = (load_passages(args.data)[0] + contexts)[: args.passages]
     tasks = {style: PassagesTask(contexts, (), args.prompt, style) for style in ("plain", "chat")}
-    edits = own_edits(engine, tasks["plain"], contexts) if args.own else file_edits(args.edits, contexts)
+    edits = own_edits(engine, tasks["plain"], contexts, args) if args.own else file_edits(args.edits, contexts)
     studies = [both_styles(tasks, c, edits[c.id]) for c in contexts]
     pairs = list(zip(studies, contexts, strict=True))
     base = engine.run_trials(UNTOUCHED, HERE, [trial(replace(s, examples=()), LoraSettings(), c) for s, c in pairs])
@@ -65,8 +67,8 @@ def main() -> None:
         print(json.dumps({"facts": engine.facts, "arguments": vars(args), "rows": rows}, indent=1))
 
 
-def own_edits(engine, task, contexts):
-    sampling = Sampling(temperature=0.8, top_p=0.95, max_new_tokens=256)
+def own_edits(engine, task, contexts, args):
+    sampling = Sampling(temperature=args.temperature, top_p=0.95, max_new_tokens=args.max_new_tokens)
     prompts, seeds_C = [task.prompt(c) for c in contexts], [seeds.derive("sweep", c.id) for c in contexts]
     written = engine.write(UNTOUCHED, HERE, prompts, 1, sampling, seeds_C)
     return {c.id: w[0].text for c, w in zip(contexts, written, strict=True)}

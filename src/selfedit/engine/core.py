@@ -37,7 +37,7 @@ from selfedit.records import (
 )
 
 _ROWS = 64
-_MALLOPT_TRIM_THRESHOLD, _MALLOPT_MMAP_MAX = -1, -4  # glibc's malloc.h
+_MALLOPT_TRIM_THRESHOLD, _MALLOPT_MMAP_THRESHOLD = -1, -3  # glibc's malloc.h
 _GREEDY = Sampling(temperature=0.0)
 
 
@@ -252,7 +252,7 @@ def keep_freed_memory() -> None:
         mallopt = ctypes.CDLL(None).mallopt
     except (OSError, AttributeError):
         return
-    mallopt(_MALLOPT_MMAP_MAX, 0)
+    mallopt(_MALLOPT_MMAP_THRESHOLD, 32 * 2**20)
     mallopt(_MALLOPT_TRIM_THRESHOLD, 2**31 - 1)
 
 

