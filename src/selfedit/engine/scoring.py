@@ -11,7 +11,6 @@ from torch.nn.functional import cross_entropy, linear
 from selfedit.engine.attention import PlanHolder, plan_for
 from selfedit.engine.packing import Pack, Tokens, batches_of, pack
 
-
 _HEAD_CHUNK_BYTES = 24 * 2**20
 """Float32 logits that exist at a time; below the size from which glibc maps fresh pages for every allocation."""
 _RESCALED = ("final_logit_softcapping", "logit_scale", "logits_scaling", "lm_head_multiplier")
