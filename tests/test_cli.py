@@ -131,7 +131,7 @@ def test_a_folder_of_another_run_is_refused(capsys: Capture) -> None:
     assert main(["train", *SMALL, "--run", "r"]) == 0
     capsys.readouterr()
     said = refused(["train", *SMALL, "--run", "r", "--inner.epochs", "3", "--seed", "5"], capsys)
-    assert "--run r: holds another run" in said and "inner.epochs 8 → 3" in said and "seed 0 → 5" in said
+    assert "--run r: holds another run" in said and "inner.epochs 6 → 3" in said and "seed 0 → 5" in said
     assert "eval" not in said and "--run r" in refused(["eval", "--run", "r"], capsys)
 
 
