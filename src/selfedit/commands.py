@@ -195,15 +195,15 @@ def examine() -> dict[str, Any]:
 
 
 _PARAMETERS = 134.5e6
-_DEMO_MEMORY_GB = 3
+_DEMO_MEMORY_GB = 3.5
 _TOKENS_STUDIED = 400
 """Of one self-edit with its passage, once."""
 _TOKENS_ANSWERED = 5 * 64
 """Of one trial, at most."""
-_SLOWER_THAN_PRODUCTS = 3
-"""How many times slower than large products training is, roughly."""
-_SLOWER_DRAWING = 12
-"""The same for drawing texts, which waits for memory."""
+_SLOWER_THAN_PRODUCTS = 5
+"""How many times slower than large products training is: 320 tokens/s at 863 GFLOP/s (docs/log.md)."""
+_SLOWER_DRAWING = 16
+"""The same for drawing texts, which waits for memory: 200 tokens/s."""
 
 
 def estimate_demo_seconds(config: TrainConfig, gflops: float) -> float:
