@@ -16,7 +16,6 @@ from pathlib import Path
 
 import torch
 
-from selfedit import seeds
 from selfedit.engine import adapters, attention, models, rendering
 from selfedit.engine.attention import PlanHolder
 from selfedit.engine.bank import Bank
@@ -35,6 +34,7 @@ from selfedit.records import (
     Trial,
     Written,
 )
+from selfedit.seeds import derive
 
 _ROWS = 64
 _MALLOPT_TRIM_THRESHOLD, _MALLOPT_MMAP_THRESHOLD = -1, -3  # glibc's malloc.h
@@ -73,15 +73,15 @@ class TorchEngine:
         }
 
     def write(
-        self, policy: Policy, home: Path, prompts: Sequence[Prompt], n: int, sampling: Sampling, seeds_of: Sequence[int]
+        self, policy: Policy, home: Path, prompts: Sequence[Prompt], n: int, sampling: Sampling, seeds: Sequence[int]
     ) -> list[list[Written]]:
         """See `seams.Engine.write`."""
         self._use(policy, home)
         requests = []
-        for prompt, seed in zip(prompts, seeds_of, strict=True):
+        for prompt, seed in zip(prompts, seeds, strict=True):
             ids = rendering.prompt_ids(self.tokenizer, prompt)
             self._check_length(len(ids) + sampling.max_new_tokens, "prompt and text")
-            requests += [Request(ids, -1, sampling, seeds.derive(seed, "draw", i)) for i in range(n)]
+            requests += [Request(ids, -1, sampling, derive(seed, "draw", i)) for i in range(n)]
         written = [Written(self._text(ids), len(ids), finished) for ids, finished in self._decoder.generate(requests)]
         return [written[i : i + n] for i in range(0, len(written), n)]
 
