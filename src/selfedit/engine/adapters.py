@@ -86,7 +86,7 @@ def stack(lower: Matrices, upper: Matrices, scale: float) -> dict[str, tuple[tor
     for name in {**lower, **upper}:
         a_of, b_of = [], []
         for matrices, factor in ((lower, 1.0), (upper, scale)):
-            like_a, like_b = (lower.get(name) or upper[name]) if name in lower else upper[name]
+            like_a, like_b = lower[name] if name in lower else upper[name]
             a = like_a.new_zeros(rank[id(matrices)], like_a.shape[1])
             b = like_b.new_zeros(like_b.shape[0], rank[id(matrices)])
             if name in matrices:

@@ -182,7 +182,6 @@ class Bank:
         first = next(iter(self.layers.values())).base.weight
         self.device, self.dtype = first.device, first.dtype
         self.size = self.rank = 0
-        self.targets = ""
         self.anchor = torch.zeros((), device=self.device, requires_grad=True)
         self.scales: list[float] = []
 
@@ -195,7 +194,7 @@ class Bank:
         chosen = self._chosen(targets)
         self.targets_of_layers = {name: self.layers[name] for name in chosen}
         total = sum(rank * (layer.n_in + layer.n_out) for layer in self.targets_of_layers.values())
-        self.size, self.rank, self.targets = size, rank, targets
+        self.size, self.rank = size, rank
         self.weights = torch.zeros(
             size, total, device=self.device, dtype=torch.promote_types(self.dtype, torch.float32)
         )

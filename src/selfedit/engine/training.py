@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -121,13 +121,11 @@ def train(
     bank: Bank,
     jobs: Sequence[Job],
     max_tokens: int,
-    on_step: Callable[[int], None] | None = None,
 ) -> list[Trained]:
     """Train `jobs` in the bank's slots, refilling a slot as soon as it is free.
 
     Args:
         max_tokens: most tokens in one forward pass; more are taken in several, with the same result.
-        on_step: called with the number of jobs that have ended after each step.
 
     Returns:
         One result per job, in order.
@@ -143,8 +141,6 @@ def train(
         for ended in [r for r in running if r.result.failure or r.result.steps == r.n_steps]:
             results[ended.index] = ended.finish()
             running.remove(ended)
-        if on_step:
-            on_step(sum(result is not None for result in results))
     return [result for result in results if result is not None]
 
 
