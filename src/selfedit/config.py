@@ -157,6 +157,10 @@ def _check_lora(name: str, settings: LoraSettings) -> None:
         _at_least(0, f"{name}.{field}", getattr(settings, field))
     for field in ("alpha", "learning_rate"):
         _require(0 < getattr(settings, field) < float("inf"), f"{flag(f'{name}.{field}')} must be above 0 and finite")
+    share = f"{name}.adapt_layers"
+    _require(
+        0 < settings.adapt_layers <= 1, f"{flag(share)} must be above 0 and at most 1, not {settings.adapt_layers}"
+    )
     _require(bool(settings.targets.strip()), f"{flag(f'{name}.targets')} is empty")
 
 

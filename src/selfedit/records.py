@@ -99,6 +99,9 @@ class LoraSettings:
     """LoRA scale numerator: the update is (alpha / rank) · B A x."""
     targets: str = "all-linear"
     """`all-linear` (every linear layer but the head), or module names joined by commas, e.g. `q_proj,v_proj`."""
+    adapt_layers: float = 1.0
+    """Share of the model's layers, from the top, that carry the adapter. Below 1, what lies beneath is computed once
+    per sequence instead of once per step."""
     learning_rate: float = 1e-3
     """Peak AdamW learning rate."""
     schedule: Literal["linear", "cosine", "constant"] = "linear"

@@ -42,7 +42,7 @@ JOBS = [
 
 
 def run_bank(engine: TorchEngine, jobs: list[Job], size: int) -> list[torch.Tensor]:
-    engine.bank.allocate(size, 4, "all-linear")
+    engine.bank.allocate(size, 4, list(engine.bank.layers))
     results = train(engine.model, engine.holder, engine.bank, jobs, engine.pack_tokens)
     assert all(not result.failure for result in results)
     return [result.row for result in results]
@@ -50,7 +50,7 @@ def run_bank(engine: TorchEngine, jobs: list[Job], size: int) -> list[torch.Tens
 
 def run_peft(family: str, engine: TorchEngine, job: Job) -> tuple[PeftModel, list[float]]:
     """The same job with PEFT's own layers, a padding-free loop of one sequence a pass, and torch's AdamW."""
-    engine.bank.allocate(1, job.settings.rank, "all-linear")
+    engine.bank.allocate(1, job.settings.rank, list(engine.bank.layers))
     from selfedit import seeds
 
     engine.bank.fill(0, job.settings, seeds.derive(job.seed, "init") % 2**31)
@@ -121,7 +121,7 @@ def test_training_leaves_the_base_bit_identical() -> None:
 def test_a_job_that_meets_a_nan_fails_alone() -> None:
     engine = engine_of("llama")
     wild = Job(JOBS[0].examples, LoraSettings(rank=4, learning_rate=1e300, epochs=3, clip=0), 11)
-    engine.bank.allocate(3, 4, "all-linear")
+    engine.bank.allocate(3, 4, list(engine.bank.layers))
     bad, good = train(engine.model, engine.holder, engine.bank, [wild, JOBS[1]], 1024)
     assert "not finite" in bad.failure and bad.row is None
     alone = run_bank(engine_of("llama"), [JOBS[1]], size=1)[0]
@@ -166,7 +166,7 @@ def test_stacked_adapters_act_as_one_on_the_other() -> None:
 def test_an_unknown_target_and_a_rank_above_the_banks_are_refused() -> None:
     engine = engine_of("llama")
     with pytest.raises(SelfeditError, match=r"w_proj.*q_proj"):
-        engine.bank.allocate(1, 4, "q_proj,w_proj")
-    engine.bank.allocate(1, 4, "q_proj,v_proj")
+        engine.bank.chosen("q_proj,w_proj")
+    engine.bank.allocate(1, 4, engine.bank.chosen("q_proj,v_proj"))
     with pytest.raises(SelfeditError, match="rank 8"):
         engine.bank.fill(0, LoraSettings(rank=8), 0)

@@ -7,6 +7,7 @@ decides who attends to whom. No mask of T × T is ever built, and no transformer
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,7 +15,7 @@ import torch
 from torch.nn.functional import scaled_dot_product_attention
 from transformers import AttentionInterface
 
-from selfedit.engine.packing import Pack, Segment, Spread, spread
+from selfedit.engine.packing import Block, Segment, block_of, divide
 
 NAME = "selfedit"
 
@@ -56,8 +57,10 @@ class Plan:
 
     segments: tuple[Segment, ...] = ()
     """Adapter of each stretch of tokens."""
-    spread: Spread | None = None
-    """The same as one padded block, where that is cheaper."""
+    block: Block | None = None
+    """Those of them that share one padded block."""
+    alone: Sequence[Segment] = ()
+    """The others."""
     lengths: tuple[int, ...] = ()
     """Sequence lengths of a pack; empty in a decoding step."""
     cache: KVCache | None = None
@@ -68,21 +71,31 @@ class Plan:
     """Decoding step: [R] tokens already in each row, before this one."""
     longest: int = 0
     """Decoding step: the largest of them, plus this token."""
+    trunk: torch.Tensor | None = None
+    """[1, T, hidden] what comes out of the lowest layers, already known (see `trunk.py`)."""
+    trunk_layers: int = 0
+    """How many layers that is."""
+    is_trunk_only: bool = False
+    """The pass ends above those layers …"""
+    captured: torch.Tensor | None = None
+    """… and leaves their output here."""
 
 
 class PlanHolder:
-    """One per model: where layers look up the plan of the pass they are in."""
+    """One per model: where layers look up the plan of the pass they are in, and the scales of the slots."""
 
-    __slots__ = ("plan",)
+    __slots__ = ("is_recomputed", "plan", "scales")
 
     def __init__(self) -> None:
         self.plan = Plan()
+        self.scales: list[float] = []
+        self.is_recomputed = False  # layers run again in the backward pass instead of keeping what they made
 
-
-def plan_for(pack: Pack, cache: KVCache | None = None, cache_rows: list[int] | None = None) -> Plan:
-    """The plan of a packed pass."""
-    block = spread(pack.segments, pack.ids.device)
-    return Plan(pack.segments, block, pack.lengths, cache, cache_rows or [])
+    def follow(self, segments: tuple[Segment, ...], device: torch.device, dtype: torch.dtype, **more: Any) -> None:
+        """Set the plan of a pass with these adapters; `more` are fields of `Plan`."""
+        shared, alone = divide(segments)
+        block = block_of(shared, self.scales, device, dtype) if shared else None
+        self.plan = Plan(segments, block, alone, **more)
 
 
 def install(model: Any, holder: PlanHolder) -> None:

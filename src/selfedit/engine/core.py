@@ -16,12 +16,13 @@ from pathlib import Path
 
 import torch
 
-from selfedit.engine import adapters, attention, models, rendering
+from selfedit.engine import adapters, attention, models, rendering, trunk
 from selfedit.engine.attention import PlanHolder
 from selfedit.engine.bank import Bank
 from selfedit.engine.decoding import Decoder, Request
 from selfedit.engine.scoring import mean_logprobs
 from selfedit.engine.training import Job, Trained, train
+from selfedit.engine.trunk import Lower, Trunk
 from selfedit.records import (
     Answer,
     Attempt,
@@ -37,6 +38,8 @@ from selfedit.records import (
 from selfedit.seeds import derive
 
 _ROWS = 64
+_TRUNK_BYTES = 2 * 2**30
+"""What the layers below the adapters made is kept up to this size: some 10⁶ tokens of a 135M model, 10⁵ of a 7B one."""
 _MALLOPT_TRIM_THRESHOLD, _MALLOPT_MMAP_THRESHOLD = -1, -3  # glibc's malloc.h
 _GREEDY = Sampling(temperature=0.0)
 
@@ -56,7 +59,11 @@ class TorchEngine:
         self.bank_size, self.pack_tokens = bank_size, pack_tokens
         self.holder = PlanHolder()
         attention.install(self.model, self.holder)
+        self.layer_count = trunk.install(self.model, self.holder)
         self.bank = Bank(self.model, self.holder)
+        self._layer_of = trunk.layer_indices(self.model, self.bank.layers)
+        self.trunk = Trunk(self.model, self.holder, _TRUNK_BYTES)
+        self._lower = Lower(self.trunk, 0, pack_tokens)
         self.max_context = int(getattr(self.model.config, "max_position_embeddings", None) or 2**31)
         self._policy_digest = ""
 
@@ -142,15 +149,23 @@ class TorchEngine:
         training = [job for job in jobs if job.examples]
         if not training:
             self.bank.release()
+            self._lower = Lower(self.trunk, 0, self.pack_tokens)
             return
-        targets = {job.settings.targets for job in training}
-        if len(targets) > 1:
+        kinds = {(job.settings.targets, job.settings.adapt_layers) for job in training}
+        if len(kinds) > 1:
             raise SelfeditError("the trials of one group must adapt the same layers")
+        [(targets, share)] = kinds
+        n_adapted = max(1, round(share * self.layer_count))
+        below = self.layer_count - n_adapted
+        names = [name for name in self.bank.chosen(targets) if self._layer_of[name] >= below]
+        if not names:
+            raise SelfeditError(f"adapt_layers {share}: none of the upper {n_adapted} layers has {targets}")
+        self._lower = Lower(self.trunk, below, self.pack_tokens)
         rank = max(job.settings.rank for job in training)
-        self.bank.allocate(min(self.bank_size, len(training)), rank, targets.pop())
+        self.bank.allocate(min(self.bank_size, len(training)), rank, names)
 
     def _train(self, jobs: Sequence[Job]) -> list[Trained]:
-        return train(self.model, self.holder, self.bank, jobs, self.pack_tokens)
+        return train(self.model, self.holder, self.bank, jobs, self.pack_tokens, self._lower)
 
     def _ask(self, trials: Sequence[Trial], trained: dict[int, Trained]) -> list[tuple[Answer, ...]]:
         """Gold log-probabilities and greedy answers, a bank of adapters at a time."""
@@ -169,7 +184,7 @@ class TorchEngine:
             asked = [(i, ask) for i in chunk for ask in trials[i].study.asks]
             golds = [rendering.gold_tokens(self.tokenizer, ask) for _, ask in asked]
             slots = [slot_of[i] for i, _ in asked]
-            logprobs = mean_logprobs(self.model, self.holder, golds, slots, 4 * self.pack_tokens)
+            logprobs = mean_logprobs(self.model, self.holder, golds, slots, 4 * self.pack_tokens, self._lower)
             requests = [
                 Request(
                     prompt=gold.ids[: gold.loss_from],
@@ -201,6 +216,7 @@ class TorchEngine:
             folder = home / policy.adapter
             self._check_adapter(folder, policy)
             self.bank.set_under(adapters.load_adapter(folder))
+        self.trunk.clear()
         self._policy_digest = policy.digest
 
     @staticmethod

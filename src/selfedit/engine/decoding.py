@@ -13,11 +13,13 @@ from typing import Any
 
 import torch
 
-from selfedit.engine.attention import KVCache, Plan, PlanHolder, plan_for
-from selfedit.engine.packing import Tokens, batches_of, pack, row_segments, spread
+from selfedit.engine.attention import KVCache, PlanHolder
+from selfedit.engine.packing import Segment, Tokens, batches_of, pack, row_segments
+from selfedit.engine.scoring import next_logits
 from selfedit.records import Sampling
 
-_NUCLEUS_FIRST_LOOK = 256
+_LOOKS = (256, 2048, 16384)
+"""How many of the likeliest tokens are looked at, until they hold the nucleus."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,8 +113,9 @@ class Decoder:
         for chunk in batches_of(prompts, range(len(leaders)), self.max_tokens):
             packed = pack([prompts[i] for i in chunk], [rows[leaders[i]].request.slot for i in chunk], self._device)
             ends = torch.tensor(packed.lengths, device=self._device).cumsum(0) - 1
-            self.holder.plan = plan_for(packed, cache, [first + leaders[chunk[o]] for o in packed.owners])
-            logits += self._logits(packed.ids, packed.positions, ends)
+            at = [first + leaders[chunk[o]] for o in packed.owners]
+            self._follow(packed.segments, lengths=packed.lengths, cache=cache, cache_rows=at)
+            logits += next_logits(self.model, packed.ids, packed.positions, ends)
         leader_of = [sum(leader <= i for leader in leaders) - 1 for i in range(len(rows))]
         source = torch.tensor([first + leaders[leader] for leader in leader_of], device=self._device)
         for store in (*cache.keys, *cache.values):
@@ -125,19 +128,13 @@ class Decoder:
         lengths = torch.tensor([row.cached for row in rows], device=self._device)
         ids = torch.tensor([[row.written[-1] for row in rows]], device=self._device)
         segments = row_segments([row.request.slot for row in rows])
-        self.holder.plan = Plan(
-            segments=segments,
-            spread=spread(segments, self._device),
-            cache=cache,
-            row_lengths=lengths,
-            longest=max(row.cached for row in rows) + 1,
-        )
+        longest = max(row.cached for row in rows) + 1
+        self._follow(segments, cache=cache, row_lengths=lengths, longest=longest)
         every = torch.arange(len(rows), device=self._device)
-        self._draw(rows, self._logits(ids, lengths[None], every))
+        self._draw(rows, next_logits(self.model, ids, lengths[None], every))
 
-    def _logits(self, ids: torch.Tensor, positions: torch.Tensor, keep: torch.Tensor) -> torch.Tensor:
-        out = self.model(input_ids=ids, position_ids=positions, use_cache=False, logits_to_keep=keep)
-        return out.logits[0]
+    def _follow(self, segments: tuple[Segment, ...], **more: Any) -> None:
+        self.holder.follow(segments, self._device, self.model.dtype, **more)
 
     def _draw(self, rows: list[_Row], logits: torch.Tensor) -> None:
         tokens = draw_tokens(logits, [row.request.sampling for row in rows], [_next_draw(row) for row in rows])
@@ -173,30 +170,44 @@ class Decoder:
 def draw_tokens(logits: torch.Tensor, samplings: Sequence[Sampling], draws: Sequence[float]) -> list[int]:
     """One token per row of logits [R, V]; row i uses the uniform draw draws[i] in [0, 1) by inverse transform.
 
-    Top-p needs the likeliest tokens only: the first 256 are looked at, and the whole vocabulary is sorted just for
-    rows whose nucleus is larger.
+    Top-p needs the likeliest tokens only: 256 are looked at, and more just for rows whose nucleus is larger.
     """
-    greedy = logits.argmax(-1).tolist()
-    warm = [i for i, sampling in enumerate(samplings) if sampling.temperature > 0]
-    if not warm:
-        return greedy
-    temperature = torch.tensor([samplings[i].temperature for i in warm], device=logits.device)[:, None]
-    top_p = torch.tensor([samplings[i].top_p for i in warm], device=logits.device)
-    scaled = logits[warm].float() / temperature
-    total = scaled.logsumexp(-1, keepdim=True)
-    width = min(_NUCLEUS_FIRST_LOOK, scaled.shape[-1])
-    values, order = scaled.topk(width, dim=-1)
-    if ((values - total).exp().sum(-1) < top_p).any():
-        values, order = scaled.sort(dim=-1, descending=True, stable=True)
-    cumulative = (values - total).exp().cumsum(-1)
-    last = (cumulative < top_p[:, None]).sum(-1).clamp(max=cumulative.shape[-1] - 1)
+    tokens = logits.argmax(-1).tolist()
+    waiting = [i for i, sampling in enumerate(samplings) if sampling.temperature > 0]
+    if not waiting:
+        return tokens
+    temperature = torch.tensor([samplings[i].temperature for i in waiting], device=logits.device)[:, None]
+    scaled = logits[waiting].float() / temperature
+    log_p = scaled - scaled.logsumexp(-1, keepdim=True)
+    top_p = torch.tensor([samplings[i].top_p for i in waiting], device=logits.device)
+    uniform = torch.tensor([draws[i] for i in waiting], device=logits.device)
+    for look in (*_LOOKS, logits.shape[-1]):
+        width = min(look, logits.shape[-1])
+        chosen, is_held = _draw_from_top(log_p, top_p, uniform, width)
+        held = is_held.tolist() if width < logits.shape[-1] else [True] * len(waiting)
+        for i, token, is_done in zip(waiting, chosen.tolist(), held, strict=True):
+            if is_done:
+                tokens[i] = token
+        left = [j for j, is_done in enumerate(held) if not is_done]
+        if not left:
+            break
+        waiting, log_p, top_p, uniform = [waiting[j] for j in left], log_p[left], top_p[left], uniform[left]
+    return tokens
+
+
+def _draw_from_top(
+    log_p: torch.Tensor, top_p: torch.Tensor, uniform: torch.Tensor, width: int
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """([R] tokens drawn, [R] whether the nucleus is within the `width` likeliest) of log-probabilities [R, V]."""
+    if width < log_p.shape[-1]:
+        values, order = log_p.topk(width, dim=-1)
+    else:
+        values, order = log_p.sort(dim=-1, descending=True, stable=True)
+    cumulative = values.exp().cumsum(-1)
+    last = (cumulative < top_p[:, None]).sum(-1).clamp(max=width - 1)
     mass = cumulative.gather(1, last[:, None])
-    wanted = torch.tensor([draws[i] for i in warm], device=logits.device, dtype=mass.dtype)[:, None] * mass
-    place = torch.minimum((cumulative <= wanted).sum(-1), last)
-    chosen = order.gather(1, place[:, None])[:, 0].tolist()
-    for i, token in zip(warm, chosen, strict=True):
-        greedy[i] = token
-    return greedy
+    place = torch.minimum((cumulative <= uniform[:, None] * mass).sum(-1), last)
+    return order.gather(1, place[:, None])[:, 0], cumulative[:, -1] >= top_p
 
 
 def _start(index: int, request: Request) -> _Row:

@@ -41,44 +41,82 @@ class Segment:
 
 
 @dataclass(frozen=True, slots=True)
-class Spread:
-    """How the tokens of n adapters stand in a padded block [n, m], for one batched product over all adapters.
+class Block:
+    """How the tokens of n neighbouring slots stand in a padded block [n, m], for one batched product over all of them.
 
-    The padding is local to the small LoRA products; the base never sees it.
+    The padding is local to the small LoRA products; the base never sees it. A place that no token has holds a copy of
+    the first token, and `factor` 0 takes it out.
     """
 
-    slots: tuple[int, ...]
-    """The adapters, in the block's order."""
+    slots: slice
+    """The n slots."""
     width: int
     """m, tokens of the longest."""
+    sources: torch.Tensor
+    """[n · m] the token that stands at each place."""
     start: int
-    """Tokens from here on belong to adapters; those before have none."""
+    """The block's tokens lie from here …"""
+    stop: int
+    """… to here; among them may be some of slots that go alone."""
     places: torch.Tensor
-    """[T - start] where each token stands in the flattened block."""
-    index: torch.Tensor
-    """[n] the adapters, as a tensor."""
+    """[stop - start] where each token stands in the flattened block: an empty place for one that goes alone."""
+    factor: torch.Tensor
+    """[n, m, 1] the slot's scale, 0 at empty places."""
 
-    @property
-    def is_leading(self) -> bool:
-        """The adapters are the bank's first n, in order, so that slices serve."""
-        return self.slots == tuple(range(len(self.slots)))
+    def take(self, x: torch.Tensor) -> torch.Tensor:
+        """x [T, d] → [n, m, d]."""
+        return x.index_select(0, self.sources).view(-1, self.width, x.shape[1])
+
+    def give(self, y: torch.Tensor, block: torch.Tensor) -> None:
+        """Add [n, m, d], zero at empty places, to the rows of y [T, d] that it was taken from."""
+        y[self.start : self.stop] += block.view(-1, y.shape[1]).index_select(0, self.places)
 
 
-MAX_PADDING = 2.5
-"""A block is used while it holds at most this many places per token; beyond it, one product per adapter is cheaper."""
+MAX_PADDING = 2.0
+"""Stretches share a block while it has at most this many places per token; beyond that, products of their own are
+cheaper for the longest."""
 
 
-def spread(segments: Sequence[Segment], device: torch.device) -> Spread | None:
-    """The block for these segments; None where one product per adapter serves better."""
-    if not segments:
-        return None
-    lengths = [segment.stop - segment.start for segment in segments]
-    width = max(lengths)
-    if len(segments) == 1 or len(segments) * width > MAX_PADDING * sum(lengths):
-        return None
-    places = torch.cat([torch.arange(length) + i * width for i, length in enumerate(lengths)])
-    slots = tuple(segment.slot for segment in segments)
-    return Spread(slots, width, segments[0].start, places.to(device), torch.tensor(slots, device=device))
+def divide(segments: Sequence[Segment]) -> tuple[list[Segment], list[Segment]]:
+    """(those that share a block, those that go alone), each in order."""
+    shared, alone = list(segments), []
+    while shared:
+        longest = max(shared, key=_length)
+        n_slots = shared[-1].slot - shared[0].slot + 1
+        if n_slots * _length(longest) <= MAX_PADDING * sum(map(_length, shared)):
+            break
+        shared.remove(longest)
+        alone.append(longest)
+    if len(shared) < 2:
+        return [], list(segments)
+    return shared, sorted(alone, key=lambda segment: segment.start)
+
+
+def block_of(segments: Sequence[Segment], scales: Sequence[float], device: torch.device, dtype: torch.dtype) -> Block:
+    """The block that these segments share; `scales` is by slot."""
+    first, last = segments[0].slot, segments[-1].slot
+    n, width = last - first + 1, max(map(_length, segments))
+    start, stop = segments[0].start, segments[-1].stop
+    tokens = torch.cat([torch.arange(s.start, s.stop) for s in segments])
+    taken = torch.cat([torch.arange(_length(s)) + (s.slot - first) * width for s in segments])
+    sources = torch.full((n * width,), start).index_copy_(0, taken, tokens)
+    by_token = torch.cat([torch.full((_length(s),), scales[s.slot], dtype=torch.float64) for s in segments])
+    factor = torch.zeros(n * width, dtype=torch.float64).index_copy_(0, taken, by_token)
+    an_empty_place = int((factor == 0).to(torch.uint8).argmax())
+    places = torch.full((stop - start,), an_empty_place).index_copy_(0, tokens - start, taken)
+    return Block(
+        slots=slice(first, last + 1),
+        width=width,
+        sources=sources.to(device),
+        start=start,
+        stop=stop,
+        places=places.to(device),
+        factor=factor.to(device, dtype).view(n, width, 1),
+    )
+
+
+def _length(segment: Segment) -> int:
+    return segment.stop - segment.start
 
 
 @dataclass(frozen=True, slots=True)

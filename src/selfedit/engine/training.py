@@ -21,6 +21,7 @@ from selfedit.engine.attention import PlanHolder
 from selfedit.engine.bank import Bank
 from selfedit.engine.packing import Tokens, batches_of, pack
 from selfedit.engine.scoring import token_losses
+from selfedit.engine.trunk import Lower
 from selfedit.records import LoraSettings
 
 
@@ -34,6 +35,11 @@ class Job:
     """How."""
     seed: int
     """Init and data order."""
+
+    @property
+    def n_steps(self) -> int:
+        """Optimiser steps."""
+        return math.ceil(len(self.examples) / self.settings.batch_size) * self.settings.epochs
 
 
 @dataclass(slots=True)
@@ -77,7 +83,7 @@ class _Running:
         bank.fill(slot, job.settings, seeds.derive(job.seed, "init") % 2**31)
         self.index, self.job, self.slot = index, job, slot
         self.batches = batch_order(job)
-        self.n_steps = math.ceil(len(job.examples) / job.settings.batch_size) * job.settings.epochs
+        self.n_steps = job.n_steps
         self.result = Trained(row=None)
         self.nll_by_epoch = [0.0] * job.settings.epochs
         self.parameter = bank.weights[slot].detach()
@@ -90,15 +96,13 @@ class _Running:
         self.epoch, indices = next(self.batches)
         return [self.job.examples[i] for i in indices]
 
-    def step(self, nll_sum: float, n_loss: int, n_tokens: int) -> None:
-        """One optimiser step on the gradient that lies in the bank."""
-        grad = self.parameter.grad
-        assert grad is not None
-        norm = torch.linalg.vector_norm(grad).item()
+    def step(self, nll_sum: float, norm: float, n_tokens: int) -> None:
+        """One optimiser step on the gradient, of this norm, that lies in the bank."""
         if not (math.isfinite(nll_sum) and math.isfinite(norm)):
             self.result.failure = f"loss or gradient not finite at step {self.result.steps + 1}"
             return
-        settings = self.job.settings
+        settings, grad = self.job.settings, self.parameter.grad
+        assert grad is not None
         if settings.clip and norm > settings.clip:
             grad.mul_(settings.clip / (norm + 1e-6))
         self.optimizer.param_groups[0]["lr"] = learning_rate(settings, self.result.steps, self.n_steps)
@@ -121,47 +125,53 @@ def train(
     bank: Bank,
     jobs: Sequence[Job],
     max_tokens: int,
+    lower: Lower | None = None,
 ) -> list[Trained]:
-    """Train `jobs` in the bank's slots, refilling a slot as soon as it is free.
+    """Train `jobs` in the bank's slots, refilling a slot as soon as it is free; the longest start first, so that few
+    slots idle at the end.
 
     Args:
         max_tokens: most tokens in one forward pass; more are taken in several, with the same result.
+        lower: the layers below the adapters.
 
     Returns:
         One result per job, in order.
     """
     results: list[Trained | None] = [None if job.examples else Trained(row=None) for job in jobs]
-    queue = [i for i, job in enumerate(jobs) if job.examples]
+    queue = sorted((i for i, job in enumerate(jobs) if job.examples), key=lambda i: -jobs[i].n_steps)
     running: list[_Running] = []
     while queue or running:
         free = sorted(set(range(bank.size)) - {r.slot for r in running})
         while queue and free:
             running.append(_Running(queue[0], jobs[queue.pop(0)], bank, free.pop(0)))
-        _step_together(model, holder, bank, running, max_tokens)
+        _step_together(model, holder, bank, running, max_tokens, lower)
         for ended in [r for r in running if r.result.failure or r.result.steps == r.n_steps]:
             results[ended.index] = ended.finish()
             running.remove(ended)
     return [result for result in results if result is not None]
 
 
-def _step_together(model: Any, holder: PlanHolder, bank: Bank, running: list[_Running], max_tokens: int) -> None:
+def _step_together(
+    model: Any, holder: PlanHolder, bank: Bank, running: list[_Running], max_tokens: int, lower: Lower | None
+) -> None:
     """One optimiser step of every running job."""
     running.sort(key=lambda r: r.slot)
     batches = [r.next_batch() for r in running]
     sequences = [tokens for batch in batches for tokens in batch]
     owners = [i for i, batch in enumerate(batches) for _ in batch]
     n_loss = [sum(t.loss_count for t in batch) for batch in batches]
-    nll = [0.0] * len(running)
+    nll = torch.zeros(len(running), dtype=torch.float64)
     bank.grads.zero_()
     for chunk in batches_of(sequences, range(len(sequences)), max_tokens):
         packed = pack([sequences[i] for i in chunk], [running[owners[i]].slot for i in chunk], bank.device)
-        losses = token_losses(model, holder, packed)
-        at = [owners[chunk[owner]] for owner in packed.owners]
-        repeats = torch.tensor(packed.loss_counts, device=bank.device)
-        weights = torch.tensor([1 / n_loss[i] for i in at], device=bank.device, dtype=losses.dtype)
-        losses.backward(weights.repeat_interleave(repeats))
-        for i, part in zip(at, losses.detach().split(packed.loss_counts), strict=True):
-            nll[i] += part.sum().item()
-    for i, job in enumerate(running):
-        job.step(nll[i], n_loss[i], sum(len(t.ids) for t in batches[i]))
+        fields = lower.plan_fields([sequences[chunk[owner]] for owner in packed.owners]) if lower else {}
+        losses = token_losses(model, holder, packed, **fields)
+        at = torch.tensor([owners[chunk[owner]] for owner in packed.owners])
+        at = at.repeat_interleave(torch.tensor(packed.loss_counts))
+        weights = (1 / torch.tensor(n_loss, dtype=losses.dtype))[at]
+        losses.backward(weights.to(bank.device))
+        nll.index_add_(0, at, losses.detach().cpu().double())
+    norms = torch.linalg.vector_norm(bank.grads, dim=1).tolist()
+    for job, batch, nll_sum in zip(running, batches, nll.tolist(), strict=True):
+        job.step(nll_sum, norms[job.slot], sum(len(t.ids) for t in batch))
     bank.refresh([r.slot for r in running])
