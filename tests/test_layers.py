@@ -20,7 +20,7 @@ LAYERS = [
     {"__main__"},
 ]
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
-HEAVY = {"torch", "transformers", "peft", "safetensors", "gguf"}
+HEAVY = {"torch", "transformers", "peft", "safetensors", "gguf", "llguidance"}
 FILES = sorted(SOURCE.rglob("*.py"))
 
 

@@ -59,6 +59,8 @@ class Prompt:
     """How the reply begins; the model goes on from here, and the reply is returned without it."""
     plain: bool = False
     """True: never through the chat template, also for a chat model."""
+    json_schema: str = ""
+    """JSON schema that the reply, as it is returned, must follow; empty: free text."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -46,7 +46,8 @@ class Engine(Protocol):
     def write(
         self, policy: Policy, home: Path, prompts: Sequence[Prompt], n: int, sampling: Sampling, seeds: Sequence[int]
     ) -> list[list[Written]]:
-        """`n` texts for each prompt, drawn from `policy`; `seeds[i]` decides the draws of prompt i."""
+        """`n` texts for each prompt, drawn from `policy`; `seeds[i]` decides the draws of prompt i. A finished text
+        follows its prompt's JSON schema. Raises SelfeditError on a schema that cannot be followed."""
         ...
 
     def run_trials(self, policy: Policy, home: Path, trials: Sequence[Trial]) -> list[Attempt]:

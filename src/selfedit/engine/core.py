@@ -20,6 +20,7 @@ from selfedit.engine import adapters, attention, models, rendering, trunk
 from selfedit.engine.attention import PlanHolder
 from selfedit.engine.bank import Bank
 from selfedit.engine.decoding import Decoder, Request
+from selfedit.engine.grammar import JsonGrammars
 from selfedit.engine.scoring import mean_logprobs
 from selfedit.engine.training import Job, Trained, train
 from selfedit.engine.trunk import Lower, Trunk
@@ -88,7 +89,8 @@ class TorchEngine:
         for prompt, seed in zip(prompts, seeds, strict=True):
             ids = rendering.prompt_ids(self.tokenizer, prompt)
             self._check_length(len(ids) + sampling.max_new_tokens, "prompt and text")
-            requests += [Request(ids, -1, sampling, derive(seed, "draw", i)) for i in range(n)]
+            schema = prompt.json_schema
+            requests += [Request(ids, -1, sampling, derive(seed, "draw", i), json_schema=schema) for i in range(n)]
         written = [Written(self._text(ids), len(ids), finished) for ids, finished in self._decoder.generate(requests)]
         return [written[i : i + n] for i in range(0, len(written), n)]
 
@@ -191,6 +193,7 @@ class TorchEngine:
                     slot=slot,
                     sampling=Sampling(temperature=0.0, max_new_tokens=ask.max_new_tokens),
                     is_one_line=ask.is_one_line,
+                    json_schema=ask.prompt.json_schema,
                 )
                 for gold, slot, (_, ask) in zip(golds, slots, asked, strict=True)
             ]
@@ -241,7 +244,8 @@ class TorchEngine:
         configured = self.model.generation_config.eos_token_id if self.model.generation_config else None
         stops.update(configured if isinstance(configured, list) else [configured])
         stop_ids = frozenset(i for i in stops if i is not None)
-        return Decoder(self.model, self.holder, stop_ids, lines, blanks, _ROWS, 4 * self.pack_tokens)
+        grammars = JsonGrammars(self.tokenizer, self.model.config.get_text_config().vocab_size, stop_ids)
+        return Decoder(self.model, self.holder, stop_ids, lines, blanks, _ROWS, 4 * self.pack_tokens, grammars)
 
 
 def load_engine(model: str, device: str = "auto", dtype: str = "auto", bank: int = 0) -> TorchEngine:

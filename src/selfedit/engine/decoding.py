@@ -14,6 +14,7 @@ from typing import Any
 import torch
 
 from selfedit.engine.attention import KVCache, PlanHolder
+from selfedit.engine.grammar import Follower, JsonGrammars, forbid
 from selfedit.engine.packing import Segment, Tokens, batches_of, pack, row_segments
 from selfedit.engine.scoring import next_logits
 from selfedit.records import Sampling
@@ -36,6 +37,8 @@ class Request:
     """Decides the draws; unused when greedy."""
     is_one_line: bool = False
     """True: ends at the first line break that follows some text."""
+    json_schema: str = ""
+    """JSON schema that the text follows; empty: free text."""
 
 
 @dataclass(slots=True)
@@ -47,6 +50,7 @@ class _Row:
     draws: torch.Tensor
     written: list[int] = field(default_factory=list)
     is_done: bool = False
+    follower: Follower | None = None
 
     @property
     def cached(self) -> int:
@@ -63,6 +67,7 @@ class Decoder:
         blank_ids: tokens that are white space only.
         max_rows: rows decoded together.
         max_tokens: most prompt tokens in one forward pass.
+        grammars: for requests with a JSON schema; None where there are none.
     """
 
     def __init__(
@@ -74,18 +79,25 @@ class Decoder:
         blank_ids: frozenset[int],
         max_rows: int,
         max_tokens: int,
+        grammars: JsonGrammars | None = None,
     ) -> None:
         self.model, self.holder = model, holder
         self.stop_ids, self.line_ids, self.blank_ids = stop_ids, line_ids, blank_ids
         self.max_rows, self.max_tokens = max_rows, max_tokens
+        self.grammars = grammars
 
     @torch.no_grad()
     def generate(self, requests: Sequence[Request]) -> list[tuple[list[int], bool]]:
-        """For each request the tokens written (without a stop token), and whether it ended by itself."""
+        """For each request the tokens written (without a stop token), and whether it ended by itself.
+
+        Raises:
+            SelfeditError: a JSON schema that cannot be followed; nothing has been written then.
+        """
         done: list[tuple[list[int], bool]] = [([], False)] * len(requests)
         if not requests:
             return done
         waiting = sorted(range(len(requests)), key=lambda i: (requests[i].slot, requests[i].prompt))
+        followers = [self._constraint(request) for request in requests]
         n_rows = min(self.max_rows, len(requests))
         longest = max(len(r.prompt) + r.sampling.max_new_tokens for r in requests)
         cache = KVCache(rows=n_rows, length=longest)
@@ -94,7 +106,7 @@ class Decoder:
             joining = waiting[: n_rows - len(rows)]
             del waiting[: len(joining)]
             if joining:
-                rows += self._admit([_start(i, requests[i]) for i in joining], cache, len(rows))
+                rows += self._admit([_start(i, requests[i], followers[i]) for i in joining], cache, len(rows))
             else:
                 self._step(rows, cache)
             ended = [row for row in rows if row.is_done]
@@ -136,18 +148,31 @@ class Decoder:
     def _follow(self, segments: tuple[Segment, ...], **more: Any) -> None:
         self.holder.follow(segments, self._device, self.model.dtype, **more)
 
+    def _constraint(self, request: Request) -> Follower | None:
+        if not request.json_schema:
+            return None
+        assert self.grammars is not None, "a request with a JSON schema needs a decoder with grammars"
+        return self.grammars.start(request.json_schema)
+
     def _draw(self, rows: list[_Row], logits: torch.Tensor) -> None:
+        followers = {i: row.follower for i, row in enumerate(rows) if row.follower and not row.is_done}
+        if followers:
+            forbid(logits, followers)
         tokens = draw_tokens(logits, [row.request.sampling for row in rows], [_next_draw(row) for row in rows])
         for row, token in zip(rows, tokens, strict=True):
             if row.is_done:
                 continue
             row.written.append(token)
+            if row.follower and token not in self.stop_ids:
+                row.follower.advance(token)
             is_full = len(row.written) >= row.request.sampling.max_new_tokens
-            row.is_done = is_full or token in self.stop_ids or self._ends_line(row)
+            row.is_done = is_full or token in self.stop_ids or self._ends_line(row) or _is_over(row)
 
     def _result(self, row: _Row) -> tuple[list[int], bool]:
         stopped = row.written[-1] in self.stop_ids
-        return (row.written[:-1] if stopped else row.written), stopped or self._ends_line(row)
+        is_ended = stopped or self._ends_line(row) or _is_over(row)
+        is_whole = row.follower is None or row.follower.is_complete
+        return (row.written[:-1] if stopped else row.written), is_ended and is_whole
 
     def _ends_line(self, row: _Row) -> bool:
         if not row.request.is_one_line or not row.written or row.written[-1] not in self.line_ids:
@@ -210,16 +235,20 @@ def _draw_from_top(
     return order.gather(1, place[:, None])[:, 0], cumulative[:, -1] >= top_p
 
 
-def _start(index: int, request: Request) -> _Row:
+def _start(index: int, request: Request, follower: Follower | None) -> _Row:
     if request.sampling.temperature > 0:
         generator = torch.Generator().manual_seed(request.seed % 2**31)
-        return _Row(index, request, torch.rand(request.sampling.max_new_tokens, generator=generator))
-    return _Row(index, request, torch.zeros(0))
+        return _Row(index, request, torch.rand(request.sampling.max_new_tokens, generator=generator), follower=follower)
+    return _Row(index, request, torch.zeros(0), follower=follower)
 
 
 def _next_draw(row: _Row) -> float:
     at = len(row.written)
     return row.draws[at].item() if at < len(row.draws) else 0.0
+
+
+def _is_over(row: _Row) -> bool:
+    return row.follower is not None and row.follower.is_over
 
 
 def _same_prompt(row: _Row, other: _Row) -> bool:
