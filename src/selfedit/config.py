@@ -91,8 +91,10 @@ class TrainConfig(RunConfig):
     """Self-edits written for each context."""
     seeds: int = 3
     """Trials of each self-edit; their seeds are common to all self-edits of a context."""
-    reward: Literal["accuracy", "logprob"] = "accuracy"
-    """What selects: gain in right answers, or in log-probability of the gold answers (less noise)."""
+    racing: bool = False
+    """Try every self-edit under one seed, and only the best two of each context under the others."""
+    reward: Literal["accuracy", "logprob", "both"] = "accuracy"
+    """What selects: gain in right answers, in log-probability of the gold answers (less noise), or their sum."""
     min_gain: float = 0.0
     """A self-edit is kept only above this gain over the untouched policy."""
     outer: LoraSettings = LoraSettings(rank=64, alpha=128.0, learning_rate=3e-4, epochs=2, batch_size=10)
@@ -109,6 +111,7 @@ class TrainConfig(RunConfig):
         _at_least(-1, "heldout", self.heldout)
         _require(self.min_gain == self.min_gain and abs(self.min_gain) != float("inf"), "--min-gain must be finite")
         _check_lora("outer", self.outer)
+        _require(not self.racing or self.seeds > 1, f"--racing needs --seeds above 1, not {self.seeds}")
         _require(
             self.edits == 1 or self.sampling.temperature > 0,
             f"--edits {self.edits} with --sampling.temperature 0 would write the same self-edit {self.edits} times",

@@ -83,6 +83,12 @@ def test_unknown_devices_and_number_types_are_refused(tmp_path: Path) -> None:
         choose_dtype("int3", CPU)
 
 
+def test_the_number_type_follows_the_device_unless_it_is_named() -> None:
+    assert choose_dtype("auto", CPU) == torch.float32
+    assert choose_dtype("auto", torch.device("cuda")) == torch.bfloat16
+    assert choose_dtype("bfloat16", CPU) == torch.bfloat16
+
+
 def test_the_weights_hash_follows_every_weight(tmp_path: Path) -> None:
     engine = load_engine(str(save_tiny(tmp_path, "llama")), dtype="float32")
     before = models.weights_sha256(engine.model)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 from collections import Counter
 from dataclasses import replace
@@ -187,3 +188,29 @@ def test_eval_compares_methods_for_the_untouched_model_and_a_policy(tmp_path: Pa
         assert Counter(o.stage for o in ledger.outcomes()) == dict.fromkeys(
             ["eval-base", "eval-in-context", "eval-passage", "eval-synthetic-0", "eval-base-2", "eval-synthetic-2"], 2
         )
+
+
+RACING = CONFIG.model_copy(update={"edits": 5, "seeds": 3, "racing": True, "rounds": 1})
+
+
+def test_racing_tries_every_self_edit_once_and_two_of_each_context_under_all_seeds(tmp_path: Path) -> None:
+    train(tmp_path, RACING)
+    with Ledger(tmp_path / "ledger.db") as ledger:
+        tried = Counter((o.context_id, o.seed_index) for o in ledger.outcomes("round-1") if o.method == "synthetic")
+        finalists = Counter(o.edit_key for o in ledger.outcomes("round-1") if o.method == "synthetic")
+        kept = {scored.edit_key for _, scored in ledger.scored("round-1") if scored.is_kept}
+    assert set(tried.values()) == {5, 2} and sum(tried.values()) == 3 * 9
+    assert {finalists[key] for key in kept} == {3}
+
+
+@pytest.mark.parametrize("stop", range(1, 12))
+def test_a_race_that_was_killed_ends_as_one_that_was_not(tmp_path: Path, stop: int) -> None:
+    whole = train(tmp_path / "whole", RACING)
+    with contextlib.suppress(Stopped):
+        train(tmp_path / "killed", RACING, stop=stop)
+    assert train(tmp_path / "killed", RACING) == whole
+
+
+def test_racing_with_one_seed_is_refused() -> None:
+    with pytest.raises(ValueError, match="--racing needs --seeds above 1"):
+        TrainConfig(racing=True, seeds=1)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
-from selfedit.loop.selection import best_so_far, score, select
+from selfedit.loop.selection import best_so_far, choose_finalists, score, select
 from selfedit.records import Edit, GradedAnswer, Outcome, Scored, Verdict
 
 
@@ -93,3 +95,20 @@ def test_the_best_so_far_is_told_once_there_is_a_reward() -> None:
     outcomes = [outcome("", "ww", -4.0), outcome("a", "wr", -3.5)]
     assert best_so_far([edit("a")], outcomes[:1], "logprob") == ""
     assert best_so_far([edit("a")], outcomes, "logprob") == "best logprob gain +0.500"
+
+
+def test_both_is_the_sum_of_the_two_gains_and_missing_where_one_is() -> None:
+    outcomes = [outcome("", "ww", -4.0), outcome("a", "wr", -3.5), outcome("b", "uu", -3.0)]
+    assert [one.reward for one in score([edit("a"), edit("b")], outcomes, "both")] == [1.0, None]
+
+
+def test_the_two_best_different_texts_of_each_context_race_on() -> None:
+    texts = {"a": "one", "b": "one", "c": "two", "d": "three", "e": "four"}
+    edits = [replace(edit(key), text=text) for key, text in texts.items()]
+    rewards = {"a": 3.0, "b": 3.0, "c": 1.0, "d": 2.0, "e": None}
+    assert choose_finalists(edits, [scored(key, reward) for key, reward in rewards.items()]) == {"a", "b", "d"}
+
+
+def test_only_a_finalist_is_kept() -> None:
+    kept = select([scored("a", 5.0), scored("b", 1.0)], 0.0, among={"b"})
+    assert [one.edit_key for one in kept if one.is_kept] == ["b"]

@@ -289,19 +289,13 @@ def choose_device(name: str) -> torch.device:
 
 
 def choose_dtype(name: str, device: torch.device) -> torch.dtype:
-    """`auto`: bfloat16 on a GPU and on a CPU with bfloat16 products in hardware (AVX512-BF16 or AMX), where they run
-    several times as fast as float32; float32 elsewhere. Adapters and their optimiser are float32 always."""
+    """`auto`: bfloat16 on a GPU, float32 on a CPU. Adapters and their optimiser are float32 always."""
     known = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float64": torch.float64}
     if name in known:
         return known[name]
     if name != "auto":
         raise SelfeditError(f"--dtype {name}: known are auto, {', '.join(known)}")
-    return torch.bfloat16 if device.type == "cuda" or has_fast_bfloat16() else torch.float32
-
-
-def has_fast_bfloat16() -> bool:
-    """Whether this CPU multiplies bfloat16 in hardware."""
-    return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+    return torch.bfloat16 if device.type == "cuda" else torch.float32
 
 
 def probe() -> dict[str, float | str]:

@@ -20,10 +20,10 @@ from selfedit import seeds
 from selfedit.config import TrainConfig
 from selfedit.loop.evaluation import HeldoutPlan, evaluate, take_heldout
 from selfedit.loop.kit import Kit
-from selfedit.loop.selection import best_so_far, score, select
-from selfedit.loop.trials import Setup, baseline_jobs, edit_jobs, try_all
+from selfedit.loop.selection import best_so_far, choose_finalists, score, select
+from selfedit.loop.trials import Job, Setup, baseline_jobs, edit_jobs, try_all
 from selfedit.loop.writing import write_edits
-from selfedit.records import Context, Edit, Example, Policy, Scored, SelfeditError
+from selfedit.records import Context, Edit, Example, Outcome, Policy, Scored, SelfeditError
 from selfedit.seams import Task
 
 
@@ -52,8 +52,7 @@ def run_round(config: TrainConfig, kit: Kit, number: int, policy: Policy, contex
     setup = Setup(kit, policy, config.inner, config.seeds, config.seed)
     edits = write_edits(kit, stage, policy, contexts, config.edits, config.sampling, config.seed)
     jobs = baseline_jobs(setup, contexts) + edit_jobs(setup, contexts, edits)
-    outcomes = try_all(kit, stage, policy, jobs, lambda found: best_so_far(edits, found, config.reward))
-    scored = select(score(edits, outcomes, config.reward), config.min_gain)
+    scored = try_and_select(config, kit, stage, policy, edits, jobs)
     kit.ledger.add_scored(stage, scored)
     kept = _kept(edits, scored)
     if not kept:
@@ -62,6 +61,23 @@ def run_round(config: TrainConfig, kit: Kit, number: int, policy: Policy, contex
         )
         return policy
     return update_policy(config, kit, stage, policy, contexts, kept)
+
+
+def try_and_select(
+    config: TrainConfig, kit: Kit, stage: str, policy: Policy, edits: Sequence[Edit], jobs: Sequence[Job]
+) -> list[Scored]:
+    """What each self-edit earned, with the best of each context kept. With racing in two heats: one seed for all, then
+    the other seeds for the finalists."""
+
+    def heat(some: Sequence[Job]) -> list[Outcome]:
+        return try_all(kit, stage, policy, some, lambda found: best_so_far(edits, found, config.reward))
+
+    if not config.racing:
+        return select(score(edits, heat(jobs), config.reward), config.min_gain)
+    outcomes = heat([job for job in jobs if job.seed_index == 0])
+    finalists = choose_finalists(edits, score(edits, outcomes, config.reward))
+    outcomes += heat([job for job in jobs if job.seed_index > 0 and job.edit_key in finalists])
+    return select(score(edits, outcomes, config.reward), config.min_gain, among=finalists)
 
 
 def update_policy(

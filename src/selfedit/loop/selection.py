@@ -6,21 +6,27 @@ Departures from the paper:
    self-edits alike; the gain also tells whether any of them was worth studying, so that a context on which nothing
    helped trains nothing.
 2. `logprob` rewards the gold answers' log-probability instead of right answers; it has less noise and needs no judge.
-3. What failed or could not be graded is missing from means, never 0. Without anything to measure there is no reward.
+   `both` is the sum: it rises by 1 when all answers become right, and by 1 when all gold answers gain a nat per token.
+3. With racing, every self-edit is tried under one seed, and the two finalists of each context under the others; the
+   kept one is the better finalist over all its seeds.
+4. What failed or could not be graded is missing from means, never 0. Without anything to measure there is no reward.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import replace
 from statistics import fmean
 
 from selfedit.records import Edit, Outcome, Scored
 
+FINALISTS = 2
+"""Self-edits of a context that go on after the first seed, with racing."""
+
 
 def score(edits: Sequence[Edit], outcomes: Iterable[Outcome], reward: str) -> list[Scored]:
-    """What each self-edit earned, in the order of `edits`; `reward` is `accuracy` or `logprob`.
+    """What each self-edit earned, in the order of `edits`; `reward` is `accuracy`, `logprob` or `both`.
 
     `outcomes` holds the trials of the edits and, by the method `base`, the untouched policy on each context.
     """
@@ -34,11 +40,24 @@ def score(edits: Sequence[Edit], outcomes: Iterable[Outcome], reward: str) -> li
     return [_score(edit, trials[edit.key], baseline.get(edit.context_id), reward) for edit in edits]
 
 
-def select(scored: Sequence[Scored], min_gain: float) -> list[Scored]:
-    """The same list, with the best of each context kept if its reward is above `min_gain`; of equals, the first."""
+def choose_finalists(edits: Sequence[Edit], scored: Sequence[Scored]) -> set[str]:
+    """Keys of the self-edits that race on: those with the two best texts of each context, of equals the first. What has
+    no reward is no finalist."""
+    text_of = {edit.key: edit.text for edit in edits}
+    ranked = sorted((one for one in scored if one.reward is not None), key=lambda one: -_reward(one))
+    texts: dict[str, list[str]] = defaultdict(list)
+    for one in ranked:
+        if text_of[one.edit_key] not in texts[one.context_id]:
+            texts[one.context_id].append(text_of[one.edit_key])
+    return {one.edit_key for one in ranked if text_of[one.edit_key] in texts[one.context_id][:FINALISTS]}
+
+
+def select(scored: Sequence[Scored], min_gain: float, among: Container[str] | None = None) -> list[Scored]:
+    """The same list, with the best of each context kept if its reward is above `min_gain`; of equals, the first.
+    `among`: keys of those that may be kept; None for all."""
     best: dict[str, Scored] = {}
     for one in scored:
-        if one.reward is None or one.reward <= min_gain:
+        if one.reward is None or one.reward <= min_gain or (among is not None and one.edit_key not in among):
             continue
         if one.context_id not in best or one.reward > _reward(best[one.context_id]):
             best[one.context_id] = one
@@ -61,7 +80,7 @@ def _score(edit: Edit, trials: Sequence[Outcome], base: Outcome | None, reward: 
         accuracy=_mean(trial.accuracy for trial in trials),
         accuracy_gain=accuracy_gain,
         logprob_gain=logprob_gain,
-        reward={"accuracy": accuracy_gain, "logprob": logprob_gain}[reward],
+        reward={"accuracy": accuracy_gain, "logprob": logprob_gain, "both": _sum(accuracy_gain, logprob_gain)}[reward],
     )
 
 
@@ -78,6 +97,10 @@ def _accuracy_gain(trial: Outcome, base: Outcome | None) -> float | None:
 def _logprob_gain(trial: Outcome, base: Outcome | None) -> float | None:
     before = {a.question_id: a.gold_logprob for a in base.answers} if base else {}
     return _mean(a.gold_logprob - before[a.question_id] for a in trial.answers if a.question_id in before)
+
+
+def _sum(left: float | None, right: float | None) -> float | None:
+    return None if left is None or right is None else left + right
 
 
 def _mean(values: Iterable[float | None]) -> float | None:

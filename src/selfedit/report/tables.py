@@ -174,6 +174,8 @@ def scored_by_stage(ledger: Ledger) -> dict[str, list[Scored]]:
 def reward_unit(scored: Sequence[Scored]) -> str:
     """What the reward measures, read off the rewards themselves; empty where none of the known measures fits."""
     rewarded = [item for item in scored if item.reward is not None]
+    if rewarded and all(_is_sum_of_gains(item) for item in rewarded):
+        return "gain in accuracy plus gain in gold log-probability"
     for name, unit in [
         ("logprob_gain", "gain in gold log-probability, nats per token"),
         ("accuracy_gain", "gain in accuracy, share of questions"),
@@ -182,6 +184,11 @@ def reward_unit(scored: Sequence[Scored]) -> str:
         if rewarded and all(_is_close(getattr(item, name), item.reward) for item in rewarded):
             return unit
     return ""
+
+
+def _is_sum_of_gains(item: Scored) -> bool:
+    gains = item.accuracy_gain, item.logprob_gain
+    return None not in gains and 0.0 not in gains and _is_close(sum(gain or 0.0 for gain in gains), item.reward)
 
 
 def problems(ledger: Ledger) -> list[Problem]:
