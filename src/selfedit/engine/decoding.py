@@ -197,42 +197,53 @@ def draw_tokens(logits: torch.Tensor, samplings: Sequence[Sampling], draws: Sequ
 
     Top-p needs the likeliest tokens only: 256 are looked at, and more just for rows whose nucleus is larger.
     """
-    tokens = logits.argmax(-1).tolist()
+    tokens = [0] * len(samplings)
+    greedy = [i for i, sampling in enumerate(samplings) if sampling.temperature == 0]
+    for i, token in zip(greedy, _rows(logits, greedy).argmax(-1).tolist(), strict=True):
+        tokens[i] = token
     waiting = [i for i, sampling in enumerate(samplings) if sampling.temperature > 0]
     if not waiting:
         return tokens
+    logits = _rows(logits, waiting).float()
     temperature = torch.tensor([samplings[i].temperature for i in waiting], device=logits.device)[:, None]
-    scaled = logits[waiting].float() / temperature
-    log_p = scaled - scaled.logsumexp(-1, keepdim=True)
+    total = (logits / temperature).logsumexp(-1, keepdim=True)
     top_p = torch.tensor([samplings[i].top_p for i in waiting], device=logits.device)
     uniform = torch.tensor([draws[i] for i in waiting], device=logits.device)
+    left = list(range(len(waiting)))
     for look in (*_LOOKS, logits.shape[-1]):
-        width = min(look, logits.shape[-1])
-        chosen, is_held = _draw_from_top(log_p, top_p, uniform, width)
-        held = is_held.tolist() if width < logits.shape[-1] else [True] * len(waiting)
-        for i, token, is_done in zip(waiting, chosen.tolist(), held, strict=True):
-            if is_done:
-                tokens[i] = token
-        left = [j for j, is_done in enumerate(held) if not is_done]
+        values, order = _likeliest(_rows(logits, left), look)
+        probabilities = (values / temperature[left] - total[left]).exp()
+        place, is_held = _place_in_nucleus(probabilities, top_p[left], uniform[left])
+        chosen = order.gather(1, place[:, None])[:, 0].tolist()
+        held = is_held.tolist() if look < logits.shape[-1] else [True] * len(left)
+        for i, token in zip(left, chosen, strict=True):
+            tokens[waiting[i]] = token
+        left = [i for i, is_done in zip(left, held, strict=True) if not is_done]
         if not left:
             break
-        waiting, log_p, top_p, uniform = [waiting[j] for j in left], log_p[left], top_p[left], uniform[left]
     return tokens
 
 
-def _draw_from_top(
-    log_p: torch.Tensor, top_p: torch.Tensor, uniform: torch.Tensor, width: int
+def _rows(matrix: torch.Tensor, wanted: list[int]) -> torch.Tensor:
+    return matrix if len(wanted) == len(matrix) else matrix[wanted]
+
+
+def _likeliest(logits: torch.Tensor, n: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """The n largest logits of each row, from the largest, and their tokens."""
+    if n < logits.shape[-1]:
+        return logits.topk(n, dim=-1)
+    return logits.sort(dim=-1, descending=True, stable=True)
+
+
+def _place_in_nucleus(
+    probabilities: torch.Tensor, top_p: torch.Tensor, uniform: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """([R] tokens drawn, [R] whether the nucleus is within the `width` likeliest) of log-probabilities [R, V]."""
-    if width < log_p.shape[-1]:
-        values, order = log_p.topk(width, dim=-1)
-    else:
-        values, order = log_p.sort(dim=-1, descending=True, stable=True)
-    cumulative = values.exp().cumsum(-1)
-    last = (cumulative < top_p[:, None]).sum(-1).clamp(max=width - 1)
+    """([R] place of the token drawn, [R] whether the nucleus ends among these) of the largest probabilities [R, n]."""
+    cumulative = probabilities.cumsum(-1)
+    last = (cumulative < top_p[:, None]).sum(-1).clamp(max=probabilities.shape[-1] - 1)
     mass = cumulative.gather(1, last[:, None])
     place = torch.minimum((cumulative <= uniform[:, None] * mass).sum(-1), last)
-    return order.gather(1, place[:, None])[:, 0], cumulative[:, -1] >= top_p
+    return place, cumulative[:, -1] >= top_p
 
 
 def _start(index: int, request: Request, follower: Follower | None) -> _Row:

@@ -6,10 +6,9 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from torch.nn.functional import cross_entropy
+from torch.nn.functional import cross_entropy, linear
 
 from selfedit.engine.attention import PlanHolder
-from selfedit.engine.bank import product
 from selfedit.engine.packing import Pack, Tokens, batches_of, pack
 from selfedit.engine.trunk import Lower
 
@@ -40,7 +39,7 @@ def next_logits(model: Any, ids: torch.Tensor, positions: torch.Tensor, keep: to
         return model(**inputs, logits_to_keep=keep).logits[0]
     hidden = model.base_model(**inputs).last_hidden_state[0].index_select(0, keep)
     head = model.get_output_embeddings()
-    return product(hidden, head.weight, head.bias)
+    return linear(hidden, head.weight, head.bias)
 
 
 def _rescales(model: Any) -> bool:
