@@ -82,14 +82,21 @@ class Plan:
 
 
 class PlanHolder:
-    """One per model: where layers look up the plan of the pass they are in, and the scales of the slots."""
+    """One per model: where layers look up the plan of the pass they are in, the scales of the slots, and a buffer."""
 
-    __slots__ = ("is_recomputed", "plan", "scales")
+    __slots__ = ("buffer", "is_recomputed", "plan", "scales")
 
     def __init__(self) -> None:
         self.plan = Plan()
         self.scales: list[float] = []
+        self.buffer = torch.empty(0)
         self.is_recomputed = False  # layers run again in the backward pass instead of keeping what they made
+
+    def scratch(self, n: int, like: torch.Tensor) -> torch.Tensor:
+        """[n] of `like`'s kind, uninitialised; valid until the next call."""
+        if (self.buffer.dtype, self.buffer.device) != (like.dtype, like.device) or len(self.buffer) < n:
+            self.buffer = like.new_empty(n)
+        return self.buffer[:n]
 
     def follow(self, segments: tuple[Segment, ...], device: torch.device, dtype: torch.dtype, **more: Any) -> None:
         """Set the plan of a pass with these adapters; `more` are fields of `Plan`."""
