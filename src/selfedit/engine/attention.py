@@ -137,7 +137,7 @@ def attend(
         SelfeditError: the model asks for an attention that this is not.
     """
     if unknown := [name for name in _UNSUPPORTED if more.get(name) is not None]:
-        raise SelfeditError(f"this model's attention ({unknown[0]}) is not supported")
+        raise SelfeditError(f"{type(module).__name__} is not supported (it attends with {unknown[0]})")
     plan: Plan = module.selfedit_plan.plan
     form = _Form(scaling, sliding_window, softcap)
     if plan.row_lengths is not None:

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import torch
 
-from selfedit.engine import adapters, attention, models, rendering, trunk
+from selfedit.engine import adapters, admission, attention, models, rendering, trunk
 from selfedit.engine.attention import PlanHolder
 from selfedit.engine.bank import Bank
 from selfedit.engine.decoding import Decoder, Request
@@ -52,6 +52,9 @@ class TorchEngine:
         loaded: the model with its tokenizer.
         bank_size: most adapters trained together.
         pack_tokens: most tokens in one forward pass; bounds memory, not results.
+
+    Raises:
+        SelfeditError: a model that this engine would not run as it is meant to run.
     """
 
     def __init__(self, loaded: models.LoadedModel, bank_size: int = 8, pack_tokens: int = 1024) -> None:
@@ -59,6 +62,7 @@ class TorchEngine:
         self.sha256 = loaded.sha256
         self.bank_size, self.pack_tokens = bank_size, pack_tokens
         self.holder = PlanHolder()
+        own_logits = admission.own_logits(self.model)
         attention.install(self.model, self.holder)
         self.layer_count = trunk.install(self.model, self.holder)
         self.bank = Bank(self.model, self.holder)
@@ -67,6 +71,7 @@ class TorchEngine:
         self._lower = Lower(self.trunk, 0, pack_tokens)
         self.max_context = int(getattr(self.model.config, "max_position_embeddings", None) or 2**31)
         self._policy_digest = ""
+        admission.admit(self.model, self.holder, own_logits)
 
     @property
     def facts(self) -> dict[str, str]:
