@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
 from tiny import tiny_model, tiny_tokenizer
@@ -12,6 +16,7 @@ from selfedit.engine.core import TorchEngine
 from selfedit.engine.models import LoadedModel
 from selfedit.engine.packing import Tokens
 from selfedit.engine.training import Job, Trained, batch_order, learning_rate
+from selfedit.engine.trunk import decoder_layers
 from selfedit.records import LoraSettings
 
 
@@ -32,6 +37,8 @@ JOBS = [
     Job(sequences(3, (7, 8, 9, 10, 11)), LoraSettings(rank=3, alpha=6, epochs=2, batch_size=2, weight_decay=0.1), 13),
     Job(sequences(4, (6, 30)), LoraSettings(rank=4, alpha=4, epochs=4, warmup_steps=2, clip=0.05), 14),
 ]
+UPPER = [replace(job, settings=replace(job.settings, adapt_layers=0.5)) for job in JOBS]
+"""The same, with adapters on the upper half of the layers."""
 
 
 def train_bank(engine: TorchEngine, jobs: list[Job], size: int) -> list[Trained]:
@@ -54,17 +61,32 @@ def fill_slots(engine: TorchEngine, rows: list[torch.Tensor], jobs: list[Job]) -
         engine.bank.load_row(slot, row, job.settings.alpha / job.settings.rank)
 
 
+@contextmanager
+def tokens_passed(engine: TorchEngine, layer: int) -> Iterator[list[int]]:
+    """How many tokens enter a decoder layer's feed-forward part, pass by pass."""
+    passes: list[int] = []
+    part = decoder_layers(engine.model)[layer].mlp
+    hook = part.register_forward_pre_hook(lambda _, inputs: passes.append(inputs[0].shape[1]))
+    try:
+        yield passes
+    finally:
+        hook.remove()
+
+
 def peft_start(engine: TorchEngine, job: Job) -> PeftModel:
     """The job's adapter before its first step, in PEFT's layers."""
     settings, n_layers = job.settings, engine.layer_count
     engine._allocate([job])
     engine.bank.fill(0, settings, seeds.derive(job.seed, "init") % 2**31)
     start = engine.bank.matrices(engine.bank.weights[0], settings.rank)
+    targets = settings.targets if settings.targets == "all-linear" else settings.targets.split(",")
     is_partial = settings.adapt_layers < 1
+    if is_partial and targets == "all-linear":  # PEFT does not take both
+        targets = sorted({name.rpartition(".")[2] for name in engine.bank.layers})
     config = LoraConfig(
         r=settings.rank,
         lora_alpha=settings.alpha,
-        target_modules=settings.targets if settings.targets == "all-linear" else settings.targets.split(","),
+        target_modules=targets,
         layers_to_transform=list(range(n_layers))[-round(settings.adapt_layers * n_layers) :] if is_partial else None,
         fan_in_fan_out=engine.name == "gpt2",
     )

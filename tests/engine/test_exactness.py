@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 import torch
 from reference import (
     JOBS,
+    UPPER,
     assert_same_weights,
     engine_of,
     fill_slots,
     peft_losses,
+    run_bank,
     sequences,
     train_bank,
     train_peft,
@@ -61,3 +64,24 @@ def greedy(model: torch.nn.Module, prompt: tuple[int, ...], n: int) -> list[int]
     )
     written = out[0, len(prompt) :].tolist()
     return written[: written.index(0)] if 0 in written else written
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_adapters_on_the_upper_half_are_those_that_peft_puts_there(family: str) -> None:
+    engine = engine_of(family, n_layers=4)
+    results = train_bank(engine, UPPER, size=4)
+    matrices = [engine.bank.matrices(r.row, job.settings.rank) for r, job in zip(results, UPPER, strict=True)]
+    for result, mine, job in list(zip(results, matrices, UPPER, strict=True))[::3]:
+        alone, losses = train_peft(engine, job)
+        assert_same_weights(mine, alone)
+        assert result.losses == pytest.approx(losses, rel=1e-8)
+
+
+@pytest.mark.parametrize("targets", ["q_proj,v_proj", "k_proj,down_proj,up_proj", "o_proj"])
+def test_adapters_on_named_layers_are_those_that_peft_puts_there(targets: str) -> None:
+    engine = engine_of("qwen2")
+    jobs = [replace(job, settings=replace(job.settings, targets=targets)) for job in JOBS[:2]]
+    rows = run_bank(engine, jobs, size=2)
+    matrices = [engine.bank.matrices(row, job.settings.rank) for row, job in zip(rows, jobs, strict=True)]
+    for mine, job in zip(matrices, jobs, strict=True):
+        assert_same_weights(mine, train_peft(engine, job)[0])
