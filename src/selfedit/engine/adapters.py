@@ -6,10 +6,13 @@ import hashlib
 import json
 import os
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from peft import LoraConfig
+from peft.utils.other import get_pattern_key
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
@@ -17,6 +20,20 @@ from selfedit.engine.bank import Bank, Matrices
 from selfedit.records import SelfeditError
 
 _PREFIX = "base_model.model."
+_NOT_PLAIN = (
+    "use_dora",
+    "use_qalora",
+    "use_bdlora",
+    "alora_invocation_tokens",
+    "arrow_config",
+    "kasa_config",
+    "monteclora_config",
+    "layer_replication",
+    "target_parameters",
+)
+"""Settings of PEFT under which an adapter is more than B A x on the base's own linear layers."""
+_CHANGES_BASE = ("pissa", "olora", "corda", "loftq", "lora_ga")
+"""Ways to start that change the base as well: such an adapter is not one for the base as it was."""
 
 
 def save_adapter(folder: Path, matrices: Matrices, scale: float, bank: Bank, base: str) -> str:
@@ -65,15 +82,26 @@ def load_adapter(folder: Path) -> dict[str, tuple[torch.Tensor, torch.Tensor]]:
         tensors = load_file(folder / "adapter_model.safetensors")
     except (OSError, ValueError, SafetensorError) as error:
         raise SelfeditError(f"{folder}: not a readable PEFT adapter ({str(error)[:120]})") from error
-    if config.get("peft_type") != "LORA" or config.get("use_dora") or config.get("rank_pattern"):
-        raise SelfeditError(f"{folder}: only plain LoRA adapters are supported")
-    scale = config["lora_alpha"] / (config["r"] ** 0.5 if config.get("use_rslora") else config["r"])
-    names = [key[len(_PREFIX) : -len(".lora_A.weight")] for key in tensors if key.endswith(".lora_A.weight")]
+    names = {key.removeprefix(_PREFIX).removesuffix(".lora_A.weight") for key in tensors if ".lora_A." in key}
+    plain = {f"{_PREFIX}{name}.lora_{part}.weight" for name in names for part in "AB"}
+    special = [key for key in _NOT_PLAIN if config.get(key)]
+    if str(config.get("init_lora_weights")).startswith(_CHANGES_BASE):
+        special.append("init_lora_weights")
+    if config.get("peft_type") != "LORA" or tensors.keys() != plain or special:
+        why = ", ".join(special) or next(iter(sorted(tensors.keys() ^ plain)), "") or config.get("peft_type")
+        raise SelfeditError(f"{folder}: only plain LoRA adapters are supported (this one has {why})")
     found = {}
-    for name in names:
+    for name in sorted(names):
         a, b = (tensors[f"{_PREFIX}{name}.lora_{part}.weight"] for part in "AB")
-        found[name] = (a, b * scale)
+        found[name] = (a, b * _scale(config, name, a.shape[0]))
     return found
+
+
+def _scale(config: Mapping[str, Any], name: str, rank: int) -> float:
+    """alpha / rank, or alpha / √rank; PEFT's patterns give some layers an alpha of their own."""
+    alphas: dict[str, float] = config.get("alpha_pattern") or {}
+    alpha = alphas.get(get_pattern_key(list(alphas), name), config["lora_alpha"])
+    return float(alpha) / (rank**0.5 if config.get("use_rslora") else rank)
 
 
 def stack(lower: Matrices, upper: Matrices, scale: float) -> dict[str, tuple[torch.Tensor, torch.Tensor]]:

@@ -62,6 +62,13 @@ class BankLinear(nn.Module):
         """Become the `place`-th layer of a site."""
         self._site = (site, place)
 
+    def check_fit(self, a: torch.Tensor, b: torch.Tensor) -> None:
+        """Refuse an adapter that was made for a layer of another shape."""
+        if (a.shape[1], b.shape[0]) != (self.n_in, self.n_out):
+            raise SelfeditError(
+                f"the adapter's {self.name} is {a.shape[1]} → {b.shape[0]}, this model's {self.n_in} → {self.n_out}"
+            )
+
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """x [1, T, in] → [1, T, out]."""
         site, place = self._site
@@ -312,13 +319,14 @@ class Bank:
         """Put an adapter (scale 1) into a slot, for example one that PEFT has saved.
 
         Raises:
-            SelfeditError: its rank is above the bank's, or a layer of it carries no slots.
+            SelfeditError: its rank is above the bank's, or a layer of it carries no slots or has another shape.
         """
         row = torch.zeros(self.weights.shape[1], dtype=self.weights.dtype)
         for name, (a, b) in matrices.items():
             if name not in self.places:
                 raise SelfeditError(f"the adapter has a layer {name} that this bank does not adapt")
             self._check_rank(a.shape[0])
+            self.layers[name].check_fit(a, b)
             at, b_at = self.places[name]
             row[at : at + a.numel()] = a.reshape(-1)
             row[b_at : b_at + b.numel()] = b.t().reshape(-1)
@@ -357,6 +365,7 @@ class Bank:
             if low is None or high is None:
                 layer.under = None
             else:
+                layer.check_fit(low, high)
                 layer.under = (self._in_place(low), self._in_place(high))
 
     def chosen(self, targets: str) -> list[str]:
