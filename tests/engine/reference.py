@@ -136,3 +136,13 @@ def assert_same_weights(matrices: Matrices, model: PeftModel) -> None:
     for name, (a, b) in matrices.items():
         torch.testing.assert_close(a, layers[name].lora_A["default"].weight, rtol=1e-7, atol=1e-10)
         torch.testing.assert_close(b, layers[name].lora_B["default"].weight, rtol=1e-7, atol=1e-10)
+
+
+def greedy(model: torch.nn.Module, prompt: tuple[int, ...], n: int) -> list[int]:
+    """What transformers' generate writes, without its stop token 0."""
+    ids = torch.tensor([prompt])
+    out = model.generate(
+        input_ids=ids, attention_mask=torch.ones_like(ids), max_new_tokens=n, do_sample=False, pad_token_id=0
+    )
+    written = out[0, len(prompt) :].tolist()
+    return written[: written.index(0)] if 0 in written else written

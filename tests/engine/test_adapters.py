@@ -123,7 +123,7 @@ def test_an_adapter_of_a_wider_model_is_refused_by_slot_and_beneath() -> None:
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_the_adapter_of_any_slot_gives_the_same_log_probabilities_in_peft(family: str, tmp_path: Path) -> None:
+def test_the_adapter_of_any_slot_says_the_same_in_peft_and_beneath(family: str, tmp_path: Path) -> None:
     engine = engine_of(family)
     rows = run_bank(engine, JOBS, size=4)
     fill_slots(engine, rows, JOBS)
@@ -135,6 +135,9 @@ def test_the_adapter_of_any_slot_gives_the_same_log_probabilities_in_peft(family
         adapters.save_adapter(folder, matrices, settings.alpha / settings.rank, engine.bank, family)
         loaded = PeftModel.from_pretrained(tiny_model(family), folder, autocast_adapter_dtype=False)
         assert peft_logprobs(loaded) == pytest.approx(ours, rel=1e-6)
+        engine.bank.set_under(adapters.load_adapter(folder))
+        assert mean_logprobs(engine.model, engine.holder, PROBE, [-1, -1], 1024) == pytest.approx(ours, rel=1e-6)
+        engine.bank.set_under({})
 
 
 @pytest.mark.parametrize("family", ["qwen2", "gemma2", "gpt2"])

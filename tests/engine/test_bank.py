@@ -1,16 +1,15 @@
-"""The bank against PEFT with a plain loop: the reference that it must equal."""
+"""The bank: slots, their neighbours, what it refuses. That it equals PEFT is in `test_exactness.py`."""
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 import torch
-from peft import PeftModel
 from reference import JOBS, engine_of, run_bank, sequences
-from tiny import FAMILIES, tiny_model
+from torch import nn
 
 from selfedit.engine import adapters
+from selfedit.engine.attention import PlanHolder
+from selfedit.engine.bank import Bank
 from selfedit.engine.models import weights_sha256
 from selfedit.engine.scoring import mean_logprobs
 from selfedit.engine.training import Job, train
@@ -45,27 +44,6 @@ def test_a_job_that_meets_a_nan_fails_alone() -> None:
     torch.testing.assert_close(good.row, alone, rtol=1e-7, atol=1e-10)
 
 
-@pytest.mark.parametrize("family", FAMILIES)
-def test_a_saved_adapter_gives_the_same_log_probabilities_in_peft(family: str, tmp_path: Path) -> None:
-    engine = engine_of(family)
-    row = run_bank(engine, JOBS[:1], size=1)[0]
-    job = JOBS[0]
-    probe = sequences(9, (12, 15))
-    engine.bank.load_row(0, row, job.settings.alpha / job.settings.rank)
-    ours = mean_logprobs(engine.model, engine.holder, probe, [0, 0], 1024)
-    matrices = engine.bank.matrices(row, job.settings.rank)
-    adapters.save_adapter(tmp_path / "a", matrices, job.settings.alpha / job.settings.rank, engine.bank, family)
-    reference = PeftModel.from_pretrained(tiny_model(family), tmp_path / "a", autocast_adapter_dtype=False)
-    for tokens, found in zip(probe, ours, strict=True):
-        ids = torch.tensor([tokens.ids])
-        logp = reference(input_ids=ids).logits[0, :-1].log_softmax(-1).gather(1, ids[0, 1:, None]).mean()
-        assert found == pytest.approx(logp.item(), rel=1e-7)
-    engine.bank.release()
-    engine.bank.set_under(adapters.load_adapter(tmp_path / "a"))
-    beneath = mean_logprobs(engine.model, engine.holder, probe, [-1, -1], 1024)
-    assert beneath == pytest.approx(ours, rel=1e-7)
-
-
 def test_stacked_adapters_act_as_one_on_the_other() -> None:
     engine = engine_of("qwen2")
     rows = run_bank(engine, JOBS[:2], size=2)
@@ -87,3 +65,43 @@ def test_an_unknown_target_and_a_rank_above_the_banks_are_refused() -> None:
     engine.bank.allocate(1, 4, engine.bank.chosen("q_proj,v_proj"))
     with pytest.raises(SelfeditError, match="rank 8"):
         engine.bank.fill(0, LoraSettings(rank=8), 0)
+
+
+def test_a_model_without_linear_layers_is_refused() -> None:
+    class Bigram(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.embed, self.head = nn.Embedding(9, 4), nn.Linear(4, 9)
+
+        def get_output_embeddings(self) -> nn.Module:
+            return self.head
+
+    with pytest.raises(SelfeditError, match="no linear layers") as caught:
+        Bank(Bigram(), PlanHolder())
+    assert "\n" not in str(caught.value)
+
+
+def test_an_adapter_for_layers_without_slots_or_of_too_large_a_rank_is_refused_by_a_slot() -> None:
+    engine = engine_of("llama")
+    name = "model.layers.0.self_attn.k_proj"
+    small = {name: (torch.zeros(2, 32), torch.zeros(16, 2))}
+    engine.bank.allocate(1, 4, engine.bank.chosen("q_proj"))
+    with pytest.raises(SelfeditError, match=f"{name} that this bank does not adapt"):
+        engine.bank.load_matrices(0, small)
+    engine.bank.allocate(1, 1, engine.bank.chosen("k_proj"))
+    with pytest.raises(SelfeditError, match="rank 2 is above the bank's 1"):
+        engine.bank.load_matrices(0, small)
+    with pytest.raises(SelfeditError, match=r"policy's adapter has a layer model\.nowhere"):
+        engine.bank.set_under({"model.nowhere": small[name]})
+
+
+def test_a_slot_that_is_filled_again_keeps_nothing_of_what_was_there() -> None:
+    engine = engine_of("llama")
+    run_bank(engine, JOBS[:1], size=1)
+    settings = LoraSettings(rank=2)
+    engine.bank.fill(0, settings, 7)
+    used = engine.bank.weights[0].clone()
+    engine.bank.allocate(1, 4, list(engine.bank.layers))
+    engine.bank.fill(0, settings, 7)
+    assert torch.equal(used, engine.bank.weights[0]) and not engine.bank.grads.any()
+    assert engine.bank.scales == [32.0]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from reference import JOBS, engine_of, run_bank, sequences
+from reference import JOBS, engine_of, greedy, run_bank, sequences
 from tiny import FAMILIES, tiny_model
 
 from selfedit.engine.decoding import Decoder, Request, draw_tokens
@@ -25,9 +25,7 @@ def test_greedy_text_is_token_identical_to_generate(family: str) -> None:
     found = decoder_of(engine, rows=3).generate(requests)
     reference = tiny_model(family)
     for prompt, (tokens, _) in zip(prompts, found, strict=True):
-        out = reference.generate(torch.tensor([prompt]), max_new_tokens=12, do_sample=False, pad_token_id=0)
-        wanted = out[0, len(prompt) :].tolist()
-        assert tokens == (wanted[: wanted.index(0)] if 0 in wanted else wanted)
+        assert tokens == greedy(reference, prompt, 12)
 
 
 def test_every_adapter_answers_as_it_does_alone() -> None:

@@ -13,6 +13,7 @@ from reference import (
     assert_same_weights,
     engine_of,
     fill_slots,
+    greedy,
     peft_losses,
     run_bank,
     sequences,
@@ -54,16 +55,6 @@ def test_every_adapter_of_a_mixed_bank_is_the_one_that_peft_reaches_alone(family
             assert logprobs[slot] == pytest.approx(-peft_losses(alone, probe).mean().item(), rel=1e-8)
         assert texts[slot] == greedy(alone, probe.ids, 12)
     assert len({tuple(text) for text in texts}) > 1
-
-
-def greedy(model: torch.nn.Module, prompt: tuple[int, ...], n: int) -> list[int]:
-    """What transformers' generate writes, without its stop token 0."""
-    ids = torch.tensor([prompt])
-    out = model.generate(
-        input_ids=ids, attention_mask=torch.ones_like(ids), max_new_tokens=n, do_sample=False, pad_token_id=0
-    )
-    written = out[0, len(prompt) :].tolist()
-    return written[: written.index(0)] if 0 in written else written
 
 
 @pytest.mark.parametrize("family", FAMILIES)
