@@ -162,7 +162,6 @@ def upper_half(engine: TorchEngine, job: Job) -> Job:
 
 def train_bank(engine: TorchEngine, jobs: Sequence[Job]) -> float:
     started = time.perf_counter()
-    engine._allocate(jobs)
     results = engine._train(jobs)
     seconds = time.perf_counter() - started
     assert all(result.row is not None for result in results), "a study failed"

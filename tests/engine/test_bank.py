@@ -43,7 +43,7 @@ JOBS = [
 
 def run_bank(engine: TorchEngine, jobs: list[Job], size: int) -> list[torch.Tensor]:
     engine.bank.allocate(size, 4, list(engine.bank.layers))
-    results = train(engine.model, engine.holder, engine.bank, jobs, engine.pack_tokens)
+    results = train(engine.model, engine.holder, engine.bank, jobs, engine.sizes.pack_tokens)
     assert all(not result.failure for result in results)
     return [result.row for result in results]
 

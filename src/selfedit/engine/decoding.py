@@ -77,8 +77,8 @@ class Decoder:
         stop_ids: frozenset[int],
         line_ids: frozenset[int],
         blank_ids: frozenset[int],
-        max_rows: int,
-        max_tokens: int,
+        max_rows: int = 64,
+        max_tokens: int = 4096,
         grammars: JsonGrammars | None = None,
     ) -> None:
         self.model, self.holder = model, holder

@@ -191,6 +191,15 @@ def batches_of(sequences: Sequence[Tokens], indices: Sequence[int], max_tokens: 
         yield run
 
 
+def split_to_context(tokens: Tokens, longest: int) -> list[Tokens]:
+    """A text that is longer than the model's context as windows of at most `longest` tokens. A window begins with the
+    token that the one before ended with, so that every token but the first carries loss exactly once."""
+    if len(tokens.ids) <= longest:
+        return [tokens]
+    starts = range(0, len(tokens.ids) - 1, longest - 1)
+    return [Tokens(tokens.ids[start : start + longest], 1) for start in starts]
+
+
 def _extend(segments: list[Segment], slot: int, start: int, stop: int) -> None:
     if slot < 0:
         return
