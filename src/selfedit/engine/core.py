@@ -245,6 +245,7 @@ class TorchEngine:
             self._check_adapter(folder, policy)
             self.bank.set_under(adapters.load_adapter(folder))
         self.trunk.clear()
+        self._decoder.forget_policy()
         self._policy_digest = policy.digest
 
     @staticmethod

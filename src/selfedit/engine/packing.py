@@ -141,8 +141,9 @@ class Pack:
     """For each sequence, how many of the n are its own."""
 
 
-def pack(sequences: Sequence[Tokens], slots: Sequence[int], device: torch.device) -> Pack:
-    """Lay sequences side by side, ordered by slot; a slot below 0 means no adapter."""
+def pack(sequences: Sequence[Tokens], slots: Sequence[int], device: torch.device, offsets: Sequence[int] = ()) -> Pack:
+    """Lay sequences side by side, ordered by slot; a slot below 0 means no adapter. `offsets`: the position of each
+    sequence's first token, where it is not 0."""
     order = sorted(range(len(sequences)), key=lambda i: slots[i])
     ids: list[int] = []
     positions: list[int] = []
@@ -151,7 +152,8 @@ def pack(sequences: Sequence[Tokens], slots: Sequence[int], device: torch.device
     for i in order:
         start, sequence = len(ids), sequences[i]
         ids.extend(sequence.ids)
-        positions.extend(range(len(sequence.ids)))
+        first = offsets[i] if offsets else 0
+        positions.extend(range(first, first + len(sequence.ids)))
         loss_positions.extend(range(start + sequence.loss_from - 1, len(ids) - 1))
         _extend(segments, slots[i], start, len(ids))
     ids_T = torch.tensor(ids, device=device)
