@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 import torch
-from test_bank import JOBS, engine_of, run_bank, sequences
-from tiny import tiny_model
+from reference import JOBS, engine_of, run_bank, sequences
+from tiny import FAMILIES, tiny_model
 
 from selfedit.engine.decoding import Decoder, Request, common_prefixes, draw_tokens
 from selfedit.records import Sampling
@@ -17,7 +17,7 @@ def decoder_of(engine, stop=(0,), rows: int = 64) -> Decoder:
     return Decoder(engine.model, engine.holder, frozenset(stop), frozenset(), frozenset(), rows, 64)
 
 
-@pytest.mark.parametrize("family", ["llama", "qwen2", "gpt2"])
+@pytest.mark.parametrize("family", FAMILIES)
 def test_greedy_text_is_token_identical_to_generate(family: str) -> None:
     engine = engine_of(family)
     prompts = [t.ids for t in sequences(5, (4, 9, 17, 6, 6))]

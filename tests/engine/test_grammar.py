@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from test_bank import engine_of
+from reference import engine_of
 from tiny import tiny_tokenizer
 
 from selfedit.engine import load_engine

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from test_bank import JOBS, engine_of
+from reference import JOBS, engine_of
 
 from selfedit.engine import memory
 from selfedit.engine.core import TorchEngine

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from tiny import save_tiny
+import transformers
+from tiny import FAMILIES, save_tiny, tiny_tokenizer
 
 from selfedit.engine import models
 from selfedit.engine.core import choose_device, choose_dtype, load_engine
@@ -96,3 +97,33 @@ def test_the_weights_hash_follows_every_weight(tmp_path: Path) -> None:
     with torch.no_grad():
         next(engine.model.parameters()).view(-1)[0] += 1
     assert models.weights_sha256(engine.model) != before
+
+
+_SMALL = {"vocab_size": 400, "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "pad_token_id": 0}
+_WIDE = {**_SMALL, "intermediate_size": 48, "num_key_value_heads": 2}
+_EXPERTS = {"num_local_experts": 2, "num_experts_per_tok": 1, "head_dim": 8}
+
+
+@pytest.mark.parametrize(
+    ("config", "reason"),
+    [
+        (transformers.BloomConfig(**_SMALL), "something else than alone"),  # attention of its own kind
+        (transformers.GptOssConfig(**_WIDE, **_EXPERTS), "s_aux"),  # attention sinks
+        (transformers.Lfm2Config(**_WIDE, layer_types=["conv", "full_attention"]), "convolves"),
+    ],
+    ids=["bloom", "gpt-oss", "lfm2"],
+)
+def test_a_model_that_packs_would_change_is_refused_at_load(config, reason: str, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    transformers.AutoModelForCausalLM.from_config(config).save_pretrained(tmp_path)
+    tiny_tokenizer(False).save_pretrained(tmp_path)
+    with pytest.raises(SelfeditError, match=reason) as caught:
+        load_engine(str(tmp_path), dtype="float32")
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_model_that_packs_leave_alone_is_taken_in_any_number_type(family: str, dtype: str, tmp_path: Path) -> None:
+    engine = load_engine(str(save_tiny(tmp_path, family)), dtype=dtype)
+    assert engine.facts["dtype"] == dtype

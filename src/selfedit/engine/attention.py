@@ -16,6 +16,7 @@ from torch.nn.functional import scaled_dot_product_attention
 from transformers import AttentionInterface
 
 from selfedit.engine.packing import Block, Segment, block_of, divide
+from selfedit.records import SelfeditError
 
 NAME = "selfedit"
 
@@ -133,6 +134,11 @@ def install(model: Any, holder: PlanHolder) -> None:
             module.selfedit_plan = holder
 
 
+_UNSUPPORTED = ("s_aux", "sinks", "position_bias", "indices", "block_indices")
+"""What some models hand to their attention beside queries, keys and values; it changes the result, so it can't be
+left out: sinks (gpt-oss), learnt biases, chosen keys (sparse attention)."""
+
+
 def attend(
     module: Any,
     query: torch.Tensor,
@@ -141,18 +147,47 @@ def attend(
     attention_mask: torch.Tensor | None,
     scaling: float | None = None,
     sliding_window: int | None = None,
-    **_: Any,
+    softcap: float | None = None,
+    **more: Any,
 ) -> tuple[torch.Tensor, None]:
-    """transformers' attention interface. query [1, H, T, D], key and value [1, G, T, D] → [1, T, H, D]."""
+    """transformers' attention interface. query [1, H, T, D], key and value [1, G, T, D] → [1, T, H, D].
+
+    Raises:
+        SelfeditError: the model asks for an attention that this is not.
+    """
+    if unknown := [name for name in _UNSUPPORTED if more.get(name) is not None]:
+        raise SelfeditError(f"{type(module).__name__} is not supported (it attends with {unknown[0]})")
     plan: Plan = module.selfedit_plan.plan
+    form = _Form(scaling, sliding_window, softcap)
     if plan.row_lengths is not None:
-        out = _attend_step(plan, module.layer_idx, query, key, value, scaling, sliding_window)
+        out = _attend_step(plan, module.layer_idx, query, key, value, form)
     else:
-        out = _attend_pack(plan, module.layer_idx, query, key, value, scaling, sliding_window)
+        out = _attend_pack(plan, module.layer_idx, query, key, value, form)
     return out, None
 
 
-def _attend_pack(plan, layer, query, key, value, scaling, window):
+@dataclass(frozen=True, slots=True)
+class _Form:
+    """What a layer's attention looks like."""
+
+    scaling: float | None
+    """Factor of the scores; None: 1/√width."""
+    window: int | None
+    """How far back a token sees, itself included; None: to the beginning."""
+    softcap: float | None
+    """Scores s become softcap · tanh(s / softcap) (Gemma 2); None: they stay."""
+
+    def attend(self, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        """Attention where `mask` is True."""
+        if self.softcap is None:
+            return scaled_dot_product_attention(query, key, value, attn_mask=mask, scale=self.scaling)
+        scaling = query.shape[-1] ** -0.5 if self.scaling is None else self.scaling
+        scores = torch.tanh(query @ key.transpose(-1, -2) * (scaling / self.softcap)) * self.softcap
+        wide = torch.promote_types(query.dtype, torch.float32)
+        return scores.masked_fill(~mask, -torch.inf).softmax(-1, dtype=wide).to(value.dtype) @ value
+
+
+def _attend_pack(plan, layer, query, key, value, form):
     offsets = plan.offsets or (0,) * len(plan.lengths)
     if plan.cache is not None:
         plan.cache.write_rows(layer, key, value, plan.lengths, plan.cache_rows, offsets)
@@ -166,22 +201,22 @@ def _attend_pack(plan, layer, query, key, value, scaling, window):
         if query.device.type == "cpu" and dtype == torch.bfloat16:
             # On a CPU the bfloat16 kernel is several times slower on short sequences than the float32 one.
             q, k, v = q.float(), k.float(), v.float()
-        outs.append(_causal(q, k.repeat_interleave(groups, 1), v.repeat_interleave(groups, 1), scaling, window))
+        outs.append(_causal(q, k.repeat_interleave(groups, 1), v.repeat_interleave(groups, 1), form))
     return torch.cat(outs, dim=2).transpose(1, 2).to(dtype)
 
 
-def _causal(query, key, value, scaling, window):
+def _causal(query, key, value, form):
     """The queries are those of the last keys."""
     n, length = query.shape[2], key.shape[2]
-    if n == length and (window is None or length <= window):
-        return scaled_dot_product_attention(query, key, value, is_causal=True, scale=scaling)
+    window = form.window or length
+    if form.softcap is None and n == length <= window:
+        return scaled_dot_product_attention(query, key, value, is_causal=True, scale=form.scaling)
     at = torch.arange(length, device=query.device)
     distance = at[length - n :, None] - at[None]
-    mask = (distance >= 0) & (distance < (window or length))
-    return scaled_dot_product_attention(query, key, value, attn_mask=mask, scale=scaling)
+    return form.attend(query, key, value, (distance >= 0) & (distance < window))
 
 
-def _attend_step(plan, layer, query, key, value, scaling, window):
+def _attend_step(plan, layer, query, key, value, form):
     """Each of R rows attends from its newest token to all that is cached for it. Query heads of one group form the
     query axis, so that keys and values are read once, not once per head."""
     cache, at = plan.cache, plan.row_lengths
@@ -194,7 +229,7 @@ def _attend_step(plan, layer, query, key, value, scaling, window):
     grouped = query[0].transpose(0, 1).reshape(rows, keys.shape[1], heads // keys.shape[1], width)
     place = torch.arange(plan.longest, device=at.device)
     mask = place <= at[:, None]
-    if window is not None:
-        mask &= place > at[:, None] - window
-    out = scaled_dot_product_attention(grouped, keys, values, attn_mask=mask[:, None, None], scale=scaling)
+    if form.window is not None:
+        mask &= place > at[:, None] - form.window
+    out = form.attend(grouped, keys, values, mask[:, None, None])
     return out.reshape(1, rows, heads, -1)

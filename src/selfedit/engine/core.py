@@ -16,7 +16,7 @@ from typing import TypeVar
 
 import torch
 
-from selfedit.engine import adapters, attention, memory, models, rendering, trunk
+from selfedit.engine import adapters, admission, attention, memory, models, rendering, trunk
 from selfedit.engine.attention import Plan, PlanHolder
 from selfedit.engine.bank import Bank
 from selfedit.engine.decoding import Decoder, Request
@@ -53,6 +53,9 @@ class TorchEngine:
         loaded: the model with its tokenizer.
         bank_size: most adapters trained together.
         pack_tokens: most tokens in one forward pass; bounds memory, not results. 0: as many as memory allows.
+
+    Raises:
+        SelfeditError: a model that this engine would not run as it is meant to run.
     """
 
     def __init__(self, loaded: models.LoadedModel, bank_size: int = 8, pack_tokens: int = 0) -> None:
@@ -60,6 +63,7 @@ class TorchEngine:
         self.sha256 = loaded.sha256
         self.bank_size = bank_size
         self.holder = PlanHolder()
+        own_logits = admission.own_logits(self.model)
         attention.install(self.model, self.holder)
         self.layer_count = trunk.install(self.model, self.holder)
         self.bank = Bank(self.model, self.holder)
@@ -70,6 +74,7 @@ class TorchEngine:
         self._lower = Lower(self.trunk, 0, self.sizes.pack_tokens)
         self.max_context = int(getattr(self.model.config, "max_position_embeddings", None) or 2**31)
         self._policy_digest = ""
+        admission.admit(self.model, self.holder, own_logits)
 
     @property
     def facts(self) -> dict[str, str]:

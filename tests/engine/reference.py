@@ -1,0 +1,116 @@
+"""The reference that the engine must equal: PEFT's own layers, a plain loop, one sequence a pass; all in float64."""
+
+from __future__ import annotations
+
+import torch
+from peft import LoraConfig, PeftModel, get_peft_model
+from tiny import tiny_model, tiny_tokenizer
+
+from selfedit import seeds
+from selfedit.engine.bank import Matrices
+from selfedit.engine.core import TorchEngine
+from selfedit.engine.models import LoadedModel
+from selfedit.engine.packing import Tokens
+from selfedit.engine.training import Job, Trained, batch_order, learning_rate
+from selfedit.records import LoraSettings
+
+
+def engine_of(family: str, bank_size: int = 8, pack_tokens: int = 1024, n_layers: int = 2) -> TorchEngine:
+    model = tiny_model(family, n_layers=n_layers).requires_grad_(False)
+    return TorchEngine(LoadedModel(model, tiny_tokenizer(False), family, "none"), bank_size, pack_tokens)
+
+
+def sequences(seed: int, lengths: tuple[int, ...], loss_from: int = 1) -> tuple[Tokens, ...]:
+    generator = torch.Generator().manual_seed(seed)
+    draws = (torch.randint(1, 400, (n,), generator=generator).tolist() for n in lengths)
+    return tuple(Tokens(tuple(ids), loss_from) for ids in draws)
+
+
+JOBS = [
+    Job(sequences(1, (9, 14, 5)), LoraSettings(rank=4, alpha=8, learning_rate=1e-2, epochs=3), 11),
+    Job(sequences(2, (20,), 4), LoraSettings(rank=2, alpha=2, learning_rate=3e-3, epochs=5, schedule="cosine"), 12),
+    Job(sequences(3, (7, 8, 9, 10, 11)), LoraSettings(rank=3, alpha=6, epochs=2, batch_size=2, weight_decay=0.1), 13),
+    Job(sequences(4, (6, 30)), LoraSettings(rank=4, alpha=4, epochs=4, warmup_steps=2, clip=0.05), 14),
+]
+
+
+def train_bank(engine: TorchEngine, jobs: list[Job], size: int) -> list[Trained]:
+    """All jobs through `size` slots."""
+    engine.bank_size = size
+    engine._allocate(jobs)
+    results = engine._train(jobs)
+    assert all(not result.failure for result in results)
+    return results
+
+
+def run_bank(engine: TorchEngine, jobs: list[Job], size: int) -> list[torch.Tensor]:
+    """The rows that the jobs end with."""
+    return [result.row for result in train_bank(engine, jobs, size)]
+
+
+def fill_slots(engine: TorchEngine, rows: list[torch.Tensor], jobs: list[Job]) -> None:
+    """Row i into slot i."""
+    for slot, (row, job) in enumerate(zip(rows, jobs, strict=True)):
+        engine.bank.load_row(slot, row, job.settings.alpha / job.settings.rank)
+
+
+def peft_start(engine: TorchEngine, job: Job) -> PeftModel:
+    """The job's adapter before its first step, in PEFT's layers."""
+    settings, n_layers = job.settings, engine.layer_count
+    engine._allocate([job])
+    engine.bank.fill(0, settings, seeds.derive(job.seed, "init") % 2**31)
+    start = engine.bank.matrices(engine.bank.weights[0], settings.rank)
+    is_partial = settings.adapt_layers < 1
+    config = LoraConfig(
+        r=settings.rank,
+        lora_alpha=settings.alpha,
+        target_modules=settings.targets if settings.targets == "all-linear" else settings.targets.split(","),
+        layers_to_transform=list(range(n_layers))[-round(settings.adapt_layers * n_layers) :] if is_partial else None,
+        fan_in_fan_out=engine.name == "gpt2",
+    )
+    model = get_peft_model(tiny_model(engine.name, n_layers=n_layers), config, autocast_adapter_dtype=False)
+    layers = peft_layers(model)
+    assert layers.keys() == start.keys()
+    for name, (a, _) in start.items():
+        layers[name].lora_A["default"].weight.data = a
+    return model
+
+
+def peft_layers(model: PeftModel) -> dict[str, torch.nn.Module]:
+    """The layers that carry an adapter, by the base model's names."""
+    return {name: m for name, m in model.base_model.model.named_modules() if hasattr(m, "lora_A")}
+
+
+def peft_losses(model: PeftModel, tokens: Tokens) -> torch.Tensor:
+    """Negative log-probability of each token that carries loss."""
+    ids = torch.tensor([tokens.ids])
+    logp = model(input_ids=ids).logits[0, :-1].log_softmax(-1)
+    return -logp.gather(1, ids[0, 1:, None])[tokens.loss_from - 1 :, 0]
+
+
+def train_peft(engine: TorchEngine, job: Job) -> tuple[PeftModel, list[float]]:
+    """The job, trained alone, and its mean loss over tokens by epoch."""
+    model, settings = peft_start(engine, job), job.settings
+    parameters = [p for p in model.parameters() if p.requires_grad]
+    optimizer = torch.optim.AdamW(parameters, lr=0.0, weight_decay=settings.weight_decay)
+    sums = [0.0] * settings.epochs
+    for step, (epoch, indices) in enumerate(batch_order(job)):
+        batch = [job.examples[i] for i in indices]
+        loss = sum(peft_losses(model, tokens).sum() for tokens in batch)
+        sums[epoch] += loss.item()
+        optimizer.zero_grad()
+        (loss / sum(t.loss_count for t in batch)).backward()
+        if settings.clip:
+            torch.nn.utils.clip_grad_norm_(parameters, settings.clip)
+        optimizer.param_groups[0]["lr"] = learning_rate(settings, step, job.n_steps)
+        optimizer.step()
+    return model, [total / sum(t.loss_count for t in job.examples) for total in sums]
+
+
+def assert_same_weights(matrices: Matrices, model: PeftModel) -> None:
+    """The bank's matrices are those of PEFT's layers."""
+    layers = peft_layers(model)
+    assert matrices.keys() == layers.keys()
+    for name, (a, b) in matrices.items():
+        torch.testing.assert_close(a, layers[name].lora_A["default"].weight, rtol=1e-7, atol=1e-10)
+        torch.testing.assert_close(b, layers[name].lora_B["default"].weight, rtol=1e-7, atol=1e-10)
