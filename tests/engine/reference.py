@@ -36,8 +36,7 @@ JOBS = [
 
 def train_bank(engine: TorchEngine, jobs: list[Job], size: int) -> list[Trained]:
     """All jobs through `size` slots."""
-    engine.bank_size = size
-    engine._allocate(jobs)
+    engine.sizes.slots = size
     results = engine._train(jobs)
     assert all(not result.failure for result in results)
     return results
