@@ -329,19 +329,27 @@ def choose_dtype(name: str, device: torch.device) -> torch.dtype:
 
 
 def probe() -> dict[str, float | str]:
-    """What this machine can do: device, cores, free memory (GB), and the rate of large products (GFLOP/s)."""
+    """What this machine can do: device, threads, free memory (GB), and the rate of large products (GFLOP/s) in the
+    number type that `auto` stands for and, on a CPU, in bfloat16."""
     device = choose_device("auto")
     dtype = choose_dtype("auto", device)
-    size = 4096 if device.type == "cuda" else 1024
-    left, right = (torch.randn(size, size, device=device).to(dtype) for _ in range(2))
-    seconds = min(_time_product(left, right) for _ in range(5))
-    return {
+    found: dict[str, float | str] = {
         "device": torch.cuda.get_device_name() if device.type == "cuda" else "cpu",
         "dtype": str(dtype).removeprefix("torch."),
         "threads": torch.get_num_threads(),
         "free_gb": memory.free_bytes(device) / 1e9,
-        "gflops": 2 * size**3 / seconds / 1e9,
+        "gflops": _product_gflops(device, dtype),
     }
+    if dtype != torch.bfloat16:
+        found["gflops_bfloat16"] = _product_gflops(device, torch.bfloat16)
+    return found
+
+
+def _product_gflops(device: torch.device, dtype: torch.dtype) -> float:
+    size = 4096 if device.type == "cuda" else 1024
+    left, right = (torch.randn(size, size, device=device).to(dtype) for _ in range(2))
+    seconds = min(_time_product(left, right) for _ in range(5))
+    return 2 * size**3 / seconds / 1e9
 
 
 def _time_product(left: torch.Tensor, right: torch.Tensor) -> float:
