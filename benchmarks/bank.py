@@ -32,7 +32,7 @@ from typing import Any
 
 import torch
 from peft import LoraConfig, get_peft_model
-from transformers import Trainer, TrainingArguments
+from transformers import PrinterCallback, Trainer, TrainingArguments
 
 from selfedit.engine import load_engine
 from selfedit.engine.core import TorchEngine
@@ -162,7 +162,6 @@ def upper_half(engine: TorchEngine, job: Job) -> Job:
 
 def train_bank(engine: TorchEngine, jobs: Sequence[Job]) -> float:
     started = time.perf_counter()
-    engine._allocate(jobs)
     results = engine._train(jobs)
     seconds = time.perf_counter() - started
     assert all(result.row is not None for result in results), "a study failed"
@@ -209,7 +208,9 @@ def train_with_trainer(reference: Any, job: Job) -> float:
             logging_strategy="no",
             use_cpu=reference.device.type == "cpu",
         )
-        Trainer(model=model, args=arguments, train_dataset=data).train()
+        trainer = Trainer(model=model, args=arguments, train_dataset=data)
+        trainer.remove_callback(PrinterCallback)  # it prints to stdout, where the JSON goes
+        trainer.train()
     seconds = time.perf_counter() - started
     model.unload()
     return seconds

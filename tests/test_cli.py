@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -172,11 +173,18 @@ def test_train_leaves_a_run_with_its_report_and_resumes(capsys: Capture) -> None
     assert fingerprint("r") == first
 
 
-def test_an_interrupted_run_tells_how_to_resume_and_resumes(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
+def press_ctrl_c() -> None:
+    raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("stop", [press_ctrl_c, lambda: signal.raise_signal(signal.SIGTERM)], ids=["ctrl-c", "sigterm"])
+def test_a_stopped_run_tells_how_to_resume_and_resumes(
+    capsys: Capture, monkeypatch: pytest.MonkeyPatch, stop: Callable[[], None]
+) -> None:
     class Interrupted(FakeEngine):
         def run_trials(self, policy, home, trials):  # type: ignore[no-untyped-def]
             if len(self.trials_run) > 2:
-                raise KeyboardInterrupt
+                stop()
             return super().run_trials(policy, home, trials)
 
     words = ["train", *SMALL]

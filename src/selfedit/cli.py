@@ -8,11 +8,15 @@ from __future__ import annotations
 
 import os
 import shlex
+import signal
 import sys
+import threading
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
+from types import FrameType
 from typing import Annotated, Any, TypeVar
 
 import tyro
@@ -115,7 +119,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command; returns the exit code: 0, 2 for what the user can mend, 1 for a fault here, 130 if stopped."""
     words = list(sys.argv[1:] if argv is None else argv)
     try:
-        run(parse(words), words)
+        with _terminated_like_interrupted():
+            run(parse(words), words)
         return 0
     except SelfeditError as error:
         return _refuse(words, str(error), 2)
@@ -131,6 +136,23 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 1
     except Exception as error:  # noqa: BLE001 (a fault here is told in one line too; --debug shows the rest)
         return _refuse(words, f"internal error: {type(error).__name__}: {error} (--debug shows where)", 1)
+
+
+@contextmanager
+def _terminated_like_interrupted() -> Iterator[None]:
+    """Within, SIGTERM (a cluster's time limit, a service being stopped) ends the command as Ctrl-C does."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # only the main thread may set handlers
+        return
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def parse(words: Sequence[str]) -> Command:

@@ -43,8 +43,7 @@ UPPER = [replace(job, settings=replace(job.settings, adapt_layers=0.5)) for job 
 
 def train_bank(engine: TorchEngine, jobs: list[Job], size: int) -> list[Trained]:
     """All jobs through `size` slots."""
-    engine.bank_size = size
-    engine._allocate(jobs)
+    engine.sizes.slots = size
     results = engine._train(jobs)
     assert all(not result.failure for result in results)
     return results

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -87,14 +88,23 @@ def test_an_adapter_that_is_not_the_recorded_one_is_refused(engine: TorchEngine,
 
 def test_a_trial_that_cannot_be_done_fails_alone(engine: TorchEngine) -> None:
     trials = [
-        Trial("long", study("the " * 400), SETTINGS, 0),
+        Trial("long", Study((Example("the " * 400, PROMPTS[0]),), ASKS), SETTINGS, 0),
+        Trial("asked too much", Study((Example(TEXTS[0]),), (replace(ASKS[0], max_new_tokens=300),)), SETTINGS, 0),
         Trial("wild", study(*TEXTS), LoraSettings(rank=4, learning_rate=1e38, clip=0, epochs=3), 0),
         Trial("good", study(*TEXTS), SETTINGS, 0),
     ]
-    long, wild, good = engine.run_trials(Policy(), Path("."), trials)
-    assert "context" in long.failure and long.answers == ()
+    long, asked_too_much, wild, good = engine.run_trials(Policy(), Path("."), trials)
+    assert "an example of" in long.failure and "exceeds the model's context of 256" in long.failure
+    assert "a question with its answer" in asked_too_much.failure
+    assert long.answers == asked_too_much.answers == ()
     assert "not finite" in wild.failure and wild.answers == ()
     assert not good.failure and len(good.answers) == 2
+
+
+def test_a_text_longer_than_the_models_context_is_studied_in_windows(engine: TorchEngine) -> None:
+    long = Study((Example("the quick brown fox " * 150),), ASKS)
+    [attempt] = engine.run_trials(Policy(), Path("."), [Trial("x", long, SETTINGS, 0)])
+    assert not attempt.failure and attempt.steps > SETTINGS.epochs
 
 
 def test_trials_without_questions_bring_no_answers(engine: TorchEngine) -> None:

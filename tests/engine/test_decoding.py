@@ -7,7 +7,7 @@ import torch
 from reference import JOBS, engine_of, greedy, run_bank, sequences
 from tiny import FAMILIES, tiny_model
 
-from selfedit.engine.decoding import Decoder, Request, draw_tokens
+from selfedit.engine.decoding import Decoder, Request, common_prefixes, draw_tokens
 from selfedit.records import Sampling
 
 pytestmark = pytest.mark.model
@@ -26,6 +26,46 @@ def test_greedy_text_is_token_identical_to_generate(family: str) -> None:
     reference = tiny_model(family)
     for prompt, (tokens, _) in zip(prompts, found, strict=True):
         assert tokens == greedy(reference, prompt, 12)
+
+
+@pytest.mark.parametrize("family", ["llama", "qwen2", "gpt2"])
+def test_prompts_that_begin_alike_give_the_texts_that_each_gives_alone(family: str) -> None:
+    engine = engine_of(family)
+    rows = run_bank(engine, JOBS[:2], size=2)
+    for slot, (row, job) in enumerate(zip(rows, JOBS[:2], strict=True)):
+        engine.bank.load_row(slot, row, job.settings.alpha / job.settings.rank)
+    start = sequences(9, (20,))[0].ids
+    prompts = [start + rest.ids for rest in sequences(10, (1, 5, 9))]
+    requests = [Request(p, slot, Sampling(temperature=0, max_new_tokens=9)) for p in prompts for slot in (-1, 0, 1)]
+    assert {slot: len(ids) for slot, ids in common_prefixes(requests)} == {-1: 20, 0: 20, 1: 20}
+    together = decoder_of(engine, rows=4).generate(requests)
+    assert together == [decoder_of(engine).generate([request])[0] for request in requests]
+
+
+def test_a_shared_beginning_passes_the_model_once_per_policy() -> None:
+    engine = engine_of("llama")
+    start = sequences(9, (20,))[0].ids
+    requests = [Request((*start, i), -1, Sampling(temperature=0, max_new_tokens=1)) for i in range(1, 7)]
+    passed: list[int] = []
+    engine.model.base_model.register_forward_pre_hook(
+        lambda module, args, kwargs: passed.append(kwargs["input_ids"].numel()), with_kwargs=True
+    )
+    decoder = decoder_of(engine)
+    first, second = decoder.generate(requests), decoder.generate(requests)
+    decoder.forget_policy()
+    third = decoder.generate(requests)
+    assert first == second == third
+    assert passed == [20, 6, 6, 20, 6]
+
+
+def test_the_common_beginning_leaves_each_prompt_a_token_and_is_none_where_it_is_short() -> None:
+    start, greedy = tuple(range(1, 31)), Sampling(temperature=0)
+
+    def shared(*prompts: tuple[int, ...]) -> list[int]:
+        return [len(ids) for _, ids in common_prefixes([Request(p, 0, greedy) for p in prompts])]
+
+    assert shared(start, (*start, 5), (*start, 6)) == [29]
+    assert shared(start) == shared(start, start) == shared(start[:10], start[:12]) == shared(start, (9, 9)) == []
 
 
 def test_every_adapter_answers_as_it_does_alone() -> None:

@@ -1,4 +1,4 @@
-"""Sequences side by side: what shares a block, and what goes alone."""
+"""How sequences are cut and laid side by side: what shares a block, and what goes alone."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from selfedit.engine.packing import (
     divide,
     pack,
     row_segments,
+    split_to_context,
 )
 
 pytestmark = pytest.mark.model
@@ -135,3 +136,10 @@ def test_a_pack_orders_by_slot_and_remembers_whose_tokens_are_whose() -> None:
 
 def test_neighbouring_rows_of_one_adapter_are_one_segment_and_rows_without_one_are_none() -> None:
     assert row_segments([-1, -1, 0, 0, 3]) == (Segment(0, 2, 4), Segment(3, 4, 5))
+
+
+@pytest.mark.parametrize("n", [1, 7, 8, 9, 15, 16, 22, 23, 100])
+def test_windows_of_a_long_text_give_every_token_but_the_first_its_loss_once(n: int) -> None:
+    windows = split_to_context(Tokens(tuple(range(n)), 1), 8)
+    assert all(len(window.ids) <= 8 for window in windows)
+    assert [token for window in windows for token in window.ids[window.loss_from :]] == list(range(1, n))

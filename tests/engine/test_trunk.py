@@ -83,7 +83,7 @@ def test_layers_that_run_again_in_the_backward_pass_give_the_same_weights(family
     engine = engine_of(family, n_layers=4)
     kept = run_bank(engine, jobs, size=4)
     with tokens_passed(engine, 3) as passes:
-        engine.holder.is_recomputed = True
+        engine.sizes.is_recomputed = True
         again = run_bank(engine, jobs, size=4)
     assert len(passes) == 2 * max(job.n_steps for job in jobs)
     for one, two in zip(kept, again, strict=True):

@@ -34,17 +34,34 @@ class KVCache:
     length: int = 0
     """L."""
 
-    def write_rows(self, layer: int, key: torch.Tensor, value: torch.Tensor, lengths: tuple[int, ...], at: list[int]):
-        """Store packed keys and values [1, heads, T, width] of whole sequences; sequence i goes to row at[i]."""
+    def write_rows(
+        self,
+        layer: int,
+        key: torch.Tensor,
+        value: torch.Tensor,
+        lengths: Sequence[int],
+        at: Sequence[int],
+        offsets: Sequence[int],
+    ) -> None:
+        """Store packed keys and values [1, heads, T, width]: sequence i goes to row at[i], from place offsets[i] on."""
         while len(self.keys) <= layer:
             shape = (self.rows, key.shape[1], self.length, key.shape[3])
             self.keys.append(key.new_zeros(shape))
             self.values.append(value.new_zeros(*shape[:3], value.shape[3]))
         start = 0
-        for row, length in zip(at, lengths, strict=True):
-            self.keys[layer][row, :, :length] = key[0, :, start : start + length]
-            self.values[layer][row, :, :length] = value[0, :, start : start + length]
+        for row, length, offset in zip(at, lengths, offsets, strict=True):
+            self.keys[layer][row, :, offset : offset + length] = key[0, :, start : start + length]
+            self.values[layer][row, :, offset : offset + length] = value[0, :, start : start + length]
             start += length
+
+    def copy_row(self, other: KVCache, source: int, at: int) -> None:
+        """Row `at` begins with what `other` holds in row `source`."""
+        while len(self.keys) < len(other.keys):
+            for mine, theirs in ((self.keys, other.keys), (self.values, other.values)):
+                like = theirs[len(mine)]
+                mine.append(like.new_zeros(self.rows, like.shape[1], self.length, like.shape[3]))
+        for store, its in zip((*self.keys, *self.values), (*other.keys, *other.values), strict=True):
+            store[at, :, : other.length] = its[source]
 
     def reorder(self, rows: torch.Tensor, longest: int) -> None:
         """Row i becomes what row rows[i] was, for the first `longest` tokens."""
@@ -68,6 +85,8 @@ class Plan:
     """Where keys and values go (pack) or come from (decoding step)."""
     cache_rows: list[int] = field(default_factory=list)
     """Pack with a cache: the row of each sequence."""
+    offsets: Sequence[int] = ()
+    """Pack with a cache: how many tokens of each sequence's row are there already; empty for none."""
     row_lengths: torch.Tensor | None = None
     """Decoding step: [R] tokens already in each row, before this one."""
     longest: int = 0
@@ -169,26 +188,31 @@ class _Form:
 
 
 def _attend_pack(plan, layer, query, key, value, form):
+    offsets = plan.offsets or (0,) * len(plan.lengths)
     if plan.cache is not None:
-        plan.cache.write_rows(layer, key, value, plan.lengths, plan.cache_rows)
+        plan.cache.write_rows(layer, key, value, plan.lengths, plan.cache_rows, offsets)
     groups, dtype = query.shape[1] // key.shape[1], query.dtype
-    if query.device.type == "cpu" and dtype == torch.bfloat16:
-        # On a CPU the bfloat16 kernel is several times slower on short sequences than the float32 one.
-        query, key, value = query.float(), key.float(), value.float()
-    if groups > 1:
-        key, value = key.repeat_interleave(groups, 1), value.repeat_interleave(groups, 1)
     parts = zip(*(t.split(plan.lengths, dim=2) for t in (query, key, value)), strict=True)
-    outs = [_causal(q, k, v, form) for q, k, v in parts]
+    outs = []
+    for i, (q, k, v) in enumerate(parts):
+        if offsets[i]:
+            row, length = plan.cache_rows[i], offsets[i] + plan.lengths[i]
+            k, v = (store[layer][None, row, :, :length] for store in (plan.cache.keys, plan.cache.values))
+        if query.device.type == "cpu" and dtype == torch.bfloat16:
+            # On a CPU the bfloat16 kernel is several times slower on short sequences than the float32 one.
+            q, k, v = q.float(), k.float(), v.float()
+        outs.append(_causal(q, k.repeat_interleave(groups, 1), v.repeat_interleave(groups, 1), form))
     return torch.cat(outs, dim=2).transpose(1, 2).to(dtype)
 
 
 def _causal(query, key, value, form):
-    length = query.shape[2]
+    """The queries are those of the last keys."""
+    n, length = query.shape[2], key.shape[2]
     window = form.window or length
-    if form.softcap is None and length <= window:
+    if form.softcap is None and n == length <= window:
         return scaled_dot_product_attention(query, key, value, is_causal=True, scale=form.scaling)
     at = torch.arange(length, device=query.device)
-    distance = at[:, None] - at[None]
+    distance = at[length - n :, None] - at[None]
     return form.attend(query, key, value, (distance >= 0) & (distance < window))
 
 

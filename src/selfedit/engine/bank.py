@@ -251,6 +251,8 @@ class Bank:
         self.layers = _wrap_linears(model)
         if not self.layers:
             raise SelfeditError("the model has no linear layers that an adapter could sit on")
+        self.width = sum(layer.n_in + layer.n_out for layer in self.layers.values())
+        """Weights per rank of an adapter on all layers."""
         self.sites = _form_sites(self.layers, holder)
         first = next(iter(self.layers.values())).base.weight
         self.device, self.dtype = first.device, first.dtype

@@ -7,20 +7,21 @@ from __future__ import annotations
 
 import ctypes
 import hashlib
-import os
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 
-from selfedit.engine import adapters, admission, attention, models, rendering, trunk
-from selfedit.engine.attention import PlanHolder
+from selfedit.engine import adapters, admission, attention, memory, models, rendering, trunk
+from selfedit.engine.attention import Plan, PlanHolder
 from selfedit.engine.bank import Bank
 from selfedit.engine.decoding import Decoder, Request
 from selfedit.engine.grammar import JsonGrammars
+from selfedit.engine.packing import Tokens, split_to_context
 from selfedit.engine.scoring import mean_logprobs
 from selfedit.engine.training import Job, Trained, train
 from selfedit.engine.trunk import Lower, Trunk
@@ -38,11 +39,11 @@ from selfedit.records import (
 )
 from selfedit.seeds import derive
 
-_ROWS = 64
+_BANK = {"cpu": 8, "cuda": 32}
 _TRUNK_BYTES = 2 * 2**30
 """What the layers below the adapters made is kept up to this size: some 10⁶ tokens of a 135M model, 10⁵ of a 7B one."""
 _MALLOPT_TRIM_THRESHOLD, _MALLOPT_MMAP_THRESHOLD = -1, -3  # glibc's malloc.h
-_GREEDY = Sampling(temperature=0.0)
+T = TypeVar("T")
 
 
 class TorchEngine:
@@ -51,16 +52,16 @@ class TorchEngine:
     Args:
         loaded: the model with its tokenizer.
         bank_size: most adapters trained together.
-        pack_tokens: most tokens in one forward pass; bounds memory, not results.
+        pack_tokens: most tokens in one forward pass; bounds memory, not results. 0: as many as memory allows.
 
     Raises:
         SelfeditError: a model that this engine would not run as it is meant to run.
     """
 
-    def __init__(self, loaded: models.LoadedModel, bank_size: int = 8, pack_tokens: int = 1024) -> None:
+    def __init__(self, loaded: models.LoadedModel, bank_size: int = 8, pack_tokens: int = 0) -> None:
         self.model, self.tokenizer, self.name = loaded.model, loaded.tokenizer, loaded.name
         self.sha256 = loaded.sha256
-        self.bank_size, self.pack_tokens = bank_size, pack_tokens
+        self.bank_size = bank_size
         self.holder = PlanHolder()
         own_logits = admission.own_logits(self.model)
         attention.install(self.model, self.holder)
@@ -68,7 +69,9 @@ class TorchEngine:
         self.bank = Bank(self.model, self.holder)
         self._layer_of = trunk.layer_indices(self.model, self.bank.layers)
         self.trunk = Trunk(self.model, self.holder, _TRUNK_BYTES)
-        self._lower = Lower(self.trunk, 0, pack_tokens)
+        self.sizes = memory.plan_sizes(self.model, bank_size, self.bank.width)
+        self.sizes.pack_tokens = pack_tokens or self.sizes.pack_tokens
+        self._lower = Lower(self.trunk, 0, self.sizes.pack_tokens)
         self.max_context = int(getattr(self.model.config, "max_position_embeddings", None) or 2**31)
         self._policy_digest = ""
         admission.admit(self.model, self.holder, own_logits)
@@ -96,7 +99,8 @@ class TorchEngine:
             self._check_length(len(ids) + sampling.max_new_tokens, "prompt and text")
             schema = prompt.json_schema
             requests += [Request(ids, -1, sampling, derive(seed, "draw", i), json_schema=schema) for i in range(n)]
-        written = [Written(self._text(ids), len(ids), finished) for ids, finished in self._decoder.generate(requests)]
+        texts = self._within_memory(lambda: self._generate(requests))
+        written = [Written(self._text(ids), len(ids), finished) for ids, finished in texts]
         return [written[i : i + n] for i in range(0, len(written), n)]
 
     def run_trials(self, policy: Policy, home: Path, trials: Sequence[Trial]) -> list[Attempt]:
@@ -107,9 +111,8 @@ class TorchEngine:
         good = [i for i, job in enumerate(jobs) if isinstance(job, Job)]
         ready = [job for job in jobs if isinstance(job, Job)]
         trained = {i: Trained(row=None, failure=job) for i, job in enumerate(jobs) if isinstance(job, str)}
-        self._allocate(ready)
-        trained.update(zip(good, self._train(ready), strict=True))
-        answers = self._ask(trials, trained)
+        trained.update(zip(good, self._within_memory(lambda: self._train(ready)), strict=True))
+        answers = self._within_memory(lambda: self._ask(trials, trained))
         seconds = time.perf_counter() - started
         weights = [trained[i].tokens + 1 for i in range(len(trials))]
         attempts = []
@@ -130,8 +133,7 @@ class TorchEngine:
         tokens = tuple(rendering.example_tokens(self.tokenizer, example) for example in examples)
         self._check_length(max(len(t.ids) for t in tokens), "a self-edit with its prompt")
         job = Job(tokens, settings, seed)
-        self._allocate([job])
-        [result] = self._train([job])
+        [result] = self._within_memory(lambda: self._train([job]))
         if result.row is None:
             raise SelfeditError(f"the policy update failed: {result.failure}; lower --outer.learning-rate")
         upper = self.bank.matrices(result.row, settings.rank)
@@ -145,18 +147,25 @@ class TorchEngine:
 
     def _job(self, trial: Trial) -> Job | str:
         """The trial's training job, or why it cannot be done."""
-        examples = tuple(rendering.example_tokens(self.tokenizer, e) for e in trial.study.examples)
-        examples = tuple(example for example in examples if example.loss_count > 0)
-        longest = max((len(example.ids) for example in examples), default=0)
-        if longest > self.max_context:
-            return f"a training sequence of {longest} tokens exceeds the model's context of {self.max_context}"
-        return Job(examples, trial.settings, trial.seed)
+        most = self.max_context
+        for ask in trial.study.asks:
+            prompt = len(rendering.prompt_ids(self.tokenizer, ask.prompt))
+            longest = max(prompt + ask.max_new_tokens, len(rendering.gold_tokens(self.tokenizer, ask).ids))
+            if longest > most:
+                return f"a question with its answer of {longest} tokens exceeds the model's context of {most}"
+        examples: list[Tokens] = []
+        for example in trial.study.examples:
+            tokens = rendering.example_tokens(self.tokenizer, example)
+            if len(tokens.ids) > most and tokens.loss_from > 1:
+                return f"an example of {len(tokens.ids)} tokens with a prompt exceeds the model's context of {most}"
+            examples += split_to_context(tokens, most)
+        return Job(tuple(tokens for tokens in examples if tokens.loss_count > 0), trial.settings, trial.seed)
 
     def _allocate(self, jobs: Sequence[Job]) -> None:
         training = [job for job in jobs if job.examples]
         if not training:
             self.bank.release()
-            self._lower = Lower(self.trunk, 0, self.pack_tokens)
+            self._lower = Lower(self.trunk, 0, self.sizes.pack_tokens)
             return
         kinds = {(job.settings.targets, job.settings.adapt_layers) for job in training}
         if len(kinds) > 1:
@@ -167,12 +176,14 @@ class TorchEngine:
         names = [name for name in self.bank.chosen(targets) if self._layer_of[name] >= below]
         if not names:
             raise SelfeditError(f"adapt_layers {share}: none of the upper {n_adapted} layers has {targets}")
-        self._lower = Lower(self.trunk, below, self.pack_tokens)
+        self._lower = Lower(self.trunk, below, self.sizes.pack_tokens)
         rank = max(job.settings.rank for job in training)
-        self.bank.allocate(min(self.bank_size, len(training)), rank, names)
+        self.bank.allocate(min(self.sizes.slots, len(training)), rank, names)
 
     def _train(self, jobs: Sequence[Job]) -> list[Trained]:
-        return train(self.model, self.holder, self.bank, jobs, self.pack_tokens, self._lower)
+        self._allocate(jobs)
+        self.holder.is_recomputed = self.sizes.is_recomputed
+        return train(self.model, self.holder, self.bank, jobs, self.sizes.pack_tokens, self._lower)
 
     def _ask(self, trials: Sequence[Trial], trained: dict[int, Trained]) -> list[tuple[Answer, ...]]:
         """Gold log-probabilities and greedy answers, a bank of adapters at a time."""
@@ -191,7 +202,7 @@ class TorchEngine:
             asked = [(i, ask) for i in chunk for ask in trials[i].study.asks]
             golds = [rendering.gold_tokens(self.tokenizer, ask) for _, ask in asked]
             slots = [slot_of[i] for i, _ in asked]
-            logprobs = mean_logprobs(self.model, self.holder, golds, slots, 4 * self.pack_tokens, self._lower)
+            logprobs = mean_logprobs(self.model, self.holder, golds, slots, 4 * self.sizes.pack_tokens, self._lower)
             requests = [
                 Request(
                     prompt=gold.ids[: gold.loss_from],
@@ -202,7 +213,7 @@ class TorchEngine:
                 )
                 for gold, slot, (_, ask) in zip(golds, slots, asked, strict=True)
             ]
-            texts = [self._text(ids) for ids, _ in self._decoder.generate(requests)]
+            texts = [self._text(ids) for ids, _ in self._generate(requests)]
             for i in chunk:
                 answers[i] = tuple(
                     Answer(ask.question_id, text, logprob)
@@ -210,6 +221,20 @@ class TorchEngine:
                     if owner == i
                 )
         return answers
+
+    def _generate(self, requests: Sequence[Request]) -> list[tuple[list[int], bool]]:
+        self._decoder.max_rows, self._decoder.max_tokens = self.sizes.rows, 4 * self.sizes.pack_tokens
+        return self._decoder.generate(requests)
+
+    def _within_memory(self, work: Callable[[], T]) -> T:
+        return memory.within_memory(self.sizes, work, self._give_back)
+
+    def _give_back(self) -> None:
+        """Free what can be made again; adapters that are being asked stay."""
+        self.trunk.clear()
+        self.holder.plan, self.holder.buffer = Plan(), torch.empty(0)
+        if self.model.device.type == "cuda":
+            torch.cuda.empty_cache()
 
     def _text(self, ids: list[int]) -> str:
         return str(self.tokenizer.decode(ids, skip_special_tokens=True)).strip()
@@ -225,6 +250,7 @@ class TorchEngine:
             self._check_adapter(folder, policy)
             self.bank.set_under(adapters.load_adapter(folder))
         self.trunk.clear()
+        self._decoder.forget_policy()
         self._policy_digest = policy.digest
 
     @staticmethod
@@ -250,7 +276,7 @@ class TorchEngine:
         stops.update(configured if isinstance(configured, list) else [configured])
         stop_ids = frozenset(i for i in stops if i is not None)
         grammars = JsonGrammars(self.tokenizer, self.model.config.get_text_config().vocab_size, stop_ids)
-        return Decoder(self.model, self.holder, stop_ids, lines, blanks, _ROWS, 4 * self.pack_tokens, grammars)
+        return Decoder(self.model, self.holder, stop_ids, lines, blanks, grammars=grammars)
 
 
 def load_engine(model: str, device: str = "auto", dtype: str = "auto", bank: int = 0) -> TorchEngine:
@@ -259,15 +285,14 @@ def load_engine(model: str, device: str = "auto", dtype: str = "auto", bank: int
     Args:
         device: `cpu`, `cuda`, `cuda:1`, or `auto` (a GPU where there is one).
         dtype: `float32`, `bfloat16`, `float64`, or `auto` (see `choose_dtype`).
-        bank: most adapters trained together; 0 for 8.
+        bank: most adapters trained together, memory permitting; 0 for 8 on a CPU, 32 on a GPU.
 
     Raises:
         SelfeditError: anything of these that does not exist here.
     """
     keep_freed_memory()
     chosen = choose_device(device)
-    pack_tokens = 512 if chosen.type == "cpu" else 4096
-    return TorchEngine(models.load_model(model, chosen, choose_dtype(dtype, chosen)), bank or 8, pack_tokens)
+    return TorchEngine(models.load_model(model, chosen, choose_dtype(dtype, chosen)), bank or _BANK[chosen.type])
 
 
 def keep_freed_memory() -> None:
@@ -304,21 +329,27 @@ def choose_dtype(name: str, device: torch.device) -> torch.dtype:
 
 
 def probe() -> dict[str, float | str]:
-    """What this machine can do: device, cores, free memory (GB), and the rate of large products (GFLOP/s)."""
+    """What this machine can do: device, threads, free memory (GB), and the rate of large products (GFLOP/s) in the
+    number type that `auto` stands for and, on a CPU, in bfloat16."""
     device = choose_device("auto")
     dtype = choose_dtype("auto", device)
-    size = 4096 if device.type == "cuda" else 1024
-    left, right = (torch.randn(size, size, device=device).to(dtype) for _ in range(2))
-    seconds = min(_time_product(left, right) for _ in range(5))
-    pages = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    free = torch.cuda.mem_get_info()[0] if device.type == "cuda" else pages
-    return {
+    found: dict[str, float | str] = {
         "device": torch.cuda.get_device_name() if device.type == "cuda" else "cpu",
         "dtype": str(dtype).removeprefix("torch."),
         "threads": torch.get_num_threads(),
-        "free_gb": free / 1e9,
-        "gflops": 2 * size**3 / seconds / 1e9,
+        "free_gb": memory.free_bytes(device) / 1e9,
+        "gflops": _product_gflops(device, dtype),
     }
+    if dtype != torch.bfloat16:
+        found["gflops_bfloat16"] = _product_gflops(device, torch.bfloat16)
+    return found
+
+
+def _product_gflops(device: torch.device, dtype: torch.dtype) -> float:
+    size = 4096 if device.type == "cuda" else 1024
+    left, right = (torch.randn(size, size, device=device).to(dtype) for _ in range(2))
+    seconds = min(_time_product(left, right) for _ in range(5))
+    return 2 * size**3 / seconds / 1e9
 
 
 def _time_product(left: torch.Tensor, right: torch.Tensor) -> float:

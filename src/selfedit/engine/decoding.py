@@ -1,8 +1,9 @@
 """L1. Write many texts at once: self-edits from one policy, or answers from many adapters.
 
-One batched decoder with preallocated keys and values. A prompt that several rows share passes the model once, rows
-that have ended leave the batch and waiting ones join, and every row draws from its own seed, so that what a row says
-does not depend on which rows were beside it (up to floating-point rounding of differently shaped products).
+One batched decoder with preallocated keys and values. A prompt that several rows share passes the model once, and so
+does the beginning that all prompts of one adapter share; that of the policy itself is kept until the policy changes.
+Rows that have ended leave the batch and waiting ones join, and every row draws from its own seed, so that what a row
+says does not depend on which rows were beside it (up to floating-point rounding of differently shaped products).
 """
 
 from __future__ import annotations
@@ -19,8 +20,14 @@ from selfedit.engine.packing import Segment, Tokens, batches_of, pack, row_segme
 from selfedit.engine.scoring import next_logits
 from selfedit.records import Sampling
 
+_SHORTEST_PREFIX = 16
+"""A shorter common beginning is not worth a pass of its own."""
 _LOOKS = (256, 2048, 16384)
 """How many of the likeliest tokens are looked at, until they hold the nucleus."""
+
+
+Prefix = tuple[int, tuple[int, ...]]
+"""(slot, the token ids that its prompts begin with)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +46,15 @@ class Request:
     """True: ends at the first line break that follows some text."""
     json_schema: str = ""
     """JSON schema that the text follows; empty: free text."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Held:
+    """A beginning of prompts that has passed the model."""
+
+    n_tokens: int
+    cache: KVCache
+    row: int
 
 
 @dataclass(slots=True)
@@ -77,14 +93,19 @@ class Decoder:
         stop_ids: frozenset[int],
         line_ids: frozenset[int],
         blank_ids: frozenset[int],
-        max_rows: int,
-        max_tokens: int,
+        max_rows: int = 64,
+        max_tokens: int = 4096,
         grammars: JsonGrammars | None = None,
     ) -> None:
         self.model, self.holder = model, holder
         self.stop_ids, self.line_ids, self.blank_ids = stop_ids, line_ids, blank_ids
         self.max_rows, self.max_tokens = max_rows, max_tokens
         self.grammars = grammars
+        self._policy_prefixes: dict[Prefix, _Held] = {}
+
+    def forget_policy(self) -> None:
+        """The policy beneath has changed: what its prompts began with must be computed anew."""
+        self._policy_prefixes.clear()
 
     @torch.no_grad()
     def generate(self, requests: Sequence[Request]) -> list[tuple[list[int], bool]]:
@@ -101,12 +122,13 @@ class Decoder:
         n_rows = min(self.max_rows, len(requests))
         longest = max(len(r.prompt) + r.sampling.max_new_tokens for r in requests)
         cache = KVCache(rows=n_rows, length=longest)
+        prefixes = self._pass_prefixes(common_prefixes(requests))
         rows: list[_Row] = []
         while waiting or rows:
             joining = waiting[: n_rows - len(rows)]
             del waiting[: len(joining)]
             if joining:
-                rows += self._admit([_start(i, requests[i], followers[i]) for i in joining], cache, len(rows))
+                rows += self._admit([_start(i, requests[i], followers[i]) for i in joining], cache, len(rows), prefixes)
             else:
                 self._step(rows, cache)
             ended = [row for row in rows if row.is_done]
@@ -117,16 +139,41 @@ class Decoder:
                 rows = self._arrange(rows, cache)
         return done
 
-    def _admit(self, rows: list[_Row], cache: KVCache, first: int) -> list[_Row]:
+    def _pass_prefixes(self, wanted: Sequence[Prefix]) -> dict[int, _Held]:
+        """Slot → the beginning that its prompts share."""
+        missing = [prefix for prefix in wanted if prefix not in self._policy_prefixes]
+        found = {prefix: self._policy_prefixes[prefix] for prefix in wanted if prefix in self._policy_prefixes}
+        if missing:
+            cache = KVCache(rows=len(missing), length=max(len(ids) for _, ids in missing))
+            sequences = [Tokens(ids, len(ids)) for _, ids in missing]
+            for chunk in batches_of(sequences, range(len(missing)), self.max_tokens):
+                packed = pack([sequences[i] for i in chunk], [missing[i][0] for i in chunk], self._device)
+                at = [chunk[owner] for owner in packed.owners]
+                self._follow(packed.segments, lengths=packed.lengths, cache=cache, cache_rows=at)
+                self.model.base_model(input_ids=packed.ids, position_ids=packed.positions, use_cache=False)
+            found.update({prefix: _Held(len(prefix[1]), cache, row) for row, prefix in enumerate(missing)})
+        newest = {prefix: held for prefix, held in found.items() if prefix[0] < 0}
+        self._policy_prefixes = newest or self._policy_prefixes
+        return {slot: held for (slot, _), held in found.items()}
+
+    def _admit(self, rows: list[_Row], cache: KVCache, first: int, prefixes: dict[int, _Held]) -> list[_Row]:
         """Pass the prompts, each distinct one once, and draw every row's first token."""
         leaders = [i for i, row in enumerate(rows) if i == 0 or not _same_prompt(row, rows[i - 1])]
-        prompts = [Tokens(rows[i].request.prompt, len(rows[i].request.prompt)) for i in leaders]
+        shared = [prefixes.get(rows[leader].request.slot) for leader in leaders]
+        offsets = [held.n_tokens if held else 0 for held in shared]
+        for leader, held in zip(leaders, shared, strict=True):
+            if held:
+                cache.copy_row(held.cache, held.row, first + leader)
+        rests = [rows[leader].request.prompt[n:] for leader, n in zip(leaders, offsets, strict=True)]
+        prompts = [Tokens(rest, len(rest)) for rest in rests]
         logits: list[torch.Tensor] = []
         for chunk in batches_of(prompts, range(len(leaders)), self.max_tokens):
-            packed = pack([prompts[i] for i in chunk], [rows[leaders[i]].request.slot for i in chunk], self._device)
+            slots, starts = [rows[leaders[i]].request.slot for i in chunk], [offsets[i] for i in chunk]
+            packed = pack([prompts[i] for i in chunk], slots, self._device, starts)
             ends = torch.tensor(packed.lengths, device=self._device).cumsum(0) - 1
-            at = [first + leaders[chunk[o]] for o in packed.owners]
-            self._follow(packed.segments, lengths=packed.lengths, cache=cache, cache_rows=at)
+            at = [first + leaders[chunk[owner]] for owner in packed.owners]
+            there = [starts[owner] for owner in packed.owners]
+            self._follow(packed.segments, lengths=packed.lengths, cache=cache, cache_rows=at, offsets=there)
             logits += next_logits(self.model, packed.ids, packed.positions, ends)
         leader_of = [sum(leader <= i for leader in leaders) - 1 for i in range(len(rows))]
         source = torch.tensor([first + leaders[leader] for leader in leader_of], device=self._device)
@@ -190,6 +237,23 @@ class Decoder:
     @property
     def _device(self) -> torch.device:
         return self.model.device
+
+
+def common_prefixes(requests: Sequence[Request]) -> list[Prefix]:
+    """The beginning that all prompts of a slot share, where it is long enough and there are several. A prompt's last
+    token is never part of it."""
+    prompts: dict[int, set[tuple[int, ...]]] = {}
+    for request in requests:
+        prompts.setdefault(request.slot, set()).add(request.prompt)
+    found = []
+    for slot, distinct in prompts.items():
+        low, high = min(distinct), max(distinct)  # all others lie between these two, and share what they share
+        n = 0
+        while n < min(len(low), len(high)) - 1 and low[n] == high[n]:
+            n += 1
+        if len(distinct) > 1 and n >= _SHORTEST_PREFIX:
+            found.append((slot, low[:n]))
+    return found
 
 
 def draw_tokens(logits: torch.Tensor, samplings: Sequence[Sampling], draws: Sequence[float]) -> list[int]:

@@ -141,8 +141,9 @@ class Pack:
     """For each sequence, how many of the n are its own."""
 
 
-def pack(sequences: Sequence[Tokens], slots: Sequence[int], device: torch.device) -> Pack:
-    """Lay sequences side by side, ordered by slot; a slot below 0 means no adapter."""
+def pack(sequences: Sequence[Tokens], slots: Sequence[int], device: torch.device, offsets: Sequence[int] = ()) -> Pack:
+    """Lay sequences side by side, ordered by slot; a slot below 0 means no adapter. `offsets`: the position of each
+    sequence's first token, where it is not 0."""
     order = sorted(range(len(sequences)), key=lambda i: slots[i])
     ids: list[int] = []
     positions: list[int] = []
@@ -151,7 +152,8 @@ def pack(sequences: Sequence[Tokens], slots: Sequence[int], device: torch.device
     for i in order:
         start, sequence = len(ids), sequences[i]
         ids.extend(sequence.ids)
-        positions.extend(range(len(sequence.ids)))
+        first = offsets[i] if offsets else 0
+        positions.extend(range(first, first + len(sequence.ids)))
         loss_positions.extend(range(start + sequence.loss_from - 1, len(ids) - 1))
         _extend(segments, slots[i], start, len(ids))
     ids_T = torch.tensor(ids, device=device)
@@ -189,6 +191,15 @@ def batches_of(sequences: Sequence[Tokens], indices: Sequence[int], max_tokens: 
         total += length
     if run:
         yield run
+
+
+def split_to_context(tokens: Tokens, longest: int) -> list[Tokens]:
+    """A text that is longer than the model's context as windows of at most `longest` tokens. A window begins with the
+    token that the one before ended with, so that every token but the first carries loss exactly once."""
+    if len(tokens.ids) <= longest:
+        return [tokens]
+    starts = range(0, len(tokens.ids) - 1, longest - 1)
+    return [Tokens(tokens.ids[start : start + longest], 1) for start in starts]
 
 
 def _extend(segments: list[Segment], slot: int, start: int, stop: int) -> None:

@@ -1,0 +1,142 @@
+"""L1. How much is done at once: sized from free memory, and halved where the estimate was too bold.
+
+An estimate, not a promise: what a layer keeps for its backward pass differs between families, so that only half of the
+free memory is planned with. When memory runs out nevertheless, the engine halves and does the same work again; every
+piece of work is pure and seeded, so that nothing but last digits depends on it.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+
+from selfedit.records import SelfeditError
+
+T = TypeVar("T")
+_SHARE = 0.5
+"""Of the free memory, what is planned with."""
+_PLANNED_RANK = 32
+"""Rank that slots are sized for; what it is in the end, each group says."""
+_BYTES_PER_WEIGHT = 16
+"""Of an adapter while it trains: float32 weight, gradient and two moments."""
+_HIDDEN_KEPT, _INTERMEDIATE_KEPT = 16, 5
+"""Vectors of each width that a layer keeps per token for its backward pass."""
+_MOST_TOKENS = {"cpu": 1024, "cuda": 16384}
+"""More in a pass gains nothing."""
+_FEWEST_TOKENS = 256
+"""Rather than with fewer, layers are computed again in the backward pass."""
+_MOST_ROWS = 64
+_CGROUPS = Path("/sys/fs/cgroup")
+_CGROUP = (
+    ("memory.max", "memory.current"),
+    ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes"),
+)
+
+
+@dataclass(slots=True)
+class Sizes:
+    """How much is done at once. Bounds memory, not results."""
+
+    slots: int
+    """Adapters trained together."""
+    pack_tokens: int
+    """Most tokens in one forward pass (a longer sequence goes alone)."""
+    rows: int = _MOST_ROWS
+    """Texts written together."""
+    is_recomputed: bool = False
+    """Layers run again in the backward pass instead of keeping what they made (gradient checkpointing)."""
+
+    def halve(self) -> bool:
+        """Half of everything, and recomputation where there is nothing left to halve; False when that is on already."""
+        if self.slots == self.rows == 1 and self.pack_tokens <= _FEWEST_TOKENS:
+            self.is_recomputed, was_on = True, self.is_recomputed
+            return not was_on
+        self.slots, self.rows = max(1, self.slots // 2), max(1, self.rows // 2)
+        self.pack_tokens = max(_FEWEST_TOKENS, self.pack_tokens // 2)
+        return True
+
+
+def plan_sizes(model: Any, wanted_slots: int, slot_width: int, free: int | None = None) -> Sizes:
+    """Sizes for `model` on its device: half of the plan for adapters, half for what a pass keeps. Powers of two, so
+    that a little more or less memory changes nothing.
+
+    Args:
+        wanted_slots: no more slots than these.
+        slot_width: weights of an adapter per rank.
+        free: bytes to plan with; None for what is free now.
+    """
+    half = _SHARE / 2 * (free_bytes(model.device) if free is None else free)
+    config, element = model.config.get_text_config(), model.dtype.itemsize
+    hidden, layers = config.hidden_size, config.num_hidden_layers
+    inner = getattr(config, "intermediate_size", None) or 4 * hidden
+    per_layer = element * (_HIDDEN_KEPT * hidden + _INTERMEDIATE_KEPT * inner)
+    tokens = half / (layers * per_layer)
+    is_recomputed = tokens < _FEWEST_TOKENS
+    if is_recomputed:
+        tokens = half / (layers * element * hidden + per_layer)
+    most = _MOST_TOKENS.get(model.device.type, 1024)
+    fitting = int(half / (_BYTES_PER_WEIGHT * _PLANNED_RANK * slot_width))
+    return Sizes(
+        slots=wanted_slots if fitting >= wanted_slots else _power_of_two(fitting),
+        pack_tokens=max(_FEWEST_TOKENS, min(most, _power_of_two(tokens))),
+        is_recomputed=is_recomputed,
+    )
+
+
+def _power_of_two(most: float) -> int:
+    return 2 ** max(0, int(most).bit_length() - 1)
+
+
+def free_bytes(device: torch.device) -> int:
+    """Bytes that could be had now: on the GPU, or in RAM within the process's cgroup."""
+    if device.type == "cuda":
+        return int(torch.cuda.mem_get_info(device)[0])
+    bounds = [_available_ram()]
+    for limit, used in _CGROUP:
+        try:
+            bounds.append(int((_CGROUPS / limit).read_text()) - int((_CGROUPS / used).read_text()))
+        except (OSError, ValueError):
+            continue
+    return max(0, min(bounds))
+
+
+def _available_ram() -> int:
+    try:
+        lines = dict(line.split(":", 1) for line in Path("/proc/meminfo").read_text().splitlines())
+        return int(lines["MemAvailable"].split()[0]) * 1024
+    except (OSError, KeyError, ValueError):
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+
+
+def within_memory(sizes: Sizes, work: Callable[[], T], tidy: Callable[[], None]) -> T:
+    """What `work` returns; where it runs out of memory, `tidy` gives back what it can, sizes halve, and it runs again.
+
+    Raises:
+        SelfeditError: memory runs out also with everything at its smallest.
+    """
+    while True:
+        try:
+            return work()
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+            reason = str(error).strip().split("\n")[0][:120]
+        tidy()
+        if not sizes.halve():
+            raise SelfeditError(f"out of memory with one adapter at a time ({reason}); shorten the data or free memory")
+        logging.getLogger("selfedit").warning(
+            "out of memory: going on with %d adapters and %d tokens at a time", sizes.slots, sizes.pack_tokens
+        )
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether torch, on a GPU or a CPU, or Python could not allocate."""
+    if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
+        return True
+    return "DefaultCPUAllocator: can't allocate memory" in str(error) or "not enough memory" in str(error)
