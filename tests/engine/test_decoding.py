@@ -28,7 +28,7 @@ def test_greedy_text_is_token_identical_to_generate(family: str) -> None:
         assert tokens == greedy(reference, prompt, 12)
 
 
-@pytest.mark.parametrize("family", ["llama", "qwen2", "gpt2"])
+@pytest.mark.parametrize("family", FAMILIES)
 def test_prompts_that_begin_alike_give_the_texts_that_each_gives_alone(family: str) -> None:
     engine = engine_of(family)
     rows = run_bank(engine, JOBS[:2], size=2)
