@@ -4,8 +4,9 @@
 
 For each share of the layers the learning rate is chosen on the first passages of `--data`, by `--choose-by`: the gain
 of the gold answers' log-probability over the untouched model, or the share of answers that contain the gold answer.
-What is reported is measured at that rate on the passages after them, under other seeds. Each passage is studied with the first self-edit that `--edits` has for it. Intervals: 95 %,
-passages resampled. Stopped and started again with the same `--out`, it goes on where it was.
+What is reported is measured at that rate on the passages after them, under other seeds. Each passage is studied with
+the first self-edit that `--edits` has for it. Intervals: 95 %, passages resampled. Stopped and started again with the
+same `--out`, it goes on where it was.
 """
 
 from __future__ import annotations
