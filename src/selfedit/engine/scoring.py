@@ -51,8 +51,8 @@ class _HeadLoss(torch.autograd.Function):
     of each token's own loss is taken on the way, and scaled when its weight is known.
 
     Logits lie [vocabulary, n], and become probabilities and then gradients where they lie: a CPU makes this product up
-    to twice as fast, and there is one buffer instead of three. The holder keeps it: a fresh one for every pass would cost
-    more in page faults than the product in arithmetic.
+    to twice as fast, and there is one buffer instead of three. The holder keeps it: a fresh one for every pass
+    would cost more in page faults than the product in arithmetic.
     """
 
     @staticmethod
