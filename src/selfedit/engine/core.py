@@ -38,7 +38,8 @@ from selfedit.records import (
 )
 from selfedit.seeds import derive
 
-_ROWS = 64
+_ROWS = {"cpu": 64, "cuda": 256}
+"""Texts written together."""
 _TRUNK_BYTES = 2 * 2**30
 """What the layers below the adapters made is kept up to this size: some 10⁶ tokens of a 135M model, 10⁵ of a 7B one."""
 _MALLOPT_TRIM_THRESHOLD, _MALLOPT_MMAP_THRESHOLD = -1, -3  # glibc's malloc.h
@@ -245,7 +246,8 @@ class TorchEngine:
         stops.update(configured if isinstance(configured, list) else [configured])
         stop_ids = frozenset(i for i in stops if i is not None)
         grammars = JsonGrammars(self.tokenizer, self.model.config.get_text_config().vocab_size, stop_ids)
-        return Decoder(self.model, self.holder, stop_ids, lines, blanks, _ROWS, 4 * self.pack_tokens, grammars)
+        rows = _ROWS[self.model.device.type]
+        return Decoder(self.model, self.holder, stop_ids, lines, blanks, rows, 4 * self.pack_tokens, grammars)
 
 
 def load_engine(model: str, device: str = "auto", dtype: str = "auto", bank: int = 0) -> TorchEngine:
