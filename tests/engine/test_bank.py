@@ -10,7 +10,7 @@ import torch
 from peft import LoraConfig, PeftModel, get_peft_model
 from tiny import tiny_model, tiny_tokenizer
 
-from selfedit.engine import adapters
+from selfedit.engine import adapters, attention
 from selfedit.engine.core import TorchEngine
 from selfedit.engine.models import LoadedModel, weights_sha256
 from selfedit.engine.packing import Tokens
@@ -170,3 +170,35 @@ def test_an_unknown_target_and_a_rank_above_the_banks_are_refused() -> None:
     engine.bank.allocate(1, 4, engine.bank.chosen("q_proj,v_proj"))
     with pytest.raises(SelfeditError, match="rank 8"):
         engine.bank.fill(0, LoraSettings(rank=8), 0)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_attention_in_blocks_trains_the_same_adapters(family: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = run_bank(engine_of(family), JOBS, 3)
+    monkeypatch.setattr(attention, "BLOCK_DEVICES", {"cpu"})
+    for row, in_blocks in zip(rows, run_bank(engine_of(family), JOBS, 3), strict=True):
+        torch.testing.assert_close(in_blocks, row, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("window", [None, 4])
+def test_attention_in_blocks_equals_a_call_per_sequence(window: int | None) -> None:
+    lengths = (5, 1, 9, 2, 8, 16, 7)
+    generator = torch.Generator().manual_seed(5)
+    query, key, value = torch.randn(3, 1, 2, sum(lengths), 8, dtype=torch.float64, generator=generator)
+    blocks, places = attention.sequence_blocks(lengths, torch.device("cpu"))
+    assert [block.width for block in blocks] == [1, 2, 7, 9, 16]
+    found = attention.attend_in_blocks(blocks, places, query, key, value, None, window)
+    alone = attention.Plan(lengths=lengths)
+    torch.testing.assert_close(found, attention._attend_pack(alone, query, key, value, None, window))
+
+
+def test_a_sequence_that_is_not_finite_leaves_its_block_alone() -> None:
+    lengths = (5, 6, 7)
+    values = torch.ones(1, 2, sum(lengths), 8, dtype=torch.float64)
+    values[:, :, 5:11] = torch.nan
+    values.requires_grad_()
+    blocks, places = attention.sequence_blocks(lengths, torch.device("cpu"))
+    out = attention.attend_in_blocks(blocks, places, values, values, values, None, None)
+    out.sum().backward()
+    for part in (slice(0, 5), slice(11, 18)):
+        assert out[:, part].isfinite().all() and values.grad[:, :, part].isfinite().all()
