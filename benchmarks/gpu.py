@@ -127,7 +127,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--epochs", type=int, default=10)
     parser.add_argument("--timed-epochs", type=int, default=3)
     parser.add_argument("--rank", type=int, default=32)
-    parser.add_argument("--peft-studies", type=int, default=4)
+    parser.add_argument("--peft-studies", type=int, default=8)
     parser.add_argument("--budget", type=float, default=420.0, help="seconds")
     parser.add_argument("--device", default="auto")
     parser.add_argument("--out", type=Path)
@@ -268,17 +268,18 @@ class Bench:
         """Train `size` adapters together, then score and answer their questions."""
         engine, jobs = self.engine, self.jobs[:size]
         engine.bank_size = size
-        train_bank(engine, [warm_up(job) for job in jobs])
+        short = [warm_up(job) for job in jobs]
+        self._ask(short, train_bank(engine, short), 8)
         reset_peak(self.device)
         results, seconds = self._timed(lambda: train_bank(engine, jobs))
         assert all(result.row is not None for result in results), "a study failed"
-        asked, asking = self._timed(lambda: self._ask(jobs, results))
+        asked, asking = self._timed(lambda: self._ask(jobs, results, ANSWER_TOKENS))
         assert asked == size * QUESTIONS
         self.banks[size] = {"train": seconds, "ask": asking, "peak_gb": peak_gb(self.device)}
         engine.bank.release()
         self.rates.append(matmul_rate(self.device, self.dtype))
 
-    def _ask(self, jobs: Sequence[Job], results: Sequence[Trained]) -> int:
+    def _ask(self, jobs: Sequence[Job], results: Sequence[Trained], n_tokens: int) -> int:
         """As `TorchEngine.run_trials` asks, but on token ids; returns how many answers there are."""
         engine = self.engine
         for slot, (job, result) in enumerate(zip(jobs, results, strict=True)):
@@ -287,7 +288,7 @@ class Bench:
         slots = [slot for slot in range(len(jobs)) for _ in range(QUESTIONS)]
         golds = [question(i, self.config.vocab_size) for i in range(len(slots))]
         mean_logprobs(engine.model, engine.holder, golds, slots, 4 * engine.pack_tokens, engine._lower)
-        greedy = Sampling(temperature=0.0, max_new_tokens=ANSWER_TOKENS)
+        greedy = Sampling(temperature=0.0, max_new_tokens=n_tokens)
         requests = [Request(g.ids[: g.loss_from], slot, greedy) for g, slot in zip(golds, slots, strict=True)]
         return len(self._decoder().generate(requests))
 
