@@ -9,7 +9,7 @@ rank 32 on all linear layers. For each shape of model and each K it times:
 - bank: K studies in a bank of K, against PEFT with a plain loop, one adapter after the other, unpadded;
 - the decoder against transformers' `generate`, sampling at temperature 1, top-p 0.95, in batches of rows;
 - a self-edit from end to end: written (one of 64 rows of 256 tokens), trained, and 5 questions scored and answered
-  (64 tokens each, all K adapters together), per self-edit. The paper reports 30 to 45 s (SEAL §6).
+  (64 tokens each, all K adapters together), per self-edit. The paper reports 30 to 45 s.
 
 1. A study has `--epochs` passes; `--timed-epochs` of them are run, and the time is scaled to all. What an adapter costs
    once is scaled along for the bank, and not for PEFT.

@@ -20,7 +20,7 @@ from selfedit.engine.packing import MAX_PADDING, Block, Segment, block_of, divid
 
 NAME = "selfedit"
 BLOCK_DEVICES = {"cuda"}
-"""Where a pack's sequences attend in blocks, a call for many; a CPU is faster with a call each and no padding."""
+"""Where a pack's sequences attend in blocks, a call for many; elsewhere each has a call of its own, without padding."""
 
 
 @dataclass(slots=True)

@@ -293,8 +293,8 @@ class Bank:
         self.size = 0
 
     def fill(self, slot: int, settings: LoraSettings, seed: int) -> None:
-        """A fresh adapter: A uniform in ±1/√in (PEFT's default), B zero. It is drawn where the bank lies: a CPU would
-        take as long for a 7B model's as a GPU for its training. The two kinds of device draw different numbers.
+        """A fresh adapter: A uniform in ±1/√in (PEFT's default), B zero. It is drawn where the bank lies: a 7B
+        model's has 80 million numbers. The two kinds of device draw different ones.
 
         Raises:
             SelfeditError: the settings' rank is above the bank's.
