@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 import torch
 from reference import JOBS, engine_of, run_bank, sequences
+from tiny import FAMILIES
 from torch import nn
 
-from selfedit.engine import adapters
+from selfedit.engine import adapters, attention
 from selfedit.engine.attention import PlanHolder
 from selfedit.engine.bank import Bank
 from selfedit.engine.models import weights_sha256
@@ -105,3 +106,35 @@ def test_a_slot_that_is_filled_again_keeps_nothing_of_what_was_there() -> None:
     engine.bank.fill(0, settings, 7)
     assert torch.equal(used, engine.bank.weights[0]) and not engine.bank.grads.any()
     assert engine.bank.scales == [32.0]
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_attention_in_blocks_trains_the_same_adapters(family: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = run_bank(engine_of(family), JOBS, 3)
+    monkeypatch.setattr(attention, "BLOCK_DEVICES", {"cpu"})
+    for row, in_blocks in zip(rows, run_bank(engine_of(family), JOBS, 3), strict=True):
+        torch.testing.assert_close(in_blocks, row, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("window", [None, 4])
+def test_attention_in_blocks_equals_a_call_per_sequence(window: int | None) -> None:
+    lengths, form = (5, 1, 9, 2, 8, 16, 7), attention._Form(None, window, None)
+    generator = torch.Generator().manual_seed(5)
+    query, key, value = torch.randn(3, 1, 2, sum(lengths), 8, dtype=torch.float64, generator=generator)
+    blocks, places = attention.sequence_blocks(lengths, torch.device("cpu"))
+    assert [block.width for block in blocks] == [1, 2, 7, 9, 16]
+    found = attention.attend_in_blocks(blocks, places, query, key, value, form)
+    alone = attention.Plan(lengths=lengths)
+    torch.testing.assert_close(found, attention._attend_pack(alone, 0, query, key, value, form))
+
+
+def test_a_sequence_that_is_not_finite_leaves_its_block_alone() -> None:
+    lengths = (5, 6, 7)
+    values = torch.ones(1, 2, sum(lengths), 8, dtype=torch.float64)
+    values[:, :, 5:11] = torch.nan
+    values.requires_grad_()
+    blocks, places = attention.sequence_blocks(lengths, torch.device("cpu"))
+    out = attention.attend_in_blocks(blocks, places, values, values, values, attention._Form(None, None, None))
+    out.sum().backward()
+    for part in (slice(0, 5), slice(11, 18)):
+        assert out[:, part].isfinite().all() and values.grad[:, :, part].isfinite().all()

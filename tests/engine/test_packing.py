@@ -35,6 +35,7 @@ def block(segments: list[Segment], scales: list[float]) -> Block:
     return block_of(segments, scales, CPU, torch.float64)
 
 
+PADDING = MAX_PADDING["cpu"]
 MIXES = {
     "equal": {0: 4, 1: 4, 2: 4},
     "unequal": {0: 3, 1: 5, 2: 1},
@@ -53,30 +54,30 @@ def test_every_segment_either_shares_the_block_or_goes_alone_and_the_padding_is_
     lengths: dict[int, int],
 ) -> None:
     segments = side_by_side(lengths)
-    shared, alone = divide(segments)
+    shared, alone = divide(segments, PADDING)
     assert sorted([*shared, *alone], key=lambda s: s.start) == segments
     assert shared == sorted(shared, key=lambda s: s.start) and alone == sorted(alone, key=lambda s: s.start)
     assert len(shared) != 1
     if shared:
         made = block(shared, [1.0] * 10)
         n_slots = made.slots.stop - made.slots.start
-        assert n_slots * made.width <= MAX_PADDING * sum(s.stop - s.start for s in shared)
+        assert n_slots * made.width <= PADDING * sum(s.stop - s.start for s in shared)
 
 
 def test_a_very_long_segment_goes_alone_and_the_others_share() -> None:
-    shared, alone = divide(side_by_side(MIXES["one very long"]))
+    shared, alone = divide(side_by_side(MIXES["one very long"]), PADDING)
     assert [s.slot for s in alone] == [1] and [s.slot for s in shared] == [0, 2, 3]
 
 
 def test_nothing_shares_where_there_is_nothing() -> None:
-    assert divide([]) == ([], [])
+    assert divide([], PADDING) == ([], [])
 
 
 @pytest.mark.parametrize("start", [0, 5])
-@pytest.mark.parametrize("name", [name for name, mix in MIXES.items() if divide(side_by_side(mix))[0]])
+@pytest.mark.parametrize("name", [name for name, mix in MIXES.items() if divide(side_by_side(mix), PADDING)[0]])
 def test_what_is_taken_into_a_block_is_given_back_to_the_same_tokens(name: str, start: int) -> None:
     segments = side_by_side(MIXES[name], start)
-    shared = divide(segments)[0]
+    shared = divide(segments, PADDING)[0]
     scales = [0.5 + slot for slot in range(10)]
     made = block(shared, scales)
     x = torch.randn(segments[-1].stop + 3, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(0))

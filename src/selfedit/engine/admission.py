@@ -55,13 +55,15 @@ def _engine_logits(model: Any, holder: PlanHolder) -> torch.Tensor:
     ids, device = _ids(model), model.device
     lengths = (_BEFORE, _LENGTH - 1)
     cache = KVCache(rows=2, length=_LENGTH)
-    holder.follow((), device, model.dtype, lengths=lengths, cache=cache, cache_rows=[0, 1])
     positions = torch.cat([torch.arange(n, device=device) for n in lengths])
+    rows = torch.arange(2, device=device)
+    of_each = rows.repeat_interleave(torch.tensor(lengths, device=device))
+    holder.follow((), device, model.dtype, lengths=lengths, cache=cache, cache_rows=of_each, cache_places=positions)
     kept = torch.arange(_BEFORE, sum(lengths), device=device)
     packed = next_logits(model, ids[None, :-1], positions[None], kept)
-    row_lengths = torch.tensor(lengths, device=device)
-    holder.follow((), device, model.dtype, cache=cache, row_lengths=row_lengths, longest=_LENGTH)
-    step = next_logits(model, ids[[0, -1]][None], row_lengths[None], torch.arange(2, device=device))
+    places = torch.tensor(lengths, device=device)
+    holder.follow((), device, model.dtype, cache=cache, cache_rows=rows, cache_places=places, longest=_LENGTH)
+    step = next_logits(model, ids[[0, -1]][None], places[None], rows)
     return torch.cat([packed, step[1:]])
 
 

@@ -10,13 +10,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import accumulate
 from typing import Any
 
 import torch
 
 from selfedit.engine.attention import KVCache, PlanHolder
 from selfedit.engine.grammar import Follower, JsonGrammars, forbid
-from selfedit.engine.packing import Segment, Tokens, batches_of, pack, row_segments
+from selfedit.engine.packing import Pack, Segment, Tokens, batches_of, on_device, pack, row_segments, send
 from selfedit.engine.scoring import next_logits
 from selfedit.records import Sampling
 
@@ -149,7 +150,7 @@ class Decoder:
             for chunk in batches_of(sequences, range(len(missing)), self.max_tokens):
                 packed = pack([sequences[i] for i in chunk], [missing[i][0] for i in chunk], self._device)
                 at = [chunk[owner] for owner in packed.owners]
-                self._follow(packed.segments, lengths=packed.lengths, cache=cache, cache_rows=at)
+                self._follow_pack(packed, cache, at)
                 self.model.base_model(input_ids=packed.ids, position_ids=packed.positions, use_cache=False)
             found.update({prefix: _Held(len(prefix[1]), cache, row) for row, prefix in enumerate(missing)})
         newest = {prefix: held for prefix, held in found.items() if prefix[0] < 0}
@@ -170,27 +171,38 @@ class Decoder:
         for chunk in batches_of(prompts, range(len(leaders)), self.max_tokens):
             slots, starts = [rows[leaders[i]].request.slot for i in chunk], [offsets[i] for i in chunk]
             packed = pack([prompts[i] for i in chunk], slots, self._device, starts)
-            ends = torch.tensor(packed.lengths, device=self._device).cumsum(0) - 1
             at = [first + leaders[chunk[owner]] for owner in packed.owners]
-            there = [starts[owner] for owner in packed.owners]
-            self._follow(packed.segments, lengths=packed.lengths, cache=cache, cache_rows=at, offsets=there)
+            there = [(row, starts[owner]) for row, owner in zip(at, packed.owners, strict=True)]
+            ends = self._follow_pack(packed, cache, at, starts=there if any(starts) else ())
             logits += next_logits(self.model, packed.ids, packed.positions, ends)
         leader_of = [sum(leader <= i for leader in leaders) - 1 for i in range(len(rows))]
-        source = torch.tensor([first + leaders[leader] for leader in leader_of], device=self._device)
-        for store in (*cache.keys, *cache.values):
-            store[first : first + len(rows)] = store[source]
+        if len(leaders) < len(rows):
+            [source] = on_device([[first + leaders[leader] for leader in leader_of]], self._device)
+            for store in (*cache.keys, *cache.values):
+                store[first : first + len(rows)] = store[source]
         self._draw(rows, torch.stack([logits[leader] for leader in leader_of]))
         return rows
 
     def _step(self, rows: list[_Row], cache: KVCache) -> None:
         """One more token for every row."""
-        lengths = torch.tensor([row.cached for row in rows], device=self._device)
-        ids = torch.tensor([[row.written[-1] for row in rows]], device=self._device)
+        cached = [row.cached for row in rows]
+        lengths, ids = on_device((cached, [row.written[-1] for row in rows]), self._device)
         segments = row_segments([row.request.slot for row in rows])
-        longest = max(row.cached for row in rows) + 1
-        self._follow(segments, cache=cache, row_lengths=lengths, longest=longest)
         every = torch.arange(len(rows), device=self._device)
-        self._draw(rows, next_logits(self.model, ids, lengths[None], every))
+        self._follow(segments, cache=cache, cache_rows=every, cache_places=lengths, longest=max(cached) + 1)
+        self._draw(rows, next_logits(self.model, ids[None], lengths[None], every))
+
+    def _follow_pack(self, packed: Pack, cache: KVCache, rows: Sequence[int], **more: Any) -> torch.Tensor:
+        """Plan a pass whose keys and values go into these rows, one per sequence; returns the places of their last
+        tokens [n] in the pack."""
+        row_of = [row for row, n in zip(rows, packed.lengths, strict=True) for _ in range(n)]
+        ends = [end - 1 for end in accumulate(packed.lengths)]
+        rows_T, ends_n = on_device((row_of, ends), self._device)
+        places = packed.positions[0]
+        self._follow(
+            packed.segments, lengths=packed.lengths, cache=cache, cache_rows=rows_T, cache_places=places, **more
+        )
+        return ends_n
 
     def _follow(self, segments: tuple[Segment, ...], **more: Any) -> None:
         self.holder.follow(segments, self._device, self.model.dtype, **more)
@@ -231,7 +243,7 @@ class Decoder:
         keep = sorted((i for i, row in enumerate(rows) if not row.is_done), key=lambda i: rows[i].request.slot)
         kept = [rows[i] for i in keep]
         if kept and keep != list(range(len(rows))):
-            cache.reorder(torch.tensor(keep, device=self._device), max(row.cached for row in kept))
+            cache.reorder(on_device([keep], self._device)[0], max(row.cached for row in kept))
         return kept
 
     @property
@@ -269,21 +281,21 @@ def draw_tokens(logits: torch.Tensor, samplings: Sequence[Sampling], draws: Sequ
     if not waiting:
         return tokens
     logits = _rows(logits, waiting).float()
-    temperature = torch.tensor([samplings[i].temperature for i in waiting], device=logits.device)[:, None]
+    by_row = torch.tensor([(samplings[i].temperature, samplings[i].top_p, draws[i]) for i in waiting])
+    temperature, top_p, uniform = send(by_row, logits.device).T.contiguous()
+    temperature = temperature[:, None]
     total = (logits / temperature).logsumexp(-1, keepdim=True)
-    top_p = torch.tensor([samplings[i].top_p for i in waiting], device=logits.device)
-    uniform = torch.tensor([draws[i] for i in waiting], device=logits.device)
     left = list(range(len(waiting)))
     for look in (*_LOOKS, logits.shape[-1]):
         values, order = _likeliest(_rows(logits, left), look)
-        probabilities = (values / temperature[left] - total[left]).exp()
-        place, is_held = _place_in_nucleus(probabilities, top_p[left], uniform[left])
-        chosen = order.gather(1, place[:, None])[:, 0].tolist()
-        held = is_held.tolist() if look < logits.shape[-1] else [True] * len(left)
-        for i, token in zip(left, chosen, strict=True):
+        probabilities = (values / _rows(temperature, left) - _rows(total, left)).exp()
+        place, is_held = _place_in_nucleus(probabilities, _rows(top_p, left), _rows(uniform, left))
+        chosen = order.gather(1, place[:, None])[:, 0]
+        drawn, held = torch.stack((chosen, is_held.long())).tolist()
+        for i, token in zip(left, drawn, strict=True):
             tokens[waiting[i]] = token
         left = [i for i, is_done in zip(left, held, strict=True) if not is_done]
-        if not left:
+        if not left or look >= logits.shape[-1]:
             break
     return tokens
 

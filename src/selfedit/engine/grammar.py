@@ -9,15 +9,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cache, cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from llguidance import LLMatcher, LLTokenizer
-from llguidance.hf import from_tokenizer
 from torch.nn.functional import embedding
 
 from selfedit.records import SelfeditError
+
+if TYPE_CHECKING:  # llguidance is imported where the first schema is: who asks for none needs none
+    from llguidance import LLMatcher, LLTokenizer
 
 _SPACING: Any = {"whitespace_flexible": False, "item_separator": ", ?", "key_separator": ": ?"}
 
@@ -50,6 +51,8 @@ class JsonGrammars:
         return Follower(self._compiled[schema].deep_copy(), self._stops)
 
     def _compile(self, schema: str) -> LLMatcher:
+        from llguidance import LLMatcher
+
         try:
             grammar = LLMatcher.grammar_from_json_schema(schema, overrides=_SPACING)
         except ValueError as error:
@@ -61,6 +64,8 @@ class JsonGrammars:
 
     @cached_property
     def _table(self) -> LLTokenizer:
+        from llguidance.hf import from_tokenizer
+
         try:
             return from_tokenizer(self.tokenizer, n_vocab=self._width, eos_token=min(self.stop_ids, default=None))
         except ValueError as error:

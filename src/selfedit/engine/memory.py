@@ -31,7 +31,8 @@ _MOST_TOKENS = {"cpu": 1024, "cuda": 16384}
 """More in a pass gains nothing."""
 _FEWEST_TOKENS = 256
 """Rather than with fewer, layers are computed again in the backward pass."""
-_MOST_ROWS = 64
+_MOST_ROWS = {"cpu": 64, "cuda": 256}
+"""Texts written together: on a GPU the cost of a step hardly grows with its rows."""
 _CGROUPS = Path("/sys/fs/cgroup")
 _CGROUP = (
     ("memory.max", "memory.current"),
@@ -47,7 +48,7 @@ class Sizes:
     """Adapters trained together."""
     pack_tokens: int
     """Most tokens in one forward pass (a longer sequence goes alone)."""
-    rows: int = _MOST_ROWS
+    rows: int = 64
     """Texts written together."""
     is_recomputed: bool = False
     """Layers run again in the backward pass instead of keeping what they made (gradient checkpointing)."""
@@ -85,6 +86,7 @@ def plan_sizes(model: Any, wanted_slots: int, slot_width: int, free: int | None 
     return Sizes(
         slots=wanted_slots if fitting >= wanted_slots else _power_of_two(fitting),
         pack_tokens=max(_FEWEST_TOKENS, min(most, _power_of_two(tokens))),
+        rows=_MOST_ROWS.get(model.device.type, 64),
         is_recomputed=is_recomputed,
     )
 

@@ -72,18 +72,18 @@ class Block:
         y[self.start : self.stop] += block.view(-1, y.shape[1]).index_select(0, self.places)
 
 
-MAX_PADDING = 2.0
+MAX_PADDING = {"cpu": 2.0, "cuda": 4.0}
 """Stretches share a block while it has at most this many places per token; beyond that, products of their own are
-cheaper for the longest."""
+cheaper for the longest. On a GPU a launch costs more than the arithmetic of a small product."""
 
 
-def divide(segments: Sequence[Segment]) -> tuple[list[Segment], list[Segment]]:
-    """(those that share a block, those that go alone), each in order."""
+def divide(segments: Sequence[Segment], max_padding: float) -> tuple[list[Segment], list[Segment]]:
+    """(those that share a block of at most `max_padding` places per token, those that go alone), each in order."""
     shared, alone = list(segments), []
     while shared:
         longest = max(shared, key=_length)
         n_slots = shared[-1].slot - shared[0].slot + 1
-        if n_slots * _length(longest) <= MAX_PADDING * sum(map(_length, shared)):
+        if n_slots * _length(longest) <= max_padding * sum(map(_length, shared)):
             break
         shared.remove(longest)
         alone.append(longest)
@@ -107,12 +107,23 @@ def block_of(segments: Sequence[Segment], scales: Sequence[float], device: torch
     return Block(
         slots=slice(first, last + 1),
         width=width,
-        sources=sources.to(device),
+        sources=send(sources, device),
         start=start,
         stop=stop,
-        places=places.to(device),
-        factor=factor.to(device, dtype).view(n, width, 1),
+        places=send(places, device),
+        factor=send(factor.to(dtype), device).view(n, width, 1),
     )
+
+
+def send(tensor: torch.Tensor, device: torch.device) -> torch.Tensor:
+    """A tensor from the CPU, on `device`; a GPU that is still at work does not make the caller wait."""
+    return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor.to(device)
+
+
+def on_device(numbers: Sequence[Sequence[int]], device: torch.device) -> tuple[torch.Tensor, ...]:
+    """Lists of whole numbers as int64 tensors on `device`, sent together."""
+    flat = torch.tensor([n for one in numbers for n in one], dtype=torch.long)
+    return send(flat, device).split([len(one) for one in numbers])
 
 
 def _length(segment: Segment) -> int:
@@ -156,15 +167,15 @@ def pack(sequences: Sequence[Tokens], slots: Sequence[int], device: torch.device
         positions.extend(range(first, first + len(sequence.ids)))
         loss_positions.extend(range(start + sequence.loss_from - 1, len(ids) - 1))
         _extend(segments, slots[i], start, len(ids))
-    ids_T = torch.tensor(ids, device=device)
-    loss_n = torch.tensor(loss_positions, dtype=torch.long, device=device)
+    targets = [ids[position + 1] for position in loss_positions]
+    ids_T, positions_T, loss_n, targets_n = on_device((ids, positions, loss_positions, targets), device)
     return Pack(
         ids=ids_T[None],
-        positions=torch.tensor(positions, device=device)[None],
+        positions=positions_T[None],
         lengths=tuple(len(sequences[i].ids) for i in order),
         segments=tuple(segments),
         loss_positions=loss_n,
-        targets=ids_T[loss_n + 1],
+        targets=targets_n,
         owners=tuple(order),
         loss_counts=tuple(sequences[i].loss_count for i in order),
     )

@@ -19,7 +19,7 @@ import torch
 from selfedit import seeds
 from selfedit.engine.attention import PlanHolder
 from selfedit.engine.bank import Bank
-from selfedit.engine.packing import Tokens, batches_of, pack
+from selfedit.engine.packing import Tokens, batches_of, pack, send
 from selfedit.engine.scoring import token_losses
 from selfedit.engine.trunk import Lower
 from selfedit.records import LoraSettings
@@ -161,6 +161,8 @@ def _step_together(
     owners = [i for i, batch in enumerate(batches) for _ in batch]
     n_loss = [sum(t.loss_count for t in batch) for batch in batches]
     nll = torch.zeros(len(running), dtype=torch.float64)
+    owners_n: list[torch.Tensor] = []
+    losses_n: list[torch.Tensor] = []
     bank.grads.zero_()
     for chunk in batches_of(sequences, range(len(sequences)), max_tokens):
         packed = pack([sequences[i] for i in chunk], [running[owners[i]].slot for i in chunk], bank.device)
@@ -169,9 +171,13 @@ def _step_together(
         at = torch.tensor([owners[chunk[owner]] for owner in packed.owners])
         at = at.repeat_interleave(torch.tensor(packed.loss_counts))
         weights = (1 / torch.tensor(n_loss, dtype=losses.dtype))[at]
-        losses.backward(weights.to(bank.device))
-        nll.index_add_(0, at, losses.detach().cpu().double())
-    norms = torch.linalg.vector_norm(bank.grads, dim=1).tolist()
+        losses.backward(send(weights, bank.device))
+        owners_n.append(at)
+        losses_n.append(losses.detach())
+    # One transfer, at the end: each would make the GPU wait for the next launch.
+    on_host = torch.cat([torch.linalg.vector_norm(bank.grads, dim=1), *losses_n]).cpu()
+    nll.index_add_(0, torch.cat(owners_n), on_host[bank.size :].double())
+    norms = on_host[: bank.size].tolist()
     for job, batch, nll_sum in zip(running, batches, nll.tolist(), strict=True):
         job.step(nll_sum, norms[job.slot], sum(len(t.ids) for t in batch))
     bank.refresh([r.slot for r in running])
