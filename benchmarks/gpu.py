@@ -57,7 +57,6 @@ SEQUENCES, SEQUENCE_TOKENS, PASSAGE_TOKENS = (7, 12), (20, 50), (150, 250)
 QUESTIONS, QUESTION_TOKENS, GOLD_TOKENS, ANSWER_TOKENS = 5, (20, 50), 8, 64
 WRITTEN_ROWS, WRITTEN_TOKENS, PROMPT_TOKENS = 64, 256, 300
 DECODED_TOKENS = 128
-PACK_TOKENS = {"cuda": 4096, "cpu": 512}
 LOGIT_SPREAD = 10.0
 """Standard deviation of the logits."""
 GRACE_SECONDS = 40.0
@@ -240,9 +239,7 @@ class Bench:
             self._reference = None
             gc.collect()
             model = random_model(self.config, self.device, self.dtype)
-            self._engine = TorchEngine(
-                LoadedModel(model, random_tokenizer(), self.shape, ""), pack_tokens=PACK_TOKENS[self.device.type]
-            )
+            self._engine = TorchEngine(LoadedModel(model, random_tokenizer(), self.shape, ""))
         return self._engine
 
     @property
@@ -267,7 +264,7 @@ class Bench:
     def time_bank(self, size: int) -> None:
         """Train `size` adapters together, then score and answer their questions."""
         engine, jobs = self.engine, self.jobs[:size]
-        engine.bank_size = size
+        engine.sizes.slots = size
         short = [warm_up(job) for job in jobs]
         self._ask(short, train_bank(engine, short), 8)
         reset_peak(self.device)
@@ -275,7 +272,12 @@ class Bench:
         assert all(result.row is not None for result in results), "a study failed"
         asked, asking = self._timed(lambda: self._ask(jobs, results, ANSWER_TOKENS))
         assert asked == size * QUESTIONS
-        self.banks[size] = {"train": seconds, "ask": asking, "peak_gb": peak_gb(self.device)}
+        self.banks[size] = {
+            "train": seconds,
+            "ask": asking,
+            "peak_gb": peak_gb(self.device),
+            "pack_tokens": engine.sizes.pack_tokens,
+        }
         engine.bank.release()
         self.rates.append(matmul_rate(self.device, self.dtype))
 
@@ -287,7 +289,7 @@ class Bench:
             engine.bank.load_row(slot, result.row, job.settings.alpha / job.settings.rank)
         slots = [slot for slot in range(len(jobs)) for _ in range(QUESTIONS)]
         golds = [question(i, self.config.vocab_size) for i in range(len(slots))]
-        mean_logprobs(engine.model, engine.holder, golds, slots, 4 * engine.pack_tokens, engine._lower)
+        mean_logprobs(engine.model, engine.holder, golds, slots, 4 * engine.sizes.pack_tokens, engine._lower)
         greedy = Sampling(temperature=0.0, max_new_tokens=n_tokens)
         requests = [Request(g.ids[: g.loss_from], slot, greedy) for g, slot in zip(golds, slots, strict=True)]
         return len(self._decoder().generate(requests))
@@ -449,7 +451,6 @@ def warm_up(job: Job) -> Job:
 
 
 def train_bank(engine: TorchEngine, jobs: Sequence[Job]) -> list[Trained]:
-    engine._allocate(jobs)
     return engine._train(jobs)
 
 
