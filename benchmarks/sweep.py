@@ -44,6 +44,9 @@ def main() -> None:
     parser.add_argument("--batch-sizes", type=int, nargs="+", default=[1, 4])
     parser.add_argument("--ranks", type=int, nargs="+", default=[16])
     parser.add_argument("--targets", nargs="+", default=["all-linear"])
+    parser.add_argument(
+        "--adapt-layers", type=float, nargs="+", default=[1.0], help="shares of the layers, from the top"
+    )
     parser.add_argument("--json", action="store_true")
     args = parser.parse_args()
     engine = load_engine(args.model, dtype=args.dtype)
@@ -55,13 +58,13 @@ def main() -> None:
     pairs = list(zip(studies, contexts, strict=True))
     base = engine.run_trials(UNTOUCHED, HERE, [trial(replace(s, examples=()), LoraSettings(), c) for s, c in pairs])
     rows = [row("untouched", base, base, contexts, 0.0, args.json)]
-    for lr, epochs, batch, rank, targets in itertools.product(
-        args.learning_rates, args.epochs, args.batch_sizes, args.ranks, args.targets
+    for lr, epochs, batch, rank, targets, share in itertools.product(
+        args.learning_rates, args.epochs, args.batch_sizes, args.ranks, args.targets, args.adapt_layers
     ):
-        settings = LoraSettings(rank, 2.0 * rank, targets, lr, epochs=epochs, batch_size=batch)
+        settings = LoraSettings(rank, 2.0 * rank, targets, share, learning_rate=lr, epochs=epochs, batch_size=batch)
         started = time.perf_counter()
         found = engine.run_trials(UNTOUCHED, HERE, [trial(s, settings, c) for s, c in pairs])
-        label = f"lr {lr:g} epochs {epochs} batch {batch} r {rank} {targets}"
+        label = f"lr {lr:g} epochs {epochs} batch {batch} r {rank} {targets} layers {share:g}"
         rows.append(row(label, found, base, contexts, time.perf_counter() - started, args.json))
     if args.json:
         print(json.dumps({"facts": engine.facts, "arguments": vars(args), "rows": rows}, indent=1))
@@ -113,7 +116,7 @@ def row(label, found, base, contexts, seconds, quiet):
     if not quiet:
         plain, chat = result["plain"], result["chat"]
         print(
-            f"{label:44s} plain {plain['contains']:.3f} {plain['gain']:+.2f}  chat {chat['contains']:.3f} "
+            f"{label:54s} plain {plain['contains']:.3f} {plain['gain']:+.2f}  chat {chat['contains']:.3f} "
             f"{chat['gain']:+.2f}  n {plain['n']}  {result['tokens']} tokens {seconds:.0f} s",
             flush=True,
         )
