@@ -18,12 +18,12 @@ _EMBEDDED = TrainConfig(
     edits=4,
     seeds=1,
     sampling=Sampling(temperature=0.8, top_p=0.95, max_new_tokens=192),
-    inner=LoraSettings(rank=16, alpha=32.0, learning_rate=1e-3, epochs=6),
+    inner=LoraSettings(rank=16, alpha=32.0, adapt_layers=0.5, learning_rate=2e-3, epochs=6),
     outer=LoraSettings(rank=32, alpha=64.0, learning_rate=5e-4, epochs=4, batch_size=2),
 )
 _QUICK = {
     "sampling": Sampling(temperature=0.8, top_p=0.95, max_new_tokens=96),
-    "inner": LoraSettings(rank=16, alpha=32.0, learning_rate=2e-3, epochs=3),
+    "inner": LoraSettings(rank=16, alpha=32.0, adapt_layers=0.5, learning_rate=4e-3, epochs=3),
 }
 
 RECIPES: dict[str, TrainConfig] = {
