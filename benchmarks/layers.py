@@ -22,11 +22,15 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+import matplotlib
+from matplotlib.figure import Figure
+
 from selfedit import seeds
 from selfedit.engine import load_engine
 from selfedit.engine.core import TorchEngine
 from selfedit.grading import contains
 from selfedit.records import Attempt, Context, LoraSettings, Policy, Study, Trial
+from selfedit.report.figures import BLUE, MUTED, STYLE, WIDTH
 from selfedit.report.intervals import Interval, bootstrap
 from selfedit.tasks import PassagesTask, load_passages
 
@@ -82,6 +86,8 @@ def main() -> None:
         "untouched": asdict(bootstrap(values([one for one in base if one[0] in tested], "contains"))),
         "rows": rows,
     }
+    if args.figure:
+        draw(result, args.figure)
     print(json.dumps(result, indent=1) if args.json else table(result))
 
 
@@ -100,6 +106,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--epochs", type=int, default=4)
     parser.add_argument("--rank", type=int, default=16)
     parser.add_argument("--bank", type=int, default=8)
+    parser.add_argument("--figure", type=Path, help="also draw it into this SVG or PNG file")
     parser.add_argument("--json", action="store_true")
     return parser.parse_args()
 
@@ -179,6 +186,26 @@ def table(result: dict[str, Any]) -> str:
 
 def span(interval: dict[str, Any], form: str) -> str:
     return f"{interval['value']:{form}} ({interval['low']:{form}} to {interval['high']:{form}})"
+
+
+def draw(result: dict[str, Any], path: Path) -> None:
+    """Both measures by share of the layers, each at its best rate, with 95 % intervals."""
+    with matplotlib.rc_context(STYLE):
+        figure = Figure(figsize=(WIDTH, 2.6))
+        rows, places = result["rows"], range(len(result["rows"]))
+        labels = [f"{row['adapt_layers']:.0%}\nlr {row['learning_rate']:g}" for row in rows]
+        panels = (("contains", "answers that contain the gold answer"), ("gain", "gain in gold log-probability, nats"))
+        for axes, (name, title) in zip(figure.subplots(1, 2), panels, strict=True):
+            spans = [row[name] for row in rows]
+            middle = [span["value"] for span in spans]
+            ends = [[s["value"] - s["low"] for s in spans], [s["high"] - s["value"] for s in spans]]
+            axes.errorbar(places, middle, yerr=ends, fmt="o", color=BLUE, capsize=3)
+            axes.set_xticks(places, labels)
+            axes.set_xlim(-0.5, len(rows) - 0.5)
+            axes.set_ylim(bottom=0)
+            axes.set_title(title)
+        figure.supxlabel("share of the layers that carry adapters, from the top", fontsize=10, color=MUTED)
+        figure.savefig(path, dpi=160, metadata={"Date": None} if path.suffix == ".svg" else None)
 
 
 def say(line: str) -> None:
