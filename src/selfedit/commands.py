@@ -207,6 +207,8 @@ _SLOWER_THAN_PRODUCTS = 2.8
 """How many times slower than large products training is: 240 tokens/s at 360 GFLOP/s (docs/performance.md)."""
 _SLOWER_DRAWING = 8.5
 """The same for drawing texts, which waits for memory: 160 tokens/s."""
+_NOT_IN_LAYERS = 0.2
+"""Share of the training work that adapters on the upper layers only do not save: the head."""
 _WORTH_A_HINT = 1.5
 
 
@@ -215,7 +217,8 @@ def estimate_demo_seconds(config: TrainConfig, gflops: float) -> float:
     heldout = 3 * config.heldout * config.heldout_seeds
     trials = config.rounds * config.contexts * config.edits * config.seeds + heldout
     texts = config.rounds * config.contexts * config.edits + 2 * config.heldout
-    trained = 4 * _PARAMETERS * trials * config.inner.epochs * _TOKENS_STUDIED * _SLOWER_THAN_PRODUCTS
+    layers = _NOT_IN_LAYERS + (1 - _NOT_IN_LAYERS) * config.inner.adapt_layers
+    trained = 4 * _PARAMETERS * layers * trials * config.inner.epochs * _TOKENS_STUDIED * _SLOWER_THAN_PRODUCTS
     drawn = texts * config.sampling.max_new_tokens + (trials + heldout) * _TOKENS_ANSWERED
     return (trained + 2 * _PARAMETERS * drawn * _SLOWER_DRAWING) / (gflops * 1e9)
 
