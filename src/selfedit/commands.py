@@ -98,10 +98,17 @@ def load_task(config: RunConfig) -> PassagesTask:
 
 
 def start_engine(config: RunConfig) -> TorchEngine:
-    """The engine that `config` names."""
+    """The engine that `config` names, on whose model the adapters that it wants can sit."""
     from selfedit.engine import load_engine
 
-    return load_engine(config.model, config.device, config.dtype, config.bank)
+    engine = load_engine(config.model, config.device, config.dtype, config.bank)
+    for name in ("inner", "outer"):
+        if settings := getattr(config, name, None):
+            try:
+                engine.adapted(settings)
+            except SelfeditError as error:
+                raise SelfeditError(f"--{name}.{str(error).replace('_', '-', 1)}") from error
+    return engine
 
 
 @contextmanager

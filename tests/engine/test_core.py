@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from tiny import save_tiny
 
+from selfedit.commands import start_engine
+from selfedit.config import TrainConfig
 from selfedit.engine.core import TorchEngine, load_engine
 from selfedit.engine.models import weights_sha256
 from selfedit.records import Ask, Example, LoraSettings, Policy, Prompt, Sampling, SelfeditError, Study, Trial
@@ -115,3 +118,21 @@ def test_trials_without_questions_bring_no_answers(engine: TorchEngine) -> None:
 def test_a_prompt_longer_than_the_models_context_is_refused(engine: TorchEngine) -> None:
     with pytest.raises(SelfeditError, match="exceed the model's context"):
         engine.write(Policy(), Path("."), [Prompt("the " * 300)], 1, Sampling(), [0])
+
+
+@pytest.mark.parametrize(
+    ("outer", "told"),
+    [
+        (LoraSettings(targets="nowhere"), "--outer.targets: no linear layer is called nowhere"),
+        (
+            LoraSettings(targets="layers.0.self_attn.q_proj", adapt_layers=0.5),
+            "--outer.adapt-layers 0.5: none of the upper 1",
+        ),
+    ],
+)
+def test_adapters_that_the_model_has_no_layers_for_are_refused_before_a_run_begins(
+    tmp_path: Path, outer: LoraSettings, told: str
+) -> None:
+    config = TrainConfig(model=str(save_tiny(tmp_path, "llama")), outer=outer)
+    with pytest.raises(SelfeditError, match=f"^{re.escape(told)}"):
+        start_engine(config)

@@ -167,18 +167,26 @@ class TorchEngine:
             self.bank.release()
             self._lower = Lower(self.trunk, 0, self.sizes.pack_tokens)
             return
-        kinds = {(job.settings.targets, job.settings.adapt_layers) for job in training}
-        if len(kinds) > 1:
+        if len({(job.settings.targets, job.settings.adapt_layers) for job in training}) > 1:
             raise SelfeditError("the trials of one group must adapt the same layers")
-        [(targets, share)] = kinds
-        n_adapted = max(1, round(share * self.layer_count))
-        below = self.layer_count - n_adapted
-        names = [name for name in self.bank.chosen(targets) if self._layer_of[name] >= below]
-        if not names:
-            raise SelfeditError(f"adapt_layers {share}: none of the upper {n_adapted} layers has {targets}")
+        below, names = self.adapted(training[0].settings)
         self._lower = Lower(self.trunk, below, self.sizes.pack_tokens)
         rank = max(job.settings.rank for job in training)
         self.bank.allocate(min(self.sizes.slots, len(training)), rank, names)
+
+    def adapted(self, settings: LoraSettings) -> tuple[int, list[str]]:
+        """(decoder layers below the adapters, names of the linear layers that carry them).
+
+        Raises:
+            SelfeditError: there are none.
+        """
+        n_adapted = max(1, round(settings.adapt_layers * self.layer_count))
+        below = self.layer_count - n_adapted
+        names = [name for name in self.bank.chosen(settings.targets) if self._layer_of[name] >= below]
+        if not names:
+            wanted = f"none of the upper {n_adapted} layers has {settings.targets}"
+            raise SelfeditError(f"adapt_layers {settings.adapt_layers}: {wanted}")
+        return below, names
 
     def _train(self, jobs: Sequence[Job]) -> list[Trained]:
         self._allocate(jobs)
