@@ -22,7 +22,6 @@ import copy
 import json
 import resource
 import statistics
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -32,6 +31,7 @@ from typing import Any
 
 import torch
 from peft import LoraConfig, get_peft_model
+from telling import rounded, say
 from transformers import PrinterCallback, Trainer, TrainingArguments
 
 from selfedit.engine import load_engine
@@ -56,7 +56,7 @@ def main() -> None:
     dtype = engine.model.dtype
     jobs = studies(engine, args)
     rates.append(matmul_rate(dtype))
-    say(args, f"{len(jobs)} studies, {sum(job_tokens(job) for job in jobs)} tokens a pass, {dtype}")
+    say(f"{len(jobs)} studies, {sum(job_tokens(job) for job in jobs)} tokens a pass, {dtype}")
 
     train_bank(engine, [replace(jobs[0], examples=jobs[0].examples[:2])])
     counter = TokenCounter(engine.model)
@@ -64,22 +64,22 @@ def main() -> None:
     token_share = sum(job_tokens(job) * job.settings.epochs for job in jobs) / counter.take()
     peak_gb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
     rates.append(matmul_rate(dtype))
-    say(args, f"bank: {bank_seconds[0]:.1f} s")
+    say(f"bank: {bank_seconds[0]:.1f} s")
 
     trunk_seconds = train_bank(engine, [upper_half(engine, job) for job in jobs])
-    say(args, f"bank, upper half: {trunk_seconds:.1f} s")
+    say(f"bank, upper half: {trunk_seconds:.1f} s")
     decoding = compare_decoders(engine, args)
     rates.append(matmul_rate(dtype))
 
     reference = load_model(args.model, engine.model.device, dtype).model
     peft_seconds = [train_peft(reference, job) for job in jobs]
     rates.append(matmul_rate(dtype))
-    say(args, f"(a) PEFT, plain loop: {sum(peft_seconds):.1f} s")
+    say(f"(a) PEFT, plain loop: {sum(peft_seconds):.1f} s")
     bank_seconds.append(train_bank(engine, jobs))
     half = jobs[: max(1, len(jobs) // 2)]
     trainer_half = sum(train_with_trainer(reference, job) for job in half)
     trainer_seconds = sum(peft_seconds) * trainer_half / sum(peft_seconds[: len(half)])
-    say(args, f"(b) PEFT, Trainer: {trainer_half:.1f} s for the first {len(half)} studies")
+    say(f"(b) PEFT, Trainer: {trainer_half:.1f} s for the first {len(half)} studies")
     step_seconds = padded_step_seconds(reference, jobs[0], args.padded_steps)
     padded_seconds = step_seconds * sum(len(job.examples) * job.settings.epochs for job in jobs)
     rates.append(matmul_rate(dtype))
@@ -254,7 +254,7 @@ def compare_decoders(engine: TorchEngine, args: argparse.Namespace) -> dict[int,
     for rows in args.rows:
         ours = decode_ours(engine, prompts[:rows])
         theirs = decode_generate(reference, engine.tokenizer, prompts[:rows])
-        say(args, f"decoding {rows} rows: {ours:.0f} against {theirs:.0f} tokens/s")
+        say(f"decoding {rows} rows: {ours:.0f} against {theirs:.0f} tokens/s")
         found[rows] = ours, theirs
     return found
 
@@ -329,19 +329,6 @@ def job_tokens(job: Job) -> int:
 def cpu_name() -> str:
     lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
     return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "unknown")
-
-
-def say(args: argparse.Namespace, line: str) -> None:
-    """Progress goes to stderr, so that stdout holds the table or the JSON alone."""
-    print(line, file=sys.stderr, flush=True)
-
-
-def rounded(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {name: rounded(item) for name, item in value.items()}
-    if isinstance(value, list):
-        return [rounded(item) for item in value]
-    return round(value, 4) if isinstance(value, float) else value
 
 
 ROWS = (

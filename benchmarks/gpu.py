@@ -31,7 +31,6 @@ import os
 import random
 import signal
 import statistics
-import sys
 import time
 import traceback
 from collections.abc import Callable, Sequence
@@ -41,6 +40,7 @@ from typing import Any
 
 import torch
 from peft import LoraConfig, get_peft_model
+from telling import rounded, say
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import AutoModelForCausalLM, LlamaConfig, PretrainedConfig, PreTrainedTokenizerFast, Qwen2Config
 
@@ -266,9 +266,9 @@ class Bench:
         engine, jobs = self.engine, self.jobs[:size]
         engine.sizes.slots = size
         short = [warm_up(job) for job in jobs]
-        self._ask(short, train_bank(engine, short), 8)
+        self._ask(short, engine._train(short), 8)
         reset_peak(self.device)
-        results, seconds = self._timed(lambda: train_bank(engine, jobs))
+        results, seconds = self._timed(lambda: engine._train(jobs))
         assert all(result.row is not None for result in results), "a study failed"
         asked, asking = self._timed(lambda: self._ask(jobs, results, ANSWER_TOKENS))
         assert asked == size * QUESTIONS
@@ -352,7 +352,7 @@ class Bench:
         return [random_ids(PROMPT_TOKENS, self.config.vocab_size, "prompt", i) for i in range(rows)]
 
     def _decoder(self) -> Decoder:
-        """The engine's, with as many rows as there are, and no text that ends early."""
+        """The engine's, with 256 rows, and no text that ends early."""
         decoder = copy.copy(self.engine._decoder)
         decoder.stop_ids, decoder.max_rows = frozenset(), 256
         return decoder
@@ -391,6 +391,7 @@ class Bench:
             "tokens_per_second": tokens / seconds,
             "matmul_share": 4 * self.n_parameters * tokens / seconds / rate,
             "peak_gb": timed["peak_gb"],
+            "pack_tokens": timed["pack_tokens"],
             "train_seconds": seconds,
             "timed_seconds": timed["train"],
             "ask_seconds": timed["ask"],
@@ -448,10 +449,6 @@ def warm_up(job: Job) -> Job:
     lengths = [len(tokens.ids) for tokens in job.examples]
     chosen = (job.examples[0], job.examples[1], job.examples[lengths.index(max(lengths))])
     return Job(chosen, replace(job.settings, epochs=1), job.seed)
-
-
-def train_bank(engine: TorchEngine, jobs: Sequence[Job]) -> list[Trained]:
-    return engine._train(jobs)
 
 
 def train_peft(reference: Any, job: Job) -> tuple[float, float]:
@@ -512,19 +509,6 @@ def reset_peak(device: torch.device) -> None:
 def peak_gb(device: torch.device) -> float:
     """Memory that tensors took at most since `reset_peak`; on a CPU it is not measured, and 0."""
     return torch.cuda.max_memory_allocated(device) / 1e9 if device.type == "cuda" else 0.0
-
-
-def say(line: str) -> None:
-    """Progress goes to stderr, so that stdout holds the table or the JSON alone."""
-    print(line, file=sys.stderr, flush=True)
-
-
-def rounded(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {name: rounded(item) for name, item in value.items()}
-    if isinstance(value, list):
-        return [rounded(item) for item in value]
-    return float(f"{value:.5g}") if isinstance(value, float) else value
 
 
 COLUMNS = (

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 import time
 from collections import defaultdict
 from collections.abc import Sequence
@@ -24,6 +23,7 @@ from typing import Any
 
 import matplotlib
 from matplotlib.figure import Figure
+from telling import say
 
 from selfedit import seeds
 from selfedit.engine import load_engine
@@ -190,7 +190,7 @@ def span(interval: dict[str, Any], form: str) -> str:
 
 def draw(result: dict[str, Any], path: Path) -> None:
     """Both measures by share of the layers, each at its best rate, with 95 % intervals."""
-    with matplotlib.rc_context(STYLE):
+    with matplotlib.rc_context({**STYLE, "svg.hashsalt": "selfedit"}):
         figure = Figure(figsize=(WIDTH, 2.6))
         rows, places = result["rows"], range(len(result["rows"]))
         labels = [f"{row['adapt_layers']:.0%}\nlr {row['learning_rate']:g}" for row in rows]
@@ -206,11 +206,6 @@ def draw(result: dict[str, Any], path: Path) -> None:
             axes.set_title(title)
         figure.supxlabel("share of the layers that carry adapters, from the top", fontsize=10, color=MUTED)
         figure.savefig(path, dpi=160, metadata={"Date": None} if path.suffix == ".svg" else None)
-
-
-def say(line: str) -> None:
-    """Progress goes to stderr, so that stdout holds the table or the JSON alone."""
-    print(line, file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

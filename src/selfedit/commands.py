@@ -211,9 +211,9 @@ _TOKENS_STUDIED = 400
 _TOKENS_ANSWERED = 5 * 64
 """Of one trial, at most."""
 _SLOWER_THAN_PRODUCTS = 2.8
-"""How many times slower than large products training is: 240 tokens/s at 360 GFLOP/s (docs/performance.md)."""
+"""How many times slower than large products training is: 237 tokens/s at 370 GFLOP/s (docs/results/bank-first.json)."""
 _SLOWER_DRAWING = 8.5
-"""The same for drawing texts, which waits for memory: 160 tokens/s."""
+"""The same for drawing texts, which waits for memory: 150 to 180 tokens/s with 16 rows."""
 _NOT_IN_LAYERS = 0.2
 """Share of the training work that adapters on the upper layers only do not save: the head."""
 _WORTH_A_HINT = 1.5

@@ -80,6 +80,8 @@ def test_pickled_weights_are_not_loaded(tmp_path: Path) -> None:
 def test_unknown_devices_and_number_types_are_refused(tmp_path: Path) -> None:
     with pytest.raises(SelfeditError, match="--device quantum"):
         choose_device("quantum")
+    with pytest.raises(SelfeditError, match="--device meta: not supported; use cpu or cuda"):
+        choose_device("meta")
     with pytest.raises(SelfeditError, match="--dtype int3"):
         choose_dtype("int3", CPU)
 

@@ -323,6 +323,8 @@ def choose_device(name: str) -> torch.device:
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:
         raise SelfeditError(f"--device {name}: not available here") from error
+    if device.type not in _BANK:
+        raise SelfeditError(f"--device {name}: not supported; use {' or '.join(_BANK)}")
     return device
 
 

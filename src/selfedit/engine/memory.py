@@ -81,12 +81,12 @@ def plan_sizes(model: Any, wanted_slots: int, slot_width: int, free: int | None 
     is_recomputed = tokens < _FEWEST_TOKENS
     if is_recomputed:
         tokens = half / (layers * element * hidden + per_layer)
-    most = _MOST_TOKENS.get(model.device.type, 1024)
+    most = _MOST_TOKENS[model.device.type]
     fitting = int(half / (_BYTES_PER_WEIGHT * _PLANNED_RANK * slot_width))
     return Sizes(
         slots=wanted_slots if fitting >= wanted_slots else _power_of_two(fitting),
         pack_tokens=max(_FEWEST_TOKENS, min(most, _power_of_two(tokens))),
-        rows=_MOST_ROWS.get(model.device.type, 64),
+        rows=_MOST_ROWS[model.device.type],
         is_recomputed=is_recomputed,
     )
 
