@@ -71,6 +71,9 @@ class Example:
     """Text that carries loss."""
     prompt: Prompt | None = None
     """What comes before it, without loss; None for a bare text."""
+    teacher: Prompt | None = None
+    """Self-distillation: how likely the policy itself, with this before the completion, holds each next token is what
+    is learnt. None: the text is learnt as it stands."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +98,8 @@ class Ask:
 class LoraSettings:
     """How an adapter is made and trained. Paper: inner loop SEAL §4.2 and appendix B; outer loop appendix B.3."""
 
+    finetuning: Literal["lora", "full"] = "lora"
+    """What is trained: an adapter, or `full`, every weight of a copy of the model, which is dropped after the trial."""
     rank: int = 32
     """LoRA rank r."""
     alpha: float = 64.0
@@ -258,6 +263,8 @@ class Edit:
     """Tokens drawn."""
     invalid: str = ""
     """Why it cannot be studied; empty when it can."""
+    writer: str = ""
+    """Who wrote it where the policy did not: the name of a file or of an endpoint's model."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -269,7 +276,7 @@ class Outcome:
     stage: str
     """Where in the run: `round-1`, `eval-base`, …"""
     method: str
-    """`base`, `passage`, `synthetic`, `in-context`."""
+    """`base`, `passage`, `synthetic`, `in-context`, `distil`."""
     context_id: str
     """What was to be learnt."""
     edit_key: str

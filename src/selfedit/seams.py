@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Protocol
 
 from selfedit.records import (
+    Ask,
     Attempt,
     Context,
     Example,
@@ -34,6 +35,25 @@ class Task(Protocol):
 
     def study(self, context: Context, edit: str | None) -> Study:
         """Training sequences and asks. `edit=None`: the context alone. Raises InvalidEdit."""
+        ...
+
+
+class KnowledgeTask(Task, Protocol):
+    """A task whose methods can be compared: it can ask in sight of the context, and in other ways for self-edits."""
+
+    def in_context_asks(self, context: Context) -> Sequence[Ask]:
+        """The context's questions, each behind the context."""
+        ...
+
+    def follow_ups(self, context: Context, reply: str, seed: int) -> Sequence[Prompt]:
+        """What is asked after the reply to `prompt(context)`, where self-edits are written in two steps: the replies to
+        these, joined by empty lines, are the self-edit. None at all: the reply itself is. Raises InvalidEdit on a reply
+        that nothing can be asked about."""
+        ...
+
+    def variant(self, prompt: str = "", is_distilled: bool = False) -> KnowledgeTask:
+        """The same task with another way of asking for self-edits (by name; empty: the same), or with studies that
+        distil the model that has the context in sight."""
         ...
 
 
