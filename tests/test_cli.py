@@ -208,7 +208,7 @@ def test_the_demo_runs_and_its_command_resumes_without_naming_a_folder(capsys: C
 def test_eval_prints_json_alone_and_takes_a_trained_policy(capsys: Capture) -> None:
     assert main(["train", *SMALL, "--run", "trained", "--min-gain", "-9"]) == 0
     capsys.readouterr()
-    words = ["eval", "--methods", "base,passage,synthetic", "--contexts", "2", "--policy", "trained", "--run", "e"]
+    words = ["eval", "--methods", "base,passage,synthetic,seal", "--contexts", "2", "--policy", "trained", "--run", "e"]
     assert main([*words, "--json"]) == 0
     rows = json.loads(capsys.readouterr().out)["methods"]
     stages = {"eval-base", "eval-passage", "eval-synthetic-0", "eval-base-1", "eval-synthetic-1"}

@@ -10,7 +10,7 @@ import pytest
 from pydantic import ValidationError
 
 from selfedit.cli import Eval, Train, explain, parse
-from selfedit.config import EvalConfig, TrainConfig
+from selfedit.config import EvalConfig, MethodName, TrainConfig
 from selfedit.recipes import RECIPES, find_recipe
 from selfedit.records import LoraSettings, Sampling, SelfeditError
 
@@ -63,7 +63,13 @@ def test_an_evaluation_that_cannot_work_is_refused(values: dict[str, Any]) -> No
 
 
 def test_methods_are_split_and_counted_once() -> None:
-    assert EvalConfig(methods="passage, base,passage").method_names() == ("passage", "base")
+    config = EvalConfig(methods="passage, base,passage,synthetic:rewrite,entigraph")
+    assert config.method_names() == (
+        MethodName("passage"),
+        MethodName("base"),
+        MethodName("synthetic", "rewrite"),
+        MethodName("synthetic", "entigraph"),
+    )
 
 
 def test_settings_cannot_be_changed() -> None:
@@ -121,7 +127,7 @@ def test_an_evaluation_takes_the_recipes_shared_settings() -> None:
     command = parse(["eval", "--model", "a/b", "--methods", "base", "--contexts", "4", "--json"])
     assert isinstance(command, Eval) and command.json
     assert command.settings.inner == RECIPES["paper"].inner
-    assert (command.settings.contexts, command.settings.edits, command.settings.model) == (4, 1, "a/b")
+    assert (command.settings.contexts, command.settings.n_edits, command.settings.model) == (4, 1, "a/b")
 
 
 def test_the_folder_is_named_by_the_settings_and_is_no_part_of_them() -> None:

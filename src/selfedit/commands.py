@@ -12,18 +12,31 @@ import shlex
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
 from selfedit.config import EMBEDDED_MODEL, EvalConfig, RunConfig, TrainConfig
+from selfedit.edits import read_edit_files
 from selfedit.executors import EXECUTORS
 from selfedit.grading import grade_answers, grade_file, load_grader
-from selfedit.loop import Kit, check_adapter, check_sizes, run_eval, run_training, take_heldout
+from selfedit.loop import (
+    Draw,
+    Kit,
+    Sources,
+    check_adapter,
+    check_files,
+    check_sizes,
+    plan_rows,
+    run_eval,
+    run_training,
+    take_heldout,
+)
 from selfedit.progress import show_progress
 from selfedit.recipes import RECIPES
-from selfedit.records import Policy, SelfeditError, digest, to_json
+from selfedit.records import Policy, Prompt, SelfeditError, Written, digest, to_json
 from selfedit.store import Ledger
 from selfedit.store.folder import check_run, code_version, open_run, read_run
 from selfedit.tasks import PassagesTask, load_passages
@@ -36,7 +49,7 @@ if TYPE_CHECKING:
 def train(name: str, config: TrainConfig, words: Sequence[str], as_json: bool) -> None:
     """Makes or resumes a run of the outer loop, under the command `name`, and shows its report."""
     path = config.run_path(name)
-    check_run(path, config.identity())
+    check_run(path, config.identity(), type(config)().identity())
     task = load_task(config)
     check_sizes(config, task)
     with _opened(config, path, task, words) as kit:
@@ -47,12 +60,18 @@ def train(name: str, config: TrainConfig, words: Sequence[str], as_json: bool) -
 def evaluate(config: EvalConfig, words: Sequence[str], as_json: bool) -> None:
     """Makes or resumes an evaluation and shows its report."""
     path = config.run_path("eval")
-    check_run(path, config.identity())
+    check_run(path, config.identity(), type(config)().identity())
     task = load_task(config)
-    take_heldout(task, config.contexts)
-    policy = _newest_policy(Path(config.policy), task) if config.policy else None
-    with _opened(config, path, task, words, policy) as kit:
-        run_eval(config, kit, policy)
+    heldout = take_heldout(task, config.contexts)
+    policies = trained_policies(Path(config.policy), task) if config.policy else []
+    files = read_edit_files(config.edits)
+    names = config.method_names()
+    for prompt in filter(None, (name.prompt for name in names)):
+        task.variant(prompt)
+    sources = Sources(files, {})
+    check_files(plan_rows(names, policies, sources), sources, heldout)
+    with _opened(config, path, task, words, policies) as kit:
+        run_eval(config, kit, policies, replace(sources, writers=_other_writers(config)))
     _show(path, as_json)
 
 
@@ -113,9 +132,9 @@ def start_engine(config: RunConfig) -> TorchEngine:
 
 @contextmanager
 def _opened(
-    config: RunConfig, path: Path, task: PassagesTask, words: Sequence[str], policy: Policy | None = None
+    config: RunConfig, path: Path, task: PassagesTask, words: Sequence[str], policies: Sequence[Policy] = ()
 ) -> Iterator[Kit]:
-    """Everything that a run works with, held until the block ends. A `policy` lives in the run that `config` names."""
+    """Everything that a run works with, held until the block ends. `policies` live in the run that `config` names."""
     grader = load_grader(config.grader)
     engine = start_engine(config)
     home = Path(getattr(config, "policy", "") or path)
@@ -123,12 +142,12 @@ def _opened(
         **engine.facts,
         "bank": str(engine.bank_size),
         "data": digest([task.contexts("train"), task.contexts("heldout")]),
-        "policy": policy.digest if policy else "",
+        "policy": ",".join(policy.digest for policy in policies),
         "code": code_version(),
         "command": shlex.join(["selfedit", *words]),
     }
     with (
-        open_run(path, config.identity(), facts) as run,
+        open_run(path, config.identity(), facts, type(config)().identity()) as run,
         Ledger(run.ledger) as ledger,
         show_progress(sys.stderr) as progress,
     ):
@@ -145,21 +164,36 @@ def _opened(
         )
 
 
-def _newest_policy(run: Path, task: PassagesTask) -> Policy:
-    """The last policy of `run`, which must not have been trained on what is held out here."""
+def trained_policies(run: Path, task: PassagesTask) -> list[Policy]:
+    """The trained policies of `run`, by version; none may have been trained on what is held out here."""
     read_run(run)
     if not (run / "ledger.db").is_file():
         raise SelfeditError(f"--policy {run}: has no ledger; name a run folder that has trained a policy")
     with Ledger(run / "ledger.db") as ledger:
-        policy = max(ledger.policies(), key=lambda policy: policy.version, default=Policy())
+        policies = [policy for policy in ledger.policies() if policy.version]
         learnt = {context.text for context in ledger.contexts("train")}
-    if not policy.version:
+    if not policies:
         raise SelfeditError(f"--policy {run}: has trained no policy yet")
-    check_adapter(policy, run)
+    for policy in policies:
+        check_adapter(policy, run)
     seen = [context.id for context in task.contexts("heldout") if context.text in learnt]
     if seen:
         raise SelfeditError(f"--policy {run}: was trained on {len(seen)} of these held-out contexts, such as {seen[0]}")
-    return policy
+    return policies
+
+
+def _other_writers(config: EvalConfig) -> dict[str, Draw]:
+    """How the model of `--writer` draws texts, by its name."""
+    if not config.writer:
+        return {}
+    from selfedit.engine import load_engine
+
+    engine = load_engine(config.writer, config.device, config.dtype, config.bank)
+
+    def draw(prompts: Sequence[Prompt], n: int, seeds: Sequence[int]) -> list[list[Written | str]]:
+        return [list(texts) for texts in engine.write(Policy(), Path(), prompts, n, config.sampling, seeds)]
+
+    return {Path(config.writer).name: draw}
 
 
 def _show(path: Path, as_json: bool) -> None:

@@ -7,6 +7,7 @@ cannot work are refused here, by the name of their flag, before anything is load
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,8 +16,34 @@ from pydantic import BaseModel, ConfigDict, model_validator
 from selfedit.records import LoraSettings, Sampling, digest
 
 EMBEDDED_MODEL = "smollm2-135m"
-METHODS = ("base", "in-context", "passage", "synthetic")
+METHODS = {
+    "base": "the untouched model (and each policy of --policy)",
+    "in-context": "with the passage in the prompt",
+    "passage": "trained on the passage",
+    "synthetic": "and on self-edits of the untouched model; `synthetic:PROMPT` asks for them by another prompt",
+    "entigraph": "the same as synthetic:entigraph",
+    "active-reading": "the same as synthetic:active-reading",
+    "distil": "distilled from the model that has the passage in sight",
+    "edits": "self-edits from the files of --edits",
+    "writer": "self-edits by the model of --writer",
+    "seal": "each policy of --policy writes and learns",
+    "seal-edits": "each policy of --policy writes, the untouched model learns",
+}
 """What `selfedit eval` can compare."""
+PROMPTED = ("synthetic", "distil", "writer", "seal", "seal-edits", "edits")
+"""Methods that may name a prompt of their own behind a colon."""
+ALIASES = {"entigraph": "synthetic:entigraph", "active-reading": "synthetic:active-reading"}
+"""Methods that are others under their own name."""
+
+
+@dataclass(frozen=True, slots=True)
+class MethodName:
+    """One entry of `--methods`."""
+
+    kind: str
+    """A name in METHODS that is no alias."""
+    prompt: str = ""
+    """How self-edits are asked for; empty: as the run says."""
 
 
 class RunConfig(BaseModel):
@@ -123,29 +150,54 @@ class EvalConfig(RunConfig):
     """A table of methods on held-out contexts."""
 
     methods: str = "base,passage,synthetic"
-    """Rows of the table, joined by commas: base, in-context, passage, synthetic."""
+    """Rows of the table, joined by commas: base, in-context, passage, synthetic, entigraph, active-reading, distil,
+    edits, writer, seal, seal-edits. `synthetic:rewrite` asks by another prompt."""
+    setting: Literal["single", "cpt"] = "single"
+    """`single`: a trial for each passage. `cpt`: one trial for all passages together (continued pretraining)."""
     contexts: int = -1
     """Held-out contexts tested, from the first. -1: all."""
-    edits: int = 1
-    """Self-edits written for each context."""
+    n_edits: int = 1
+    """Self-edits for each context."""
     seeds: int = 1
     """Trials of each context or self-edit."""
+    edits: str = ""
+    """Files of self-edits for the method `edits`, joined by commas: JSONL, `{"id", "edits": [...]}` a line."""
+    writer: str = ""
+    """Another model for the method `writer`: URL of an OpenAI-compatible endpoint, a hub id or a local folder."""
+    writer_model: str = ""
+    """The model's name at that endpoint."""
     policy: str = ""
-    """Run folder whose newest policy is tested beside the untouched model. Empty: the untouched model alone."""
+    """Run folder whose trained policies, one per round, are tested beside the untouched model."""
 
     @model_validator(mode="after")
     def _check_evaluation(self) -> EvalConfig:
-        unknown = [name for name in self.method_names() if name not in METHODS]
-        _require(not unknown, f"--methods {','.join(unknown)}: unknown; choose from {', '.join(METHODS)}")
-        _require(bool(self.method_names()), f"--methods is empty; choose from {', '.join(METHODS)}")
+        names = self.method_names()
+        _require(bool(names), f"--methods is empty; choose from {', '.join(METHODS)}")
+        for name in names:
+            shown = f"{name.kind}:{name.prompt}" if name.prompt else name.kind
+            _require(name.kind in METHODS, f"--methods {shown}: unknown; choose from {', '.join(METHODS)}")
+            _require(not name.prompt or name.kind in PROMPTED, f"--methods {shown}: {name.kind} takes no prompt")
+        for kind, field in (("edits", "edits"), ("writer", "writer"), ("seal", "policy"), ("seal-edits", "policy")):
+            if any(name.kind == kind for name in names):
+                _require(bool(getattr(self, field)), f"--methods {kind} needs {flag(field)}")
+        for field, kinds in (("edits", {"edits"}), ("writer", {"writer"})):
+            is_used = any(name.kind in kinds for name in names)
+            _require(is_used or not getattr(self, field), f"{flag(field)} is given, but --methods lacks {field}")
+        _require(self.is_endpoint() == bool(self.writer_model), "--writer URL and --writer-model NAME go together")
         _require(self.contexts == -1 or self.contexts >= 1, "--contexts must be at least 1, or -1 for all")
-        for name in ("edits", "seeds"):
-            _at_least(1, name, getattr(self, name))
+        for field in ("n_edits", "seeds"):
+            _at_least(1, field, getattr(self, field))
         return self
 
-    def method_names(self) -> tuple[str, ...]:
+    def method_names(self) -> tuple[MethodName, ...]:
         """`methods`, split, each once."""
-        return tuple(dict.fromkeys(name.strip() for name in self.methods.split(",") if name.strip()))
+        names = [name.strip() for name in self.methods.split(",") if name.strip()]
+        parts = [ALIASES.get(name, name).partition(":") for name in names]
+        return tuple(dict.fromkeys(MethodName(kind, prompt) for kind, _, prompt in parts))
+
+    def is_endpoint(self) -> bool:
+        """True where the writer is a URL."""
+        return self.writer.startswith(("http://", "https://"))
 
 
 def flag(field: str) -> str:

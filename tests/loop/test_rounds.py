@@ -180,11 +180,13 @@ def test_held_out_contexts_never_train(tmp_path: Path) -> None:
 
 def test_eval_compares_methods_for_the_untouched_model_and_a_policy(tmp_path: Path) -> None:
     train(tmp_path)
-    config = EvalConfig(methods="base,in-context,passage,synthetic", contexts=2, inner=LoraSettings(epochs=1))
+    config = EvalConfig(
+        methods="base,in-context,passage,synthetic,seal", policy="trained", contexts=2, inner=LoraSettings(epochs=1)
+    )
     with Ledger(tmp_path / "ledger.db") as trained:
-        policy = trained.policies()[-1]
+        policies = [trained.policies()[-1]]
     with Ledger(tmp_path / "eval.db") as ledger:
-        run_eval(config, make_kit(tmp_path, ledger), policy)
+        run_eval(config, make_kit(tmp_path, ledger), policies)
         assert Counter(o.stage for o in ledger.outcomes()) == dict.fromkeys(
             ["eval-base", "eval-in-context", "eval-passage", "eval-synthetic-0", "eval-base-2", "eval-synthetic-2"], 2
         )

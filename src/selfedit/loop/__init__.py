@@ -1,7 +1,20 @@
 """L3. The two loops of SEAL, free of torch: they work through the seams and keep what they find in the ledger."""
 
-from selfedit.loop.evaluation import evaluate, run_eval, take_heldout
+from selfedit.loop.evaluation import Sources, check_files, evaluate, plan_rows, run_eval, take_heldout
 from selfedit.loop.kit import Kit
 from selfedit.loop.rounds import check_adapter, check_sizes, run_training
+from selfedit.loop.writing import Draw
 
-__all__ = ["Kit", "check_adapter", "check_sizes", "evaluate", "run_eval", "run_training", "take_heldout"]
+__all__ = [
+    "Draw",
+    "Kit",
+    "Sources",
+    "check_adapter",
+    "check_files",
+    "check_sizes",
+    "evaluate",
+    "plan_rows",
+    "run_eval",
+    "run_training",
+    "take_heldout",
+]

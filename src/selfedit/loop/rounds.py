@@ -17,8 +17,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from selfedit import seeds
-from selfedit.config import TrainConfig
-from selfedit.loop.evaluation import HeldoutPlan, evaluate, take_heldout
+from selfedit.config import MethodName, TrainConfig
+from selfedit.loop.evaluation import HeldoutPlan, evaluate, plan_rows, rows_of, take_heldout
 from selfedit.loop.kit import Kit
 from selfedit.loop.selection import best_so_far, choose_finalists, score, select
 from selfedit.loop.trials import Job, Setup, baseline_jobs, edit_jobs, try_all
@@ -38,11 +38,11 @@ def run_training(config: TrainConfig, kit: Kit) -> Policy:
 
     policy = Policy()
     kit.ledger.add_policy(policy, [], 0.0)
-    evaluate(kit, policy, heldout, plan, ("base", "passage", "synthetic"))
+    evaluate(kit, plan_rows([MethodName("base"), MethodName("passage"), MethodName("synthetic")]), heldout, plan)
     for number, contexts in enumerate(contexts_R, 1):
         policy = run_round(config, kit, number, policy, contexts)
     if policy.version:
-        evaluate(kit, policy, heldout, plan, ("base", "synthetic"))
+        evaluate(kit, rows_of(policy), heldout, plan)
     return policy
 
 

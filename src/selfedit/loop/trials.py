@@ -7,13 +7,16 @@ Jobs → unique trials → groups → executor → verdicts → outcomes, one tr
 2. Groups are cut from the whole list of a stage, never from what is left of it. A group's numbers depend in their last
    digits on what shares its batch, so a resumed run must form the groups of the run that was not interrupted. A group
    is done when all its outcomes are in the ledger; otherwise all of it is run.
-3. A failed trial is recorded with its reason and has no answers, so it can never earn a reward.
+3. Contexts may share a trial (continued pretraining): each has an outcome of its own with its own questions, and an
+   equal share of the trial's time and tokens.
+4. A failed trial is recorded with its reason and has no answers, so it can never earn a reward.
 """
 
 from __future__ import annotations
 
 import math
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
@@ -55,6 +58,8 @@ class Job:
     """Which of the common seeds."""
     refusal: str = ""
     """Why there is no trial."""
+    question_ids: tuple[str, ...] = ()
+    """Which of the trial's questions are this job's, where contexts share a trial; empty: all."""
 
     @property
     def key(self) -> str:
@@ -102,6 +107,27 @@ class Setup:
             for index in range(self.n_seeds)
         ]
 
+    def studied_together(self, method: str, contexts: Sequence[Context], edits: Sequence[Edit]) -> list[Job]:
+        """A trial per seed on all contexts, with their self-edits where there are some; a job per context and seed.
+        An example that several studies share, such as a context itself, is trained on once."""
+        studies = [self._study_of_all(context, edits) for context in contexts]
+        study = Study(
+            tuple(dict.fromkeys(example for part in studies for example in part.examples)),
+            tuple(ask for part in studies for ask in part.asks),
+        )
+        trials = [self._trial(study, trial_seed(self.seed, "together", index)) for index in range(self.n_seeds)]
+        return [
+            Job(method, context.id, trial, seed_index=index, question_ids=tuple(ask.question_id for ask in part.asks))
+            for index, trial in enumerate(trials)
+            for context, part in zip(contexts, studies, strict=True)
+        ]
+
+    def _study_of_all(self, context: Context, edits: Sequence[Edit]) -> Study:
+        """One context with all its self-edits that can be studied."""
+        own: list[str | None] = [edit.text for edit in edits if edit.context_id == context.id and not edit.invalid]
+        parts = [self.kit.task.study(context, text) for text in own or [None]]
+        return Study(tuple(example for part in parts for example in part.examples), parts[0].asks)
+
     def _trial(self, study: Study, seed: int) -> Trial:
         key = digest(dict(self.kit.facts), self.policy.digest, study, self.settings, seed)
         return Trial(key, study, self.settings, seed)
@@ -125,14 +151,14 @@ def baseline_jobs(setup: Setup, contexts: Sequence[Context]) -> list[Job]:
     return [setup.asked_only("base", context, setup.kit.task.study(context, None).asks) for context in contexts]
 
 
-def edit_jobs(setup: Setup, contexts: Sequence[Context], edits: Sequence[Edit]) -> list[Job]:
+def edit_jobs(setup: Setup, contexts: Sequence[Context], edits: Sequence[Edit], method: str = "synthetic") -> list[Job]:
     """Every self-edit of each context, under every seed."""
     return [
         job
         for context in contexts
         for edit in edits
         if edit.context_id == context.id
-        for job in setup.studied("synthetic", context, edit)
+        for job in setup.studied(method, context, edit)
     ]
 
 
@@ -181,6 +207,7 @@ def form_groups(jobs: Sequence[Job], size: int) -> list[Group]:
 def _outcomes(kit: Kit, stage: str, policy: Policy, group: Group, attempts: Sequence[Attempt]) -> list[Outcome]:
     checked = {attempt.key: attempt for attempt in map(_check, group.trials, _in_order(group, attempts))}
     graded = _grade(kit, group.trials, checked)
+    sharers = Counter(job.key for job in group.jobs if job.question_ids)
     return [
         Outcome(
             key=job.key,
@@ -190,15 +217,20 @@ def _outcomes(kit: Kit, stage: str, policy: Policy, group: Group, attempts: Sequ
             edit_key=job.edit_key,
             policy=policy.version,
             seed_index=job.seed_index,
-            answers=graded.get(job.key, ()),
+            answers=_own_answers(job, graded.get(job.key, ())),
             losses=checked[job.key].losses,
             steps=checked[job.key].steps,
-            tokens=checked[job.key].tokens,
-            seconds=checked[job.key].seconds,
+            tokens=checked[job.key].tokens // max(1, sharers[job.key]),
+            seconds=checked[job.key].seconds / max(1, sharers[job.key]),
             failure=checked[job.key].failure,
         )
         for job in group.jobs
     ]
+
+
+def _own_answers(job: Job, answers: Sequence[GradedAnswer]) -> tuple[GradedAnswer, ...]:
+    wanted = set(job.question_ids)
+    return tuple(answer for answer in answers if not wanted or answer.question_id in wanted)
 
 
 def _in_order(group: Group, attempts: Sequence[Attempt]) -> list[Attempt]:
@@ -236,9 +268,9 @@ def _refused(stage: str, policy: Policy, job: Job) -> Outcome:
     )
 
 
-def _slot(outcome: Outcome) -> tuple[str, str, str, int]:
-    return outcome.key, outcome.method, outcome.edit_key, outcome.seed_index
+def _slot(outcome: Outcome) -> tuple[str, str, str, str, int]:
+    return outcome.key, outcome.method, outcome.context_id, outcome.edit_key, outcome.seed_index
 
 
-def _job_slot(job: Job) -> tuple[str, str, str, int]:
-    return job.key, job.method, job.edit_key, job.seed_index
+def _job_slot(job: Job) -> tuple[str, str, str, str, int]:
+    return job.key, job.method, job.context_id, job.edit_key, job.seed_index

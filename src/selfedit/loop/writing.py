@@ -5,16 +5,26 @@ Contexts are written about in chunks that are fixed by the whole list, for the r
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from selfedit import seeds
 from selfedit.loop.kit import Kit
 from selfedit.loop.trials import study_of
-from selfedit.records import Context, Edit, Policy, Sampling, digest
+from selfedit.records import Context, Edit, Policy, Prompt, Sampling, Written, digest
+
+Draw = Callable[[Sequence[Prompt], int, Sequence[int]], list[list[Written | str]]]
 
 
 def write_edits(
-    kit: Kit, stage: str, policy: Policy, contexts: Sequence[Context], n: int, sampling: Sampling, run_seed: int
+    kit: Kit,
+    stage: str,
+    policy: Policy,
+    contexts: Sequence[Context],
+    n: int,
+    sampling: Sampling,
+    run_seed: int,
+    draw: Draw | None = None,
+    writer: str = "",
 ) -> list[Edit]:
     """`n` self-edits for each context, in order; those that the ledger of `stage` holds are not written again."""
     size = max(1, kit.rows // n)

@@ -42,25 +42,33 @@ class RunFolder:
 
 
 @contextlib.contextmanager
-def open_run(path: Path, config: Mapping[str, Any], facts: Mapping[str, str]) -> Iterator[RunFolder]:
+def open_run(
+    path: Path, config: Mapping[str, Any], facts: Mapping[str, str], defaults: Mapping[str, Any] | None = None
+) -> Iterator[RunFolder]:
     """Makes or resumes the run at `path` and holds it until the block ends.
 
     Args:
         config: the resolved settings, JSON-ready, without the folder's own name.
         facts: what identifies model, data and code, JSON-ready.
+        defaults: settings as they are where nobody sets them; a run that is older than a setting has had its default.
 
     Raises:
         SelfeditError: the folder cannot be written, holds something else or another run, or is in use.
     """
-    check_run(path, config)
+    check_run(path, config, defaults)
     _create(path, {"config": dict(config), "facts": dict(facts)})
     with _lock(path):
-        check_run(path, config, facts)
+        check_run(path, config, defaults, facts)
         _note_start(path, facts)
         yield RunFolder(path)
 
 
-def check_run(path: Path, config: Mapping[str, Any], facts: Mapping[str, str] | None = None) -> None:
+def check_run(
+    path: Path,
+    config: Mapping[str, Any],
+    defaults: Mapping[str, Any] | None = None,
+    facts: Mapping[str, str] | None = None,
+) -> None:
     """Refuses what `open_run` would refuse, without touching anything; for use before a model is loaded."""
     if path.exists() and not path.is_dir():
         raise SelfeditError(f"--run {path}: is a file, not a folder")
@@ -72,9 +80,9 @@ def check_run(path: Path, config: Mapping[str, Any], facts: Mapping[str, str] | 
     if not (path / CONFIG).is_file():
         raise SelfeditError(f"--run {path}: is not empty and holds no run; choose another folder")
     held = read_run(path)
-    _refuse_other(path, "", held["config"], config)
+    _refuse_other(path, "", {**flatten(defaults or {}), **flatten(held["config"])}, flatten(config))
     if facts is not None:
-        _refuse_other(path, "facts.", _pinned(held["facts"]), _pinned(facts))
+        _refuse_other(path, "facts.", flatten(_pinned(held["facts"])), flatten(_pinned(facts)))
 
 
 def read_run(path: Path) -> dict[str, Any]:
@@ -182,8 +190,7 @@ def _lock(path: Path) -> Iterator[None]:
         yield
 
 
-def _refuse_other(path: Path, prefix: str, held: Mapping[str, Any], asked: Mapping[str, Any]) -> None:
-    before, now = flatten(held), flatten(asked)
+def _refuse_other(path: Path, prefix: str, before: Mapping[str, str], now: Mapping[str, str]) -> None:
     keys = [key for key in {**before, **now} if before.get(key) != now.get(key)]
     if not keys:
         return

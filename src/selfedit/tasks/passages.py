@@ -62,6 +62,12 @@ class PassagesTask:
         """The questions with the passage before them: what a model can answer that need not have learnt anything."""
         return self._asks(context, _TEST_IN_CONTEXT)
 
+    def follow_ups(self, context: Context, reply: str, seed: int) -> Sequence[Prompt]:
+        return ()
+
+    def variant(self, prompt: str = "", is_distilled: bool = False) -> PassagesTask:
+        return self
+
     def validate(self) -> None:
         """SelfeditError naming the passage, unless gold answers earn 1.0 and empty ones 0.0 by the exact grader."""
         for context in (*self._splits["train"], *self._splits["heldout"]):

@@ -1,0 +1,37 @@
+"""L1. Self-edits from a file: another model's, published ones, or a person's own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from selfedit.jsonl import read_objects, read_string
+from selfedit.records import SelfeditError
+
+
+def read_edit_files(paths: str) -> dict[str, Mapping[str, Sequence[str]]]:
+    """Each of the files in `paths` (joined by commas) by its name without folder and `.jsonl`: context id → its texts.
+
+    A line is `{"id": CONTEXT, "edits": [TEXT, …]}`. Raises SelfeditError naming file and line.
+    """
+    files = [Path(part.strip()) for part in paths.split(",") if part.strip()]
+    found: dict[str, Mapping[str, Sequence[str]]] = {}
+    for path in files:
+        name = path.name.removesuffix(".jsonl")
+        if name in found:
+            raise SelfeditError(f"--edits {paths}: two files are called {name}; rename one")
+        found[name] = _read_file(path)
+    return found
+
+
+def _read_file(path: Path) -> dict[str, Sequence[str]]:
+    texts_by_id: dict[str, Sequence[str]] = {}
+    for place, record in read_objects(path):
+        context_id = read_string(place, record, "id")
+        if context_id in texts_by_id:
+            raise SelfeditError(f"{place}: a second line for id {context_id!r}; join them")
+        texts = record.get("edits")
+        if not isinstance(texts, list) or not texts or not all(isinstance(text, str) for text in texts):
+            raise SelfeditError(f"{place}: 'edits' is no list of texts; give at least one")
+        texts_by_id[context_id] = tuple(texts)
+    return texts_by_id
