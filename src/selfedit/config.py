@@ -16,6 +16,8 @@ from pydantic import BaseModel, ConfigDict, model_validator
 from selfedit.records import LoraSettings, Sampling, digest
 
 EMBEDDED_MODEL = "smollm2-135m"
+UNTOUCHED = "untouched"
+"""The learner that has none of the policy's updates."""
 METHODS = {
     "base": "the untouched model (and each policy of --policy)",
     "in-context": "with the passage in the prompt",
@@ -61,6 +63,9 @@ class RunConfig(BaseModel):
     """File of passages that never train the policy, all of them held out. Empty: the held-out part of the data."""
     model: str = EMBEDDED_MODEL
     """`smollm2-135m` (embedded), a hub id, or a local folder."""
+    learner: str = ""
+    """Who studies and answers. Empty: the policy that writes. `untouched`: the model without the policy's updates. Else
+    another model: a hub id or a local folder."""
     device: str = "auto"
     """`auto`, `cpu`, `cuda` or `cuda:N`."""
     dtype: str = "auto"

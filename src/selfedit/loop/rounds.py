@@ -49,10 +49,11 @@ def run_training(config: TrainConfig, kit: Kit) -> Policy:
 def run_round(config: TrainConfig, kit: Kit, number: int, policy: Policy, contexts: Sequence[Context]) -> Policy:
     """Write, try, select, update: the next policy, or the same one where no self-edit was worth keeping."""
     stage = f"round-{number}"
-    setup = Setup(kit, policy, config.inner, config.seeds, config.seed)
+    learner = kit.learner(policy)
+    setup = Setup(kit, learner, config.inner, config.seeds, config.seed)
     edits = write_edits(kit, stage, policy, contexts, config.edits, config.sampling, config.seed)
     jobs = baseline_jobs(setup, contexts) + edit_jobs(setup, contexts, edits)
-    scored = try_and_select(config, kit, stage, policy, edits, jobs)
+    scored = try_and_select(config, kit, stage, learner, edits, jobs)
     kit.ledger.add_scored(stage, scored)
     kept = _kept(edits, scored)
     if not kept:
@@ -64,13 +65,13 @@ def run_round(config: TrainConfig, kit: Kit, number: int, policy: Policy, contex
 
 
 def try_and_select(
-    config: TrainConfig, kit: Kit, stage: str, policy: Policy, edits: Sequence[Edit], jobs: Sequence[Job]
+    config: TrainConfig, kit: Kit, stage: str, learner: Policy, edits: Sequence[Edit], jobs: Sequence[Job]
 ) -> list[Scored]:
     """What each self-edit earned, with the best of each context kept. With racing in two heats: one seed for all, then
     the other seeds for the finalists."""
 
     def heat(some: Sequence[Job]) -> list[Outcome]:
-        return try_all(kit, stage, policy, some, lambda found: best_so_far(edits, found, config.reward))
+        return try_all(kit, stage, learner, some, lambda found: best_so_far(edits, found, config.reward))
 
     if not config.racing:
         return select(score(edits, heat(jobs), config.reward), config.min_gain)

@@ -129,7 +129,7 @@ class Setup:
         return Study(tuple(example for part in parts for example in part.examples), parts[0].asks)
 
     def _trial(self, study: Study, seed: int) -> Trial:
-        key = digest(dict(self.kit.facts), self.policy.digest, study, self.settings, seed)
+        key = digest(self.kit.trial_facts, self.policy.digest, study, self.settings, seed)
         return Trial(key, study, self.settings, seed)
 
 
