@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, get_args
 from selfedit.config import EMBEDDED_MODEL, EvalConfig, RunConfig, TrainConfig
 from selfedit.executors import EXECUTORS
 from selfedit.grading import grade_answers, grade_file, load_grader
-from selfedit.loop import Kit, check_adapter, check_sizes, run_eval, run_training, take_heldout
+from selfedit.loop import Kit, check_adapter, check_prompt, check_sizes, run_eval, run_training, take_heldout
 from selfedit.progress import show_progress
 from selfedit.recipes import RECIPES
 from selfedit.records import Policy, SelfeditError, digest, to_json
@@ -38,6 +38,7 @@ def train(name: str, config: TrainConfig, words: Sequence[str], as_json: bool) -
     path = config.run_path(name)
     check_run(path, config.identity())
     task = load_task(config)
+    check_prompt(config)
     check_sizes(config, task)
     with _opened(config, path, task, words) as kit:
         run_training(config, kit)

@@ -1,5 +1,16 @@
 """L1. How a self-edit is asked for and read."""
 
-from selfedit.edits.prompts import PROMPTS, EditPrompt, ask_for_edit, load_prompt, read_edit
+from selfedit.edits.prompts import PROMPTS, EditPrompt, SecondStep, ask_for_edit, load_prompt
+from selfedit.edits.reading import read_edit, read_items
+from selfedit.edits.steps import ask_follow_ups
 
-__all__ = ["PROMPTS", "EditPrompt", "ask_for_edit", "load_prompt", "read_edit"]
+__all__ = [
+    "PROMPTS",
+    "EditPrompt",
+    "SecondStep",
+    "ask_follow_ups",
+    "ask_for_edit",
+    "load_prompt",
+    "read_edit",
+    "read_items",
+]

@@ -2,6 +2,15 @@
 
 from selfedit.loop.evaluation import evaluate, run_eval, take_heldout
 from selfedit.loop.kit import Kit
-from selfedit.loop.rounds import check_adapter, check_sizes, run_training
+from selfedit.loop.rounds import check_adapter, check_prompt, check_sizes, run_training
 
-__all__ = ["Kit", "check_adapter", "check_sizes", "evaluate", "run_eval", "run_training", "take_heldout"]
+__all__ = [
+    "Kit",
+    "check_adapter",
+    "check_prompt",
+    "check_sizes",
+    "evaluate",
+    "run_eval",
+    "run_training",
+    "take_heldout",
+]
