@@ -28,6 +28,7 @@ from selfedit.loop import (
     Sources,
     check_adapter,
     check_files,
+    check_prompt,
     check_sizes,
     plan_rows,
     run_eval,
@@ -51,6 +52,7 @@ def train(name: str, config: TrainConfig, words: Sequence[str], as_json: bool) -
     path = config.run_path(name)
     check_run(path, config.identity(), type(config)().identity())
     task = load_task(config)
+    check_prompt(config)
     check_sizes(config, task)
     with _opened(config, path, task, words) as kit:
         run_training(config, kit)

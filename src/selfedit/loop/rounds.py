@@ -18,6 +18,7 @@ from pathlib import Path
 
 from selfedit import seeds
 from selfedit.config import MethodName, TrainConfig
+from selfedit.edits import PROMPTS, load_prompt
 from selfedit.loop.evaluation import HeldoutPlan, evaluate, plan_rows, rows_of, take_heldout
 from selfedit.loop.kit import Kit
 from selfedit.loop.selection import best_so_far, choose_finalists, score, select
@@ -29,6 +30,7 @@ from selfedit.seams import Task
 
 def run_training(config: TrainConfig, kit: Kit) -> Policy:
     """All rounds, with the held-out test before and after; returns the last policy. Started again, it goes on."""
+    check_prompt(config)
     check_sizes(config, kit.task)
     contexts_R = choose_contexts(kit.task.contexts("train"), config.rounds, config.contexts, config.seed)
     heldout = take_heldout(kit.task, config.heldout)
@@ -112,6 +114,15 @@ def check_adapter(policy: Policy, home: Path) -> None:
     """A policy without its adapter is no policy: nothing falls back on an older one."""
     if policy.version and not (home / policy.adapter).is_dir():
         raise SelfeditError(f"{home / policy.adapter}: the adapter of policy {policy.version} is missing")
+
+
+def check_prompt(config: TrainConfig) -> None:
+    """Refuses self-edits in two steps: the update learns prompt → self-edit, and theirs has several prompts."""
+    if load_prompt(config.prompt).second:
+        fit = ", ".join(name for name, prompt in PROMPTS.items() if not prompt.second)
+        raise SelfeditError(
+            f"--prompt {config.prompt} is written in two steps, which train cannot reinforce; choose from {fit}"
+        )
 
 
 def check_sizes(config: TrainConfig, task: Task) -> None:

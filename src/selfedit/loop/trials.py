@@ -98,7 +98,8 @@ class Setup:
 
     def studied(self, method: str, context: Context, edit: Edit | None) -> list[Job]:
         """A job per seed: an adapter trained on the context, with a self-edit where there is one."""
-        study = study_of(self.kit.task, context, edit.text if edit else None)
+        invalid = edit.invalid if edit else ""
+        study = invalid or study_of(self.kit.task, context, edit.text if edit else None)
         edit_key = edit.key if edit else ""
         if isinstance(study, str):
             return [Job(method, context.id, None, edit_key, refusal=f"invalid edit: {study}")]
