@@ -236,6 +236,11 @@ def test_strategies_are_lines():
     )
 
 
+@pytest.mark.parametrize("kind", ["name", "line"])
+def test_a_number_without_an_item_names_nothing(kind):
+    assert read_items(kind, " Corrane\n2.\n3. ---\n4. ") == ("Corrane",)
+
+
 def test_an_enormous_first_reply_is_invalid():
     with refused("enormous: 20001 characters"):
         read_items("name", "x" * 20_001)

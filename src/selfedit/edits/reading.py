@@ -87,7 +87,7 @@ def read_edit(name: str, text: str) -> tuple[str, ...]:
 def read_items(kind: ItemKind, text: str) -> tuple[str, ...]:
     """The names or lines of a first reply, in order, each once. Raises InvalidEdit where the reply is enormous."""
     _refuse_enormous(text, MAX_CHARACTERS)
-    lines = [_clean(line) for line in _listed(text)]
+    lines = [line for line in map(_clean, _listed(text)) if _has_words(line)]
     items = lines if kind == "line" else _read_names(lines)
     first: dict[str, str] = {}
     for item in items:
