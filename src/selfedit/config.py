@@ -71,7 +71,8 @@ class RunConfig(BaseModel):
     dtype: str = "auto"
     """Number type of the base: `auto`, `float32` or `bfloat16`."""
     prompt: str = "implications"
-    """How a self-edit is asked for."""
+    """How a self-edit is asked for: implications, implications-long, implications-very-long, rewrite, self-qa,
+    chain-of-thought or none; for eval also entigraph or active-reading, which are written in two steps."""
     ask_style: str = "plain"
     """How a question is put to the adapted model."""
     grader: str = "contains"

@@ -188,6 +188,12 @@ def test_replies_of_a_second_step_are_paragraphs_without_their_introductions():
     )
 
 
+def test_labels_at_the_head_of_a_paragraph_go():
+    assert read_edit("active-reading", "Questions:\nAnd answers:\nWho paid? Corrane.\n\nNotes:") == (
+        "Who paid? Corrane.",
+    )
+
+
 def test_a_lone_paragraph_is_one_piece():
     assert read_edit("active-reading", "One.\nTwo.") == ("One.\nTwo.",)
 
@@ -199,8 +205,8 @@ def test_what_consists_of_several_replies_may_be_as_long_as_they():
 
 
 def test_names_lose_what_is_said_about_them():
-    reply = " Corrane\n2. **Oskaveld**: a village\n3. heron - a bird\n- Tarn (lake)\n5. corrane\n6. 12:30 train.\n"
-    long = "This is a full sentence about the village and its huts"
+    reply = " Corrane\n2. **Oskaveld**: a village\n3. heron - a bird\n4. Tarn (lake)\n5. corrane\n6. 12:30 train.\n"
+    long = "7. This is a full sentence about the village and its huts"
     assert read_items("name", f"{reply}{long}") == ("Corrane", "Oskaveld", "heron", "Tarn", "12:30 train")
 
 
@@ -209,11 +215,30 @@ def test_names_on_one_line_are_told_apart_by_commas():
     assert read_items("name", "Corrane of Tarn, founder\nOskaveld") == ("Corrane of Tarn, founder", "Oskaveld")
 
 
+@pytest.mark.parametrize(
+    "reply",
+    [
+        " Corrane\n2. heron\n\nThese are some of the names.\nA woman",
+        "The names are these\n1. Corrane\n2. heron\nPassage:\n1. Corrane\n2. heron\nAnother is:\nA hotel",
+        " Corrane\n- heron\nThis follows a list",
+        "Here is what it names:\n\n* Corrane\n* heron",
+        "Names:\nCorrane\nheron",
+    ],
+)
+def test_prose_around_a_list_names_nothing(reply):
+    assert read_items("name", reply) == ("Corrane", "heron")
+
+
 def test_strategies_are_lines():
     assert read_items("line", "Strategies:\n1. Draw a map: big.\n2. Ask, and answer.\n1. Draw a map: big.") == (
         "Draw a map: big.",
         "Ask, and answer.",
     )
+
+
+@pytest.mark.parametrize("kind", ["name", "line"])
+def test_a_number_without_an_item_names_nothing(kind):
+    assert read_items(kind, " Corrane\n2.\n3. ---\n4. ") == ("Corrane",)
 
 
 def test_an_enormous_first_reply_is_invalid():

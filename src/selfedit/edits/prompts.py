@@ -143,8 +143,10 @@ PROMPTS: dict[str, EditPrompt] = {
         ),
         EditPrompt(
             "active-reading",
-            "How should one study this passage, to know it by heart and in depth afterwards? Propose four strategies"
-            " that suit what it holds. Write one on each line, as an instruction of one sentence." + _PASSAGE,
+            "Propose four strategies for studying the passage below, so that one knows it in depth afterwards: for"
+            " instance to ask and answer questions about it, to retell it in the order of time, to compare what it"
+            " names, or to say why things came about. Choose those that suit this passage. Write one on each line, as"
+            " an instruction of one sentence." + _PASSAGE,
             "Strategies:\n1.",
             "paragraphs",
             second=SecondStep(

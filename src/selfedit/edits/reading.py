@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from itertools import pairwise
+from itertools import dropwhile, pairwise
 
 from selfedit.edits.prompts import ItemKind, PieceKind, load_prompt
 from selfedit.records import InvalidEdit
@@ -35,6 +35,8 @@ MAX_NAME_WORDS = 8
 _MARKS = re.compile(r"^(?:\s|#{1,6}\s|[-*+•–]\s|\(?\d{1,3}[.)](?!\d))*")
 _BOLD = re.compile(r"\*\*(.+?)\*\*")
 _NUMBERED = re.compile(r"^\s*\(?\d{1,3}[.)](?!\d)")
+_FIRST = re.compile(r"^\s*\(?1[.)]")
+_BULLET = re.compile(r"^\s*[-*+•–]\s")
 _INTRODUCTION = re.compile(
     r"""
       ^ (?:sure|certainly|of\ course|okay|absolutely) \b \s* [,!.:]
@@ -85,12 +87,24 @@ def read_edit(name: str, text: str) -> tuple[str, ...]:
 def read_items(kind: ItemKind, text: str) -> tuple[str, ...]:
     """The names or lines of a first reply, in order, each once. Raises InvalidEdit where the reply is enormous."""
     _refuse_enormous(text, MAX_CHARACTERS)
-    lines = _read_lines(text)
+    lines = [line for line in map(_clean, _listed(text)) if _has_words(line)]
     items = lines if kind == "line" else _read_names(lines)
     first: dict[str, str] = {}
     for item in items:
         first.setdefault(item.casefold(), item)
     return tuple(first.values())
+
+
+def _listed(text: str) -> list[str]:
+    """The lines of a list without the prose around it: numbered lines if there are any, or bullets, or all lines. The
+    first line's number may be in the prompt's opening, so that a list that begins with 2 has it as well."""
+    lines = [line for line in text.splitlines() if _has_words(line)]
+    for mark in (_NUMBERED, _BULLET):
+        listed = [line for line in lines if mark.match(line)]
+        if listed:
+            begins_before = listed[0] is not lines[0] and not _FIRST.match(listed[0])
+            return [lines[0], *listed] if begins_before and not _is_introduction(lines[0]) else listed
+    return [piece for piece in _read_lines(text) if not piece.endswith(":")]
 
 
 def _refuse_enormous(text: str, most: int) -> None:
@@ -134,7 +148,7 @@ def _read_names(lines: Sequence[str]) -> list[str]:
 
 def _read_paragraphs(text: str) -> list[str]:
     """Each reply may bring its own introduction, so that they go wherever they stand."""
-    paragraphs = [lines[1:] if _is_introduction(lines[0]) else lines for lines in _split_sections(text)]
+    paragraphs = [list(dropwhile(_is_introduction, lines)) for lines in _split_sections(text)]
     return ["\n".join(map(_clean, lines)) for lines in paragraphs if lines]
 
 
