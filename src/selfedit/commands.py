@@ -18,6 +18,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
+from selfedit.cache import cache_folder
 from selfedit.config import EMBEDDED_MODEL, UNTOUCHED, EvalConfig, RunConfig, TrainConfig
 from selfedit.edits import read_edit_files
 from selfedit.executors import EXECUTORS
@@ -245,7 +246,6 @@ def examine() -> dict[str, Any]:
             found[name] = "missing: run make setup"
     try:
         from selfedit.engine import probe
-        from selfedit.engine.models import cache_folder
     except ImportError as error:
         return {**found, "engine": f"cannot be loaded ({error})"}
     model = cache_folder() / EMBEDDED_MODEL
