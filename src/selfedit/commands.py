@@ -21,8 +21,9 @@ from typing import TYPE_CHECKING, Any, get_args
 from selfedit.cache import cache_folder
 from selfedit.config import EMBEDDED_MODEL, UNTOUCHED, EvalConfig, RunConfig, TrainConfig
 from selfedit.edits import read_edit_files
+from selfedit.endpoints import EndpointSettings
 from selfedit.executors import EXECUTORS
-from selfedit.grading import grade_answers, grade_file, load_grader
+from selfedit.grading import JudgeGrader, grade_answers, grade_file, load_grader
 from selfedit.loop import (
     Draw,
     Kit,
@@ -84,13 +85,16 @@ def report(path: Path, as_json: bool) -> None:
     _show(path, as_json)
 
 
-def grade(path: Path, grader: str, as_json: bool) -> None:
-    """Grades a file of answers."""
-    found = to_json(grade_file(path, load_grader(grader)))
+def grade(path: Path, name: str, judge: EndpointSettings | None, as_json: bool) -> None:
+    """Grades a file of answers, and says what the judge used if it was asked."""
+    grader = load_grader(name, judge)
+    found = to_json(grade_file(path, grader))
+    if isinstance(grader, JudgeGrader):
+        found |= {f"judge_{field}": value for field, value in to_json(grader.endpoint.usage).items()}
     if as_json:
-        print(json.dumps({"grader": grader, **found}, indent=2))
+        print(json.dumps({"grader": name, **found}, indent=2))
     else:
-        _print_rows(f"{path}, grader {grader}", found)
+        _print_rows(f"{path}, grader {name}", found)
 
 
 def doctor(as_json: bool) -> None:
@@ -111,7 +115,7 @@ def setup() -> None:
 
 def load_task(config: RunConfig) -> PassagesTask:
     """The task that `config` names, with a grader and an ask style that exist."""
-    load_grader(config.grader)
+    load_grader(config.grader, config.judge_settings())
     styles: tuple[AskStyle, ...] = get_args(AskStyle)
     style = next((style for style in styles if style == config.ask_style), None)
     if style is None:
@@ -157,7 +161,7 @@ def _opened(
     config: RunConfig, path: Path, task: PassagesTask, words: Sequence[str], policies: Sequence[Policy] = ()
 ) -> Iterator[Kit]:
     """Everything that a run works with, held until the block ends. `policies` live in the run that `config` names."""
-    grader = load_grader(config.grader)
+    grader = load_grader(config.grader, config.judge_settings())
     engine = start_engine(config)
     learner = start_learner(config, engine)
     home = Path(getattr(config, "policy", "") or path)
@@ -180,6 +184,7 @@ def _opened(
             engine=engine,
             executor=EXECUTORS[config.executor](learner),
             grade=partial(grade_answers, grader),
+            judge=grader.endpoint if isinstance(grader, JudgeGrader) else None,
             ledger=ledger,
             progress=progress,
             home=home,

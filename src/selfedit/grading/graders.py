@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from selfedit.config import JUDGE
 from selfedit.endpoints import Endpoint, EndpointSettings
-from selfedit.grading.judge import JUDGE, JudgeGrader
+from selfedit.grading.judge import JudgeGrader
 from selfedit.grading.metrics import contains, exact, f1, normalise
 from selfedit.jsonl import read_objects, read_string
 from selfedit.records import Answer, Ask, GradedAnswer, SelfeditError, Verdict

@@ -19,12 +19,11 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 
+from selfedit.config import JUDGE
 from selfedit.endpoints import ChatRequest, Endpoint, Reply
 from selfedit.endpoints.requests import encodable
 from selfedit.records import Sampling, SelfeditError, Verdict, digest
 
-JUDGE = "judge"
-"""The grader's name."""
 _LOG = logging.getLogger("selfedit")
 _SAMPLING = Sampling(temperature=0.0, top_p=1.0, max_new_tokens=1024)
 """Greedy. The length leaves room for a model that thinks before it speaks; a plain yes ends by itself."""
