@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import threading
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -123,13 +122,3 @@ class _Handler(BaseHTTPRequestHandler):
 
     def log_message(self, format: str, *args: object) -> None:
         """Says nothing."""
-
-
-def slowly(answers: Answers, seconds: float) -> Answers:
-    """The same answers, each after a while."""
-
-    def answer(seen: Seen) -> Said | str:
-        time.sleep(seconds)
-        return answers(seen)
-
-    return answer

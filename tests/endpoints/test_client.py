@@ -11,6 +11,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -18,7 +19,7 @@ from pathlib import Path
 
 import pytest
 
-from endpoint_server import EndpointServer, Said, Seen, completion, refusal, slowly
+from endpoint_server import EndpointServer, Said, Seen, completion, refusal
 from selfedit.endpoints import ChatRequest, Endpoint, EndpointSettings, Reply
 from selfedit.records import Sampling, SelfeditError, Usage
 
@@ -96,8 +97,15 @@ def test_nothing_to_ask_sends_nothing(server: EndpointServer) -> None:
 
 @pytest.mark.parametrize("concurrency", [1, 4])
 def test_requests_run_at_once_but_never_more_than_allowed(server: EndpointServer, concurrency: int) -> None:
-    server.answers = slowly(server.answers, 0.05)
-    connect(server, concurrency=concurrency)[0].complete(asks(12))
+    together = threading.Barrier(concurrency, timeout=30)  # lets nobody through before all of them are there
+
+    def meet(seen: Seen) -> str:
+        together.wait()
+        time.sleep(0.01)  # time for one too many to come in
+        return "met"
+
+    server.answers = meet
+    assert {reply.text for reply in connect(server, concurrency=concurrency)[0].complete(asks(12))} == {"met"}
     assert server.most_at_once == concurrency
 
 

@@ -41,7 +41,6 @@ _LONGEST_ASKED_WAIT_SECONDS = 120.0
 """An endpoint that asks for a longer pause is given up for now."""
 _OUTAGE = 4
 """At least this many requests in a row must be given up before the rest of a call is not sent."""
-
 _SHORTEST_SECRET = 12
 """Shorter keys are the stand-ins that local servers are given (`EMPTY`, `none`), and words of replies as well."""
 

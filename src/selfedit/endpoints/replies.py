@@ -70,9 +70,9 @@ class ReplyCache:
         found = self._connection.execute("PRAGMA user_version").fetchone()[0]
         if found not in (0, _SCHEMA_VERSION):
             raise SelfeditError(f"{self.path}: of another version of selfedit; move it away, or set SELFEDIT_CACHE")
-        self._connection.execute("PRAGMA journal_mode = WAL")
         self._connection.execute("PRAGMA synchronous = NORMAL")
         if not found:
+            self._connection.execute("PRAGMA journal_mode = WAL")
             self._connection.execute(_SCHEMA)
             self._connection.execute(f"PRAGMA user_version = {_SCHEMA_VERSION}")
         self._connection.execute("SELECT COUNT(*) FROM (SELECT key, is_finished FROM replies LIMIT 1)")
