@@ -24,6 +24,7 @@ from selfedit.endpoints import Endpoint, EndpointSettings
 from selfedit.executors import EXECUTORS
 from selfedit.grading import JudgeGrader, grade_answers, grade_file, load_grader
 from selfedit.loop import (
+    Draw,
     Kit,
     Sources,
     check_adapter,
@@ -37,7 +38,7 @@ from selfedit.loop import (
 )
 from selfedit.progress import show_progress
 from selfedit.recipes import RECIPES
-from selfedit.records import Policy, SelfeditError, digest, to_json
+from selfedit.records import Policy, SelfeditError, Written, digest, to_json
 from selfedit.seams import Engine
 from selfedit.store import Ledger
 from selfedit.store.folder import check_run, code_version, open_run, read_run
