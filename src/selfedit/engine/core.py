@@ -161,9 +161,7 @@ class TorchEngine:
         if not examples:
             raise SelfeditError("a policy update needs at least one self-edit")
         if settings.finetuning != "lora":
-            raise SelfeditError(
-                f"a policy is stored as an adapter: --outer.finetuning must be lora, not {settings.finetuning}"
-            )
+            raise SelfeditError("--outer.finetuning must be lora: a policy is stored as an adapter")
         self._use(policy, home)
         tokens = tuple(rendering.example_tokens(self.tokenizer, example) for example in examples)
         self._check_length(max(t.reach for t in tokens), "a self-edit with its prompt")
