@@ -107,13 +107,13 @@ class TorchEngine:
         """See `seams.Engine.run_trials`. Trials of full finetuning go one at a time, after the others."""
         self._use(policy, home)
         jobs = [job_of(self.tokenizer, trial, self.max_context) for trial in trials]
-        is_alone = [isinstance(job, Job) and job.is_full for job in jobs]
-        together = [i for i in range(len(trials)) if not is_alone[i]]
+        alone = {i: job for i, job in enumerate(jobs) if isinstance(job, Job) and job.is_full}
+        for job in alone.values():
+            self.adapted(job.settings)
+        together = [i for i in range(len(trials)) if i not in alone]
         attempts = self._run_together([trials[i] for i in together], [jobs[i] for i in together])
         found = dict(zip(together, attempts, strict=True))
-        for i, job in enumerate(jobs):
-            if isinstance(job, Job) and is_alone[i]:
-                found[i] = self._run_alone(trials[i], job)
+        found.update({i: self._run_alone(trials[i], job) for i, job in alone.items()})
         return [found[i] for i in range(len(trials))]
 
     def _run_together(self, trials: Sequence[Trial], jobs: Sequence[Job | str]) -> list[Attempt]:
@@ -131,7 +131,6 @@ class TorchEngine:
     def _run_alone(self, trial: Trial, job: Job) -> Attempt:
         """A trial of full finetuning."""
         started = time.perf_counter()
-        self.adapted(job.settings)
         [job] = self._taught([job])
         result, answers = self._within_memory(lambda: self._train_fully(trial, job))
         return _attempt(trial, result, answers, time.perf_counter() - started)
