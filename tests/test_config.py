@@ -38,6 +38,7 @@ def trained(*words: str) -> TrainConfig:
         ({"inner": LoraSettings(learning_rate=0)}, "--inner.learning-rate"),
         ({"outer": LoraSettings(batch_size=0)}, "--outer.batch-size"),
         ({"outer": LoraSettings(targets="")}, "--outer.targets"),
+        ({"outer": LoraSettings(finetuning="full")}, "--outer.finetuning must be lora"),
         ({"sampling": Sampling(temperature=-1)}, "--sampling.temperature"),
         ({"sampling": Sampling(top_p=0)}, "--sampling.top-p"),
         ({"sampling": Sampling(max_new_tokens=0)}, "--sampling.max-new-tokens"),

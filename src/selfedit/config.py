@@ -159,6 +159,7 @@ class TrainConfig(RunConfig):
         _at_least(-1, "heldout", self.heldout)
         _require(self.min_gain == self.min_gain and abs(self.min_gain) != float("inf"), "--min-gain must be finite")
         _check_lora("outer", self.outer)
+        _require(self.outer.finetuning == "lora", "--outer.finetuning must be lora: a policy is stored as an adapter")
         _require(not self.racing or self.seeds > 1, f"--racing needs --seeds above 1, not {self.seeds}")
         _require(
             self.edits == 1 or self.sampling.temperature > 0,
