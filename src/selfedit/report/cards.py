@@ -18,6 +18,7 @@ EVOLUTIONS_OPEN = 3
 """Contexts whose columns stand open."""
 EVOLUTIONS_SHOWN = 30
 """Contexts whose columns are shown."""
+HELDOUT = "Held-out passages"
 PREVIEW = 240
 """Characters of a self-edit that are shown before it is unfolded."""
 COLUMN_PREVIEW = 700
@@ -28,7 +29,7 @@ def self_edits(examples: Sequence[Example], evolutions: Sequence[Evolution]) -> 
     """The section on self-edits; nothing where none was written."""
     in_columns = {card.key for evolution in evolutions[:EVOLUTIONS_SHOWN] for card in evolution.cards}
     parts = [_evolutions(evolutions)] + [
-        _group(title, shown)
+        _group(f"{title}, other self-edits" if evolutions and title == HELDOUT else title, shown)
         for title, members in groupby(examples, key=_group_title)
         if (shown := [(example, cards) for example in members if (cards := _cards_beside(example, in_columns))])
     ]
@@ -37,7 +38,7 @@ def self_edits(examples: Sequence[Example], evolutions: Sequence[Evolution]) -> 
     intro = (
         "The first contexts of each kind, in the run’s order. In training, each self-edit of a context is tried, and "
         "the marked ones train the next policy. A reward is what its own trials measured, so the best of several is "
-        "too good to be true on average; held-out self-edits are drawn once and not selected."
+        "too good to be true on average; held-out self-edits are not selected."
     )
     return f"<h2>Self-edits and what they earned</h2><p>{intro}</p>{''.join(parts)}"
 
@@ -49,10 +50,9 @@ def _cards_beside(example: Example, in_columns: Collection[str]) -> list[EditCar
 def _evolutions(evolutions: Sequence[Evolution]) -> str:
     if not evolutions:
         return ""
-    intro = (
-        "What each version of the policy wrote about the same held-out passage, its first draw each. What it earned is "
-        "measured against the untouched model."
-    )
+    intro = "What each version of the policy wrote about the same held-out passage, its first draw each."
+    if any(card.logprob_gain is not None for evolution in evolutions for card in evolution.cards):
+        intro += " What it earned is measured against the untouched model."
     blocks = "".join(
         _evolution(evolution, is_open=place < EVOLUTIONS_OPEN)
         for place, evolution in enumerate(evolutions[:EVOLUTIONS_SHOWN])
@@ -84,7 +84,7 @@ def _column(card: EditCard) -> str:
 
 def _group_title(example: Example) -> str:
     if example.split == "heldout":
-        return "Held-out passages"
+        return HELDOUT
     return f"Training, {wording.stage_label(example.cards[0].stage).lower()}"
 
 

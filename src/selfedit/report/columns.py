@@ -105,10 +105,10 @@ def cut(text: str, inches: float, most: int) -> list[str]:
     lines = [line for part in text.splitlines() for line in _set(wording.one_line(part, len(part) + 1), inches)]
     if len(lines) <= most:
         return lines
-    last = lines[most - 1]
-    while last and _inches(last + "…") > inches:
-        last = last[:-1].rstrip()
-    return [*lines[: most - 1], last + "…"]
+    words = lines[most - 1].split()
+    while words and _inches(" ".join([*words, "…"])) > inches:
+        words.pop()
+    return [*lines[: most - 1], " ".join([*words, "…"])]
 
 
 def _set(text: str, inches: float) -> list[str]:

@@ -21,8 +21,13 @@ from selfedit.report.tables import MethodRow
 
 LABEL_WIDTH = 40
 """Characters of a stage's name beside its bar."""
-METHOD_WIDTH = 29
+METHOD_WIDTH = 33
 """Characters of a method's name in one line beside its row."""
+ROW_HEIGHT, LINE_HEIGHT = 0.31, 0.15
+"""Inches of a method's row, and of each further line of its name."""
+BARS_APART = 0.32
+"""Inches from bar to bar, a quarter less where there are many."""
+MANY_BARS = 16
 
 
 def draw_figures(reading: Reading, folder: Path, write: Callable[[Path, bytes], None]) -> dict[str, bytes]:
@@ -51,15 +56,16 @@ def _methods(rows: Sequence[MethodRow]) -> Figure | None:
     """Accuracy and gold log-probability by method, a point and its interval each."""
     if not rows:
         return None
-    labels = [textwrap.fill(row.label, METHOD_WIDTH, break_on_hyphens=False) for row in rows]
-    lines = sum(max(2, label.count("\n") + 1) for label in labels)
-    figure = Figure(figsize=(WIDTH, 1.1 + 0.21 * lines))
+    labels = [_in_lines(row.label) for row in rows]
+    heights = [ROW_HEIGHT + LINE_HEIGHT * label.count("\n") for label in labels]
+    places = [sum(heights[:place]) + height / 2 for place, height in enumerate(heights)]
+    figure = Figure(figsize=(WIDTH, 0.8 + sum(heights)))
     left, right = figure.subplots(1, 2, sharey=True)
-    for place, row in enumerate(rows):
+    for place, row in zip(places, rows, strict=True):
         _bar(left, place, ends(row, "accuracy"), colour_of(row.stage))
         _bar(right, place, ends(row, "logprob"), colour_of(row.stage))
-    left.set_yticks(range(len(rows)), labels)
-    left.set_ylim(len(rows) - 0.5, -0.5)
+    left.set_yticks(places, labels, fontsize=9)
+    left.set_ylim(sum(heights), 0)
     left.set_xlim(left=min(0, *left.get_xlim()))
     left.set_xlabel("accuracy, %")
     right.set_xlabel("gold log-probability,\nnats per token")
@@ -68,7 +74,15 @@ def _methods(rows: Sequence[MethodRow]) -> Figure | None:
     return figure
 
 
-def _bar(axes: Axes, place: int, triple: Ends, colour: str) -> None:
+def _in_lines(label: str) -> str:
+    """A label of few words a line, broken behind its comma where it has one."""
+    if len(label) <= METHOD_WIDTH:
+        return label
+    parts = label.replace(", ", ",\n").split("\n")
+    return "\n".join(textwrap.fill(part, METHOD_WIDTH, break_on_hyphens=False) for part in parts)
+
+
+def _bar(axes: Axes, place: float, triple: Ends, colour: str) -> None:
     """A point with its interval."""
     value, low, high = triple
     if value is None:
@@ -84,7 +98,8 @@ def _cost(timings: Mapping[str, float]) -> Figure | None:
         return None
     most = max(timings.values())
     unit, divisor = ("hours", 3600) if most > 7200 else ("minutes", 60) if most > 120 else ("seconds", 1)
-    figure = Figure(figsize=(WIDTH, 0.9 + 0.32 * len(timings)))
+    apart = BARS_APART * (0.75 if len(timings) > MANY_BARS else 1)
+    figure = Figure(figsize=(WIDTH, 0.9 + apart * len(timings)))
     axes = figure.subplots()
     values = [seconds / divisor for seconds in timings.values()]
     axes.barh(range(len(timings)), values, color=BLUE, height=0.6)

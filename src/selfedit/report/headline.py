@@ -18,6 +18,11 @@ _CAUSES = {
     "eval-passage": "Studying the passage",
 }
 """What a kind of stage did to the untouched model; a name takes the place of the braces."""
+_LEARNERS = {
+    "eval-synthetic": "The trained policy, taught by itself,",
+    "eval-seal-edits": "The base model taught by the trained policy",
+}
+"""Who learnt from whom in SEAL's rows."""
 
 Rows = Mapping[str, MethodRow]
 """Stage → its row."""
@@ -86,16 +91,18 @@ def _rivals(rows: Rows, by_pair: Pairs) -> list[str]:
         gain = by_pair.get((external, final)) if final else None
         if gain is None or gain.accuracy.value is None:
             continue
-        name = wording.stage_name(external)
-        verb = _compared(gain.accuracy)
-        sentences.append(f"{verb} self-edits by {name}: {_course(gain, rows)}{_doubt(gain.accuracy)}.")
+        name, compared = wording.stage_name(external), _compared(gain.accuracy)
+        sentences.append(
+            f"{_LEARNERS[wording.stage_kind(gain.after)]} answers {compared} questions right than the base model taught "
+            f"by {name}: {_course(gain, rows)}{_doubt(gain.accuracy)}."
+        )
     return sentences
 
 
 def _compared(interval: Interval) -> str:
     if not interval.is_clear:
-        return "The trained policy’s self-edits teach neither clearly more nor clearly less than"
-    return f"The trained policy’s self-edits teach {'more' if (interval.value or 0) > 0 else 'less'} than"
+        return "neither clearly more nor clearly fewer"
+    return "more" if (interval.value or 0) > 0 else "fewer"
 
 
 def _claim(cause: str, effect: str, gain: GainRow, rows: Rows) -> list[str]:

@@ -69,9 +69,10 @@ def _gains(rows: Sequence[GainRow]) -> str:
         title = wording.count(len(more), "further difference")
         parts.append(f"<details><summary>{title}</summary>{_gain_table(more)}</details>")
     if len(rows) > GAINS_OPEN:
+        by_chance = max(1, round(len(rows) / FALSE_ALARMS))
         parts.append(
-            f'<p class="note">Of {len(rows)} differences, about {max(1, round(len(rows) / FALSE_ALARMS))} would be '
-            "called clear by chance alone if there were nothing to find. The first is what this run was for.</p>"
+            f'<p class="note">Of {len(rows)} differences in a column, about {by_chance} would be called clear by chance '
+            "alone if there were nothing to find.</p>"
         )
     return "".join(parts)
 

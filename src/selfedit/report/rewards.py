@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from itertools import accumulate
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -25,8 +26,10 @@ LABEL_WIDTH = 30
 """Characters of a context's title beside its row."""
 TIE_SHIFT = 0.2
 """Rows between equal rewards of one context."""
-STRIP = 0.24
-"""Half the height of a strip of dots, in rows."""
+ROW, ROW_OF_ROUND = 1.0, 1.3
+"""From a strip of dots to the next, and to the first of the next round."""
+STRIP = 0.26
+"""Half the height of a strip of dots."""
 GOLDEN = 0.6180339887498949
 """Multiples of this, without their whole part, spread evenly however many there are: dots scatter without chance."""
 
@@ -58,17 +61,18 @@ def reward_distribution(rounds: Rounds) -> Figure | None:
     if not stages:
         return None
     strips = [strip for stage in stages for strip in _strips(stage, rounds[stage])]
-    figure = Figure(figsize=(WIDTH, 1.35 + 0.5 * len(strips)))
+    places = list(accumulate(ROW if is_kept else ROW_OF_ROUND for _, _, is_kept in strips))
+    figure = Figure(figsize=(WIDTH, 1.2 + 0.45 * places[-1]))
     axes = figure.subplots()
     axes.axvline(0, color=INK, linewidth=1.2, zorder=1)
-    for place, (_, values, is_kept) in enumerate(strips):
+    for place, (_, values, is_kept) in zip(places, strips, strict=True):
         _strip(axes, place, values, is_kept)
-    axes.set_yticks(range(len(strips)), [label for label, _, _ in strips])
-    axes.set_ylim(len(strips) - 0.5, -0.5)
+    axes.set_yticks(places, [label for label, _, _ in strips])
+    axes.set_ylim(places[-1] + ROW / 2, places[0] - ROW / 2)
     axes.set_xlabel(_axis_label(rounds))
     told = axes.twinx()
     told.set_ylim(axes.get_ylim())
-    told.set_yticks(range(len(strips)), [_above_zero(values) for _, values, _ in strips])
+    told.set_yticks(places, [_above_zero(values) for _, values, _ in strips])
     for side in (axes, told):
         bare(side, "x")
     told.grid(False)
@@ -87,7 +91,7 @@ def _strips(stage: str, items: Sequence[Scored]) -> list[tuple[str, list[float],
     return [*strips, (f"kept {len(kept):,} (in-sample)", kept, True)] if kept else strips
 
 
-def _strip(axes: Axes, place: int, values: Sequence[float], is_kept: bool) -> None:
+def _strip(axes: Axes, place: float, values: Sequence[float], is_kept: bool) -> None:
     look = (KEPT_LOOK if is_kept else OTHER_LOOK) | {"markersize": 4.5 if is_kept else 4}
     shifts = [STRIP * (2 * ((index * GOLDEN) % 1) - 1) for index in range(len(values))]
     axes.plot(values, [place + shift for shift in shifts], linestyle="", zorder=2, alpha=0.75, **look)

@@ -18,7 +18,7 @@ _FIXED_LABELS = {
 _LABELS = {
     "eval-base": "Policy {time}, no study",
     "eval-synthetic": "Trained on {asked}self-edits, {time}",
-    "eval-distil": "Distilled from the passage in sight, on {asked}self-edits",
+    "eval-distil": "Distilled on {asked}self-edits, passage in sight",
     "eval-seal-edits": "Base model trained on {asked}self-edits written {time}",
     "eval-edits": "Trained on self-edits from {name}",
     "eval-writer": "Trained on self-edits by {name}",
