@@ -18,7 +18,10 @@ N_QUESTIONS = 5
 EDITS = 4
 WRITTEN = ("synthetic", "distil", "edits", "writer", "seal-edits")
 """Methods with self-edits."""
-EVERY_METHOD = "base,in-context,passage,synthetic,synthetic:rewrite,distil,distil:rewrite,edits,writer,seal,seal-edits,seal:rewrite"
+EVERY_METHOD = (
+    "base,in-context,passage,synthetic,synthetic:rewrite,distil,distil:rewrite,"
+    "edits,writer,seal,seal:rewrite,seal-edits"
+)
 EDIT_FILES = "from/gpt-4.1.jsonl,from/gpt-4.jsonl"
 EVERY_STAGE = {
     "eval-base": ("base", 0.6, -5.4),

@@ -91,11 +91,10 @@ def _rivals(rows: Rows, by_pair: Pairs) -> list[str]:
         gain = by_pair.get((external, final)) if final else None
         if gain is None or gain.accuracy.value is None:
             continue
-        name, compared = wording.stage_name(external), _compared(gain.accuracy)
-        sentences.append(
-            f"{_LEARNERS[wording.stage_kind(gain.after)]} answers {compared} questions right than the base model taught "
-            f"by {name}: {_course(gain, rows)}{_doubt(gain.accuracy)}."
-        )
+        learner = _LEARNERS[wording.stage_kind(gain.after)]
+        rival = f"the base model taught by {wording.stage_name(external)}"
+        answers = f"answers {_compared(gain.accuracy)} questions right than"
+        sentences.append(f"{learner} {answers} {rival}: {_course(gain, rows)}{_doubt(gain.accuracy)}.")
     return sentences
 
 

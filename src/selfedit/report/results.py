@@ -71,8 +71,8 @@ def _gains(rows: Sequence[GainRow]) -> str:
     if len(rows) > GAINS_OPEN:
         by_chance = max(1, round(len(rows) / FALSE_ALARMS))
         parts.append(
-            f'<p class="note">Of {len(rows)} differences in a column, about {by_chance} would be called clear by chance '
-            "alone if there were nothing to find.</p>"
+            f'<p class="note">Of {len(rows)} differences in a column, about {by_chance} would be called clear by '
+            "chance alone if there were nothing to find.</p>"
         )
     return "".join(parts)
 
