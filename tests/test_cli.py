@@ -205,6 +205,16 @@ def test_the_demo_runs_and_its_command_resumes_without_naming_a_folder(capsys: C
     assert run.name.startswith("demo-quick-") and (run / "report.html").is_file()
 
 
+@pytest.mark.parametrize("prompt", ["entigraph", "active-reading"])
+def test_train_refuses_two_steps_and_eval_takes_them(capsys: Capture, prompt: str) -> None:
+    said = refused(["train", *SMALL, "--prompt", prompt], capsys)
+    assert f"--prompt {prompt} is written in two steps, which train cannot reinforce; choose from implications," in said
+    assert prompt not in said.split(";")[1] and "chain-of-thought, none" in said
+    assert main(["eval", "--methods", "synthetic", "--contexts", "2", "--prompt", prompt, "--run", "e"]) == 0
+    with Ledger(Path("e/ledger.db")) as ledger:
+        assert [edit.invalid for edit in ledger.edits()] == ["", ""]
+
+
 def test_eval_prints_json_alone_and_takes_a_trained_policy(capsys: Capture) -> None:
     assert main(["train", *SMALL, "--run", "trained", "--min-gain", "-9"]) == 0
     capsys.readouterr()

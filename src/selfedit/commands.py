@@ -18,7 +18,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
-from selfedit.config import EMBEDDED_MODEL, EvalConfig, RunConfig, TrainConfig
+from selfedit.config import EMBEDDED_MODEL, UNTOUCHED, EvalConfig, RunConfig, TrainConfig
 from selfedit.edits import read_edit_files
 from selfedit.executors import EXECUTORS
 from selfedit.grading import grade_answers, grade_file, load_grader
@@ -28,6 +28,7 @@ from selfedit.loop import (
     Sources,
     check_adapter,
     check_files,
+    check_prompt,
     check_sizes,
     plan_rows,
     run_eval,
@@ -51,6 +52,7 @@ def train(name: str, config: TrainConfig, words: Sequence[str], as_json: bool) -
     path = config.run_path(name)
     check_run(path, config.identity(), type(config)().identity())
     task = load_task(config)
+    check_prompt(config)
     check_sizes(config, task)
     with _opened(config, path, task, words) as kit:
         run_training(config, kit)
@@ -117,17 +119,36 @@ def load_task(config: RunConfig) -> PassagesTask:
 
 
 def start_engine(config: RunConfig) -> TorchEngine:
-    """The engine that `config` names, on whose model the adapters that it wants can sit."""
+    """The engine of the model that writes, on which the policy's adapters can sit, and trials' too if it learns."""
     from selfedit.engine import load_engine
 
     engine = load_engine(config.model, config.device, config.dtype, config.bank)
-    for name in ("inner", "outer"):
-        if settings := getattr(config, name, None):
-            try:
-                engine.adapted(settings)
-            except SelfeditError as error:
-                raise SelfeditError(f"--{name}.{str(error).replace('_', '-', 1)}") from error
+    for name in ("outer",) if _is_other(config.learner) else ("inner", "outer"):
+        _check_adapted(engine, config, name)
     return engine
+
+
+def start_learner(config: RunConfig, writer: TorchEngine) -> TorchEngine:
+    """The engine of the model that studies and answers; mostly the same."""
+    if not _is_other(config.learner):
+        return writer
+    from selfedit.engine import load_engine
+
+    engine = load_engine(config.learner, config.device, config.dtype, config.bank)
+    _check_adapted(engine, config, "inner")
+    return engine
+
+
+def _is_other(learner: str) -> bool:
+    return learner not in ("", UNTOUCHED)
+
+
+def _check_adapted(engine: TorchEngine, config: RunConfig, name: str) -> None:
+    if settings := getattr(config, name, None):
+        try:
+            engine.adapted(settings)
+        except SelfeditError as error:
+            raise SelfeditError(f"--{name}.{str(error).replace('_', '-', 1)}") from error
 
 
 @contextmanager
@@ -137,10 +158,12 @@ def _opened(
     """Everything that a run works with, held until the block ends. `policies` live in the run that `config` names."""
     grader = load_grader(config.grader)
     engine = start_engine(config)
+    learner = start_learner(config, engine)
     home = Path(getattr(config, "policy", "") or path)
     facts = {
         **engine.facts,
-        "bank": str(engine.bank_size),
+        **({"learner_weights_sha256": learner.sha256} if learner is not engine else {}),
+        "bank": str(learner.bank_size),
         "data": digest([task.contexts("train"), task.contexts("heldout")]),
         "policy": ",".join(policy.digest for policy in policies),
         "code": code_version(),
@@ -154,13 +177,14 @@ def _opened(
         yield Kit(
             task=task,
             engine=engine,
-            executor=EXECUTORS[config.executor](engine),
+            executor=EXECUTORS[config.executor](learner),
             grade=partial(grade_answers, grader),
             ledger=ledger,
             progress=progress,
             home=home,
             facts=engine.facts,
-            bank=engine.bank_size,
+            bank=learner.bank_size,
+            learner_facts=learner.facts if config.learner else None,
         )
 
 

@@ -16,6 +16,8 @@ from pydantic import BaseModel, ConfigDict, model_validator
 from selfedit.records import LoraSettings, Sampling, digest
 
 EMBEDDED_MODEL = "smollm2-135m"
+UNTOUCHED = "untouched"
+"""The learner that has none of the policy's updates."""
 METHODS = {
     "base": "the untouched model (and each policy of --policy)",
     "in-context": "with the passage in the prompt",
@@ -61,12 +63,16 @@ class RunConfig(BaseModel):
     """File of passages that never train the policy, all of them held out. Empty: the held-out part of the data."""
     model: str = EMBEDDED_MODEL
     """`smollm2-135m` (embedded), a hub id, or a local folder."""
+    learner: str = ""
+    """Who studies and answers. Empty: the policy that writes. `untouched`: the model without the policy's updates. Else
+    another model: a hub id or a local folder."""
     device: str = "auto"
     """`auto`, `cpu`, `cuda` or `cuda:N`."""
     dtype: str = "auto"
     """Number type of the base: `auto`, `float32` or `bfloat16`."""
     prompt: str = "implications"
-    """How a self-edit is asked for."""
+    """How a self-edit is asked for: implications, implications-long, implications-very-long, rewrite, self-qa,
+    chain-of-thought or none; for eval also entigraph or active-reading, which are written in two steps."""
     ask_style: str = "plain"
     """How a question is put to the adapted model."""
     grader: str = "contains"

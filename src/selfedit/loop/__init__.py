@@ -2,7 +2,7 @@
 
 from selfedit.loop.evaluation import Sources, check_files, evaluate, plan_rows, run_eval, take_heldout
 from selfedit.loop.kit import Kit
-from selfedit.loop.rounds import check_adapter, check_sizes, run_training
+from selfedit.loop.rounds import check_adapter, check_prompt, check_sizes, run_training
 from selfedit.loop.writing import Draw
 
 __all__ = [
@@ -11,6 +11,7 @@ __all__ = [
     "Sources",
     "check_adapter",
     "check_files",
+    "check_prompt",
     "check_sizes",
     "evaluate",
     "plan_rows",

@@ -135,8 +135,9 @@ def evaluate(
     outcomes: list[Outcome] = []
     for row in rows:
         varied = replace(kit, task=_task_of(row, kit.task))
-        setup = Setup(varied, row.learner, plan.inner, plan.seeds, plan.run_seed)
-        outcomes += try_all(varied, row.stage, row.learner, _jobs(setup, row, contexts, plan, sources))
+        learner = kit.learner(row.learner)
+        setup = Setup(varied, learner, plan.inner, plan.seeds, plan.run_seed)
+        outcomes += try_all(varied, row.stage, learner, _jobs(setup, row, contexts, plan, sources))
     return outcomes
 
 

@@ -50,11 +50,23 @@ class Kit:
     home: Path
     """The folder that `Policy.adapter` is relative to."""
     facts: Mapping[str, str]
-    """What identifies the model; part of every key."""
+    """What identifies the model that writes; part of every self-edit's key."""
     bank: int
     """Trials of a group."""
     rows: int = 32
     """Texts written together: enough to share the cost of reading the weights, few enough to show progress."""
+
+    learner_facts: Mapping[str, str] | None = None
+    """What identifies the model that studies, where that is not the policy; None: it is the policy."""
+
+    def learner(self, policy: Policy) -> Policy:
+        """What adapters sit on when `policy` writes: itself, or the untouched learner."""
+        return policy if self.learner_facts is None else Policy()
+
+    @property
+    def trial_facts(self) -> dict[str, str]:
+        """What identifies the model that studies; part of every trial's key."""
+        return dict(self.facts if self.learner_facts is None else self.learner_facts)
 
     @contextmanager
     def timed(self, stage: str) -> Iterator[None]:
