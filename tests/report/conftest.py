@@ -16,6 +16,34 @@ from selfedit.store.ledger import Ledger
 
 N_QUESTIONS = 5
 EDITS = 4
+WRITTEN = ("synthetic", "distil", "edits", "writer", "seal-edits")
+"""Methods with self-edits."""
+EVERY_METHOD = (
+    "base,in-context,passage,synthetic,synthetic:rewrite,distil,distil:rewrite,"
+    "edits,writer,seal,seal:rewrite,seal-edits"
+)
+EDIT_FILES = "from/gpt-4.1.jsonl,from/gpt-4.jsonl"
+EVERY_STAGE = {
+    "eval-base": ("base", 0.6, -5.4),
+    "eval-base-1": ("base", 0.7, -5.3),
+    "eval-base-2": ("base", 0.7, -5.2),
+    "eval-in-context": ("in-context", 4.2, -0.8),
+    "eval-passage": ("passage", 1.6, -4.1),
+    "eval-synthetic-0": ("synthetic", 2.0, -3.6),
+    "eval-synthetic-1": ("synthetic", 2.2, -3.2),
+    "eval-synthetic-2": ("synthetic", 2.8, -2.9),
+    "eval-synthetic:rewrite-0": ("synthetic", 2.2, -3.3),
+    "eval-synthetic:rewrite-1": ("synthetic", 2.3, -3.1),
+    "eval-synthetic:rewrite-2": ("synthetic", 2.6, -3.0),
+    "eval-distil-0": ("distil", 2.1, -3.4),
+    "eval-distil:rewrite-0": ("distil", 2.0, -3.5),
+    "eval-seal-edits-1": ("seal-edits", 2.1, -3.4),
+    "eval-seal-edits-2": ("seal-edits", 2.5, -3.1),
+    "eval-edits:gpt-4.1-0": ("edits", 2.7, -2.9),
+    "eval-edits:gpt-4-0": ("edits", 2.3, -3.2),
+    "eval-writer:big-writer-0": ("writer", 2.4, -3.1),
+}
+"""Stage → method, right answers of five, log-probability: every kind of row that an evaluation can hold."""
 
 
 def make_context(split: str, number: int) -> Context:
@@ -68,6 +96,8 @@ class RunBuilder:
     luck: random.Random = field(default_factory=lambda: random.Random(7))
     heldout: list[Context] = field(default_factory=list)
     train: list[Context] = field(default_factory=list)
+    is_together: bool = False
+    """All held-out contexts share a trial, so that no self-edit has an outcome of its own."""
 
     def begin(self, n_heldout: int = 12, n_train: int = 8, **config: object) -> RunBuilder:
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -92,16 +122,20 @@ class RunBuilder:
         """A held-out stage with about `n_right` right answers of five, a self-edit each where the method has them."""
         edits, outcomes = [], []
         for context in self.heldout[:contexts]:
-            edit_key = f"{stage}-{context.id}" if method == "synthetic" else ""
+            edit_key = f"{stage}-{context.id}" if method in WRITTEN else ""
             if edit_key:
                 text = "".join(f"- The valley of {context.id} has fact {i}, which is gold {i}.\n" for i in range(6))
                 edits.append(Edit(edit_key, context.id, stage, 0, int(stage[-1]), text, 60))
+            if self.is_together:
+                edit_key = ""
             right = max(0, min(N_QUESTIONS, round(n_right + self.luck.uniform(-1, 1))))
             outcomes.append(make_outcome(stage, method, context, right, logprob + self.luck.gauss(0, 0.4), edit_key))
         with self.ledger() as ledger:
             ledger.add_edits(edits)
             ledger.add_outcomes(outcomes)
             ledger.add_timing(f"{stage}/trials", 61.0 + len(outcomes))
+            if edits and method != "edits":
+                ledger.add_timing(f"{stage}/write", 30.0)
         return self
 
     def trained(self, number: int = 1, lift: float = 0.0) -> RunBuilder:
@@ -146,6 +180,17 @@ class RunBuilder:
         self.begin().asked("eval-base", "base", 0.4, -5.4).asked("eval-in-context", "in-context", 4.2, -0.8)
         self.asked("eval-passage", "passage", 1.0, -4.1).asked("eval-synthetic-0", "synthetic", 1.6, -3.4).trained()
         return self.asked("eval-base-1", "base", 0.5, -5.2).asked("eval-synthetic-1", "synthetic", 2.4, -2.9)
+
+    def compared(self, setting: str = "single") -> RunBuilder:
+        """A whole evaluation with every kind of row."""
+        self.is_together = setting == "cpt"
+        self.begin(n_train=0)
+        config = {"methods": EVERY_METHOD, "setting": setting, "edits": EDIT_FILES, "writer": "models/big-writer"}
+        facts = {"policy": "aa,bb", "command": "selfedit eval"}
+        (self.folder / "config.json").write_text(json.dumps({"config": config, "facts": facts}))
+        for stage, (method, n_right, logprob) in EVERY_STAGE.items():
+            self.asked(stage, method, n_right, logprob)
+        return self
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from selfedit.report import build_report, print_summary, summary
 if TYPE_CHECKING:
     from conftest import RunBuilder
 
-FIGURES = ("methods", "learning-curve", "rewards", "cost")
+FIGURES = ("methods", "learning-curve", "rewards", "reward-distribution", "self-edits", "cost")
 HOSTILE = "<script>alert('x')</script> & \"quotes\" $\\frac{ \x00\x1b[31m [bold] 漢字"
 VOID = {"meta", "br", "img", "link", "hr", "input"}
 
@@ -97,7 +97,7 @@ def test_the_page_is_well_formed_and_asks_nothing_of_the_network(finished: RunBu
     assert all(target.startswith("#") for target in re.findall(r"url\(([^)]*)\)", text))
 
 
-def test_no_id_occurs_twice_though_four_figures_share_the_page(finished: RunBuilder) -> None:
+def test_no_id_occurs_twice_though_several_figures_share_the_page(finished: RunBuilder) -> None:
     ids = [value for name, value in Outline(_read(finished)).attributes if name == "id"]
     assert ids
     assert len(ids) == len(set(ids))
@@ -135,7 +135,7 @@ def test_the_same_ledger_gives_the_same_bytes(run: RunBuilder) -> None:
 
     run.finished()
     first = files()
-    assert len(first) == 9
+    assert len(first) == 2 * len(FIGURES) + 1
     assert files() == first
 
 
@@ -155,7 +155,8 @@ def test_a_round_alone_is_reported_without_a_result(run: RunBuilder) -> None:
     text = _page(run.begin().trained())
     assert "No result yet" in text
     assert "Rounds of training" in text
-    assert sorted(path.name for path in (run.folder / "figures").glob("*.svg")) == ["cost.svg", "rewards.svg"]
+    drawn = sorted(path.stem for path in (run.folder / "figures").glob("*.svg"))
+    assert drawn == ["cost", "reward-distribution", "rewards"]
 
 
 def test_many_contexts_and_rounds_still_draw(run: RunBuilder) -> None:
@@ -212,7 +213,8 @@ def test_a_noted_command_is_shown_as_noted(run: RunBuilder) -> None:
 def test_the_summary_is_json_in_full_precision(finished: RunBuilder) -> None:
     told = json.loads(json.dumps(summary(finished.folder), allow_nan=False))
     assert set(told) == {
-        "run", "headline", "methods", "gains", "rounds", "problems", "policies", "counts", "timings"
+        "run", "headline", "methods", "gains", "rounds", "problems", "policies", "counts", "timings",
+        "costs"
     }  # fmt: skip
     assert told["run"]["is_finished"] is True
     assert told["gains"][0]["accuracy"]["n_contexts"] == 12

@@ -8,7 +8,8 @@ import pytest
 from selfedit.records import Scored
 from selfedit.report import examples, gain_rows, method_table, round_table, wording
 from selfedit.report.headline import headline
-from selfedit.report.tables import problems, reward_unit, unfinished
+from selfedit.report.lacking import unfinished
+from selfedit.report.tables import problems, reward_unit
 
 if TYPE_CHECKING:
     from conftest import RunBuilder
