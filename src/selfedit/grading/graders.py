@@ -1,4 +1,4 @@
-"""L1. Graders that need nothing but the words, and the grading of a trial's answers or of a file of answers.
+"""L1. Graders by name, those that need nothing but the words, and the grading of a trial's answers or of a file of answers.
 
 Departures from the paper, which asks GPT-4.1:
 1. The graders here are rules: free, repeatable and offline. How well one agrees with another judge is measured by
@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from selfedit.grading.calibrated import CalibratedGrader
 from selfedit.grading.metrics import contains, exact, f1, normalise
 from selfedit.jsonl import read_objects, read_string
 from selfedit.records import Answer, Ask, GradedAnswer, SelfeditError, Verdict
@@ -45,6 +46,7 @@ GRADERS: dict[str, Callable[[], Grader]] = {
     "exact": lambda: RuleGrader("exact", exact, needs_words=False),
     "contains": lambda: RuleGrader("contains", contains, needs_words=True),
     "f1": lambda: RuleGrader("f1", lambda gold, answer: f1(gold, answer) >= F1_THRESHOLD, needs_words=True),
+    "calibrated": CalibratedGrader,
 }
 """Each grader by the name that chooses it on the command line."""
 
