@@ -91,7 +91,7 @@ class Grade(JsonCommand):
     file: tyro.conf.Positional[Path]
     """JSONL: question, gold, answer, and perhaps correct (true or false)."""
     grader: str = "contains"
-    """Who says whether an answer is right: contains, exact, f1, or judge, a model behind an endpoint."""
+    """Who says whether an answer is right: contains, exact, f1, calibrated, or judge, a model behind an endpoint."""
     judge: str = ""
     """URL of the judge's OpenAI-compatible endpoint, e.g. `http://localhost:8000/v1`. The key, where one is needed, is
     read from SELFEDIT_API_KEY or OPENAI_API_KEY."""
