@@ -9,8 +9,9 @@ import pytest
 
 SOURCE = Path(__file__).parents[1] / "src" / "selfedit"
 LAYERS = [
-    {"records", "seeds"},
-    {"seams", "config", "jsonl"},
+    {"records", "seeds", "cache"},
+    {"seams", "endpoints", "jsonl"},
+    {"config"},
     {"edits", "grading", "engine", "store"},
     {"tasks"},
     {"loop", "executors"},

@@ -24,7 +24,7 @@ import yaml
 from pydantic import ValidationError
 
 from selfedit import commands
-from selfedit.config import EMBEDDED_MODEL, EvalConfig, RunConfig, TrainConfig, flag
+from selfedit.config import EMBEDDED_MODEL, EvalConfig, RunConfig, TrainConfig, flag, judge_settings
 from selfedit.recipes import RECIPES, find_recipe
 from selfedit.records import SelfeditError
 
@@ -91,7 +91,14 @@ class Grade(JsonCommand):
     file: tyro.conf.Positional[Path]
     """JSONL: question, gold, answer, and perhaps correct (true or false)."""
     grader: str = "contains"
-    """Who says whether an answer is right."""
+    """Who says whether an answer is right: contains, exact, f1, or judge, a model behind an endpoint."""
+    judge: str = ""
+    """URL of the judge's OpenAI-compatible endpoint, e.g. `http://localhost:8000/v1`. The key, where one is needed, is
+    read from SELFEDIT_API_KEY or OPENAI_API_KEY."""
+    judge_model: str = ""
+    """The judge's name at that endpoint."""
+    judge_prices: tuple[float, float] | None = None
+    """What a million tokens cost there, read and written."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -186,7 +193,8 @@ def run(command: Command, words: Sequence[str]) -> None:
         case Report():
             commands.report(command.run, command.json)
         case Grade():
-            commands.grade(command.file, command.grader, command.json)
+            judge = judge_settings(command.grader, command.judge, command.judge_model, command.judge_prices)
+            commands.grade(command.file, command.grader, judge, command.json)
         case Doctor():
             commands.doctor(command.json)
         case Setup():

@@ -10,18 +10,19 @@ import json
 import os
 import shlex
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
+from selfedit.cache import cache_folder
 from selfedit.config import EMBEDDED_MODEL, UNTOUCHED, EvalConfig, RunConfig, TrainConfig
-from selfedit.edits import read_edit_files
+from selfedit.edits import EndpointWriter, read_edit_files
+from selfedit.endpoints import Endpoint, EndpointSettings
 from selfedit.executors import EXECUTORS
-from selfedit.grading import grade_answers, grade_file, load_grader
+from selfedit.grading import JudgeGrader, grade_answers, grade_file, load_grader
 from selfedit.loop import (
     Draw,
     Kit,
@@ -37,7 +38,8 @@ from selfedit.loop import (
 )
 from selfedit.progress import show_progress
 from selfedit.recipes import RECIPES
-from selfedit.records import Policy, Prompt, SelfeditError, Written, digest, to_json
+from selfedit.records import Policy, SelfeditError, Written, digest, to_json
+from selfedit.seams import Engine
 from selfedit.store import Ledger
 from selfedit.store.folder import check_run, code_version, open_run, read_run
 from selfedit.tasks import PassagesTask, load_passages
@@ -70,10 +72,9 @@ def evaluate(config: EvalConfig, words: Sequence[str], as_json: bool) -> None:
     names = config.method_names()
     for prompt in filter(None, (name.prompt for name in names)):
         task.variant(prompt)
-    sources = Sources(files, {})
-    check_files(plan_rows(names, policies, sources), sources, heldout)
+    check_files(plan_rows(names, policies, Sources(files, {})), Sources(files, {}), heldout)
     with _opened(config, path, task, words, policies) as kit:
-        run_eval(config, kit, policies, replace(sources, writers=_other_writers(config)))
+        run_eval(config, kit, policies, _sources(config, files))
     _show(path, as_json)
 
 
@@ -83,13 +84,16 @@ def report(path: Path, as_json: bool) -> None:
     _show(path, as_json)
 
 
-def grade(path: Path, grader: str, as_json: bool) -> None:
-    """Grades a file of answers."""
-    found = to_json(grade_file(path, load_grader(grader)))
+def grade(path: Path, name: str, judge: EndpointSettings | None, as_json: bool) -> None:
+    """Grades a file of answers, and says what the judge used if it was asked."""
+    grader = load_grader(name, judge)
+    found = to_json(grade_file(path, grader))
+    if isinstance(grader, JudgeGrader):
+        found |= {f"judge_{field}": value for field, value in to_json(grader.endpoint.usage).items()}
     if as_json:
-        print(json.dumps({"grader": grader, **found}, indent=2))
+        print(json.dumps({"grader": name, **found}, indent=2))
     else:
-        _print_rows(f"{path}, grader {grader}", found)
+        _print_rows(f"{path}, grader {name}", found)
 
 
 def doctor(as_json: bool) -> None:
@@ -110,7 +114,7 @@ def setup() -> None:
 
 def load_task(config: RunConfig) -> PassagesTask:
     """The task that `config` names, with a grader and an ask style that exist."""
-    load_grader(config.grader)
+    load_grader(config.grader, config.judge_settings())
     styles: tuple[AskStyle, ...] = get_args(AskStyle)
     style = next((style for style in styles if style == config.ask_style), None)
     if style is None:
@@ -156,7 +160,7 @@ def _opened(
     config: RunConfig, path: Path, task: PassagesTask, words: Sequence[str], policies: Sequence[Policy] = ()
 ) -> Iterator[Kit]:
     """Everything that a run works with, held until the block ends. `policies` live in the run that `config` names."""
-    grader = load_grader(config.grader)
+    grader = load_grader(config.grader, config.judge_settings())
     engine = start_engine(config)
     learner = start_learner(config, engine)
     home = Path(getattr(config, "policy", "") or path)
@@ -179,6 +183,7 @@ def _opened(
             engine=engine,
             executor=EXECUTORS[config.executor](learner),
             grade=partial(grade_answers, grader),
+            judge=grader.endpoint if isinstance(grader, JudgeGrader) else None,
             ledger=ledger,
             progress=progress,
             home=home,
@@ -206,18 +211,26 @@ def trained_policies(run: Path, task: PassagesTask) -> list[Policy]:
     return policies
 
 
-def _other_writers(config: EvalConfig) -> dict[str, Draw]:
-    """How the model of `--writer` draws texts, by its name."""
+def _sources(config: EvalConfig, files: Mapping[str, Mapping[str, Sequence[str]]]) -> Sources:
+    """The self-edits of `--edits`, and how the model of `--writer` draws them."""
     if not config.writer:
-        return {}
+        return Sources(files, {})
+    if settings := config.writer_settings():
+        writer = EndpointWriter(Endpoint(settings))
+        return Sources(files, {config.writer_model.replace("/", "_"): _drawn(writer.write, config)}, writer.endpoint)
+    engine = load_writer(config)
+    return Sources(files, {Path(config.writer).name: _drawn(partial(engine.write, Policy(), Path()), config)})
+
+
+def _drawn(write: Callable[..., Sequence[Sequence[Written | str]]], config: EvalConfig) -> Draw:
+    return lambda prompts, n, seeds: write(prompts, n, config.sampling, seeds)
+
+
+def load_writer(config: EvalConfig) -> Engine:
+    """Another model that writes self-edits and does no more."""
     from selfedit.engine import load_engine
 
-    engine = load_engine(config.writer, config.device, config.dtype, config.bank)
-
-    def draw(prompts: Sequence[Prompt], n: int, seeds: Sequence[int]) -> list[list[Written | str]]:
-        return [list(texts) for texts in engine.write(Policy(), Path(), prompts, n, config.sampling, seeds)]
-
-    return {Path(config.writer).name: draw}
+    return load_engine(config.writer, config.device, config.dtype, config.bank)
 
 
 def _show(path: Path, as_json: bool) -> None:
@@ -245,7 +258,6 @@ def examine() -> dict[str, Any]:
             found[name] = "missing: run make setup"
     try:
         from selfedit.engine import probe
-        from selfedit.engine.models import cache_folder
     except ImportError as error:
         return {**found, "engine": f"cannot be loaded ({error})"}
     model = cache_folder() / EMBEDDED_MODEL

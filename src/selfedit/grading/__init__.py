@@ -9,12 +9,14 @@ from selfedit.grading.graders import (
     grade_file,
     load_grader,
 )
+from selfedit.grading.judge import JudgeGrader
 from selfedit.grading.metrics import contains, exact, f1, normalise
 
 __all__ = [
     "F1_THRESHOLD",
     "GRADERS",
     "GradeSummary",
+    "JudgeGrader",
     "RuleGrader",
     "contains",
     "exact",

@@ -19,7 +19,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from selfedit.config import EvalConfig, MethodName
-from selfedit.loop.kit import Kit
+from selfedit.loop.kit import Kit, Metered
 from selfedit.loop.trials import Job, Setup, baseline_jobs, edit_jobs, study_of, try_all
 from selfedit.loop.writing import Draw, write_edits
 from selfedit.records import Context, Edit, LoraSettings, Outcome, Policy, Sampling, SelfeditError, digest
@@ -74,6 +74,8 @@ class Sources:
     """File's name → context id → its self-edits."""
     writers: Mapping[str, Draw]
     """Another model's name → how it draws texts."""
+    endpoint: Metered | None = None
+    """The endpoint behind a writer, where there is one."""
 
 
 NO_SOURCES = Sources({}, {})

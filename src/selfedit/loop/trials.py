@@ -180,6 +180,7 @@ def try_all(
     for attempts in kit.executor.run(policy, kit.home, [group.trials for group in todo]):
         outcomes = _outcomes(kit, stage, policy, group_of[attempts[0].key], attempts)
         kit.ledger.add_outcomes(outcomes)
+        kit.note_usage(stage, "judge", kit.judge)
         kit.ledger.add_timing(f"{stage}/trials", time.monotonic() - start)
         start = time.monotonic()
         known.update((_slot(outcome), outcome) for outcome in outcomes)
