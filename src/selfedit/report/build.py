@@ -57,6 +57,7 @@ def summary(run: Path) -> dict[str, Any]:
         "counts": reading.counts,
         "timings": reading.timings,
         "costs": to_json(reading.costs),
+        "usages": to_json(reading.usages),
     }
 
 

@@ -24,6 +24,8 @@ LINES = 15
 """Lines of a text that are shown."""
 SIZE = 7.5
 """Points: the texts' type."""
+SLACK = 1.03
+"""A line as drawn can be this much wider than measured: letters are moved to whole pixels."""
 LEADING = 0.145
 """Inches from line to line."""
 GUTTER = 0.14
@@ -131,7 +133,7 @@ def _set(text: str, inches: float) -> list[str]:
 
 def _inches(text: str) -> float:
     width, _, _ = text_to_path.get_text_width_height_descent(text, FontProperties(size=SIZE), ismath=False)
-    return float(width) / 72
+    return SLACK * float(width) / 72
 
 
 def _told(card: EditCard) -> str:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from selfedit.records import Edit, Outcome
 from selfedit.report import wording
-from selfedit.report.tables import by_stage
+from selfedit.report.tables import by_stage, is_refused
 from selfedit.store.ledger import Ledger
 
 
@@ -47,7 +47,7 @@ def cost_rows(ledger: Ledger) -> list[CostRow]:
 
 
 def _cost_row(stage: str, edits: Sequence[Edit], outcomes: Sequence[Outcome], timings: dict[str, float]) -> CostRow:
-    trials = [outcome for outcome in outcomes if outcome.method != "base" and outcome.seconds > 0]
+    trials = [outcome for outcome in outcomes if outcome.method != "base" and not is_refused(outcome)]
     alone = [outcome for outcome in trials if outcome.edit_key]
     studied = {edit.context_id for edit in edits if not edit.invalid} & {outcome.context_id for outcome in trials}
     tried = (

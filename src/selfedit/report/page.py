@@ -9,8 +9,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 
 from selfedit.report import wording
+from selfedit.report.bill import bill
 from selfedit.report.cards import self_edits
-from selfedit.report.costs import CostRow
 from selfedit.report.examples import Example
 from selfedit.report.markup import bullets, html_row, html_table, left_out, loud, prose
 from selfedit.report.plates import plate
@@ -36,7 +36,7 @@ def page(reading: Reading, drawn: Mapping[str, bytes]) -> str:
         self_edits(reading.examples, reading.evolutions),
         _answers(reading.examples),
         _rounds(reading, drawn),
-        _cost(reading, drawn),
+        bill(reading, drawn),
         _run(reading),
     ]
     body = "\n".join(section for section in sections if section)
@@ -141,28 +141,6 @@ def _round_row(row: RoundRow) -> str:
     cells = [str(row.number), f"{row.contexts:,}", f"{row.edits:,}", loud(row.invalid), f"{row.trials:,}"]
     cells += [loud(row.failed), loud(row.ungraded), f"{row.kept:,}"]
     return html_row([*cells, wording.signed(row.mean_reward), wording.signed(row.best_reward_in_sample)])
-
-
-def _cost(reading: Reading, drawn: Mapping[str, bytes]) -> str:
-    if not reading.timings:
-        return ""
-    total = wording.duration(sum(reading.timings.values()))
-    parts = [f"<h2>Cost</h2><p>{total} of wall time in all.</p>"]
-    if reading.costs:
-        heads = ["stage", "self-edits", "tokens each", "to write one", "tried", "trials of one", "to try one"]
-        parts.append("<h3>Cost per self-edit</h3>")
-        parts.append(html_table([*heads, "policy update"], "".join(map(_cost_row, reading.costs))))
-        parts.append(
-            '<p class="note">Time to try one is that of all its trials: training, answering, and the share of its '
-            "batch’s overhead. Writing is timed in batches, and its time shared equally.</p>"
-        )
-    return "".join([*parts, plate(drawn, "cost")])
-
-
-def _cost_row(row: CostRow) -> str:
-    cells = [escape(wording.stage_label(row.stage)), f"{row.edits:,}", wording.number(row.tokens_per_edit)]
-    cells += [wording.duration(row.write_seconds), f"{row.tried:,}", wording.number(row.trials_per_edit)]
-    return html_row([*cells, wording.duration(row.try_seconds), wording.duration(row.update_seconds)])
 
 
 def _run(reading: Reading) -> str:

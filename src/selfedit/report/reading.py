@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from selfedit.records import Policy, Scored, SelfeditError
+from selfedit.records import Policy, Scored, SelfeditError, StageUsage
 from selfedit.report import tables, wording
 from selfedit.report.costs import CostRow, cost_rows
 from selfedit.report.evolution import Evolution, evolutions
@@ -65,6 +65,8 @@ class Reading:
     """Stage → seconds."""
     costs: list[CostRow]
     """What a self-edit costs, by stage."""
+    usages: list[StageUsage]
+    """What endpoints were used for."""
 
     @property
     def setting(self) -> str:
@@ -108,6 +110,7 @@ def read_run(run: Path) -> Reading:
             counts=dict(ledger.counts()),
             timings=dict(sorted(ledger.timings().items(), key=lambda item: wording.run_order(item[0]))),
             costs=cost_rows(ledger),
+            usages=sorted(ledger.usages(), key=lambda one: wording.run_order(one.stage)),
         )
 
 

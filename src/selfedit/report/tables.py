@@ -160,7 +160,7 @@ def problems(ledger: Ledger) -> list[Problem]:
     for stage, edits in by_stage(ledger.edits()).items():
         found.append(_problem(stage, "invalid", [edit.invalid for edit in edits]))
     for stage, outcomes in by_stage(ledger.outcomes()).items():
-        trials = [outcome for outcome in outcomes if not _is_refused(outcome)]
+        trials = [outcome for outcome in outcomes if not is_refused(outcome)]
         verdicts = ["no verdict" if a.verdict == "ungraded" else "" for o in trials for a in o.answers]
         found.append(_problem(stage, "failed", [outcome.failure for outcome in trials]))
         found.append(_problem(stage, "ungraded", verdicts))
@@ -190,7 +190,7 @@ def _method_row(stage: str, outcomes: Sequence[Outcome]) -> MethodRow:
 def _round_row(
     number: int, stage: str, edits: Sequence[Edit], outcomes: Sequence[Outcome], scored: Sequence[Scored]
 ) -> RoundRow:
-    trials = [outcome for outcome in outcomes if outcome.edit_key and not _is_refused(outcome)]
+    trials = [outcome for outcome in outcomes if outcome.edit_key and not is_refused(outcome)]
     rewards = {item.edit_key: item.reward for item in scored if item.reward is not None}
     best: dict[str, float] = {}
     for item in scored:
@@ -212,7 +212,7 @@ def _round_row(
     )
 
 
-def _is_refused(outcome: Outcome) -> bool:
+def is_refused(outcome: Outcome) -> bool:
     """True for a self-edit that was never tried: it counts as invalid, not as a failed trial."""
     return outcome.failure.startswith("invalid edit")
 

@@ -158,6 +158,13 @@ def number(value: float | None) -> str:
     return f"{value:,.0f}" if value >= 20 or value == int(value) else f"{value:.1f}"
 
 
+def money(value: float | None) -> str:
+    """A cost, to two digits that matter."""
+    if value is None:
+        return NOTHING
+    return f"{value:,.2f}" if value >= 1 or not value else f"{value:.2g}"
+
+
 def count(number: int, noun: str, plural: str = "") -> str:
     """`1 passage`, `2 passages`."""
     return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
