@@ -16,6 +16,7 @@ LAYERS = [
     {"loop", "executors"},
     {"report", "recipes", "progress"},
     {"commands"},
+    {"reproducing"},
     {"cli"},
     {"__main__"},
 ]

@@ -11,6 +11,7 @@ import textwrap
 import warnings
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Literal
 
@@ -75,7 +76,7 @@ STYLE: dict[Any, Any] = {
 def draw_figures(reading: Reading, folder: Path, write: Callable[[Path, bytes], None]) -> dict[str, bytes]:
     """Draws each figure that the run has data for, `write`s it as NAME.svg and NAME.png; returns the SVGs by name."""
     drawn = {}
-    with matplotlib.rc_context({**STYLE, "svg.hashsalt": "selfedit"}):
+    with styled():
         figures = {
             "methods": _methods(reading.methods),
             "learning-curve": _learning_curve(reading.methods),
@@ -84,10 +85,22 @@ def draw_figures(reading: Reading, folder: Path, write: Callable[[Path, bytes], 
         }
         for name, figure in figures.items():
             if figure is not None:
-                drawn[name] = _render(figure, "svg")
-                write(folder / f"{name}.svg", drawn[name])
-                write(folder / f"{name}.png", _render(figure, "png"))
+                drawn[name] = draw(figure, folder / name, write)
     return drawn
+
+
+def draw(figure: Figure, path: Path, write: Callable[[Path, bytes], None]) -> bytes:
+    """`write`s a figure as `path`.svg and `path`.png, in the style that it was made in; returns the SVG."""
+    with styled():
+        svg = _render(figure, "svg")
+        write(path.with_name(f"{path.name}.svg"), svg)
+        write(path.with_name(f"{path.name}.png"), _render(figure, "png"))
+    return svg
+
+
+def styled() -> AbstractContextManager[None]:
+    """Within, figures are made and drawn in the one style."""
+    return matplotlib.rc_context({**STYLE, "svg.hashsalt": "selfedit"})
 
 
 def _methods(rows: Sequence[MethodRow]) -> Figure | None:
@@ -98,8 +111,8 @@ def _methods(rows: Sequence[MethodRow]) -> Figure | None:
     left, right = figure.subplots(1, 2, sharey=True)
     for place, row in enumerate(rows):
         colour = FAMILY_COLOURS.get(wording.stage_family(row.stage), VERMILION)
-        _bar(left, place, _ends(row, "accuracy"), colour)
-        _bar(right, place, _ends(row, "logprob"), colour)
+        draw_interval(left, place, _ends(row, "accuracy"), colour)
+        draw_interval(right, place, _ends(row, "logprob"), colour)
     left.set_yticks(range(len(rows)), [textwrap.fill(row.label, 23, break_on_hyphens=False) for row in rows])
     left.set_ylim(len(rows) - 0.5, -0.5)
     left.set_xlim(left=min(0, *left.get_xlim()))
@@ -250,7 +263,7 @@ def _ends(row: MethodRow, metric: Metric) -> Ends:
     return value, low, high
 
 
-def _bar(axes: Axes, place: int, ends: Ends, colour: str) -> None:
+def draw_interval(axes: Axes, place: float, ends: Ends, colour: str) -> None:
     """A point with its interval."""
     value, low, high = ends
     if value is None:
