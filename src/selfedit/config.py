@@ -200,11 +200,7 @@ class EvalConfig(RunConfig):
         return self.writer.startswith(("http://", "https://"))
 
 
-SCALES = {
-    "smoke": "shows that everything runs: about four minutes on two cores, and no number to go by",
-    "small": "what the embedded model shows on two cores in some hours; needs --data with 60 passages or more",
-    "paper": "the paper's sizes: hours on a large GPU; needs --data with 100 passages and 200 held out",
-}
+SCALES = ("smoke", "small", "paper")
 """How much of the protocol `selfedit reproduce` runs."""
 
 
@@ -214,8 +210,8 @@ class ReproduceConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     scale: str = "smoke"
-    """smoke: about four minutes on two cores, shows that everything runs. small: some hours on two cores with the
-    embedded model. paper: the published sizes, for a GPU."""
+    """smoke: minutes on two cores, shows that everything runs. small: hours on two cores with the embedded model; needs
+    data. paper: the published sizes, for a large GPU; needs data."""
     model: str = ""
     """`smollm2-135m` (embedded), a hub id, or a local folder. Empty: embedded, at --scale paper the paper's."""
     data: str = "invented"

@@ -27,6 +27,8 @@ DONE = "finished"
 
 def reproduce(name: str, config: ReproduceConfig, words: Sequence[str], as_json: bool) -> None:
     """Runs the steps of `name` that have not ended yet, and writes and shows its page."""
+    if config.prompts and name != "prompts":
+        raise SelfeditError(f"--prompts: {name} takes none; it is for `selfedit reproduce prompts`")
     for prompt in config.prompt_names():
         load_prompt(prompt)
     steps, root = plan(name, config), config.run_path()
@@ -75,8 +77,10 @@ def _has_policy(run: Path) -> bool:
 
 
 def _mark(step: Step) -> str:
+    """Of settings, passages and other writers' files."""
     task = load_task(step.config)
-    return digest(step.config.identity(), [task.contexts("train"), task.contexts("heldout")])
+    files = {} if isinstance(step.config, TrainConfig) else read_edit_files(step.config.edits)
+    return digest(step.config.identity(), [task.contexts("train"), task.contexts("heldout")], files)
 
 
 def _has_ended(path: Path, mark: str) -> bool:
@@ -105,6 +109,8 @@ def _enough(config: ReproduceConfig, what: str, needed: int, there: int, flag: s
 
 
 def _check_sources(config: EvalConfig, task: PassagesTask) -> None:
+    for name in config.method_names():
+        task.variant(name.prompt)
     sources = Sources(read_edit_files(config.edits), {})
     names = [name for name in config.method_names() if name.kind == "edits"]
     check_files(plan_rows(names, (), sources), sources, task.contexts("heldout")[: config.contexts])
@@ -126,10 +132,10 @@ def _check_folder(step: Step, path: Path) -> None:
 def _show(name: str, config: ReproduceConfig, root: Path, steps: Sequence[Step], as_json: bool) -> None:
     from rich.console import Console
 
+    from selfedit.report.builders import BUILDERS
     from selfedit.report.document import as_json as in_json
     from selfedit.report.document import print_document, write_document
     from selfedit.report.parts import read_part
-    from selfedit.report.reproduction import BUILDERS
 
     parts = [read_part(root / step.folder, step.kind) for step in steps]
     document = BUILDERS[name](NAMES[name], parts, _gaps(name, config, steps))

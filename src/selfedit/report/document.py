@@ -24,6 +24,10 @@ from selfedit.report.figures import draw
 from selfedit.report.plates import inline
 from selfedit.report.sheet import CSS
 
+WIDE = 120
+"""Characters across from which a terminal shows every column."""
+LABEL_WIDTH = 22
+"""Characters that a column of words has at least."""
 LONGEST_ON_TERMINAL = 300
 """Characters of one cell on a terminal."""
 
@@ -52,6 +56,8 @@ class Table:
     """Under it."""
     is_words: bool = False
     """True where the cells hold prose, not numbers."""
+    narrow: int = 99
+    """Columns, from the first, that a narrow terminal shows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +112,7 @@ def print_document(document: Document, console: Console) -> None:
     for place, sentence in enumerate(document.sentences):
         console.print(Text(sentence, style="" if place else "bold"))
     for table in document.tables:
-        console.print(_on_terminal(table))
+        console.print(_on_terminal(table, len(table.heads) if console.width >= WIDE else table.narrow))
 
 
 def as_markdown(document: Document) -> str:
@@ -163,12 +169,13 @@ def _html_plate(plate: Plate, svg: bytes) -> str:
     return f'<figure><div class="plate">{shown}</div><figcaption>{escape(plate.caption)}</figcaption></figure>'
 
 
-def _on_terminal(table: Table) -> Group:
+def _on_terminal(table: Table, n_columns: int) -> Group:
     shown = RichTable(title=table.title, title_justify="left", box=SIMPLE_HEAD)
-    for place, head in enumerate(table.heads):
-        shown.add_column(head, justify="right" if place and not table.is_words else "left", overflow="fold")
+    for place, head in enumerate(table.heads[:n_columns]):
+        is_number = place > 0 and not table.is_words
+        shown.add_column(head, justify="right" if is_number else "left", min_width=None if is_number else LABEL_WIDTH)
     for row in table.rows:
-        shown.add_row(*(_terminal_cell(cell) for cell in row))
+        shown.add_row(*(_terminal_cell(cell) for cell in row[:n_columns]))
     return Group(shown, Text(table.note, style="dim")) if table.note else Group(shown)
 
 

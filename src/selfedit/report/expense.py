@@ -108,6 +108,7 @@ def _by_stage(spent: Sequence[Spent]) -> Table:
             )
             for one in spent
         ),
+        narrow=7,
     )
 
 

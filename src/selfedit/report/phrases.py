@@ -101,10 +101,9 @@ def result(found: Sequence[Difference], rows: Sequence[Row]) -> str:
     )
 
 
-def basis(parts: Sequence[Part], rows: Iterable[Row] = ()) -> str:
+def basis(parts: Sequence[Part], intervals: Sequence[Interval] = ()) -> str:
     """Model, device, grader, and how many passages."""
     tested = next((part for part in parts if part.kind == "single"), parts[0])
-    intervals = [row.ours.accuracy for row in rows if row.ours]
     facts = [f"Ours: {tested.config['model']} on {tested.facts.get('device', 'an unknown device')}"]
     if intervals:
         most = max(intervals, key=lambda one: one.n_questions)

@@ -35,6 +35,8 @@ from selfedit.report.tables import reward_unit
 
 WIDTH = 7.4
 """Inches; a little wider than a run's own figures, for a third panel."""
+LINES_DRAWN, LONGEST_LINE = 18, 2000
+"""Of a self-edit in the figure of self-edits: lines, and characters of one before it is wrapped."""
 COLOURS = {"base": GREY, "passage": ORANGE, "synthetic": BLUE, "external": GREEN, "seal": VERMILION}
 CYCLE = (BLUE, VERMILION, GREEN, ORANGE, GREY, INK)
 
@@ -76,7 +78,8 @@ def methods(rows: Sequence[Row]) -> Figure:
             theirs.plot([row.published], [place], "s", color=colour, markersize=7)
     ours.set_yticks(range(len(rows)), [textwrap.fill(row.label, 28, break_on_hyphens=False) for row in rows])
     ours.set_ylim(len(rows) - 0.5, -0.5)
-    ours.set_xlim(left=min(0.0, ours.get_xlim()[0]))
+    for axes in (ours, theirs):
+        axes.set_xlim(left=min(0.0, axes.get_xlim()[0]))
     for axes, title in ((ours, "ours"), (logprob, "ours"), (theirs, "published")):
         axes.set_title(title, color=MUTED)
         _plain(axes, "x")
@@ -143,7 +146,7 @@ def rewards(rounds: Mapping[str, Sequence[Scored]]) -> Figure | None:
     axes.spines["left"].set_visible(False)
     handles = [
         Line2D([], [], color=BLUE, linewidth=2.4, label="mean of all"),
-        Line2D([], [], linestyle="", label="kept (seen by its own trials)", **KEPT_LOOK),
+        Line2D([], [], linestyle="", label="kept, by these very rewards", **KEPT_LOOK),
         Line2D([], [], linestyle="", label="not kept", **OTHER_LOOK),
     ]
     figure.legend(handles=handles, loc="outside lower center", ncols=3, labelcolor=INK, columnspacing=1.2)
@@ -154,14 +157,17 @@ def self_edits(passages: Sequence[tuple[str, Sequence[TextCard]]]) -> Figure:
     """Self-edits as text: a row a passage, a column a round."""
     n_columns = max(len(cards) for _, cards in passages)
     width = max(WIDTH, 3.1 * n_columns)
-    characters, lines = int(width / n_columns * 15.5) - 4, 15
-    figure = Figure(figsize=(width, 3.5 * len(passages)))
-    grid = figure.subplots(len(passages), n_columns, squeeze=False)
-    for row, (title, cards) in zip(grid, passages, strict=True):
-        for place, axes in enumerate(row):
+    characters = int(width / n_columns * 17) - 4
+    wrapped = [[_wrapped(card.text, characters) for card in cards] for _, cards in passages]
+    heights = [0.75 + 0.155 * max(map(len, columns)) for columns in wrapped]
+    figure = Figure(figsize=(width, sum(heights)))
+    grid = figure.subplots(len(passages), n_columns, squeeze=False, height_ratios=heights)
+    for row, (title, cards), columns, height in zip(grid, passages, wrapped, heights, strict=True):
+        for axes in row:
             axes.set_axis_off()
-            if place < len(cards):
-                _text_card(axes, title if place == 0 else "", cards[place], characters, lines)
+        row[0].text(0, 1, wording.one_line(title, 60), transform=row[0].transAxes, fontweight="bold", va="top")
+        for axes, card, lines in zip(row, cards, columns, strict=False):
+            _text_card(axes, card, lines, height)
     return figure
 
 
@@ -260,20 +266,23 @@ def _line(axes: Axes, points: Sequence[tuple[float, Ends]], colour: str) -> None
         axes.set_xticks(sorted({round(x) for x, *_ in known}))
 
 
-def _text_card(axes: Axes, title: str, card: TextCard, characters: int, lines: int) -> None:
-    """Title and head above, the text wrapped and cut below."""
-    if title:
-        axes.text(0, 1.14, wording.one_line(title, 60), transform=axes.transAxes, fontweight="bold", va="top")
-    axes.text(0, 1.05, card.head, transform=axes.transAxes, color=MUTED, va="top", fontsize=9)
-    axes.text(0, 0.98, card.earned, transform=axes.transAxes, color=BLUE, va="top", fontsize=9)
-    wrapped = [
-        part
-        for line in card.text.splitlines()
-        for part in textwrap.wrap(wording.one_line(line, 2000), characters) or [""]
-        if part
+def _wrapped(text: str, characters: int) -> list[str]:
+    """The text's lines, wrapped, and cut where there are too many."""
+    lines = [
+        part for line in text.splitlines() for part in textwrap.wrap(wording.one_line(line, LONGEST_LINE), characters)
     ]
-    shown = wrapped if len(wrapped) <= lines else [*wrapped[: lines - 1], "…"]
-    axes.text(0, 0.88, "\n".join(shown), transform=axes.transAxes, va="top", fontsize=8, linespacing=1.35)
+    return lines if len(lines) <= LINES_DRAWN else [*lines[: LINES_DRAWN - 1], "…"]
+
+
+def _text_card(axes: Axes, card: TextCard, lines: Sequence[str], height: float) -> None:
+    """Writer, earnings and text, at distances in inches from the top of a row of this height."""
+    for inches, text, colour, size in (
+        (0.22, card.head, MUTED, 9),
+        (0.38, card.earned, BLUE, 9),
+        (0.58, "\n".join(lines), INK, 8),
+    ):
+        place = 1 - inches / height
+        axes.text(0, place, text, transform=axes.transAxes, va="top", color=colour, fontsize=size, linespacing=1.35)
 
 
 def _plain(axes: Axes, grid: str) -> None:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from selfedit.report.across import figure5
+from selfedit.report.asking import prompts
 from selfedit.report.document import Document
 from selfedit.report.expense import cost
-from selfedit.report.knowledge import figure4, figure5, prompts, table2
+from selfedit.report.knowledge import figure4, table2
 from selfedit.report.noise import reward
 from selfedit.report.parts import Part
 
