@@ -17,6 +17,7 @@ LAYERS = [
     {"loop", "executors"},
     {"report", "recipes", "progress"},
     {"commands"},
+    {"reproducing"},
     {"cli"},
     {"__main__"},
 ]

@@ -23,13 +23,21 @@ import tyro
 import yaml
 from pydantic import ValidationError
 
-from selfedit import commands
-from selfedit.config import EMBEDDED_MODEL, EvalConfig, RunConfig, TrainConfig, flag, judge_settings
+from selfedit import commands, reproducing
+from selfedit.config import (
+    EMBEDDED_MODEL,
+    EvalConfig,
+    ReproduceConfig,
+    RunConfig,
+    TrainConfig,
+    flag,
+    judge_settings,
+)
 from selfedit.recipes import RECIPES, find_recipe
 from selfedit.records import SelfeditError
 
 C = TypeVar("C", bound=RunConfig)
-_RESUMABLE = ("demo", "train", "eval")
+_RESUMABLE = ("demo", "train", "eval", "reproduce")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,6 +85,15 @@ class Eval(JsonCommand):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Reproduce(JsonCommand):
+    """A table or figure of the paper, ours beside the published numbers: runs or resumes what it needs."""
+
+    name: tyro.conf.Positional[str]
+    """table2, figure4, figure5, prompts, cost or reward (how noisy it is)."""
+    settings: Annotated[ReproduceConfig, tyro.conf.arg(name="")]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Report(JsonCommand):
     """Rebuild the tables, figures and page of a run."""
 
@@ -115,6 +132,7 @@ COMMANDS: dict[str, type[Command]] = {
     "demo": Demo,
     "train": Train,
     "eval": Eval,
+    "reproduce": Reproduce,
     "report": Report,
     "grade": Grade,
     "doctor": Doctor,
@@ -190,6 +208,8 @@ def run(command: Command, words: Sequence[str]) -> None:
             commands.train("train", command.settings, words, command.json)
         case Eval():
             commands.evaluate(command.settings, words, command.json)
+        case Reproduce():
+            reproducing.reproduce(command.name, command.settings, words, command.json)
         case Report():
             commands.report(command.run, command.json)
         case Grade():

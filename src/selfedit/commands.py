@@ -51,19 +51,27 @@ if TYPE_CHECKING:
 
 def train(name: str, config: TrainConfig, words: Sequence[str], as_json: bool) -> None:
     """Makes or resumes a run of the outer loop, under the command `name`, and shows its report."""
-    path = config.run_path(name)
+    _show(run_train(config, config.run_path(name), words), as_json)
+
+
+def run_train(config: TrainConfig, path: Path, words: Sequence[str]) -> Path:
+    """Makes or resumes a run of the outer loop in the folder `path`, which it returns."""
     check_run(path, config.identity(), type(config)().identity())
     task = load_task(config)
     check_prompt(config)
     check_sizes(config, task)
     with _opened(config, path, task, words) as kit:
         run_training(config, kit)
-    _show(path, as_json)
+    return path
 
 
 def evaluate(config: EvalConfig, words: Sequence[str], as_json: bool) -> None:
     """Makes or resumes an evaluation and shows its report."""
-    path = config.run_path("eval")
+    _show(run_evaluation(config, config.run_path("eval"), words), as_json)
+
+
+def run_evaluation(config: EvalConfig, path: Path, words: Sequence[str]) -> Path:
+    """Makes or resumes an evaluation in the folder `path`, which it returns."""
     check_run(path, config.identity(), type(config)().identity())
     task = load_task(config)
     heldout = take_heldout(task, config.contexts)
@@ -75,7 +83,7 @@ def evaluate(config: EvalConfig, words: Sequence[str], as_json: bool) -> None:
     check_files(plan_rows(names, policies, Sources(files, {})), Sources(files, {}), heldout)
     with _opened(config, path, task, words, policies) as kit:
         run_eval(config, kit, policies, _sources(config, files))
-    _show(path, as_json)
+    return path
 
 
 def report(path: Path, as_json: bool) -> None:
