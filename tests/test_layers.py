@@ -10,11 +10,12 @@ import pytest
 SOURCE = Path(__file__).parents[1] / "src" / "selfedit"
 LAYERS = [
     {"records", "seeds"},
-    {"seams", "config", "jsonl"},
+    {"seams", "config", "jsonl", "sizing"},
     {"edits", "grading", "engine", "store"},
     {"tasks"},
     {"loop", "executors"},
-    {"report", "recipes", "progress"},
+    {"report", "recipes", "progress", "estimates"},
+    {"doctor"},
     {"commands"},
     {"cli"},
     {"__main__"},
