@@ -120,7 +120,12 @@ class Grade(JsonCommand):
 
 @dataclass(frozen=True, kw_only=True)
 class Doctor(JsonCommand):
-    """What is installed, on which device, and how long the demo would take."""
+    """What is installed, on which device, and what a run would take there and on other machines (estimates). It takes
+    the flags of `train`; without --model, --recipe or --config: the paper's settings with models of three sizes."""
+
+    settings: Annotated[TrainConfig, tyro.conf.arg(name="")]
+    config: str = ""
+    """JSON or YAML file of defaults (a run's config.json will do); flags override it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -216,7 +221,7 @@ def run(command: Command, words: Sequence[str]) -> None:
             judge = judge_settings(command.grader, command.judge, command.judge_model, command.judge_prices)
             commands.grade(command.file, command.grader, judge, command.json)
         case Doctor():
-            commands.doctor(command.json)
+            commands.doctor(command.settings, _is_config_named(words), command.json)
         case Setup():
             commands.setup()
 
@@ -250,6 +255,10 @@ def peek(words: Sequence[str], name: str) -> str:
     return value
 
 
+def _is_config_named(words: Sequence[str]) -> bool:
+    return any(peek(words, name) for name in ("--model", "--recipe", "--config"))
+
+
 def explain(error: ValidationError) -> str:
     """What is wrong with a configuration, in one line, by the names of flags."""
     parts = []
@@ -267,6 +276,9 @@ def _default(kind: type[Command], words: Sequence[str]) -> dict[str, Any]:
         return {"default": Train(settings=load_defaults(TrainConfig, words))}
     if kind is Eval:
         return {"default": Eval(settings=load_defaults(EvalConfig, words))}
+    if kind is Doctor:
+        named = words if _is_config_named(words) else [*words, "--recipe=paper"]
+        return {"default": Doctor(settings=load_defaults(TrainConfig, named))}
     return {}
 
 
