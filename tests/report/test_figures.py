@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from conftest import RunBuilder
 
-from conftest import EVERY_STAGE
+from stages import EVERY_STAGE
 
 
 def _curves(run: RunBuilder) -> dict[str, Curve]:

@@ -4,9 +4,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from conftest import EVERY_STAGE
 from selfedit.report import gain_rows
 from selfedit.report.gains import final_stage, pairs, told_stage
+from stages import EVERY_STAGE
 
 if TYPE_CHECKING:
     from conftest import RunBuilder
