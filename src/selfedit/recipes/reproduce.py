@@ -19,7 +19,6 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from selfedit.config import EMBEDDED_MODEL, EvalConfig, ReproduceConfig, RunConfig, TrainConfig
-from selfedit.grading import GRADERS
 from selfedit.recipes import RECIPES, find_recipe
 from selfedit.records import LoraSettings, SelfeditError
 
@@ -31,7 +30,7 @@ PROMPT = "implications"
 """The prompt of the paper's main results."""
 PUBLISHED_PROMPTS = ("implications", "implications-long", "implications-very-long", "rewrite", "self-qa")
 """Those of the paper's comparison of prompts."""
-GRADER = "calibrated" if "calibrated" in GRADERS else "contains"
+GRADER = "calibrated"
 """Who grades held-out answers where nobody is named: the offline grader that agrees best with the paper's judge."""
 
 

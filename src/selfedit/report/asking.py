@@ -6,7 +6,9 @@ from collections.abc import Sequence
 
 from selfedit.records import to_json
 from selfedit.report import plots, published, wording
+from selfedit.report.beside import Difference, newest_version
 from selfedit.report.document import Cell, Document, Plate, Table
+from selfedit.report.intervals import paired_difference
 from selfedit.report.knowledge import CurveRow, curve_rows, point, tested, writer
 from selfedit.report.look import styled
 from selfedit.report.parts import Part
@@ -15,6 +17,7 @@ from selfedit.report.phrases import (
     UNSEEN,
     accuracy_cell,
     basis,
+    difference_table,
     effort_cell,
     logprob_cell,
     published_cell,
@@ -59,11 +62,12 @@ def prompts(title: str, parts: Sequence[Part], gaps: Sequence[str]) -> Document:
     if known:
         best = max(known, key=lambda name: known[name])
         first = (
-            f"Untrained, {best} teaches most by gold log-probability ({wording.nats(known[best])} nats), of"
-            f" {wording.count(len(known), 'prompt')} measured."
+            f"Untrained, of {wording.count(len(known), 'prompt')} measured, {best} has the highest gold log-probability"
+            f" ({wording.nats(known[best])} nats); the table's intervals say how much that means."
         )
     rows = [row for curve in curves.values() for row in curve]
-    data = {"rows": to_json(rows), "runs": runs(parts)}
+    gains = [gain for part in parts if part.kind == "single" for gain in _gain(part)]
+    data = {"rows": to_json(rows), "differences": to_json(gains), "runs": runs(parts)}
     caption = "What self-edits teach by prompt and round. Bars are 95 % intervals."
     return Document(
         "prompts",
@@ -75,10 +79,23 @@ def prompts(title: str, parts: Sequence[Part], gaps: Sequence[str]) -> Document:
             UNSEEN,
             *gaps,
         ),
-        (table,),
+        (table, difference_table("What training added, by prompt", gains)),
         (Plate("prompts", drawn, caption),),
         data,
     )
+
+
+def _gain(part: Part) -> list[Difference]:
+    """The last policy's self-edits against the untrained one's, on the same questions; none where none was trained."""
+    name = str(part.config["prompt"])
+    newest = newest_version(part.outcomes)
+    before, after = "eval-synthetic-0", f"eval-synthetic-{newest}"
+    if not newest or before not in part.outcomes:
+        return []
+    ours = paired_difference(part.outcomes[before], part.outcomes[after])
+    values = published.PROMPTS.get(name)
+    theirs = values[-1] - values[0] if values else None
+    return [Difference(f"{name}: {writer(newest)}, against: {writer(0)}", before, after, ours, theirs)]
 
 
 def _only_published(name: str) -> list[CurveRow]:

@@ -84,7 +84,7 @@ def _told(part: Part, panels: Panels) -> str:
     edits = sum(map(len, panels.accuracy))
     said = (
         f"{basis([part])} {wording.count(len(panels.accuracy), 'training passage')},"
-        f" {wording.count(edits, 'self-edit')}, {wording.count(panels.n_seeds, 'seed')} each"
+        f" {wording.count(edits, 'self-edit')}, {wording.count(int(part.config['seeds']), 'seed')} each"
     )
     return f"{said}; {wording.count(panels.n_left_out, 'self-edit')} left out for want of a value under every seed."
 
