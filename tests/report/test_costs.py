@@ -7,7 +7,7 @@ import pytest
 from selfedit.report.costs import cost_rows
 
 if TYPE_CHECKING:
-    from conftest import RunBuilder
+    from made_up_runs import RunBuilder
 
 
 def test_a_round_says_what_one_self_edit_took_to_write_and_to_try(run: RunBuilder) -> None:

@@ -10,7 +10,7 @@ from selfedit.report.columns import LINES, cut, earned, side_by_side
 from selfedit.report.evolution import Evolution, evolutions
 
 if TYPE_CHECKING:
-    from conftest import RunBuilder
+    from made_up_runs import RunBuilder
 
 
 def _evolutions(run: RunBuilder) -> list[Evolution]:

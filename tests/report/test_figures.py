@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from made_up_runs import EVERY_STAGE
 from selfedit.records import Scored
 from selfedit.report import build_report, method_table
 from selfedit.report.curves import Curve, curves
@@ -14,9 +15,7 @@ from selfedit.report.rewards import reward_distribution
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from conftest import RunBuilder
-
-from stages import EVERY_STAGE
+    from made_up_runs import RunBuilder
 
 
 def _curves(run: RunBuilder) -> dict[str, Curve]:

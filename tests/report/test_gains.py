@@ -4,12 +4,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from made_up_runs import EVERY_STAGE
 from selfedit.report import gain_rows
 from selfedit.report.gains import final_stage, pairs, told_stage
-from stages import EVERY_STAGE
 
 if TYPE_CHECKING:
-    from conftest import RunBuilder
+    from made_up_runs import RunBuilder
 
 
 def test_seal_is_set_against_itself_untrained_then_against_other_writers_then_against_base_and_passage() -> None:

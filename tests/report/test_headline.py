@@ -7,7 +7,7 @@ from selfedit.report import gain_rows, method_table, round_table
 from selfedit.report.headline import headline
 
 if TYPE_CHECKING:
-    from conftest import RunBuilder
+    from made_up_runs import RunBuilder
 
 
 def _headline(run: RunBuilder, setting: str = "single") -> list[str]:
@@ -104,3 +104,12 @@ def test_passages_studied_at_once_are_said_to_be(run: RunBuilder) -> None:
     last = _headline(run.compared("cpt"), "cpt")[-1]
     assert "All 12 passages were studied at once, in one training (continued pretraining)" in last
     assert "studied at once" not in " ".join(_headline(run))
+
+
+def test_a_learner_other_than_the_policy_is_named_and_is_not_said_to_teach_itself(run: RunBuilder) -> None:
+    run = _with_others(run, seal=4, others=1.5)
+    with run.ledger() as ledger:
+        told = " ".join(headline(method_table(ledger), gain_rows(ledger), round_table(ledger), "single", "small-model"))
+    assert "In this run small-model studies and answers; the policy only writes." in told
+    assert "taught by itself" not in told
+    assert "its own" not in told

@@ -9,7 +9,7 @@ from selfedit.report import summary
 from selfedit.report.lacking import unfinished
 
 if TYPE_CHECKING:
-    from conftest import RunBuilder
+    from made_up_runs import RunBuilder
 
 
 def test_a_finished_run_lacks_nothing(run: RunBuilder) -> None:

@@ -8,7 +8,7 @@ from selfedit.report import examples, gain_rows, method_table, round_table, word
 from selfedit.report.tables import problems, reward_unit
 
 if TYPE_CHECKING:
-    from conftest import RunBuilder
+    from made_up_runs import RunBuilder
 
 
 def test_methods_stand_in_reading_order_under_plain_names(run: RunBuilder) -> None:

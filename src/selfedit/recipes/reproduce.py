@@ -74,7 +74,7 @@ class Scale:
 
 _CPT = LoraSettings(rank=16, alpha=32.0, learning_rate=1e-3, epochs=3, batch_size=8)
 _FULL_LEARNING_RATE = 5e-5
-_TABLE2 = "base,in-context,passage,synthetic,entigraph,active-reading,distil,seal,seal-edits"
+_TABLE2 = "base,in-context,passage,synthetic,seal,seal-edits,distil,entigraph,active-reading"
 _TABLE2_CPT = "base,passage,synthetic,entigraph,seal"
 _SCALES = {
     "smoke": Scale(

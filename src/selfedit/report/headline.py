@@ -4,26 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from selfedit.config import UNTOUCHED
 from selfedit.report import wording
 from selfedit.report.gains import EXTERNAL, GainRow, final_stage, newest_stages, of_kinds, told_stage, untrained
 from selfedit.report.intervals import MIN_CONTEXTS_FOR_CLAIM, Interval
 from selfedit.report.tables import MethodRow, RoundRow
 
+_TAUGHT = "Studying the trained policy’s self-edits"
+"""The same where somebody else than the policy studies."""
 _CAUSES = {
     "eval-synthetic": "Studying its own self-edits",
-    "eval-seal-edits": "Studying the trained policy’s self-edits",
+    "eval-seal-edits": _TAUGHT,
     "eval-edits": "Studying the self-edits from {}",
     "eval-writer": "Studying the self-edits by {}",
     "eval-distil": "Distilling from the passage in sight",
     "eval-passage": "Studying the passage",
 }
 """What a kind of stage did to the untouched model; a name takes the place of the braces."""
-_LEARNERS = {
-    "eval-synthetic": "The trained policy, taught by itself,",
-    "eval-seal-edits": "The base model taught by the trained policy",
-}
-"""Who learnt from whom in SEAL's rows."""
-
 Rows = Mapping[str, MethodRow]
 """Stage → its row."""
 Pairs = Mapping[tuple[str, str], GainRow]
@@ -31,10 +28,15 @@ Pairs = Mapping[tuple[str, str], GainRow]
 
 
 def headline(
-    methods: Sequence[MethodRow], gains: Sequence[GainRow], rounds: Sequence[RoundRow], setting: str = "single"
+    methods: Sequence[MethodRow],
+    gains: Sequence[GainRow],
+    rounds: Sequence[RoundRow],
+    setting: str = "single",
+    learner: str = "",
 ) -> list[str]:
     """What reinforcement changed, what studying changed, how it compares with others' self-edits, and on how many
-    passages. `setting`: as in the settings of an evaluation; `cpt` where all passages were studied at once."""
+    passages. `setting` and `learner`: as in the run's settings; `cpt` where all passages were studied at once, and who
+    studies where that is not the policy."""
     rows = {row.stage: row for row in methods}
     if not rows:
         edits = wording.count(sum(row.edits for row in rounds), "self-edit")
@@ -48,15 +50,16 @@ def headline(
     if told is None or wording.stage_kind(told) not in _CAUSES:
         told = methods[0].stage
     if whole := by_pair.get(("eval-base", told)):
-        cause = _CAUSES[wording.stage_kind(told)].format(wording.stage_name(told))
+        pattern = _TAUGHT if learner and told == final_stage(rows) else _CAUSES[wording.stage_kind(told)]
+        cause = pattern.format(wording.stage_name(told))
         sentences += _claim(cause, "what the model knows", whole, rows)
-    sentences += _rivals(rows, by_pair)
+    sentences += _rivals(rows, by_pair, is_policy_learner=not learner)
     if not sentences:
         known = [row for row in methods if row.accuracy is not None]
         sentences = [f"{row.label}: {wording.percent(row.accuracy)} % of answers right." for row in known[:3]]
     if not sentences:
         return ["No held-out answer could be measured; what went wrong is listed below."]
-    return [*sentences, _basis(rows[told], setting)]
+    return [*sentences, *_learner(learner), _basis(rows[told], setting)]
 
 
 def together(n_passages: int) -> str:
@@ -83,7 +86,7 @@ def _reinforcement(rows: Rows, by_pair: Pairs) -> list[str]:
     return sentences
 
 
-def _rivals(rows: Rows, by_pair: Pairs) -> list[str]:
+def _rivals(rows: Rows, by_pair: Pairs, is_policy_learner: bool) -> list[str]:
     """SEAL at last against self-edits that others have written."""
     final = final_stage(rows)
     sentences = []
@@ -91,8 +94,9 @@ def _rivals(rows: Rows, by_pair: Pairs) -> list[str]:
         gain = by_pair.get((external, final)) if final else None
         if gain is None or gain.accuracy.value is None:
             continue
-        learner = _LEARNERS[wording.stage_kind(gain.after)]
-        rival = f"the base model taught by {wording.stage_name(external)}"
+        is_by_itself = is_policy_learner and wording.stage_kind(gain.after) == "eval-synthetic"
+        learner = "The trained policy, taught by itself," if is_by_itself else "The model taught by the trained policy"
+        rival = f"the {'base ' if is_by_itself else ''}model taught by {wording.stage_name(external)}"
         answers = f"answers {_compared(gain.accuracy)} questions right than"
         sentences.append(f"{learner} {answers} {rival}: {_course(gain, rows)}{_doubt(gain.accuracy)}.")
     return sentences
@@ -142,6 +146,13 @@ def _doubt(interval: Interval) -> str:
     if interval.n_contexts < MIN_CONTEXTS_FOR_CLAIM:
         return f", on {wording.count(interval.n_contexts, 'passage')}: too few to tell"
     return ""
+
+
+def _learner(learner: str) -> list[str]:
+    if not learner:
+        return []
+    name = "the untouched model" if learner == UNTOUCHED else wording.one_line(learner, 60)
+    return [f"In this run {name} studies and answers; the policy only writes."]
 
 
 def _basis(row: MethodRow, setting: str) -> str:

@@ -61,7 +61,7 @@ def _due(kind: str, prompt: str, config: Mapping[str, Any], n_policies: int, pre
         paths = [part.strip() for part in str(config.get("edits", "")).split(",") if part.strip()]
         return [f"eval-edits:{Path(path).name.removesuffix('.jsonl')}-0" for path in paths]
     if kind == "writer":
-        name = str(config.get("writer_model") or Path(str(config.get("writer", ""))).name)
+        name = str(config.get("writer_model", "")).replace("/", "_") or Path(str(config.get("writer", ""))).name
         return of_kinds(present, ("eval-writer",)) or [f"eval-writer:{name}-0"]
     suffix = f":{prompt}" if prompt else ""
     versions = range(1, n_policies + 1)

@@ -95,7 +95,7 @@ def read_run(run: Path) -> Reading:
             config=config,
             facts=facts,
             fingerprint=str(ledger.fingerprint()),
-            headline=headline(methods, gains, rounds, str(config.get("setting", ""))),
+            headline=headline(methods, gains, rounds, *(str(config.get(name, "")) for name in ("setting", "learner"))),
             methods=methods,
             gains=gains,
             rounds=rounds,
