@@ -318,6 +318,21 @@ def test_a_key_never_reaches_a_run(judge: EndpointServer, monkeypatch: pytest.Mo
     assert not [path for path, held in files(Path.cwd()).items() if b"sk-secret" in held]
 
 
+def test_grade_gives_a_run_new_verdicts_and_its_record_says_by_whom(capsys: Capture) -> None:
+    assert main(["eval", "--methods", "base,passage", "--contexts", "2", "--run", "e"]) == 0
+    capsys.readouterr()
+    assert main(["grade", "e", "--grader", "f1", "--json"]) == 0
+    captured = capsys.readouterr()
+    assert json.loads(captured.out)["run"]["config"]["grader"] == "f1" and "answers graded by f1" in captured.err
+    assert json.loads(Path("e/config.json").read_text())["config"]["grader"] == "f1"
+
+
+def test_grade_refuses_a_run_whose_verdicts_chose_self_edits(capsys: Capture) -> None:
+    assert main(["train", *SMALL, "--reward", "accuracy", "--run", "t"]) == 0
+    capsys.readouterr()
+    assert "its verdicts chose self-edits" in refused(["grade", "t", "--grader", "f1"], capsys)
+
+
 def test_help_needs_no_torch() -> None:
     program = (
         "import sys; from selfedit.cli import main\n"

@@ -103,10 +103,11 @@ class Report(JsonCommand):
 
 @dataclass(frozen=True, kw_only=True)
 class Grade(JsonCommand):
-    """Grade a file of answers; where it carries verdicts, say how far they agree."""
+    """Grade a file of answers, and say how far given verdicts agree; or grade the answers of a run again."""
 
     file: tyro.conf.Positional[Path]
-    """JSONL: question, gold, answer, and perhaps correct (true or false)."""
+    """JSONL: question, gold, answer, and perhaps correct (true or false). Or a run folder: its answers get new
+    verdicts; by the judge that it had, only those that an outage left without."""
     grader: str = "contains"
     """Who says whether an answer is right: contains, exact, f1, calibrated, or judge, a model behind an endpoint."""
     judge: str = ""
@@ -219,7 +220,8 @@ def run(command: Command, words: Sequence[str]) -> None:
             commands.report(command.run, command.json)
         case Grade():
             judge = judge_settings(command.grader, command.judge, command.judge_model, command.judge_prices)
-            commands.grade(command.file, command.grader, judge, command.json)
+            grade = commands.regrade_run if command.file.is_dir() else commands.grade
+            grade(command.file, command.grader, judge, command.json)
         case Doctor():
             commands.doctor(command.settings, _is_config_named(words), command.json)
         case Setup():

@@ -30,6 +30,7 @@ from selfedit.loop import (
     check_prompt,
     check_sizes,
     plan_rows,
+    regrade,
     run_eval,
     run_training,
     take_heldout,
@@ -38,7 +39,7 @@ from selfedit.progress import show_progress
 from selfedit.records import Policy, SelfeditError, Written, digest, to_json
 from selfedit.seams import Engine
 from selfedit.store import Ledger
-from selfedit.store.folder import check_run, code_version, open_run, read_run
+from selfedit.store.folder import amend_run, check_run, code_version, open_run, read_run
 from selfedit.tasks import PassagesTask, load_passages
 from selfedit.tasks.passages import AskStyle
 
@@ -99,6 +100,23 @@ def grade(path: Path, name: str, judge: EndpointSettings | None, as_json: bool) 
         print(json.dumps({"grader": name, **found}, indent=2))
     else:
         _print_rows(f"{path}, grader {name}", found)
+
+
+def regrade_run(path: Path, name: str, judge: EndpointSettings | None, as_json: bool) -> None:
+    """Grades a run's answers again, and rebuilds its report; by the judge that it had, only what has no verdict."""
+    config = read_run(path)["config"]
+    if config.get("reward", "logprob") != "logprob":
+        raise SelfeditError(f"{path}: its verdicts chose self-edits (--reward {config['reward']}); train again instead")
+    grader = load_grader(name, judge)
+    settings = {"grader": name, "judge": judge.url if judge else "", "judge_model": judge.model if judge else ""}
+    is_same = judge is not None and all(config.get(field, "") == value for field, value in settings.items())
+    with amend_run(path, settings) as run, Ledger(run.ledger) as ledger:
+        found = regrade(ledger, partial(grade_answers, grader), only_ungraded=is_same)
+        if isinstance(grader, JudgeGrader):
+            ledger.add_usage("regrading", "judge", grader.endpoint.model, grader.endpoint.take_usage())
+    told = f"{found.answers} answers graded by {name}, {found.changed} verdicts changed, {found.ungraded} ungraded"
+    print(f"{path}: {told}", file=sys.stderr)
+    _show(path, as_json)
 
 
 def doctor(config: TrainConfig, is_named: bool, as_json: bool) -> None:
