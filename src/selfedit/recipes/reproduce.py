@@ -151,7 +151,7 @@ class _Planner:
     def single(self, prompt: str = PROMPT) -> list[Step]:
         if prompt != PROMPT:
             return [self._tested(f"prompts-{prompt}", "single", "base,synthetic,seal", {"prompt": prompt}, prompt)]
-        return [self._tested("single", "single", self.scale.single, {}, prompt), *self._external("single", {})]
+        return [*self._external("single", {}), self._tested("single", "single", self.scale.single, {}, prompt)]
 
     def untrained(self, prompt: str) -> Step:
         return self._tested(f"untrained-{prompt}", "single", "base,synthetic", {"prompt": prompt})
@@ -163,7 +163,7 @@ class _Planner:
         elif not self._is_embedded():
             inner = replace(inner, targets=self._recipe().inner.targets)
         values: dict[str, object] = {"setting": "cpt", "n_edits": self.scale.cpt_edits, "inner": inner}
-        return [self._tested(kind, kind, self.scale.cpt, values, PROMPT), *self._external(kind, values)]
+        return [*self._external(kind, values), self._tested(kind, kind, self.scale.cpt, values, PROMPT)]
 
     def _external(self, kind: Kind, values: dict[str, object]) -> list[Step]:
         """The same with the self-edits of other writers, where there are any."""
