@@ -267,6 +267,51 @@ def test_grade_agrees_with_given_verdicts(capsys: Capture) -> None:
     assert "agreement" in capsys.readouterr().out
 
 
+def test_a_model_behind_an_endpoint_writes_self_edits_once_and_its_use_is_noted(
+    capsys: Capture, judge: EndpointServer
+) -> None:
+    judge.answers = lambda seen: f"1. A fact, told as number {seen.number}.\n2. Another fact."
+    words = ["eval", "--methods", "base,writer", "--contexts", "2", "--n-edits", "2", "--run", "e"]
+    words += ["--writer", judge.url, "--writer-model", "a/big-one", "--writer-prices", "1", "10"]
+    for _ in range(2):
+        assert main(words) == 0
+    assert len(judge.seen) == 4
+    with Ledger(Path("e/ledger.db")) as ledger:
+        edits, [used] = ledger.edits("eval-writer:a_big-one-0"), ledger.usages()
+    assert {edit.writer for edit in edits} == {"a_big-one"} and len(edits) == 4 and "A fact" in edits[0].text
+    assert (used.role, used.model, used.usage.sent) == ("writer", "a/big-one", 4)
+    assert used.usage.cost == pytest.approx(4 * (10 * 1 + 2 * 10) / 1e6)
+
+
+def test_a_writer_that_is_out_of_reach_ends_the_run_with_one_line_and_can_be_resumed(
+    capsys: Capture, judge: EndpointServer
+) -> None:
+    judge.answers = lambda seen: refusal(401, "no such key")
+    words = ["eval", "--methods", "writer", "--contexts", "1", "--run", "e"]
+    words += ["--writer", judge.url, "--writer-model", "m"]
+    assert main(words) == 2
+    assert "1 of 1 self-edits could not be written: HTTP 401" in capsys.readouterr().err.splitlines()[-1]
+    judge.answers = lambda seen: "1. A fact."
+    assert main(words) == 0
+
+
+def test_another_model_of_this_machine_can_write(monkeypatch: pytest.MonkeyPatch) -> None:
+    other = FakeEngine()
+    other.write_text = lambda prompt, seed: "written by the other"
+    monkeypatch.setattr(commands, "load_writer", lambda config: other)
+    assert main(["eval", "--methods", "writer", "--contexts", "1", "--writer", "models/other", "--run", "e"]) == 0
+    with Ledger(Path("e/ledger.db")) as ledger:
+        assert [edit.text for edit in ledger.edits("eval-writer:other-0")] == ["written by the other"]
+
+
+def test_continued_pretraining_on_the_command_line_is_one_trial(capsys: Capture) -> None:
+    assert main(["eval", "--methods", "passage", "--setting", "cpt", "--contexts", "3", "--run", "e", "--json"]) == 0
+    [row] = json.loads(capsys.readouterr().out)["methods"]
+    assert row["n_contexts"] == 3
+    with Ledger(Path("e/ledger.db")) as ledger:
+        assert len({outcome.key for outcome in ledger.outcomes("eval-passage")}) == 1
+
+
 def test_a_judge_grades_a_file_and_tells_what_it_took(capsys: Capture, judge: EndpointServer) -> None:
     rows = [("heron", "heron", True), ("crow", "heron", False)]
     lines = [json.dumps({"question": "?", "gold": g, "answer": a, "correct": c}) for g, a, c in rows]
@@ -316,6 +361,21 @@ def test_a_key_never_reaches_a_run(judge: EndpointServer, monkeypatch: pytest.Mo
     out, err = capsys.readouterr()
     assert judge.seen and "sk-secret" not in out + err
     assert not [path for path, held in files(Path.cwd()).items() if b"sk-secret" in held]
+
+
+def test_grade_gives_a_run_new_verdicts_and_its_record_says_by_whom(capsys: Capture) -> None:
+    assert main(["eval", "--methods", "base,passage", "--contexts", "2", "--run", "e"]) == 0
+    capsys.readouterr()
+    assert main(["grade", "e", "--grader", "f1", "--json"]) == 0
+    captured = capsys.readouterr()
+    assert json.loads(captured.out)["run"]["config"]["grader"] == "f1" and "answers graded by f1" in captured.err
+    assert json.loads(Path("e/config.json").read_text())["config"]["grader"] == "f1"
+
+
+def test_grade_refuses_a_run_whose_verdicts_chose_self_edits(capsys: Capture) -> None:
+    assert main(["train", *SMALL, "--reward", "accuracy", "--run", "t"]) == 0
+    capsys.readouterr()
+    assert "its verdicts chose self-edits" in refused(["grade", "t", "--grader", "f1"], capsys)
 
 
 def test_help_needs_no_torch() -> None:

@@ -10,13 +10,15 @@ import pytest
 SOURCE = Path(__file__).parents[1] / "src" / "selfedit"
 LAYERS = [
     {"records", "seeds", "cache"},
-    {"seams", "endpoints", "jsonl"},
+    {"seams", "endpoints", "jsonl", "sizing"},
     {"config"},
     {"edits", "grading", "engine", "store"},
     {"tasks"},
     {"loop", "executors"},
-    {"report", "recipes", "progress"},
+    {"report", "recipes", "progress", "estimates"},
+    {"doctor"},
     {"commands"},
+    {"reproducing"},
     {"cli"},
     {"__main__"},
 ]

@@ -7,20 +7,18 @@ the commands that need them, so that `--help` is quick.
 from __future__ import annotations
 
 import json
-import os
 import shlex
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
-from selfedit.cache import cache_folder
-from selfedit.config import EMBEDDED_MODEL, UNTOUCHED, EvalConfig, RunConfig, TrainConfig
+from selfedit.config import UNTOUCHED, EvalConfig, RunConfig, TrainConfig
 from selfedit.edits import EndpointWriter, read_edit_files
 from selfedit.endpoints import Endpoint, EndpointSettings
+from selfedit.estimates import assumptions
 from selfedit.executors import EXECUTORS
 from selfedit.grading import JudgeGrader, grade_answers, grade_file, load_grader
 from selfedit.loop import (
@@ -32,16 +30,16 @@ from selfedit.loop import (
     check_prompt,
     check_sizes,
     plan_rows,
+    regrade,
     run_eval,
     run_training,
     take_heldout,
 )
 from selfedit.progress import show_progress
-from selfedit.recipes import RECIPES
 from selfedit.records import Policy, SelfeditError, Written, digest, to_json
 from selfedit.seams import Engine
 from selfedit.store import Ledger
-from selfedit.store.folder import check_run, code_version, open_run, read_run
+from selfedit.store.folder import amend_run, check_run, code_version, open_run, read_run
 from selfedit.tasks import PassagesTask, load_passages
 from selfedit.tasks.passages import AskStyle
 
@@ -51,19 +49,27 @@ if TYPE_CHECKING:
 
 def train(name: str, config: TrainConfig, words: Sequence[str], as_json: bool) -> None:
     """Makes or resumes a run of the outer loop, under the command `name`, and shows its report."""
-    path = config.run_path(name)
+    _show(run_train(config, config.run_path(name), words), as_json)
+
+
+def run_train(config: TrainConfig, path: Path, words: Sequence[str]) -> Path:
+    """Makes or resumes a run of the outer loop in the folder `path`, which it returns."""
     check_run(path, config.identity(), type(config)().identity())
     task = load_task(config)
     check_prompt(config)
     check_sizes(config, task)
     with _opened(config, path, task, words) as kit:
         run_training(config, kit)
-    _show(path, as_json)
+    return path
 
 
 def evaluate(config: EvalConfig, words: Sequence[str], as_json: bool) -> None:
     """Makes or resumes an evaluation and shows its report."""
-    path = config.run_path("eval")
+    _show(run_evaluation(config, config.run_path("eval"), words), as_json)
+
+
+def run_evaluation(config: EvalConfig, path: Path, words: Sequence[str]) -> Path:
+    """Makes or resumes an evaluation in the folder `path`, which it returns."""
     check_run(path, config.identity(), type(config)().identity())
     task = load_task(config)
     heldout = take_heldout(task, config.contexts)
@@ -75,7 +81,7 @@ def evaluate(config: EvalConfig, words: Sequence[str], as_json: bool) -> None:
     check_files(plan_rows(names, policies, Sources(files, {})), Sources(files, {}), heldout)
     with _opened(config, path, task, words, policies) as kit:
         run_eval(config, kit, policies, _sources(config, files))
-    _show(path, as_json)
+    return path
 
 
 def report(path: Path, as_json: bool) -> None:
@@ -96,13 +102,37 @@ def grade(path: Path, name: str, judge: EndpointSettings | None, as_json: bool) 
         _print_rows(f"{path}, grader {name}", found)
 
 
-def doctor(as_json: bool) -> None:
-    """What is installed, what the machine can do, and what the demo would take."""
-    found = examine()
+def regrade_run(path: Path, name: str, judge: EndpointSettings | None, as_json: bool) -> None:
+    """Grades a run's answers again, and rebuilds its report; by the judge that it had, only what has no verdict."""
+    config = read_run(path)["config"]
+    if config.get("reward", "logprob") != "logprob":
+        raise SelfeditError(f"{path}: its verdicts chose self-edits (--reward {config['reward']}); train again instead")
+    grader = load_grader(name, judge)
+    settings = {"grader": name, "judge": judge.url if judge else "", "judge_model": judge.model if judge else ""}
+    is_same = judge is not None and all(config.get(field, "") == value for field, value in settings.items())
+    with amend_run(path, settings) as run, Ledger(run.ledger) as ledger:
+        found = regrade(ledger, partial(grade_answers, grader), only_ungraded=is_same)
+        if isinstance(grader, JudgeGrader):
+            ledger.add_usage("regrading", "judge", grader.endpoint.model, grader.endpoint.take_usage())
+    told = f"{found.answers} answers graded by {name}, {found.changed} verdicts changed, {found.ungraded} ungraded"
+    print(f"{path}: {told}", file=sys.stderr)
+    _show(path, as_json)
+
+
+def doctor(config: TrainConfig, is_named: bool, as_json: bool) -> None:
+    """What is installed, what the machine can do, what the demo would take, and `config`: with its model where
+    `is_named`, else with models of three sizes."""
+    from rich.console import Console
+
+    from selfedit.doctor import estimate_all, examine, print_estimates
+
+    found, here = examine()
+    estimates = estimate_all(config, here, config.model if is_named else "")
     if as_json:
-        print(json.dumps(found, indent=2))
+        print(json.dumps({**found, "estimates": to_json(estimates), "assumptions": assumptions(config)}, indent=2))
     else:
         _print_rows("selfedit doctor", found)
+        print_estimates(estimates, config, Console())
 
 
 def setup() -> None:
@@ -246,58 +276,6 @@ def _show(path: Path, as_json: bool) -> None:
     else:
         print_summary(path, Console())
         print(f"\nreport: {page}")
-
-
-def examine() -> dict[str, Any]:
-    """What `doctor` says."""
-    found: dict[str, Any] = {"selfedit": code_version(), "python": sys.version.split()[0], "cores": os.cpu_count()}
-    for name in ("torch", "transformers", "peft"):
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            found[name] = "missing: run make setup"
-    try:
-        from selfedit.engine import probe
-    except ImportError as error:
-        return {**found, "engine": f"cannot be loaded ({error})"}
-    model = cache_folder() / EMBEDDED_MODEL
-    measured = probe()
-    faster = float(measured.get("gflops_bfloat16", 0)) / float(measured["gflops"])
-    if faster > _WORTH_A_HINT:
-        found["hint"] = f"--dtype bfloat16 makes products {faster:.1f} times as fast here"
-    return {
-        **found,
-        **measured,
-        "embedded_model": str(model) if model.is_dir() else f"not fetched yet (selfedit setup puts it into {model})",
-        "demo_minutes": round(estimate_demo_seconds(RECIPES["demo"], float(measured["gflops"])) / 60, 1),
-        "demo_memory_gb": _DEMO_MEMORY_GB,
-    }
-
-
-_PARAMETERS = 134.5e6
-_DEMO_MEMORY_GB = 3.5
-_TOKENS_STUDIED = 400
-"""Of one self-edit with its passage, once."""
-_TOKENS_ANSWERED = 5 * 64
-"""Of one trial, at most."""
-_SLOWER_THAN_PRODUCTS = 2.8
-"""How many times slower than large products training is: 237 tokens/s at 370 GFLOP/s (docs/results/bank-first.json)."""
-_SLOWER_DRAWING = 8.5
-"""The same for drawing texts, which waits for memory: 150 to 180 tokens/s with 16 rows."""
-_NOT_IN_LAYERS = 0.2
-"""Share of the training work that adapters on the upper layers only do not save: the head."""
-_WORTH_A_HINT = 1.5
-
-
-def estimate_demo_seconds(config: TrainConfig, gflops: float) -> float:
-    """A rough wall time from the rate of large products: 2 FLOP a parameter and token forwards, as much backwards."""
-    heldout = 3 * config.heldout * config.heldout_seeds
-    trials = config.rounds * config.contexts * config.edits * config.seeds + heldout
-    texts = config.rounds * config.contexts * config.edits + 2 * config.heldout
-    layers = _NOT_IN_LAYERS + (1 - _NOT_IN_LAYERS) * config.inner.adapt_layers
-    trained = 4 * _PARAMETERS * layers * trials * config.inner.epochs * _TOKENS_STUDIED * _SLOWER_THAN_PRODUCTS
-    drawn = texts * config.sampling.max_new_tokens + (trials + heldout) * _TOKENS_ANSWERED
-    return (trained + 2 * _PARAMETERS * drawn * _SLOWER_DRAWING) / (gflops * 1e9)
 
 
 def _print_rows(title: str, rows: Mapping[str, Any]) -> None:

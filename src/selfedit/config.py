@@ -79,7 +79,7 @@ class RunConfig(BaseModel):
     ask_style: str = "plain"
     """How a question is put to the adapted model."""
     grader: str = "contains"
-    """Who says whether an answer is right: contains, exact, f1, or judge, a model behind an endpoint."""
+    """Who says whether an answer is right: contains, exact, f1, calibrated, or judge, a model behind an endpoint."""
     judge: str = ""
     """URL of the judge's OpenAI-compatible endpoint, e.g. `http://localhost:8000/v1`. The key, where one is needed, is
     read from SELFEDIT_API_KEY or OPENAI_API_KEY."""
@@ -244,6 +244,58 @@ def judge_settings(
         raise SelfeditError(f"{named} is given, but --grader is {grader}: add --grader judge, or leave it out")
     price_in, price_out = prices or (None, None)
     return EndpointSettings(url, model, price_in=price_in, price_out=price_out) if grader == JUDGE else None
+
+
+SCALES = ("smoke", "small", "paper")
+"""How much of the protocol `selfedit reproduce` runs."""
+
+
+class ReproduceConfig(BaseModel):
+    """A table or figure of the paper, ours beside the published numbers."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    scale: str = "smoke"
+    """smoke: minutes on two cores, shows that everything runs. small: hours on two cores with the embedded model; needs
+    data. paper: the published sizes, for a large GPU; needs data."""
+    model: str = ""
+    """`smollm2-135m` (embedded), a hub id, or a local folder. Empty: embedded, at --scale paper the paper's."""
+    data: str = "invented"
+    """`invented` (the corpus that comes with the package; enough for smoke) or a file of passages with questions."""
+    heldout_data: str = ""
+    """File of held-out passages. Empty: the held-out part of the data."""
+    edits: str = ""
+    """Files of another writer's self-edits on the held-out passages, joined by commas: JSONL, `{"id", "edits": [...]}`
+    a line. The one whose name contains `gpt` stands beside the paper's GPT-4.1. Empty: that row is left out."""
+    writer: str = ""
+    """Another model as external writer: URL of an OpenAI-compatible endpoint, a hub id or a local folder."""
+    writer_model: str = ""
+    """The model's name at that endpoint."""
+    grader: str = ""
+    """Who says whether an answer is right, on held-out passages and where the reward is accuracy. Empty: the scale's
+    own, an offline one."""
+    prompts: str = ""
+    """For `prompts`: ways of asking for self-edits that are trained, joined by commas. Empty: the scale's own."""
+    device: str = "auto"
+    """`auto`, `cpu`, `cuda` or `cuda:N`."""
+    run: str = ""
+    """Folder of the sub-runs, which all names of one scale share; the same command on it resumes. Empty:
+    `runs/reproduce-SCALE`."""
+
+    @model_validator(mode="after")
+    def _check_choices(self) -> ReproduceConfig:
+        _require(self.scale in SCALES, f"--scale {self.scale}: unknown; choose from {', '.join(SCALES)}")
+        is_endpoint = self.writer.startswith(("http://", "https://"))
+        _require(is_endpoint == bool(self.writer_model), "--writer URL and --writer-model NAME go together")
+        return self
+
+    def run_path(self) -> Path:
+        """The folder, as told or named by the scale."""
+        return Path(self.run or f"runs/reproduce-{self.scale}")
+
+    def prompt_names(self) -> tuple[str, ...]:
+        """`prompts`, split, each once."""
+        return tuple(dict.fromkeys(name.strip() for name in self.prompts.split(",") if name.strip()))
 
 
 def flag(field: str) -> str:

@@ -39,8 +39,8 @@ from selfedit.records import (
     Written,
 )
 from selfedit.seeds import derive
+from selfedit.sizing import BANK
 
-_BANK = {"cpu": 8, "cuda": 32}
 _TRUNK_BYTES = 2 * 2**30
 """What the layers below the adapters made is kept up to this size: some 10⁶ tokens of a 135M model, 10⁵ of a 7B one."""
 T = TypeVar("T")
@@ -332,7 +332,7 @@ def load_engine(model: str, device: str = "auto", dtype: str = "auto", bank: int
     """
     memory.keep_freed_memory()
     chosen = choose_device(device)
-    return TorchEngine(models.load_model(model, chosen, choose_dtype(dtype, chosen)), bank or _BANK[chosen.type])
+    return TorchEngine(models.load_model(model, chosen, choose_dtype(dtype, chosen)), bank or BANK[chosen.type])
 
 
 def choose_device(name: str) -> torch.device:
@@ -344,8 +344,8 @@ def choose_device(name: str) -> torch.device:
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:
         raise SelfeditError(f"--device {name}: not available here") from error
-    if device.type not in _BANK:
-        raise SelfeditError(f"--device {name}: not supported; use {' or '.join(_BANK)}")
+    if device.type not in BANK:
+        raise SelfeditError(f"--device {name}: not supported; use {' or '.join(BANK)}")
     return device
 
 

@@ -17,22 +17,12 @@ from typing import Any, TypeVar
 
 import torch
 
+from selfedit import sizing
+from selfedit.engine.shapes import shape_of
 from selfedit.records import SelfeditError
 
 T = TypeVar("T")
 _MALLOPT_TRIM_THRESHOLD, _MALLOPT_MMAP_THRESHOLD = -1, -3  # glibc's malloc.h
-_SHARE = 0.5
-"""Of the free memory, what is planned with."""
-_PLANNED_RANK = 32
-"""Rank that slots are sized for; what it is in the end, each group says."""
-_BYTES_PER_WEIGHT = 16
-"""Of an adapter while it trains: float32 weight, gradient and two moments."""
-_HIDDEN_KEPT, _INTERMEDIATE_KEPT = 16, 5
-"""Vectors of each width that a layer keeps per token for its backward pass."""
-_MOST_TOKENS = {"cpu": 1024, "cuda": 16384}
-"""More in a pass gains nothing."""
-_FEWEST_TOKENS = 256
-"""Rather than with fewer, layers are computed again in the backward pass."""
 _MOST_ROWS = {"cpu": 64, "cuda": 256}
 """Texts written together: on a GPU the cost of a step hardly grows with its rows."""
 _CGROUPS = Path("/sys/fs/cgroup")
@@ -57,44 +47,26 @@ class Sizes:
 
     def halve(self) -> bool:
         """Half of everything, and recomputation where there is nothing left to halve; False when that is on already."""
-        if self.slots == self.rows == 1 and self.pack_tokens <= _FEWEST_TOKENS:
+        if self.slots == self.rows == 1 and self.pack_tokens <= sizing.FEWEST_TOKENS:
             self.is_recomputed, was_on = True, self.is_recomputed
             return not was_on
         self.slots, self.rows = max(1, self.slots // 2), max(1, self.rows // 2)
-        self.pack_tokens = max(_FEWEST_TOKENS, self.pack_tokens // 2)
+        self.pack_tokens = max(sizing.FEWEST_TOKENS, self.pack_tokens // 2)
         return True
 
 
 def plan_sizes(model: Any, wanted_slots: int, slot_width: int, free: int | None = None) -> Sizes:
-    """Sizes for `model` on its device: half of the plan for adapters, half for what a pass keeps. Powers of two, so
-    that a little more or less memory changes nothing.
+    """Sizes for `model` on its device, by `sizing.plan`.
 
     Args:
         wanted_slots: no more slots than these.
         slot_width: weights of an adapter per rank.
         free: bytes to plan with; None for what is free now.
     """
-    half = _SHARE / 2 * (free_bytes(model.device) if free is None else free)
-    config, element = model.config.get_text_config(), model.dtype.itemsize
-    hidden, layers = config.hidden_size, config.num_hidden_layers
-    inner = getattr(config, "intermediate_size", None) or 4 * hidden
-    per_layer = element * (_HIDDEN_KEPT * hidden + _INTERMEDIATE_KEPT * inner)
-    tokens = half / (layers * per_layer)
-    is_recomputed = tokens < _FEWEST_TOKENS
-    if is_recomputed:
-        tokens = half / (layers * element * hidden + per_layer)
-    most = _MOST_TOKENS[model.device.type]
-    fitting = int(half / (_BYTES_PER_WEIGHT * _PLANNED_RANK * slot_width))
-    return Sizes(
-        slots=wanted_slots if fitting >= wanted_slots else _power_of_two(fitting),
-        pack_tokens=max(_FEWEST_TOKENS, min(most, _power_of_two(tokens))),
-        rows=_MOST_ROWS[model.device.type],
-        is_recomputed=is_recomputed,
-    )
-
-
-def _power_of_two(most: float) -> int:
-    return 2 ** max(0, int(most).bit_length() - 1)
+    bytes_free = free_bytes(model.device) if free is None else free
+    shape, kind = shape_of(model, {"all": slot_width}), model.device.type
+    planned = sizing.plan(shape, kind, model.dtype.itemsize, wanted_slots, bytes_free)
+    return Sizes(planned.slots, planned.pack_tokens, _MOST_ROWS[kind], planned.is_recomputed)
 
 
 def free_bytes(device: torch.device) -> int:

@@ -54,12 +54,8 @@ def load_model(name: str, device: torch.device, dtype: torch.dtype) -> LoadedMod
         SelfeditError: an unknown name, a folder without a model, a corrupt cache, no network at the first fetch.
     """
     folder = str(fetch_embedded()) if name == EMBEDDED else name
-    is_local = name == EMBEDDED or Path(name).is_dir()
-    if is_local and not (Path(folder) / "config.json").is_file():
-        raise SelfeditError(f"--model {name}: the folder has no config.json; name a folder saved by save_pretrained")
-    if not is_local and (name.startswith((".", "/", "~")) or name.count("/") > 1):
-        raise SelfeditError(f"--model {name}: no such folder")
-    _quiet_transformers()
+    is_local = name == EMBEDDED or check_name(name)
+    quiet_transformers()
     try:
         tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False, local_files_only=is_local)
         model = AutoModelForCausalLM.from_pretrained(
@@ -73,6 +69,20 @@ def load_model(name: str, device: torch.device, dtype: torch.dtype) -> LoadedMod
     model.eval().requires_grad_(False)
     torch.nn.Module.to(model, device)
     return LoadedModel(model, tokenizer, name, weights_sha256(model))
+
+
+def check_name(name: str) -> bool:
+    """Whether `name` is a local folder; else it is a hub id.
+
+    Raises:
+        SelfeditError: a folder that holds no model, or is none.
+    """
+    is_local = Path(name).is_dir()
+    if is_local and not (Path(name) / "config.json").is_file():
+        raise SelfeditError(f"--model {name}: the folder has no config.json; name a folder saved by save_pretrained")
+    if not is_local and (name.startswith((".", "/", "~")) or name.count("/") > 1):
+        raise SelfeditError(f"--model {name}: no such folder")
+    return is_local
 
 
 def weights_sha256(model: torch.nn.Module) -> str:
@@ -132,7 +142,7 @@ def _download(folder: Path) -> Path:
 
 def _convert(gguf: Path, folder: Path) -> None:
     """Dequantise to float32 safetensors with tokenizer, through transformers' GGUF reader."""
-    _quiet_transformers()
+    quiet_transformers()
     source = {"pretrained_model_name_or_path": str(gguf.parent), "gguf_file": gguf.name}
     tokenizer = AutoTokenizer.from_pretrained(**source)
     model = AutoModelForCausalLM.from_pretrained(**source, dtype=torch.float32)
@@ -166,6 +176,7 @@ def _sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _quiet_transformers() -> None:
+def quiet_transformers() -> None:
+    """No progress bars, and errors alone."""
     transformers_logging.set_verbosity_error()
     transformers_logging.disable_progress_bar()

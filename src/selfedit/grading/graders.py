@@ -15,6 +15,7 @@ from typing import Any
 
 from selfedit.config import JUDGE
 from selfedit.endpoints import Endpoint, EndpointSettings
+from selfedit.grading.calibrated import CalibratedGrader
 from selfedit.grading.judge import JudgeGrader
 from selfedit.grading.metrics import contains, exact, f1, normalise
 from selfedit.jsonl import read_objects, read_string
@@ -48,6 +49,7 @@ GRADERS: dict[str, Callable[[], Grader]] = {
     "exact": lambda: RuleGrader("exact", exact, needs_words=False),
     "contains": lambda: RuleGrader("contains", contains, needs_words=True),
     "f1": lambda: RuleGrader("f1", lambda gold, answer: f1(gold, answer) >= F1_THRESHOLD, needs_words=True),
+    "calibrated": CalibratedGrader,
 }
 """Each rule by the name that chooses it on the command line; the judge, which needs an endpoint, is `judge`."""
 

@@ -2,6 +2,7 @@
 
 from selfedit.loop.evaluation import Sources, check_files, evaluate, plan_rows, run_eval, take_heldout
 from selfedit.loop.kit import Kit
+from selfedit.loop.regrading import regrade
 from selfedit.loop.rounds import check_adapter, check_prompt, check_sizes, run_training
 from selfedit.loop.writing import Draw
 
@@ -15,6 +16,7 @@ __all__ = [
     "check_sizes",
     "evaluate",
     "plan_rows",
+    "regrade",
     "run_eval",
     "run_training",
     "take_heldout",

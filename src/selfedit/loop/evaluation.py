@@ -164,7 +164,12 @@ def _edits(kit: Kit, row: Row, contexts: Sequence[Context], plan: HeldoutPlan, s
     if row.method == "edits":
         return _edits_from_file(kit, row, contexts, sources.files[row.source], plan.edits)
     draw = sources.writers[row.source] if row.source else None
-    return write_edits(kit, row.stage, row.writer, contexts, plan.edits, plan.sampling, plan.run_seed, draw, row.source)
+    try:
+        return write_edits(
+            kit, row.stage, row.writer, contexts, plan.edits, plan.sampling, plan.run_seed, draw, row.source
+        )
+    finally:
+        kit.note_usage(row.stage, "writer", sources.endpoint if row.source else None)
 
 
 def _edits_from_file(

@@ -29,9 +29,9 @@ def build_report(run: Path) -> Path:
     """Writes `run/figures/` and `run/report.html`; returns the page's path. A file is replaced whole or not at all."""
     reading = read_run(run)
     (run / "figures").mkdir(exist_ok=True)
-    drawn = draw_figures(reading, run / "figures", _write)
+    drawn = draw_figures(reading, run / "figures", write_whole)
     path = run / "report.html"
-    _write(path, page(reading, drawn).encode("utf-8", "replace"))
+    write_whole(path, page(reading, drawn).encode("utf-8", "replace"))
     return path
 
 
@@ -145,7 +145,7 @@ def _card_lines(card: EditCard, title: str) -> Text:
     )
 
 
-def _write(path: Path, content: bytes) -> None:
+def write_whole(path: Path, content: bytes) -> None:
     """Replaces `path` in one step, so that a reader sees the old file or the new one."""
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:

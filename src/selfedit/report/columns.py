@@ -106,7 +106,8 @@ def earned(card: EditCard) -> list[str]:
 
 def cut(text: str, inches: float, most: int) -> list[str]:
     """`text` in at most `most` lines of `inches`, its own line breaks kept; ends in … where something is left out."""
-    lines = [line for part in text.splitlines() for line in _set(wording.one_line(part, len(part) + 1), inches)]
+    parts = [wording.one_line(part, len(part) + 1) for part in text.splitlines()]
+    lines = [line for part in parts for line in _set(part, inches)]
     if len(lines) <= most:
         return lines
     words = lines[most - 1].split()

@@ -6,14 +6,12 @@ import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-import matplotlib
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from selfedit.report import wording
 from selfedit.report.columns import side_by_side
 from selfedit.report.curves import learning_curve
-from selfedit.report.look import BLUE, MUTED, STYLE, WIDTH, Ends, bare, colour_of, ends, render
+from selfedit.report.look import BLUE, MUTED, WIDTH, bare, colour_of, draw, draw_interval, ends, styled
 from selfedit.report.reading import Reading
 from selfedit.report.rewards import reward_distribution, rewards
 from selfedit.report.tables import MethodRow
@@ -32,7 +30,7 @@ MANY_BARS = 16
 def draw_figures(reading: Reading, folder: Path, write: Callable[[Path, bytes], None]) -> dict[str, bytes]:
     """Draws each figure that the run has data for, `write`s it as NAME.svg and NAME.png; returns the SVGs by name."""
     drawn = {}
-    with matplotlib.rc_context(STYLE):
+    with styled():
         figures = {
             "methods": _methods(reading.methods),
             "learning-curve": learning_curve(reading.methods),
@@ -43,9 +41,7 @@ def draw_figures(reading: Reading, folder: Path, write: Callable[[Path, bytes], 
         }
         for name, figure in figures.items():
             if figure is not None:
-                drawn[name] = render(figure, "svg")
-                write(folder / f"{name}.svg", drawn[name])
-                write(folder / f"{name}.png", render(figure, "png"))
+                drawn[name] = draw(figure, folder / name, write)
     return drawn
 
 
@@ -59,8 +55,8 @@ def _methods(rows: Sequence[MethodRow]) -> Figure | None:
     figure = Figure(figsize=(WIDTH, 0.8 + sum(heights)))
     left, right = figure.subplots(1, 2, sharey=True)
     for place, row in zip(places, rows, strict=True):
-        _bar(left, place, ends(row, "accuracy"), colour_of(row.stage))
-        _bar(right, place, ends(row, "logprob"), colour_of(row.stage))
+        draw_interval(left, place, ends(row, "accuracy"), colour_of(row.stage))
+        draw_interval(right, place, ends(row, "logprob"), colour_of(row.stage))
     left.set_yticks(places, labels, fontsize=9)
     left.set_ylim(sum(heights), 0)
     left.set_xlim(left=min(0, *left.get_xlim()))
@@ -77,16 +73,6 @@ def _in_lines(label: str) -> str:
         return label
     parts = label.replace(", ", ",\n").split("\n")
     return "\n".join(textwrap.fill(part, METHOD_WIDTH, break_on_hyphens=False) for part in parts)
-
-
-def _bar(axes: Axes, place: float, triple: Ends, colour: str) -> None:
-    """A point with its interval."""
-    value, low, high = triple
-    if value is None:
-        return
-    if low is not None and high is not None:
-        axes.plot([low, high], [place, place], color=colour, linewidth=2.4, solid_capstyle="butt")
-    axes.plot([value], [place], "o", color=colour, markersize=8)
 
 
 def _cost(timings: Mapping[str, float]) -> Figure | None:

@@ -8,8 +8,12 @@ from __future__ import annotations
 
 import io
 import warnings
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from pathlib import Path
 from typing import Any, Literal
 
+import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -103,3 +107,27 @@ def render(figure: Figure, form: str) -> bytes:
         metadata = {"Date": None, "Creator": None} if form == "svg" else {"Software": None}
         figure.savefig(buffer, format=form, dpi=160, metadata=metadata)
     return buffer.getvalue()
+
+
+def styled() -> AbstractContextManager[None]:
+    """Within, figures are made and drawn in the one style."""
+    return matplotlib.rc_context(STYLE)
+
+
+def draw(figure: Figure, path: Path, write: Callable[[Path, bytes], None]) -> bytes:
+    """`write`s a figure as `path`.svg and `path`.png, in the style that it was made in; returns the SVG."""
+    with styled():
+        svg = render(figure, "svg")
+        write(path.with_name(f"{path.name}.svg"), svg)
+        write(path.with_name(f"{path.name}.png"), render(figure, "png"))
+    return svg
+
+
+def draw_interval(axes: Axes, place: float, triple: Ends, colour: str) -> None:
+    """A point with its interval."""
+    value, low, high = triple
+    if value is None:
+        return
+    if low is not None and high is not None:
+        axes.plot([low, high], [place, place], color=colour, linewidth=2.4, solid_capstyle="butt")
+    axes.plot([value], [place], "o", color=colour, markersize=8)

@@ -49,11 +49,11 @@ def plate(drawn: Mapping[str, bytes], name: str) -> str:
     if name not in drawn:
         return ""
     title, caption = FIGURES[name]
-    svg = _inline(drawn[name].decode(), name, title)
+    svg = inline(drawn[name].decode(), name, title)
     return f'<figure><div class="plate">{svg}</div><figcaption>{escape(caption)}</figcaption></figure>'
 
 
-def _inline(svg: str, name: str, title: str) -> str:
+def inline(svg: str, name: str, title: str) -> str:
     """An SVG fit to stand in the page: own ids, the page's colours and font, no size of its own."""
     svg = svg[svg.index("<svg") :]
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)

@@ -135,6 +135,11 @@ def signed(value: float | None) -> str:
     return NOTHING if value is None else _minus(f"{value:+.2f}")
 
 
+def decimal(value: float | None) -> str:
+    """A share or a correlation, with two decimals."""
+    return nats(value)
+
+
 def between(low: float | None, high: float | None, form: Form) -> str:
     """An interval, both ends put in words by `form`."""
     return NOTHING if low is None or high is None else f"{form(low)} to {form(high)}"
