@@ -30,8 +30,8 @@ from selfedit.engine import load_engine
 from selfedit.engine.core import TorchEngine
 from selfedit.grading import contains
 from selfedit.records import Attempt, Context, LoraSettings, Policy, Study, Trial
-from selfedit.report.figures import BLUE, MUTED, STYLE, WIDTH
 from selfedit.report.intervals import Interval, bootstrap
+from selfedit.report.look import BLUE, MUTED, STYLE, WIDTH
 from selfedit.tasks import PassagesTask, load_passages
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"
@@ -190,7 +190,7 @@ def span(interval: dict[str, Any], form: str) -> str:
 
 def draw(result: dict[str, Any], path: Path) -> None:
     """Both measures by share of the layers, each at its best rate, with 95 % intervals."""
-    with matplotlib.rc_context({**STYLE, "svg.hashsalt": "selfedit"}):
+    with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(WIDTH, 2.6))
         rows, places = result["rows"], range(len(result["rows"]))
         labels = [f"{row['adapt_layers']:.0%}\nlr {row['learning_rate']:g}" for row in rows]

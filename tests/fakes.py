@@ -125,6 +125,17 @@ class FakeTask:
         return tuple(Ask(q.id, q.question, q.answer, Prompt(before + q.question)) for q in context.questions)
 
 
+class TwoStepTask(FakeTask):
+    """Asks once more about each line of the first reply, of which there must be two."""
+
+    def follow_ups(self, context: Context, reply: str, seed: int) -> Sequence[Prompt]:
+        """A request for each line."""
+        lines = reply.splitlines()
+        if len(lines) < 2:
+            raise InvalidEdit("names one thing")
+        return [Prompt(f"go on about {context.id}: {line}") for line in lines]
+
+
 class FakeGrader:
     """Right if equal; `ungraded` for golds it was told to have no verdict on."""
 

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
 
+from endpoint_server import EndpointServer, refusal
 from fakes import FakeEngine
 from selfedit import commands
 from selfedit.cli import main
@@ -33,6 +35,19 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def use_engine(monkeypatch: pytest.MonkeyPatch, start: Callable[[RunConfig], FakeEngine]) -> None:
     monkeypatch.setattr(commands, "start_engine", start)
+
+
+@pytest.fixture
+def judge(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[EndpointServer]:
+    """An endpoint that says yes, with a cache of its own."""
+    monkeypatch.setenv("SELFEDIT_API_KEY", "")
+    monkeypatch.setenv("SELFEDIT_CACHE", str(tmp_path / "cache"))
+    with EndpointServer() as server:
+        yield server
+
+
+def judged(server: EndpointServer) -> list[str]:
+    return ["--grader", "judge", "--judge", server.url, "--judge-model", "m"]
 
 
 def passages(path: Path, n: int = 6) -> Path:
@@ -76,6 +91,9 @@ def fingerprint(run: str) -> str:
         (["train", "--prompt", "absent"], "'absent'; known: implications"),
         (["train", "--recipe", "absent"], "--recipe absent: unknown; choose from paper"),
         (["train", "--grader", "absent"], "'absent'; known: contains"),
+        (["train", "--grader", "judge"], "--grader judge needs an endpoint"),
+        (["train", "--judge", "http://localhost/v1"], "--judge is given, but --grader is contains"),
+        (["train", "--grader", "judge", "--judge", "x", "--judge-model", "m"], "--judge x: not an http(s) URL"),
         (["train", "--ask-style", "absent"], "--ask-style absent: unknown; choose from plain"),
         (["train", "--config", "absent.yaml"], "--config absent.yaml: cannot be read"),
         (["train", "--rounds", "0"], "--rounds must be at least 1"),
@@ -87,6 +105,8 @@ def fingerprint(run: str) -> str:
         (["eval", "--policy", "absent"], "absent: no run here"),
         (["report", "absent"], "absent: no run here"),
         (["grade", "absent.jsonl"], "absent.jsonl: no such file"),
+        (["grade", "absent.jsonl", "--grader", "judge"], "--grader judge needs an endpoint"),
+        (["grade", "absent.jsonl", "--judge-model", "m"], "--judge-model is given, but --grader is contains"),
         (["grade", "absent.jsonl", "--grader", "absent"], "'absent'; known: contains"),
     ],
 )
@@ -205,6 +225,16 @@ def test_the_demo_runs_and_its_command_resumes_without_naming_a_folder(capsys: C
     assert run.name.startswith("demo-quick-") and (run / "report.html").is_file()
 
 
+@pytest.mark.parametrize("prompt", ["entigraph", "active-reading"])
+def test_train_refuses_two_steps_and_eval_takes_them(capsys: Capture, prompt: str) -> None:
+    said = refused(["train", *SMALL, "--prompt", prompt], capsys)
+    assert f"--prompt {prompt} is written in two steps, which train cannot reinforce; choose from implications," in said
+    assert prompt not in said.split(";")[1] and "chain-of-thought, none" in said
+    assert main(["eval", "--methods", "synthetic", "--contexts", "2", "--prompt", prompt, "--run", "e"]) == 0
+    with Ledger(Path("e/ledger.db")) as ledger:
+        assert [edit.invalid for edit in ledger.edits()] == ["", ""]
+
+
 def test_eval_prints_json_alone_and_takes_a_trained_policy(capsys: Capture) -> None:
     assert main(["train", *SMALL, "--run", "trained", "--min-gain", "-9"]) == 0
     capsys.readouterr()
@@ -235,6 +265,117 @@ def test_grade_agrees_with_given_verdicts(capsys: Capture) -> None:
     assert (found["grader"], found["n"], found["right"], found["agreement"]) == ("contains", 3, 2, 2 / 3)
     assert main(["grade", "answers.jsonl"]) == 0
     assert "agreement" in capsys.readouterr().out
+
+
+def test_a_model_behind_an_endpoint_writes_self_edits_once_and_its_use_is_noted(
+    capsys: Capture, judge: EndpointServer
+) -> None:
+    judge.answers = lambda seen: f"1. A fact, told as number {seen.number}.\n2. Another fact."
+    words = ["eval", "--methods", "base,writer", "--contexts", "2", "--n-edits", "2", "--run", "e"]
+    words += ["--writer", judge.url, "--writer-model", "a/big-one", "--writer-prices", "1", "10"]
+    for _ in range(2):
+        assert main(words) == 0
+    assert len(judge.seen) == 4
+    with Ledger(Path("e/ledger.db")) as ledger:
+        edits, [used] = ledger.edits("eval-writer:a_big-one-0"), ledger.usages()
+    assert {edit.writer for edit in edits} == {"a_big-one"} and len(edits) == 4 and "A fact" in edits[0].text
+    assert (used.role, used.model, used.usage.sent) == ("writer", "a/big-one", 4)
+    assert used.usage.cost == pytest.approx(4 * (10 * 1 + 2 * 10) / 1e6)
+
+
+def test_a_writer_that_is_out_of_reach_ends_the_run_with_one_line_and_can_be_resumed(
+    capsys: Capture, judge: EndpointServer
+) -> None:
+    judge.answers = lambda seen: refusal(401, "no such key")
+    words = ["eval", "--methods", "writer", "--contexts", "1", "--run", "e"]
+    words += ["--writer", judge.url, "--writer-model", "m"]
+    assert main(words) == 2
+    assert "1 of 1 self-edits could not be written: HTTP 401" in capsys.readouterr().err.splitlines()[-1]
+    judge.answers = lambda seen: "1. A fact."
+    assert main(words) == 0
+
+
+def test_another_model_of_this_machine_can_write(monkeypatch: pytest.MonkeyPatch) -> None:
+    other = FakeEngine()
+    other.write_text = lambda prompt, seed: "written by the other"
+    monkeypatch.setattr(commands, "load_writer", lambda config: other)
+    assert main(["eval", "--methods", "writer", "--contexts", "1", "--writer", "models/other", "--run", "e"]) == 0
+    with Ledger(Path("e/ledger.db")) as ledger:
+        assert [edit.text for edit in ledger.edits("eval-writer:other-0")] == ["written by the other"]
+
+
+def test_continued_pretraining_on_the_command_line_is_one_trial(capsys: Capture) -> None:
+    assert main(["eval", "--methods", "passage", "--setting", "cpt", "--contexts", "3", "--run", "e", "--json"]) == 0
+    [row] = json.loads(capsys.readouterr().out)["methods"]
+    assert row["n_contexts"] == 3
+    with Ledger(Path("e/ledger.db")) as ledger:
+        assert len({outcome.key for outcome in ledger.outcomes("eval-passage")}) == 1
+
+
+def test_a_judge_grades_a_file_and_tells_what_it_took(capsys: Capture, judge: EndpointServer) -> None:
+    rows = [("heron", "heron", True), ("crow", "heron", False)]
+    lines = [json.dumps({"question": "?", "gold": g, "answer": a, "correct": c}) for g, a, c in rows]
+    Path("answers.jsonl").write_text("\n".join(lines))
+    words = ["grade", "answers.jsonl", *judged(judge), "--judge-prices", "1", "2"]
+    assert main([*words, "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["grader"], found["right"], found["ungraded"], found["agreement"]) == ("judge", 2, 0, 0.5)
+    assert (found["judge_sent"], found["judge_cached"], found["judge_cost"]) == (2, 0, pytest.approx(28e-6))
+    assert main(words) == 0
+    assert "judge cached" in capsys.readouterr().out and len(judge.seen) == 2
+
+
+def test_an_outage_of_the_judge_is_said_on_standard_error(judge: EndpointServer) -> None:
+    judge.answers = lambda seen: refusal(401, "no such key")
+    Path("answers.jsonl").write_text(json.dumps({"question": "?", "gold": "a", "answer": "b"}))
+    command = [sys.executable, "-m", "selfedit", "grade", "answers.jsonl", *judged(judge), "--json"]
+    env = {**os.environ, "PYTHONPATH": str(Path(commands.__file__).parents[1])}
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env=env)
+    assert json.loads(done.stdout)["ungraded"] == 1 and json.loads(done.stdout)["accuracy"] is None
+    assert done.stderr == "selfedit: judge: 1 of 1 answers ungraded: HTTP 401: no such key; check the key\n"
+
+
+def test_a_run_with_a_judge_notes_what_it_took_and_resumes_without_asking_again(
+    capsys: Capture, judge: EndpointServer
+) -> None:
+    words = ["train", *SMALL, *judged(judge), "--run", "r"]
+    assert main(words) == 0
+    first, n_asked = fingerprint("r"), len(judge.seen)
+    with Ledger(Path("r/ledger.db")) as ledger:
+        usages = ledger.usages()
+        assert {answer.verdict for outcome in ledger.outcomes() for answer in outcome.answers} == {"right"}
+    assert {(used.role, used.model) for used in usages} == {("judge", "m")}
+    assert "round-1" in {used.stage for used in usages} and sum(used.usage.sent for used in usages) == n_asked
+    assert main(words) == 0
+    assert (fingerprint("r"), len(judge.seen)) == (first, n_asked)
+    held = json.loads(Path("r/config.json").read_text())["config"]
+    assert (held["judge"], held["judge_model"]) == (judge.url, "m")
+    capsys.readouterr()
+    assert 'judge_model "m" → "n"' in refused([*words, "--judge-model", "n"], capsys)
+
+
+def test_a_key_never_reaches_a_run(judge: EndpointServer, monkeypatch: pytest.MonkeyPatch, capsys: Capture) -> None:
+    monkeypatch.setenv("SELFEDIT_API_KEY", "sk-secret-0123456789")
+    judge.answers = lambda seen: f"yes, {seen.headers['authorization']}"
+    assert main(["train", *SMALL, *judged(judge), "--run", "r"]) == 0
+    out, err = capsys.readouterr()
+    assert judge.seen and "sk-secret" not in out + err
+    assert not [path for path, held in files(Path.cwd()).items() if b"sk-secret" in held]
+
+
+def test_grade_gives_a_run_new_verdicts_and_its_record_says_by_whom(capsys: Capture) -> None:
+    assert main(["eval", "--methods", "base,passage", "--contexts", "2", "--run", "e"]) == 0
+    capsys.readouterr()
+    assert main(["grade", "e", "--grader", "f1", "--json"]) == 0
+    captured = capsys.readouterr()
+    assert json.loads(captured.out)["run"]["config"]["grader"] == "f1" and "answers graded by f1" in captured.err
+    assert json.loads(Path("e/config.json").read_text())["config"]["grader"] == "f1"
+
+
+def test_grade_refuses_a_run_whose_verdicts_chose_self_edits(capsys: Capture) -> None:
+    assert main(["train", *SMALL, "--reward", "accuracy", "--run", "t"]) == 0
+    capsys.readouterr()
+    assert "its verdicts chose self-edits" in refused(["grade", "t", "--grader", "f1"], capsys)
 
 
 def test_help_needs_no_torch() -> None:

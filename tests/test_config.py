@@ -38,6 +38,7 @@ def trained(*words: str) -> TrainConfig:
         ({"inner": LoraSettings(learning_rate=0)}, "--inner.learning-rate"),
         ({"outer": LoraSettings(batch_size=0)}, "--outer.batch-size"),
         ({"outer": LoraSettings(targets="")}, "--outer.targets"),
+        ({"outer": LoraSettings(finetuning="full")}, "--outer.finetuning must be lora"),
         ({"sampling": Sampling(temperature=-1)}, "--sampling.temperature"),
         ({"sampling": Sampling(top_p=0)}, "--sampling.top-p"),
         ({"sampling": Sampling(max_new_tokens=0)}, "--sampling.max-new-tokens"),
@@ -75,6 +76,35 @@ def test_methods_are_split_and_counted_once() -> None:
 def test_settings_cannot_be_changed() -> None:
     with pytest.raises(ValidationError):
         TrainConfig().rounds = 3
+
+
+URL = "http://localhost:8000/v1"
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ({"grader": "judge"}, "--grader judge needs an endpoint: give --judge URL and --judge-model NAME"),
+        ({"grader": "judge", "judge": URL}, "--judge-model is empty"),
+        ({"grader": "judge", "judge": "host", "judge_model": "m"}, "--judge host: not an http"),
+        ({"judge": URL, "judge_model": "m"}, "--judge is given, but --grader is contains"),
+        ({"judge_model": "m"}, "--judge-model is given, but --grader is contains"),
+        ({"judge_prices": (1, 2)}, "--judge-prices is given, but --grader is contains"),
+    ],
+)
+def test_a_judge_and_its_endpoint_go_together(values: dict[str, Any], said: str) -> None:
+    for kind in (TrainConfig, EvalConfig):
+        with pytest.raises(SelfeditError, match=said):
+            kind(**values)
+
+
+def test_the_judge_is_part_of_a_run_and_its_prices_are_not() -> None:
+    judged = ("--grader", "judge", "--judge", URL, "--judge-model", "m")
+    settings = trained(*judged, "--judge-prices", "2", "8")
+    found = settings.judge_settings()
+    assert found and (found.url, found.model, found.price_in, found.price_out) == (URL, "m", 2.0, 8.0)
+    assert settings.identity() == trained(*judged).identity() != trained(*judged[:-1], "n").identity()
+    assert trained().judge_settings() is None
 
 
 @pytest.mark.parametrize("name", RECIPES)

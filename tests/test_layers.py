@@ -9,14 +9,16 @@ import pytest
 
 SOURCE = Path(__file__).parents[1] / "src" / "selfedit"
 LAYERS = [
-    {"records", "seeds"},
-    {"seams", "config", "jsonl", "sizing"},
+    {"records", "seeds", "cache"},
+    {"seams", "endpoints", "jsonl", "sizing"},
+    {"config"},
     {"edits", "grading", "engine", "store"},
     {"tasks"},
     {"loop", "executors"},
     {"report", "recipes", "progress", "estimates"},
     {"doctor"},
     {"commands"},
+    {"reproducing"},
     {"cli"},
     {"__main__"},
 ]

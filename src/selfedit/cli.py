@@ -23,13 +23,21 @@ import tyro
 import yaml
 from pydantic import ValidationError
 
-from selfedit import commands
-from selfedit.config import EMBEDDED_MODEL, EvalConfig, RunConfig, TrainConfig, flag
+from selfedit import commands, reproducing
+from selfedit.config import (
+    EMBEDDED_MODEL,
+    EvalConfig,
+    ReproduceConfig,
+    RunConfig,
+    TrainConfig,
+    flag,
+    judge_settings,
+)
 from selfedit.recipes import RECIPES, find_recipe
 from selfedit.records import SelfeditError
 
 C = TypeVar("C", bound=RunConfig)
-_RESUMABLE = ("demo", "train", "eval")
+_RESUMABLE = ("demo", "train", "eval", "reproduce")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,6 +85,15 @@ class Eval(JsonCommand):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Reproduce(JsonCommand):
+    """A table or figure of the paper, ours beside the published numbers: runs or resumes what it needs."""
+
+    name: tyro.conf.Positional[str]
+    """table2, figure4, figure5, prompts, cost or reward (how noisy it is)."""
+    settings: Annotated[ReproduceConfig, tyro.conf.arg(name="")]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Report(JsonCommand):
     """Rebuild the tables, figures and page of a run."""
 
@@ -86,12 +103,20 @@ class Report(JsonCommand):
 
 @dataclass(frozen=True, kw_only=True)
 class Grade(JsonCommand):
-    """Grade a file of answers; where it carries verdicts, say how far they agree."""
+    """Grade a file of answers, and say how far given verdicts agree; or grade the answers of a run again."""
 
     file: tyro.conf.Positional[Path]
-    """JSONL: question, gold, answer, and perhaps correct (true or false)."""
+    """JSONL: question, gold, answer, and perhaps correct (true or false). Or a run folder: its answers get new
+    verdicts; by the judge that it had, only those that an outage left without."""
     grader: str = "contains"
-    """Who says whether an answer is right."""
+    """Who says whether an answer is right: contains, exact, f1, calibrated, or judge, a model behind an endpoint."""
+    judge: str = ""
+    """URL of the judge's OpenAI-compatible endpoint, e.g. `http://localhost:8000/v1`. The key, where one is needed, is
+    read from SELFEDIT_API_KEY or OPENAI_API_KEY."""
+    judge_model: str = ""
+    """The judge's name at that endpoint."""
+    judge_prices: tuple[float, float] | None = None
+    """What a million tokens cost there, read and written."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,6 +138,7 @@ COMMANDS: dict[str, type[Command]] = {
     "demo": Demo,
     "train": Train,
     "eval": Eval,
+    "reproduce": Reproduce,
     "report": Report,
     "grade": Grade,
     "doctor": Doctor,
@@ -188,10 +214,14 @@ def run(command: Command, words: Sequence[str]) -> None:
             commands.train("train", command.settings, words, command.json)
         case Eval():
             commands.evaluate(command.settings, words, command.json)
+        case Reproduce():
+            reproducing.reproduce(command.name, command.settings, words, command.json)
         case Report():
             commands.report(command.run, command.json)
         case Grade():
-            commands.grade(command.file, command.grader, command.json)
+            judge = judge_settings(command.grader, command.judge, command.judge_model, command.judge_prices)
+            grade = commands.regrade_run if command.file.is_dir() else commands.grade
+            grade(command.file, command.grader, judge, command.json)
         case Doctor():
             commands.doctor(command.settings, _is_config_named(words), command.json)
         case Setup():

@@ -9,34 +9,37 @@ from __future__ import annotations
 import json
 import shlex
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
-from selfedit.config import EvalConfig, RunConfig, TrainConfig
-from selfedit.edits import read_edit_files
+from selfedit.config import UNTOUCHED, EvalConfig, RunConfig, TrainConfig
+from selfedit.edits import EndpointWriter, read_edit_files
+from selfedit.endpoints import Endpoint, EndpointSettings
 from selfedit.estimates import assumptions
 from selfedit.executors import EXECUTORS
-from selfedit.grading import grade_answers, grade_file, load_grader
+from selfedit.grading import JudgeGrader, grade_answers, grade_file, load_grader
 from selfedit.loop import (
     Draw,
     Kit,
     Sources,
     check_adapter,
     check_files,
+    check_prompt,
     check_sizes,
     plan_rows,
+    regrade,
     run_eval,
     run_training,
     take_heldout,
 )
 from selfedit.progress import show_progress
-from selfedit.records import Policy, Prompt, SelfeditError, Written, digest, to_json
+from selfedit.records import Policy, SelfeditError, Written, digest, to_json
+from selfedit.seams import Engine
 from selfedit.store import Ledger
-from selfedit.store.folder import check_run, code_version, open_run, read_run
+from selfedit.store.folder import amend_run, check_run, code_version, open_run, read_run
 from selfedit.tasks import PassagesTask, load_passages
 from selfedit.tasks.passages import AskStyle
 
@@ -46,18 +49,27 @@ if TYPE_CHECKING:
 
 def train(name: str, config: TrainConfig, words: Sequence[str], as_json: bool) -> None:
     """Makes or resumes a run of the outer loop, under the command `name`, and shows its report."""
-    path = config.run_path(name)
+    _show(run_train(config, config.run_path(name), words), as_json)
+
+
+def run_train(config: TrainConfig, path: Path, words: Sequence[str]) -> Path:
+    """Makes or resumes a run of the outer loop in the folder `path`, which it returns."""
     check_run(path, config.identity(), type(config)().identity())
     task = load_task(config)
+    check_prompt(config)
     check_sizes(config, task)
     with _opened(config, path, task, words) as kit:
         run_training(config, kit)
-    _show(path, as_json)
+    return path
 
 
 def evaluate(config: EvalConfig, words: Sequence[str], as_json: bool) -> None:
     """Makes or resumes an evaluation and shows its report."""
-    path = config.run_path("eval")
+    _show(run_evaluation(config, config.run_path("eval"), words), as_json)
+
+
+def run_evaluation(config: EvalConfig, path: Path, words: Sequence[str]) -> Path:
+    """Makes or resumes an evaluation in the folder `path`, which it returns."""
     check_run(path, config.identity(), type(config)().identity())
     task = load_task(config)
     heldout = take_heldout(task, config.contexts)
@@ -66,11 +78,10 @@ def evaluate(config: EvalConfig, words: Sequence[str], as_json: bool) -> None:
     names = config.method_names()
     for prompt in filter(None, (name.prompt for name in names)):
         task.variant(prompt)
-    sources = Sources(files, {})
-    check_files(plan_rows(names, policies, sources), sources, heldout)
+    check_files(plan_rows(names, policies, Sources(files, {})), Sources(files, {}), heldout)
     with _opened(config, path, task, words, policies) as kit:
-        run_eval(config, kit, policies, replace(sources, writers=_other_writers(config)))
-    _show(path, as_json)
+        run_eval(config, kit, policies, _sources(config, files))
+    return path
 
 
 def report(path: Path, as_json: bool) -> None:
@@ -79,13 +90,33 @@ def report(path: Path, as_json: bool) -> None:
     _show(path, as_json)
 
 
-def grade(path: Path, grader: str, as_json: bool) -> None:
-    """Grades a file of answers."""
-    found = to_json(grade_file(path, load_grader(grader)))
+def grade(path: Path, name: str, judge: EndpointSettings | None, as_json: bool) -> None:
+    """Grades a file of answers, and says what the judge used if it was asked."""
+    grader = load_grader(name, judge)
+    found = to_json(grade_file(path, grader))
+    if isinstance(grader, JudgeGrader):
+        found |= {f"judge_{field}": value for field, value in to_json(grader.endpoint.usage).items()}
     if as_json:
-        print(json.dumps({"grader": grader, **found}, indent=2))
+        print(json.dumps({"grader": name, **found}, indent=2))
     else:
-        _print_rows(f"{path}, grader {grader}", found)
+        _print_rows(f"{path}, grader {name}", found)
+
+
+def regrade_run(path: Path, name: str, judge: EndpointSettings | None, as_json: bool) -> None:
+    """Grades a run's answers again, and rebuilds its report; by the judge that it had, only what has no verdict."""
+    config = read_run(path)["config"]
+    if config.get("reward", "logprob") != "logprob":
+        raise SelfeditError(f"{path}: its verdicts chose self-edits (--reward {config['reward']}); train again instead")
+    grader = load_grader(name, judge)
+    settings = {"grader": name, "judge": judge.url if judge else "", "judge_model": judge.model if judge else ""}
+    is_same = judge is not None and all(config.get(field, "") == value for field, value in settings.items())
+    with amend_run(path, settings) as run, Ledger(run.ledger) as ledger:
+        found = regrade(ledger, partial(grade_answers, grader), only_ungraded=is_same)
+        if isinstance(grader, JudgeGrader):
+            ledger.add_usage("regrading", "judge", grader.endpoint.model, grader.endpoint.take_usage())
+    told = f"{found.answers} answers graded by {name}, {found.changed} verdicts changed, {found.ungraded} ungraded"
+    print(f"{path}: {told}", file=sys.stderr)
+    _show(path, as_json)
 
 
 def doctor(config: TrainConfig, is_named: bool, as_json: bool) -> None:
@@ -113,7 +144,7 @@ def setup() -> None:
 
 def load_task(config: RunConfig) -> PassagesTask:
     """The task that `config` names, with a grader and an ask style that exist."""
-    load_grader(config.grader)
+    load_grader(config.grader, config.judge_settings())
     styles: tuple[AskStyle, ...] = get_args(AskStyle)
     style = next((style for style in styles if style == config.ask_style), None)
     if style is None:
@@ -122,17 +153,36 @@ def load_task(config: RunConfig) -> PassagesTask:
 
 
 def start_engine(config: RunConfig) -> TorchEngine:
-    """The engine that `config` names, on whose model the adapters that it wants can sit."""
+    """The engine of the model that writes, on which the policy's adapters can sit, and trials' too if it learns."""
     from selfedit.engine import load_engine
 
     engine = load_engine(config.model, config.device, config.dtype, config.bank)
-    for name in ("inner", "outer"):
-        if settings := getattr(config, name, None):
-            try:
-                engine.adapted(settings)
-            except SelfeditError as error:
-                raise SelfeditError(f"--{name}.{str(error).replace('_', '-', 1)}") from error
+    for name in ("outer",) if _is_other(config.learner) else ("inner", "outer"):
+        _check_adapted(engine, config, name)
     return engine
+
+
+def start_learner(config: RunConfig, writer: TorchEngine) -> TorchEngine:
+    """The engine of the model that studies and answers; mostly the same."""
+    if not _is_other(config.learner):
+        return writer
+    from selfedit.engine import load_engine
+
+    engine = load_engine(config.learner, config.device, config.dtype, config.bank)
+    _check_adapted(engine, config, "inner")
+    return engine
+
+
+def _is_other(learner: str) -> bool:
+    return learner not in ("", UNTOUCHED)
+
+
+def _check_adapted(engine: TorchEngine, config: RunConfig, name: str) -> None:
+    if settings := getattr(config, name, None):
+        try:
+            engine.adapted(settings)
+        except SelfeditError as error:
+            raise SelfeditError(f"--{name}.{str(error).replace('_', '-', 1)}") from error
 
 
 @contextmanager
@@ -140,12 +190,14 @@ def _opened(
     config: RunConfig, path: Path, task: PassagesTask, words: Sequence[str], policies: Sequence[Policy] = ()
 ) -> Iterator[Kit]:
     """Everything that a run works with, held until the block ends. `policies` live in the run that `config` names."""
-    grader = load_grader(config.grader)
+    grader = load_grader(config.grader, config.judge_settings())
     engine = start_engine(config)
+    learner = start_learner(config, engine)
     home = Path(getattr(config, "policy", "") or path)
     facts = {
         **engine.facts,
-        "bank": str(engine.bank_size),
+        **({"learner_weights_sha256": learner.sha256} if learner is not engine else {}),
+        "bank": str(learner.bank_size),
         "data": digest([task.contexts("train"), task.contexts("heldout")]),
         "policy": ",".join(policy.digest for policy in policies),
         "code": code_version(),
@@ -159,13 +211,15 @@ def _opened(
         yield Kit(
             task=task,
             engine=engine,
-            executor=EXECUTORS[config.executor](engine),
+            executor=EXECUTORS[config.executor](learner),
             grade=partial(grade_answers, grader),
+            judge=grader.endpoint if isinstance(grader, JudgeGrader) else None,
             ledger=ledger,
             progress=progress,
             home=home,
             facts=engine.facts,
-            bank=engine.bank_size,
+            bank=learner.bank_size,
+            learner_facts=learner.facts if config.learner else None,
         )
 
 
@@ -187,18 +241,26 @@ def trained_policies(run: Path, task: PassagesTask) -> list[Policy]:
     return policies
 
 
-def _other_writers(config: EvalConfig) -> dict[str, Draw]:
-    """How the model of `--writer` draws texts, by its name."""
+def _sources(config: EvalConfig, files: Mapping[str, Mapping[str, Sequence[str]]]) -> Sources:
+    """The self-edits of `--edits`, and how the model of `--writer` draws them."""
     if not config.writer:
-        return {}
+        return Sources(files, {})
+    if settings := config.writer_settings():
+        writer = EndpointWriter(Endpoint(settings))
+        return Sources(files, {config.writer_model.replace("/", "_"): _drawn(writer.write, config)}, writer.endpoint)
+    engine = load_writer(config)
+    return Sources(files, {Path(config.writer).name: _drawn(partial(engine.write, Policy(), Path()), config)})
+
+
+def _drawn(write: Callable[..., Sequence[Sequence[Written | str]]], config: EvalConfig) -> Draw:
+    return lambda prompts, n, seeds: write(prompts, n, config.sampling, seeds)
+
+
+def load_writer(config: EvalConfig) -> Engine:
+    """Another model that writes self-edits and does no more."""
     from selfedit.engine import load_engine
 
-    engine = load_engine(config.writer, config.device, config.dtype, config.bank)
-
-    def draw(prompts: Sequence[Prompt], n: int, seeds: Sequence[int]) -> list[list[Written | str]]:
-        return [list(texts) for texts in engine.write(Policy(), Path(), prompts, n, config.sampling, seeds)]
-
-    return {Path(config.writer).name: draw}
+    return load_engine(config.writer, config.device, config.dtype, config.bank)
 
 
 def _show(path: Path, as_json: bool) -> None:

@@ -13,9 +13,14 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, model_validator
 
-from selfedit.records import LoraSettings, Sampling, digest
+from selfedit.endpoints import EndpointSettings
+from selfedit.records import LoraSettings, Sampling, SelfeditError, digest
 
 EMBEDDED_MODEL = "smollm2-135m"
+JUDGE = "judge"
+"""The grader that asks an endpoint."""
+UNTOUCHED = "untouched"
+"""The learner that has none of the policy's updates."""
 METHODS = {
     "base": "the untouched model (and each policy of --policy)",
     "in-context": "with the passage in the prompt",
@@ -61,16 +66,27 @@ class RunConfig(BaseModel):
     """File of passages that never train the policy, all of them held out. Empty: the held-out part of the data."""
     model: str = EMBEDDED_MODEL
     """`smollm2-135m` (embedded), a hub id, or a local folder."""
+    learner: str = ""
+    """Who studies and answers. Empty: the policy that writes. `untouched`: the model without the policy's updates. Else
+    another model: a hub id or a local folder."""
     device: str = "auto"
     """`auto`, `cpu`, `cuda` or `cuda:N`."""
     dtype: str = "auto"
     """Number type of the base: `auto`, `float32` or `bfloat16`."""
     prompt: str = "implications"
-    """How a self-edit is asked for."""
+    """How a self-edit is asked for: implications, implications-long, implications-very-long, rewrite, self-qa,
+    chain-of-thought or none; for eval also entigraph or active-reading, which are written in two steps."""
     ask_style: str = "plain"
     """How a question is put to the adapted model."""
     grader: str = "contains"
-    """Who says whether an answer is right."""
+    """Who says whether an answer is right: contains, exact, f1, calibrated, or judge, a model behind an endpoint."""
+    judge: str = ""
+    """URL of the judge's OpenAI-compatible endpoint, e.g. `http://localhost:8000/v1`. The key, where one is needed, is
+    read from SELFEDIT_API_KEY or OPENAI_API_KEY."""
+    judge_model: str = ""
+    """The judge's name at that endpoint."""
+    judge_prices: tuple[float, float] | None = None
+    """What a million tokens cost there, read and written. No part of a run's identity."""
     inner: LoraSettings = LoraSettings()
     """The inner loop: the adapter of one trial."""
     sampling: Sampling = Sampling()
@@ -88,6 +104,7 @@ class RunConfig(BaseModel):
     def _check_shared(self) -> RunConfig:
         for name in ("task", "data", "model", "device", "dtype", "prompt", "ask_style", "grader"):
             _require(bool(str(getattr(self, name)).strip()), f"{flag(name)} is empty")
+        self.judge_settings()
         _check_lora("inner", self.inner)
         _require(self.sampling.temperature >= 0, "--sampling.temperature must be at least 0")
         _require(0 < self.sampling.top_p <= 1, "--sampling.top-p must be above 0 and at most 1")
@@ -96,8 +113,12 @@ class RunConfig(BaseModel):
         return self
 
     def identity(self) -> dict[str, Any]:
-        """What makes two runs the same: every field but the folder's name."""
-        return self.model_dump(mode="json", exclude={"run"})
+        """What makes two runs the same: every field but the folder's name and what things cost."""
+        return self.model_dump(mode="json", exclude={"run", "judge_prices", "writer_prices"})
+
+    def judge_settings(self) -> EndpointSettings | None:
+        """The judge's endpoint; None where a rule grades."""
+        return judge_settings(self.grader, self.judge, self.judge_model, self.judge_prices)
 
     def run_path(self, command: str) -> Path:
         """The run folder: as told, or named by command, recipe and a hash of the settings."""
@@ -138,6 +159,7 @@ class TrainConfig(RunConfig):
         _at_least(-1, "heldout", self.heldout)
         _require(self.min_gain == self.min_gain and abs(self.min_gain) != float("inf"), "--min-gain must be finite")
         _check_lora("outer", self.outer)
+        _require(self.outer.finetuning == "lora", "--outer.finetuning must be lora: a policy is stored as an adapter")
         _require(not self.racing or self.seeds > 1, f"--racing needs --seeds above 1, not {self.seeds}")
         _require(
             self.edits == 1 or self.sampling.temperature > 0,
@@ -166,6 +188,8 @@ class EvalConfig(RunConfig):
     """Another model for the method `writer`: URL of an OpenAI-compatible endpoint, a hub id or a local folder."""
     writer_model: str = ""
     """The model's name at that endpoint."""
+    writer_prices: tuple[float, float] | None = None
+    """What a million tokens cost there, read and written. No part of a run's identity."""
     policy: str = ""
     """Run folder whose trained policies, one per round, are tested beside the untouched model."""
 
@@ -183,7 +207,9 @@ class EvalConfig(RunConfig):
         for field, kinds in (("edits", {"edits"}), ("writer", {"writer"})):
             is_used = any(name.kind in kinds for name in names)
             _require(is_used or not getattr(self, field), f"{flag(field)} is given, but --methods lacks {field}")
-        _require(self.is_endpoint() == bool(self.writer_model), "--writer URL and --writer-model NAME go together")
+        is_url = "://" in self.writer
+        _require(is_url == bool(self.writer_model), "--writer URL and --writer-model NAME go together")
+        self.writer_settings()
         _require(self.contexts == -1 or self.contexts >= 1, "--contexts must be at least 1, or -1 for all")
         for field in ("n_edits", "seeds"):
             _at_least(1, field, getattr(self, field))
@@ -195,9 +221,81 @@ class EvalConfig(RunConfig):
         parts = [ALIASES.get(name, name).partition(":") for name in names]
         return tuple(dict.fromkeys(MethodName(kind, prompt) for kind, _, prompt in parts))
 
-    def is_endpoint(self) -> bool:
-        """True where the writer is a URL."""
-        return self.writer.startswith(("http://", "https://"))
+    def writer_settings(self) -> EndpointSettings | None:
+        """The writer's endpoint; None where the writer is a model of this machine's, or there is none."""
+        if "://" not in self.writer:
+            return None
+        price_in, price_out = self.writer_prices or (None, None)
+        return EndpointSettings(self.writer, self.writer_model, price_in=price_in, price_out=price_out, flag="--writer")
+
+
+def judge_settings(
+    grader: str, url: str, model: str, prices: tuple[float, float] | None = None
+) -> EndpointSettings | None:
+    """The judge's endpoint; None where a rule grades.
+
+    Raises:
+        SelfeditError: a judge without an endpoint, an endpoint without a judge, or one that cannot be.
+    """
+    if grader == JUDGE and not url:
+        raise SelfeditError("--grader judge needs an endpoint: give --judge URL and --judge-model NAME")
+    if grader != JUDGE and (url or model or prices):
+        named = "--judge" if url else "--judge-model" if model else "--judge-prices"
+        raise SelfeditError(f"{named} is given, but --grader is {grader}: add --grader judge, or leave it out")
+    price_in, price_out = prices or (None, None)
+    return EndpointSettings(url, model, price_in=price_in, price_out=price_out) if grader == JUDGE else None
+
+
+SCALES = ("smoke", "small", "paper")
+"""How much of the protocol `selfedit reproduce` runs."""
+
+
+class ReproduceConfig(BaseModel):
+    """A table or figure of the paper, ours beside the published numbers."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    scale: str = "smoke"
+    """smoke: minutes on two cores, shows that everything runs. small: hours on two cores with the embedded model; needs
+    data. paper: the published sizes, for a large GPU; needs data."""
+    model: str = ""
+    """`smollm2-135m` (embedded), a hub id, or a local folder. Empty: embedded, at --scale paper the paper's."""
+    data: str = "invented"
+    """`invented` (the corpus that comes with the package; enough for smoke) or a file of passages with questions."""
+    heldout_data: str = ""
+    """File of held-out passages. Empty: the held-out part of the data."""
+    edits: str = ""
+    """Files of another writer's self-edits on the held-out passages, joined by commas: JSONL, `{"id", "edits": [...]}`
+    a line. The one whose name contains `gpt` stands beside the paper's GPT-4.1. Empty: that row is left out."""
+    writer: str = ""
+    """Another model as external writer: URL of an OpenAI-compatible endpoint, a hub id or a local folder."""
+    writer_model: str = ""
+    """The model's name at that endpoint."""
+    grader: str = ""
+    """Who says whether an answer is right, on held-out passages and where the reward is accuracy. Empty: the scale's
+    own, an offline one."""
+    prompts: str = ""
+    """For `prompts`: ways of asking for self-edits that are trained, joined by commas. Empty: the scale's own."""
+    device: str = "auto"
+    """`auto`, `cpu`, `cuda` or `cuda:N`."""
+    run: str = ""
+    """Folder of the sub-runs, which all names of one scale share; the same command on it resumes. Empty:
+    `runs/reproduce-SCALE`."""
+
+    @model_validator(mode="after")
+    def _check_choices(self) -> ReproduceConfig:
+        _require(self.scale in SCALES, f"--scale {self.scale}: unknown; choose from {', '.join(SCALES)}")
+        is_endpoint = self.writer.startswith(("http://", "https://"))
+        _require(is_endpoint == bool(self.writer_model), "--writer URL and --writer-model NAME go together")
+        return self
+
+    def run_path(self) -> Path:
+        """The folder, as told or named by the scale."""
+        return Path(self.run or f"runs/reproduce-{self.scale}")
+
+    def prompt_names(self) -> tuple[str, ...]:
+        """`prompts`, split, each once."""
+        return tuple(dict.fromkeys(name.strip() for name in self.prompts.split(",") if name.strip()))
 
 
 def flag(field: str) -> str:

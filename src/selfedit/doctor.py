@@ -36,8 +36,8 @@ def examine() -> tuple[dict[str, Any], Device | None]:
         except PackageNotFoundError:
             found[name] = "missing: run make setup"
     try:
+        from selfedit.cache import cache_folder
         from selfedit.engine import probe
-        from selfedit.engine.models import cache_folder
     except ImportError as error:
         return {**found, "engine": f"cannot be loaded ({error})"}, None
     model = cache_folder() / EMBEDDED_MODEL

@@ -14,6 +14,9 @@ from typing import Any, Literal
 Verdict = Literal["right", "wrong", "ungraded"]
 """What a grader says of an answer. `ungraded` means that no verdict could be had: it never counts as wrong."""
 
+Role = Literal["judge", "writer"]
+"""What an endpoint is used for: it says whether answers are right, or it writes self-edits."""
+
 
 class SelfeditError(Exception):
     """An error that a user can mend: one clear line, exit code 2, no traceback."""
@@ -328,6 +331,51 @@ class Scored:
     """The chosen reward; None is never treated as 0."""
     is_kept: bool = False
     """True when it trains the next policy."""
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What was asked of an endpoint, and what it took."""
+
+    sent: int = 0
+    """HTTP requests, repeated ones among them."""
+    cached: int = 0
+    """Replies that the cache had; they cost nothing, and their tokens are not counted below."""
+    failed: int = 0
+    """Requests that ended without a reply."""
+    unmetered: int = 0
+    """Replies that did not say how many tokens they took."""
+    prompt_tokens: int = 0
+    """Tokens read, as the endpoint counts them."""
+    completion_tokens: int = 0
+    """Tokens written, as the endpoint counts them."""
+    cost: float | None = None
+    """In the currency of the prices; None without prices, or where a reply was unmetered."""
+
+    def __add__(self, other: Usage) -> Usage:
+        return Usage(
+            self.sent + other.sent,
+            self.cached + other.cached,
+            self.failed + other.failed,
+            self.unmetered + other.unmetered,
+            self.prompt_tokens + other.prompt_tokens,
+            self.completion_tokens + other.completion_tokens,
+            None if self.cost is None or other.cost is None else self.cost + other.cost,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class StageUsage:
+    """What one stage of a run used of one endpoint."""
+
+    stage: str
+    """Where in the run, as in `Outcome.stage`."""
+    role: Role
+    """What the endpoint was used for."""
+    model: str
+    """The endpoint's model."""
+    usage: Usage
+    """Over all starts of the run."""
 
 
 def to_json(record: Any) -> Any:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
 from tiny import tiny_model, tiny_tokenizer
 
 from selfedit import seeds
+from selfedit.engine import adapters
 from selfedit.engine.bank import Matrices
 from selfedit.engine.core import TorchEngine
 from selfedit.engine.models import LoadedModel
@@ -102,22 +104,31 @@ def peft_layers(model: PeftModel) -> dict[str, torch.nn.Module]:
     return {name: m for name, m in model.base_model.model.named_modules() if hasattr(m, "lora_A")}
 
 
-def peft_losses(model: PeftModel, tokens: Tokens) -> torch.Tensor:
+Losses = Callable[[torch.nn.Module, Tokens], torch.Tensor]
+
+
+def peft_losses(model: torch.nn.Module, tokens: Tokens) -> torch.Tensor:
     """Negative log-probability of each token that carries loss."""
     ids = torch.tensor([tokens.ids])
     logp = model(input_ids=ids).logits[0, :-1].log_softmax(-1)
     return -logp.gather(1, ids[0, 1:, None])[tokens.loss_from - 1 :, 0]
 
 
-def train_peft(engine: TorchEngine, job: Job) -> tuple[PeftModel, list[float]]:
+def train_peft(engine: TorchEngine, job: Job, losses_of: Losses = peft_losses) -> tuple[PeftModel, list[float]]:
     """The job, trained alone, and its mean loss over tokens by epoch."""
-    model, settings = peft_start(engine, job), job.settings
+    model = peft_start(engine, job)
+    return model, train_plainly(model, job, losses_of)
+
+
+def train_plainly(model: torch.nn.Module, job: Job, losses_of: Losses = peft_losses) -> list[float]:
+    """A plain loop over all parameters that take gradients; returns the mean loss over tokens by epoch."""
+    settings = job.settings
     parameters = [p for p in model.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(parameters, lr=0.0, weight_decay=settings.weight_decay)
     sums = [0.0] * settings.epochs
     for step, (epoch, indices) in enumerate(batch_order(job)):
         batch = [job.examples[i] for i in indices]
-        loss = sum(peft_losses(model, tokens).sum() for tokens in batch)
+        loss = sum(losses_of(model, tokens).sum() for tokens in batch)
         sums[epoch] += loss.item()
         optimizer.zero_grad()
         (loss / sum(t.loss_count for t in batch)).backward()
@@ -125,7 +136,16 @@ def train_peft(engine: TorchEngine, job: Job) -> tuple[PeftModel, list[float]]:
             torch.nn.utils.clip_grad_norm_(parameters, settings.clip)
         optimizer.param_groups[0]["lr"] = learning_rate(settings, step, job.n_steps)
         optimizer.step()
-    return model, [total / sum(t.loss_count for t in job.examples) for total in sums]
+    return [total / sum(t.loss_count for t in job.examples) for total in sums]
+
+
+def merged(engine: TorchEngine, adapter: Path | None = None) -> torch.nn.Module:
+    """The engine's model by itself, with an adapter merged into its weights."""
+    model = tiny_model(engine.name, n_layers=engine.layer_count)
+    for name, (a, b) in (adapters.load_adapter(adapter) if adapter else {}).items():
+        weight, change = model.get_submodule(name).weight.data, b.double() @ a.double()
+        weight += change.t() if engine.bank.layers[name].is_transposed else change
+    return model
 
 
 def assert_same_weights(matrices: Matrices, model: PeftModel) -> None:

@@ -57,6 +57,7 @@ def tiny_model(family: str, seed: int = 0, n_layers: int = 2) -> torch.nn.Module
     capped = {"attn_logit_softcapping": 2.0, "final_logit_softcapping": 6.0}
     configs = {
         "llama": lambda: LlamaConfig(**rotary, num_key_value_heads=2),
+        "tied": lambda: LlamaConfig(**rotary, num_key_value_heads=2, tie_word_embeddings=True),
         "qwen2": lambda: Qwen2Config(**rotary, num_key_value_heads=1),
         "gpt2": lambda: GPT2Config(**shape, n_embd=32, n_layer=n_layers, n_head=4, n_positions=256),
         "mistral": lambda: MistralConfig(**rotary, num_key_value_heads=2, sliding_window=8),

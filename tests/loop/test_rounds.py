@@ -154,6 +154,11 @@ def test_more_contexts_than_there_are_is_refused_by_its_flag(tmp_path: Path, fie
         train(tmp_path, CONFIG.model_copy(update={field: number}))
 
 
+def test_self_edits_in_two_steps_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(SelfeditError, match="--prompt entigraph is written in two steps"):
+        train(tmp_path, CONFIG.model_copy(update={"prompt": "entigraph"}))
+
+
 def test_contexts_come_again_only_when_all_had_their_turn() -> None:
     contexts = make_contexts("t", 5)
     rounds = choose_contexts(contexts, 5, 3, 0)

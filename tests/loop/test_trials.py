@@ -12,7 +12,7 @@ from fakes import FakeEngine, FakeExecutor, FakeGrader, Stopped, make_kit
 from selfedit.loop import Kit
 from selfedit.loop.selection import score
 from selfedit.loop.trials import Job, Setup, baseline_jobs, edit_jobs, form_groups, trial_seed, try_all
-from selfedit.records import Context, Edit, LoraSettings, Outcome, Policy, Trial
+from selfedit.records import Context, Edit, LoraSettings, Outcome, Policy, StageUsage, Trial, Usage
 from selfedit.store import Ledger
 
 STAGE = "round-1"
@@ -229,3 +229,24 @@ def test_a_group_of_which_only_a_part_is_known_is_run_whole(tmp_path: Path) -> N
                 ledger.add_outcomes(found[0][0][:n_known])
             found.append((try_all(kit, STAGE, Policy(), jobs), ledger.fingerprint()))
     assert found[0] == found[1]
+
+
+def test_what_the_judge_used_is_noted_for_the_stage(tmp_path: Path, ledger: Ledger) -> None:
+    class Meter:
+        model = "m"
+
+        def __init__(self) -> None:
+            self.bills = [Usage(sent=3, prompt_tokens=30), Usage(cached=2), Usage()]
+
+        def take_usage(self) -> Usage:
+            return self.bills.pop(0)
+
+    kit = replace(make_kit(tmp_path, ledger), judge=Meter(), bank=1)
+    try_all(kit, STAGE, Policy(), make_jobs(kit, [], contexts=2))
+    assert ledger.usages() == [StageUsage(STAGE, "judge", "m", Usage(sent=3, cached=2, prompt_tokens=30))]
+
+
+def test_without_a_judge_no_usage_is_noted(tmp_path: Path, ledger: Ledger) -> None:
+    kit = make_kit(tmp_path, ledger)
+    try_all(kit, STAGE, Policy(), make_jobs(kit, []))
+    assert ledger.usages() == []

@@ -1,151 +1,15 @@
-"""Synthetic runs: a ledger filled through Ledger, as the loops fill it, with made-up numbers."""
+"""What the report's tests share."""
 
 from __future__ import annotations
 
-import json
-import random
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
 
-from selfedit.records import Context, Edit, GradedAnswer, Outcome, Policy, Question, Scored, Verdict
+from made_up_runs import RunBuilder, make_context, make_outcome
+from selfedit.records import Outcome
 from selfedit.report import build_report
-from selfedit.store.ledger import Ledger
-
-N_QUESTIONS = 5
-EDITS = 4
-
-
-def make_context(split: str, number: int) -> Context:
-    name = f"{split}-{number}"
-    questions = tuple(
-        Question(f"{name}-q{i}", f"What is fact {i} about place {number}?", f"gold {i}") for i in range(N_QUESTIONS)
-    )
-    text = f"Place {number} lies in the hills. " + " ".join(f"Its fact {i} is gold {i}." for i in range(N_QUESTIONS))
-    return Context(name, f"The Valley of Place {number}", text, questions)
-
-
-def make_answers(
-    context: Context, n_right: int, logprob: float, verdict: Verdict | None = None
-) -> tuple[GradedAnswer, ...]:
-    """The first `n_right` answers right, the others wrong, unless all have `verdict`."""
-    answers = []
-    for place, question in enumerate(context.questions):
-        is_right = place < n_right
-        text = question.answer if is_right else "I am not sure."
-        given = verdict or ("right" if is_right else "wrong")
-        answers.append(
-            GradedAnswer(
-                question.id,
-                question.question,
-                question.answer,
-                text,
-                logprob,
-                given,
-                is_right,
-                float(is_right),
-                is_right,
-            )
-        )
-    return tuple(answers)
-
-
-def make_outcome(
-    stage: str, method: str, context: Context, n_right: int, logprob: float, edit_key: str = ""
-) -> Outcome:
-    key = f"{stage}/{context.id}/{method}/{edit_key}"
-    answers = make_answers(context, n_right, logprob)
-    return Outcome(key, stage, method, context.id, edit_key, 0, 0, answers, (2.0, 1.0), 30, 900, 4.2)
-
-
-@dataclass
-class RunBuilder:
-    """Fills one run folder, stage by stage."""
-
-    folder: Path
-    luck: random.Random = field(default_factory=lambda: random.Random(7))
-    heldout: list[Context] = field(default_factory=list)
-    train: list[Context] = field(default_factory=list)
-
-    def begin(self, n_heldout: int = 12, n_train: int = 8, **config: object) -> RunBuilder:
-        self.folder.mkdir(parents=True, exist_ok=True)
-        self.heldout = [make_context("heldout", i) for i in range(n_heldout)]
-        self.train = [make_context("train", i) for i in range(n_train)]
-        self.write_config(config)
-        with self.ledger() as ledger:
-            ledger.put_contexts("heldout", self.heldout)
-            ledger.put_contexts("train", self.train)
-            ledger.add_policy(Policy(), [], 0.0)
-        return self
-
-    def write_config(self, config: dict[str, object]) -> None:
-        settings = {"model": "tiny", "rounds": 1, "edits": EDITS, "reward": "logprob", "inner": {"rank": 8}, **config}
-        written = {"config": settings, "facts": {"code": "0.1.0", "model_sha256": "b179c9523d0e6a0f"}}
-        (self.folder / "config.json").write_text(json.dumps(written))
-
-    def ledger(self) -> Ledger:
-        return Ledger(self.folder / "ledger.db")
-
-    def asked(self, stage: str, method: str, n_right: float, logprob: float, contexts: int | None = None) -> RunBuilder:
-        """A held-out stage with about `n_right` right answers of five, a self-edit each where the method has them."""
-        edits, outcomes = [], []
-        for context in self.heldout[:contexts]:
-            edit_key = f"{stage}-{context.id}" if method == "synthetic" else ""
-            if edit_key:
-                text = "".join(f"- The valley of {context.id} has fact {i}, which is gold {i}.\n" for i in range(6))
-                edits.append(Edit(edit_key, context.id, stage, 0, int(stage[-1]), text, 60))
-            right = max(0, min(N_QUESTIONS, round(n_right + self.luck.uniform(-1, 1))))
-            outcomes.append(make_outcome(stage, method, context, right, logprob + self.luck.gauss(0, 0.4), edit_key))
-        with self.ledger() as ledger:
-            ledger.add_edits(edits)
-            ledger.add_outcomes(outcomes)
-            ledger.add_timing(f"{stage}/trials", 61.0 + len(outcomes))
-        return self
-
-    def trained(self, number: int = 1, lift: float = 0.0) -> RunBuilder:
-        """A round of training: one self-edit invalid, one trial failed, the best of each context kept."""
-        stage = f"round-{number}"
-        edits, outcomes, scored = [], [], []
-        for place, context in enumerate(self.train):
-            outcomes.append(make_outcome(stage, "base", context, 0, -5.0))
-            rewards = [lift + self.luck.gauss(0.3, 0.8) for _ in range(EDITS)]
-            for index, reward in enumerate(rewards):
-                key = f"{stage}-{context.id}-{index}"
-                text = "\n".join(
-                    f"{i}. Place {place} implies consequence {i} of draw {index}." for i in range(1, 4 + 3 * index)
-                )
-                edit = Edit(key, context.id, stage, index, number - 1, text, 80)
-                outcome = make_outcome(stage, "synthetic", context, index % 3, -5.0 + reward, key)
-                item = Scored(
-                    key, context.id, outcome.accuracy, outcome.accuracy, reward, reward, reward == max(rewards)
-                )
-                if (place, index) == (0, 0):
-                    edit = replace(edit, invalid="repeats itself", text="the the the the")
-                    outcome = replace(outcome, answers=(), failure="invalid edit: repeats itself")
-                elif (place, index) == (1, 1):
-                    outcome = replace(outcome, answers=(), failure="loss is not finite")
-                if outcome.failure:
-                    item = Scored(key, context.id, None, None, None, None)
-                edits.append(edit)
-                outcomes.append(outcome)
-                scored.append(item)
-        with self.ledger() as ledger:
-            ledger.add_edits(edits)
-            ledger.add_outcomes(outcomes)
-            ledger.add_scored(stage, scored)
-            kept = [item.edit_key for item in scored if item.is_kept]
-            ledger.add_policy(Policy(number, f"adapters/v{number}", f"{number:064x}", number - 1), kept, 33.0)
-            ledger.add_timing(f"{stage}/write", 95.0)
-            ledger.add_timing(f"{stage}/trials", 240.0)
-        return self
-
-    def finished(self) -> RunBuilder:
-        """A whole run of one round."""
-        self.begin().asked("eval-base", "base", 0.4, -5.4).asked("eval-in-context", "in-context", 4.2, -0.8)
-        self.asked("eval-passage", "passage", 1.0, -4.1).asked("eval-synthetic-0", "synthetic", 1.6, -3.4).trained()
-        return self.asked("eval-base-1", "base", 0.5, -5.2).asked("eval-synthetic-1", "synthetic", 2.4, -2.9)
 
 
 @pytest.fixture

@@ -12,13 +12,13 @@ from xml.etree import ElementTree
 import pytest
 from rich.console import Console
 
-from selfedit.records import Context, Question, SelfeditError
+from selfedit.records import Context, Question, SelfeditError, Usage
 from selfedit.report import build_report, print_summary, summary
 
 if TYPE_CHECKING:
-    from conftest import RunBuilder
+    from made_up_runs import RunBuilder
 
-FIGURES = ("methods", "learning-curve", "rewards", "cost")
+FIGURES = ("methods", "learning-curve", "rewards", "reward-distribution", "self-edits", "cost")
 HOSTILE = "<script>alert('x')</script> & \"quotes\" $\\frac{ \x00\x1b[31m [bold] 漢字"
 VOID = {"meta", "br", "img", "link", "hr", "input"}
 
@@ -97,7 +97,7 @@ def test_the_page_is_well_formed_and_asks_nothing_of_the_network(finished: RunBu
     assert all(target.startswith("#") for target in re.findall(r"url\(([^)]*)\)", text))
 
 
-def test_no_id_occurs_twice_though_four_figures_share_the_page(finished: RunBuilder) -> None:
+def test_no_id_occurs_twice_though_several_figures_share_the_page(finished: RunBuilder) -> None:
     ids = [value for name, value in Outline(_read(finished)).attributes if name == "id"]
     assert ids
     assert len(ids) == len(set(ids))
@@ -135,7 +135,7 @@ def test_the_same_ledger_gives_the_same_bytes(run: RunBuilder) -> None:
 
     run.finished()
     first = files()
-    assert len(first) == 9
+    assert len(first) == 2 * len(FIGURES) + 1
     assert files() == first
 
 
@@ -155,7 +155,8 @@ def test_a_round_alone_is_reported_without_a_result(run: RunBuilder) -> None:
     text = _page(run.begin().trained())
     assert "No result yet" in text
     assert "Rounds of training" in text
-    assert sorted(path.name for path in (run.folder / "figures").glob("*.svg")) == ["cost.svg", "rewards.svg"]
+    drawn = sorted(path.stem for path in (run.folder / "figures").glob("*.svg"))
+    assert drawn == ["cost", "reward-distribution", "rewards"]
 
 
 def test_many_contexts_and_rounds_still_draw(run: RunBuilder) -> None:
@@ -212,7 +213,8 @@ def test_a_noted_command_is_shown_as_noted(run: RunBuilder) -> None:
 def test_the_summary_is_json_in_full_precision(finished: RunBuilder) -> None:
     told = json.loads(json.dumps(summary(finished.folder), allow_nan=False))
     assert set(told) == {
-        "run", "headline", "methods", "gains", "rounds", "problems", "policies", "counts", "timings"
+        "run", "headline", "methods", "gains", "rounds", "problems", "policies", "counts", "timings",
+        "costs", "usages"
     }  # fmt: skip
     assert told["run"]["is_finished"] is True
     assert told["gains"][0]["accuracy"]["n_contexts"] == 12
@@ -249,3 +251,59 @@ def test_a_damaged_config_is_refused_by_name(run: RunBuilder, content: str | Non
     path.unlink() if content is None else path.write_text(content)
     with pytest.raises(SelfeditError, match=r"config\.json"):
         build_report(run.folder)
+
+
+def test_versions_of_the_policy_stand_side_by_side_with_the_first_contexts_open(run: RunBuilder) -> None:
+    text = _page(run.compared())
+    assert "The same passage, version by version" in text
+    assert text.count('<div class="columns">') == 12
+    block = text[text.index("The same passage, version by version") : text.index("other self-edits")]
+    assert block.count('<details class="context" open>') == 3
+    assert "after RL update 2" in block
+
+
+def test_an_evaluation_of_all_passages_at_once_says_so_on_the_page_and_on_the_terminal(run: RunBuilder) -> None:
+    text = _page(run.compared("cpt"))
+    assert "All 12 passages were studied at once" in text
+    assert "not tried on its own" in text
+    assert "no reward" not in text
+    assert "studied at once" in " ".join(_printed(run).split())
+
+
+def test_an_evaluation_of_single_passages_says_nothing_of_the_kind(run: RunBuilder) -> None:
+    assert "studied at once" not in _page(run.compared())
+
+
+def test_many_differences_are_folded_and_the_reader_is_warned_of_chance(run: RunBuilder) -> None:
+    text = _page(run.compared())
+    assert "further differences</summary>" in text
+    assert "would be called clear by chance alone" in " ".join(text.split())
+    assert "more differences, on the page" in _printed(run)
+
+
+def test_a_run_without_endpoints_has_no_word_of_them(finished: RunBuilder) -> None:
+    assert "<h3>Endpoints</h3>" not in _read(finished)
+    assert "Cost per self-edit" in _read(finished)
+
+
+def test_what_endpoints_were_used_for_is_told_with_its_cost(run: RunBuilder) -> None:
+    run.compared()
+    with run.ledger() as ledger:
+        ledger.add_usage("eval-synthetic-0", "judge", "big <judge>", Usage(60, 3, 2, 0, 9000, 120, 0.36))
+        ledger.add_usage("eval-writer:big-writer-0", "writer", "big-writer", Usage(12, 0, 0, 1, 4000, 2000, None))
+    text = _page(run)
+    table = text[text.index("<h3>Endpoints</h3>") :]
+    assert "judge: big &lt;judge&gt;" in table
+    assert "<td>0.36</td><td>0.03</td>" in table
+    assert "<td>2,000</td><td>–</td><td>–</td>" in table
+    assert "in all" in table
+    assert summary(run.folder)["usages"][0]["usage"]["cost"] == 0.36
+
+
+def test_a_hostile_name_of_a_file_or_a_model_stays_text(run: RunBuilder) -> None:
+    run.begin().asked("eval-base", "base", 1, -3)
+    run.asked(f"eval-edits:{HOSTILE}-0", "edits", 2, -3).asked("eval-synthetic-1", "synthetic", 2, -3)
+    outline = Outline(_page(run))
+    assert outline.open == []
+    assert "script" not in outline.tags
+    assert "\x1b" not in _printed(run)

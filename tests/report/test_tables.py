@@ -3,15 +3,12 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-import pytest
-
 from selfedit.records import Scored
 from selfedit.report import examples, gain_rows, method_table, round_table, wording
-from selfedit.report.headline import headline
-from selfedit.report.tables import problems, reward_unit, unfinished
+from selfedit.report.tables import problems, reward_unit
 
 if TYPE_CHECKING:
-    from conftest import RunBuilder
+    from made_up_runs import RunBuilder
 
 
 def test_methods_stand_in_reading_order_under_plain_names(run: RunBuilder) -> None:
@@ -109,31 +106,6 @@ def test_training_examples_stand_best_first_with_the_untried_last(run: RunBuilde
     assert first.cards[-1].invalid == "repeats itself"
 
 
-def test_a_finished_run_lacks_nothing(run: RunBuilder) -> None:
-    with run.finished().ledger() as ledger:
-        assert unfinished(ledger, {"rounds": 1}) == []
-
-
-@pytest.mark.parametrize(
-    ("config", "lack"),
-    [
-        ({"rounds": 2}, "round 2: no rewards yet"),
-        ({"methods": "base,in-context"}, "Passage in the prompt: not yet asked"),
-        ({"rounds": 1}, "Trained on self-edits, before RL: 3 of 12 passages"),
-        ({"rounds": 1}, "Trained on self-edits, after RL update 1: not yet asked"),
-    ],
-)
-def test_an_unfinished_run_says_what_it_lacks(run: RunBuilder, config: dict[str, object], lack: str) -> None:
-    run.begin().asked("eval-base", "base", 0, -5).asked("eval-synthetic-0", "synthetic", 1, -4, contexts=3).trained()
-    with run.ledger() as ledger:
-        assert lack in unfinished(ledger, dict(config))
-
-
-def test_a_run_told_to_test_nothing_is_finished_without_heldout_results(run: RunBuilder) -> None:
-    with run.begin().trained().ledger() as ledger:
-        assert unfinished(ledger, {"rounds": 1, "heldout": 0}) == []
-
-
 def test_pieces_of_a_run_sort_as_they_happen() -> None:
     pieces = [
         "round-10/write",
@@ -150,51 +122,4 @@ def test_pieces_of_a_run_sort_as_they_happen() -> None:
         "round-2/update",
         "round-10/write",
         "eval-synthetic-10/write",
-    ]
-
-
-def _headline(run: RunBuilder) -> list[str]:
-    with run.ledger() as ledger:
-        return headline(method_table(ledger), gain_rows(ledger), round_table(ledger))
-
-
-def test_a_clear_gain_is_named_with_its_interval(run: RunBuilder) -> None:
-    run.begin().asked("eval-base", "base", 0, -5).asked("eval-synthetic-0", "synthetic", 1, -4)
-    first = _headline(run.asked("eval-synthetic-1", "synthetic", 4, -2))[0]
-    assert first.startswith("One policy update by reinforcement learning raised what self-edits teach: from ")
-    assert "95 % interval" in first
-
-
-def test_a_clear_loss_is_named_as_a_loss(run: RunBuilder) -> None:
-    run.begin().asked("eval-base", "base", 0, -5).asked("eval-synthetic-0", "synthetic", 4, -2)
-    assert "learning lowered what" in _headline(run.asked("eval-synthetic-1", "synthetic", 1, -4))[0]
-
-
-def test_a_gain_whose_interval_holds_zero_is_never_claimed(run: RunBuilder) -> None:
-    run.begin().asked("eval-base", "base", 2, -3).asked("eval-synthetic-0", "synthetic", 2, -3)
-    run.asked("eval-synthetic-1", "synthetic", 2, -3)
-    sentences = " ".join(_headline(run))
-    assert sentences.count("made no clear difference") == 2
-    assert "raised" not in sentences
-    assert "lowered" not in sentences
-    assert "did rise" not in sentences
-
-
-def test_a_run_that_kept_nothing_says_that_the_policy_is_as_it_was(run: RunBuilder) -> None:
-    run.begin().asked("eval-base", "base", 0, -5).asked("eval-synthetic-0", "synthetic", 4, -2).trained()
-    with run.ledger() as ledger:
-        ledger.add_scored("round-1", [replace(item, is_kept=False) for _, item in ledger.scored()])
-    assert _headline(run)[0].startswith("Reinforcement learning left the policy as it was: of 30 self-edits tried")
-
-
-def test_a_gain_on_few_passages_is_never_claimed(run: RunBuilder) -> None:
-    run.begin(n_heldout=3).asked("eval-base", "base", 0, -5).asked("eval-synthetic-0", "synthetic", 4, -2)
-    sentences = " ".join(_headline(run))
-    assert "raised" not in sentences
-    assert "on 3 passages: too few to tell" in sentences
-
-
-def test_without_heldout_answers_there_is_no_result(run: RunBuilder) -> None:
-    assert _headline(run.begin().trained()) == [
-        "No result yet: 32 self-edits written, and nothing asked about the held-out passages so far."
     ]

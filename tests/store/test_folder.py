@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from selfedit.records import SelfeditError
-from selfedit.store.folder import check_run, code_version, open_run, read_run
+from selfedit.store.folder import amend_run, check_run, code_version, open_run, read_run
 
 CONFIG = {"rounds": 2, "inner": {"epochs": 3, "rank": 8}}
 FACTS = {"model": "m", "weights_sha256": "1", "code": "0.1", "command": "selfedit train"}
@@ -113,6 +113,30 @@ def test_one_process_at_a_time_and_a_dead_ones_lock_is_taken_over(tmp_path: Path
             other.send_signal(signal.SIGKILL)
     with open_run(tmp_path / "run", CONFIG, FACTS) as run:
         assert json.loads((run.path / "config.json").read_text())["config"] == CONFIG
+
+
+def test_a_run_that_is_older_than_a_setting_has_had_its_default(tmp_path: Path) -> None:
+    with open_run(tmp_path / "run", CONFIG, FACTS):
+        pass
+    defaults = {"rounds": 9, "learner": "", "inner": {"epochs": 9, "rank": 9, "finetuning": "lora"}}
+    now = {**CONFIG, "learner": "", "inner": {**CONFIG["inner"], "finetuning": "lora"}}  # type: ignore[dict-item]
+    with open_run(tmp_path / "run", now, FACTS, defaults) as run:
+        assert run.path == tmp_path / "run"
+    with pytest.raises(SelfeditError, match='learner "" → "untouched"'):
+        check_run(tmp_path / "run", {**now, "learner": "untouched"}, defaults)
+    with pytest.raises(SelfeditError, match="learner unset"):
+        check_run(tmp_path / "run", now)
+
+
+def test_an_amended_run_says_so_only_when_what_was_done_has_ended(tmp_path: Path) -> None:
+    with open_run(tmp_path, {**CONFIG, "grader": "f1"}, FACTS):
+        pass
+    with pytest.raises(ZeroDivisionError), amend_run(tmp_path, {"grader": "exact"}):
+        raise ZeroDivisionError
+    assert read_run(tmp_path)["config"]["grader"] == "f1"
+    with amend_run(tmp_path, {"grader": "exact"}):
+        pass
+    assert read_run(tmp_path) == {"config": {**CONFIG, "grader": "exact"}, "facts": FACTS}
 
 
 def test_the_lock_ends_with_the_block_also_after_an_error(tmp_path: Path) -> None:

@@ -7,7 +7,18 @@ from dataclasses import replace
 
 import pytest
 
-from selfedit.records import Context, Edit, GradedAnswer, Outcome, Policy, Question, Scored, SelfeditError
+from selfedit.records import (
+    Context,
+    Edit,
+    GradedAnswer,
+    Outcome,
+    Policy,
+    Question,
+    Scored,
+    SelfeditError,
+    StageUsage,
+    Usage,
+)
 from selfedit.store import Ledger
 
 ANSWER = GradedAnswer("c1#1", "Wer?", "Ålvik", "Ålvik\n\u2028\x00", -1 / 3, "right", True, 0.1 + 0.2, True)
@@ -110,6 +121,29 @@ def test_timings_add_up_over_restarts(tmp_path):
             ledger.add_timing("eval", 0.5)
     with Ledger(tmp_path / "ledger.db") as ledger:
         assert ledger.timings() == {"eval": 1.0, "round-1": 3.5}
+
+
+def test_usage_adds_up_by_stage_role_and_model_over_restarts(tmp_path):
+    for _ in range(2):
+        with Ledger(tmp_path / "ledger.db") as ledger:
+            ledger.add_usage("round-1", "judge", "m", Usage(3, 1, 1, 0, 100, 6, 0.25))
+            ledger.add_usage("round-1", "writer", "m", Usage(1, 0, 0, 0, 10, 20, None))
+    with Ledger(tmp_path / "ledger.db") as ledger:
+        ledger.add_usage("eval", "judge", "m", Usage(1, cost=0.5))
+        ledger.add_usage("eval", "judge", "m", Usage(1, unmetered=1))
+        assert ledger.usages() == [
+            StageUsage("eval", "judge", "m", Usage(2, 0, 0, 1, 0, 0, None)),
+            StageUsage("round-1", "judge", "m", Usage(6, 2, 2, 0, 200, 12, 0.5)),
+            StageUsage("round-1", "writer", "m", Usage(2, 0, 0, 0, 20, 40, None)),
+        ]
+
+
+def test_a_ledger_in_which_nothing_was_used_is_not_changed_by_asking(ledger):
+    fill(ledger)
+    fingerprint = ledger.fingerprint()
+    assert ledger.usages() == [] and "usages" not in ledger.counts()
+    ledger.add_usage("round-1", "judge", "m", Usage(1))
+    assert ledger.fingerprint() == fingerprint  # a resumed run asks the cache instead, and is the same run
 
 
 def test_the_fingerprint_ignores_times(tmp_path):

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from selfedit.records import Context, InvalidEdit, Question, SelfeditError
+from selfedit.records import Context, InvalidEdit, Prompt, Question, SelfeditError
+from selfedit.seams import KnowledgeTask
 from selfedit.tasks import PassagesTask, load_passages
 
 SHARED = Path(os.environ.get("SELFEDIT_SHARED", Path(__file__).parents[2] / ".." / "shared"))
@@ -86,6 +87,40 @@ def test_the_ask_style_decides_on_the_chat_template(style, is_plain):
 def test_the_policy_is_asked_with_the_chosen_prompt():
     assert "Passage:\nNine {huts}." in task("rewrite").prompt(CONTEXT).text
     assert task("rewrite").prompt(CONTEXT).opening == "Version 1:"
+
+
+def test_a_self_edit_in_two_steps_is_asked_on_about_its_passage():
+    asked = task("entigraph").follow_ups(CONTEXT, "huts\nOskaveld", 0)
+    assert [prompt.opening for prompt in asked] == ["How huts and Oskaveld relate:"]
+    assert "Title: Oskaveld\nPassage:\nNine {huts}.\n" in asked[0].text
+    assert task("rewrite").follow_ups(CONTEXT, "huts\nOskaveld", 0) == ()
+    with pytest.raises(InvalidEdit, match="names too few entities: 1"):
+        task("entigraph").follow_ups(CONTEXT, "huts", 0)
+
+
+def test_a_variant_asks_otherwise_and_is_the_same_task_for_the_rest():
+    other = task(ask_style="chat").variant("rewrite")
+    assert other.prompt(CONTEXT) == task("rewrite").prompt(CONTEXT)
+    assert other.contexts("train") == (CONTEXT,)
+    assert other.study(CONTEXT, None) == task(ask_style="chat").study(CONTEXT, None)
+    assert task("rewrite").variant().prompt(CONTEXT) == other.prompt(CONTEXT)
+    with pytest.raises(SelfeditError, match="known: implications"):
+        task().variant("poem")
+
+
+@pytest.mark.parametrize("edit", [" One.\n2. Two.", None])
+def test_a_distilled_study_has_a_teacher_that_sees_the_passage(edit):
+    distilled, plain = task().variant(is_distilled=True).study(CONTEXT, edit), task().study(CONTEXT, edit)
+    in_sight = Prompt("Oskaveld\nNine {huts}.\n\n", plain=True)
+    assert [example.teacher for example in distilled.examples] == [in_sight] * len(plain.examples)
+    assert [replace(example, teacher=None) for example in distilled.examples] == list(plain.examples)
+    assert distilled.asks == plain.asks
+    assert task().variant(is_distilled=True).variant().study(CONTEXT, edit) == plain
+
+
+def test_passages_are_a_knowledge_task():
+    known: KnowledgeTask = task()
+    assert known.variant("none").prompt(CONTEXT).plain
 
 
 def test_an_unknown_prompt_is_refused_at_construction():

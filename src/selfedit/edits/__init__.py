@@ -1,6 +1,20 @@
 """L1. How a self-edit is asked for and read."""
 
+from selfedit.edits.endpoint_writer import EndpointWriter
 from selfedit.edits.files import read_edit_files
-from selfedit.edits.prompts import PROMPTS, EditPrompt, ask_for_edit, load_prompt, read_edit
+from selfedit.edits.prompts import PROMPTS, EditPrompt, SecondStep, ask_for_edit, load_prompt
+from selfedit.edits.reading import read_edit, read_items
+from selfedit.edits.steps import ask_follow_ups
 
-__all__ = ["PROMPTS", "EditPrompt", "ask_for_edit", "load_prompt", "read_edit", "read_edit_files"]
+__all__ = [
+    "PROMPTS",
+    "EditPrompt",
+    "EndpointWriter",
+    "SecondStep",
+    "ask_follow_ups",
+    "ask_for_edit",
+    "load_prompt",
+    "read_edit",
+    "read_edit_files",
+    "read_items",
+]

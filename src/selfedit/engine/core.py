@@ -5,8 +5,8 @@ It holds no state that a caller could notice: every call names the policy it is 
 
 from __future__ import annotations
 
-import ctypes
 import hashlib
+import math
 import time
 from collections.abc import Callable, Sequence
 from functools import cached_property
@@ -16,13 +16,14 @@ from typing import TypeVar
 
 import torch
 
-from selfedit.engine import adapters, admission, attention, memory, models, rendering, trunk
+from selfedit.engine import adapters, admission, attention, full, memory, models, rendering, trunk
 from selfedit.engine.attention import Plan, PlanHolder
 from selfedit.engine.bank import Bank
 from selfedit.engine.decoding import Decoder, Request
 from selfedit.engine.grammar import JsonGrammars
-from selfedit.engine.packing import Tokens, split_to_context
+from selfedit.engine.jobs import job_of
 from selfedit.engine.scoring import mean_logprobs
+from selfedit.engine.teacher import taught
 from selfedit.engine.training import Job, Trained, train
 from selfedit.engine.trunk import Lower, Trunk
 from selfedit.records import (
@@ -42,7 +43,6 @@ from selfedit.sizing import BANK
 
 _TRUNK_BYTES = 2 * 2**30
 """What the layers below the adapters made is kept up to this size: some 10⁶ tokens of a 135M model, 10⁵ of a 7B one."""
-_MALLOPT_TRIM_THRESHOLD, _MALLOPT_MMAP_THRESHOLD = -1, -3  # glibc's malloc.h
 T = TypeVar("T")
 
 
@@ -104,24 +104,54 @@ class TorchEngine:
         return [written[i : i + n] for i in range(0, len(written), n)]
 
     def run_trials(self, policy: Policy, home: Path, trials: Sequence[Trial]) -> list[Attempt]:
-        """See `seams.Engine.run_trials`."""
-        started = time.perf_counter()
+        """See `seams.Engine.run_trials`. Trials of full finetuning go one at a time, after the others."""
         self._use(policy, home)
-        jobs = [self._job(trial) for trial in trials]
+        jobs = [job_of(self.tokenizer, trial, self.max_context) for trial in trials]
+        alone = {i: job for i, job in enumerate(jobs) if isinstance(job, Job) and job.is_full}
+        for job in alone.values():
+            self.adapted(job.settings)
+        together = [i for i in range(len(trials)) if i not in alone]
+        attempts = self._run_together([trials[i] for i in together], [jobs[i] for i in together])
+        found = dict(zip(together, attempts, strict=True))
+        found.update({i: self._run_alone(trials[i], job) for i, job in alone.items()})
+        return [found[i] for i in range(len(trials))]
+
+    def _run_together(self, trials: Sequence[Trial], jobs: Sequence[Job | str]) -> list[Attempt]:
+        started = time.perf_counter()
         good = [i for i, job in enumerate(jobs) if isinstance(job, Job)]
-        ready = [job for job in jobs if isinstance(job, Job)]
+        ready = self._taught([job for job in jobs if isinstance(job, Job)])
         trained = {i: Trained(row=None, failure=job) for i, job in enumerate(jobs) if isinstance(job, str)}
         trained.update(zip(good, self._within_memory(lambda: self._train(ready)), strict=True))
         answers = self._within_memory(lambda: self._ask(trials, trained))
         seconds = time.perf_counter() - started
         weights = [trained[i].tokens + 1 for i in range(len(trials))]
-        attempts = []
-        for i, trial in enumerate(trials):
-            result = trained[i]
-            share = seconds * weights[i] / sum(weights)
-            losses = tuple(result.losses)
-            attempts.append(Attempt(trial.key, answers[i], losses, result.steps, result.tokens, share, result.failure))
-        return attempts
+        shares = [seconds * weight / sum(weights) for weight in weights]
+        return [_attempt(trial, trained[i], answers[i], shares[i]) for i, trial in enumerate(trials)]
+
+    def _run_alone(self, trial: Trial, job: Job) -> Attempt:
+        """A trial of full finetuning."""
+        started = time.perf_counter()
+        [job] = self._taught([job])
+        result, answers = self._within_memory(lambda: self._train_fully(trial, job))
+        return _attempt(trial, result, answers, time.perf_counter() - started)
+
+    def _train_fully(self, trial: Trial, job: Job) -> tuple[Trained, tuple[Answer, ...]]:
+        """Train copies of all weights and ask them; the model is as before afterwards, also when this fails."""
+        self._allocate([])
+        self._give_back()
+        sizes = full.planned_sizes(self.model, self.bank, self.sizes)
+        self.holder.is_recomputed = sizes.is_recomputed
+        try:
+            with full.copied_weights(self.model, self.bank) as weights:
+                self._forget()
+                result = full.train(self.model, self.holder, weights, job, sizes.pack_tokens)
+                [answers] = self._within_memory(lambda: self._ask([trial], {0: result}))
+        finally:
+            self._forget()
+        return result, answers
+
+    def _taught(self, jobs: Sequence[Job]) -> list[Job]:
+        return self._within_memory(lambda: taught(self.model, self.holder, jobs, self.sizes.pack_tokens))
 
     def update(
         self, policy: Policy, home: Path, examples: Sequence[Example], settings: LoraSettings, seed: int
@@ -129,10 +159,12 @@ class TorchEngine:
         """See `seams.Engine.update`. The new adapter is stacked on the old: one PEFT adapter holds the whole policy."""
         if not examples:
             raise SelfeditError("a policy update needs at least one self-edit")
+        if settings.finetuning != "lora":
+            raise SelfeditError("--outer.finetuning must be lora: a policy is stored as an adapter")
         self._use(policy, home)
         tokens = tuple(rendering.example_tokens(self.tokenizer, example) for example in examples)
-        self._check_length(max(len(t.ids) for t in tokens), "a self-edit with its prompt")
-        job = Job(tokens, settings, seed)
+        self._check_length(max(t.reach for t in tokens), "a self-edit with its prompt")
+        [job] = self._taught([Job(tokens, settings, seed)])
         [result] = self._within_memory(lambda: self._train([job]))
         if result.row is None:
             raise SelfeditError(f"the policy update failed: {result.failure}; lower --outer.learning-rate")
@@ -144,22 +176,6 @@ class TorchEngine:
         stacked = adapters.stack(lower, upper, settings.alpha / settings.rank)
         digest = adapters.save_adapter(home / folder, stacked, 1.0, self.bank, self.name)
         return Policy(version_number, folder, digest, policy.version)
-
-    def _job(self, trial: Trial) -> Job | str:
-        """The trial's training job, or why it cannot be done."""
-        most = self.max_context
-        for ask in trial.study.asks:
-            prompt = len(rendering.prompt_ids(self.tokenizer, ask.prompt))
-            longest = max(prompt + ask.max_new_tokens, len(rendering.gold_tokens(self.tokenizer, ask).ids))
-            if longest > most:
-                return f"a question with its answer of {longest} tokens exceeds the model's context of {most}"
-        examples: list[Tokens] = []
-        for example in trial.study.examples:
-            tokens = rendering.example_tokens(self.tokenizer, example)
-            if len(tokens.ids) > most and tokens.loss_from > 1:
-                return f"an example of {len(tokens.ids)} tokens with a prompt exceeds the model's context of {most}"
-            examples += split_to_context(tokens, most)
-        return Job(tuple(tokens for tokens in examples if tokens.loss_count > 0), trial.settings, trial.seed)
 
     def _allocate(self, jobs: Sequence[Job]) -> None:
         training = [job for job in jobs if job.examples]
@@ -175,11 +191,17 @@ class TorchEngine:
         self.bank.allocate(min(self.sizes.slots, len(training)), rank, names)
 
     def adapted(self, settings: LoraSettings) -> tuple[int, list[str]]:
-        """(decoder layers below the adapters, names of the linear layers that carry them).
+        """(decoder layers below the adapters, names of the linear layers that carry them); with full finetuning, all.
 
         Raises:
-            SelfeditError: there are none.
+            SelfeditError: there are none; or a share of the layers is to be finetuned fully.
         """
+        if settings.finetuning == "full":
+            if settings.adapt_layers < 1:
+                raise SelfeditError(
+                    f"finetuning full trains every weight: adapt_layers must be 1, not {settings.adapt_layers}"
+                )
+            return 0, list(self.bank.layers)
         n_adapted = max(1, round(settings.adapt_layers * self.layer_count))
         below = self.layer_count - n_adapted
         names = [name for name in self.bank.chosen(settings.targets) if self._layer_of[name] >= below]
@@ -241,8 +263,7 @@ class TorchEngine:
         """Free what can be made again; adapters that are being asked stay."""
         self.trunk.clear()
         self.holder.plan, self.holder.buffer = Plan(), torch.empty(0)
-        if self.model.device.type == "cuda":
-            torch.cuda.empty_cache()
+        memory.give_back_freed_memory(self.model.device)
 
     def _text(self, ids: list[int]) -> str:
         return str(self.tokenizer.decode(ids, skip_special_tokens=True)).strip()
@@ -257,9 +278,13 @@ class TorchEngine:
             folder = home / policy.adapter
             self._check_adapter(folder, policy)
             self.bank.set_under(adapters.load_adapter(folder))
+        self._forget()
+        self._policy_digest = policy.digest
+
+    def _forget(self) -> None:
+        """The weights are others now: what was computed with the old ones is stale."""
         self.trunk.clear()
         self._decoder.forget_policy()
-        self._policy_digest = policy.digest
 
     @staticmethod
     def _check_adapter(folder: Path, policy: Policy) -> None:
@@ -287,6 +312,13 @@ class TorchEngine:
         return Decoder(self.model, self.holder, stop_ids, lines, blanks, grammars=grammars)
 
 
+def _attempt(trial: Trial, result: Trained, answers: tuple[Answer, ...], seconds: float) -> Attempt:
+    failure = result.failure
+    if not all(math.isfinite(answer.gold_logprob) for answer in answers):
+        failure, answers = "a gold answer's log-probability is not finite after training", ()
+    return Attempt(trial.key, answers, tuple(result.losses), result.steps, result.tokens, seconds, failure)
+
+
 def load_engine(model: str, device: str = "auto", dtype: str = "auto", bank: int = 0) -> TorchEngine:
     """An engine for a model name, a local folder or a hub id.
 
@@ -298,20 +330,9 @@ def load_engine(model: str, device: str = "auto", dtype: str = "auto", bank: int
     Raises:
         SelfeditError: anything of these that does not exist here.
     """
-    keep_freed_memory()
+    memory.keep_freed_memory()
     chosen = choose_device(device)
     return TorchEngine(models.load_model(model, chosen, choose_dtype(dtype, chosen)), bank or BANK[chosen.type])
-
-
-def keep_freed_memory() -> None:
-    """Let glibc keep what torch frees. Otherwise every large tensor is returned to the system, and its next use pays
-    for fresh pages again. Elsewhere than on glibc, nothing happens."""
-    try:
-        mallopt = ctypes.CDLL(None).mallopt
-    except (OSError, AttributeError):
-        return
-    mallopt(_MALLOPT_MMAP_THRESHOLD, 32 * 2**20)
-    mallopt(_MALLOPT_TRIM_THRESHOLD, 2**31 - 1)
 
 
 def choose_device(name: str) -> torch.device:

@@ -7,6 +7,7 @@ piece of work is pure and seeded, so that nothing but last digits depends on it.
 
 from __future__ import annotations
 
+import ctypes
 import logging
 import os
 from collections.abc import Callable
@@ -21,6 +22,7 @@ from selfedit.engine.shapes import shape_of
 from selfedit.records import SelfeditError
 
 T = TypeVar("T")
+_MALLOPT_TRIM_THRESHOLD, _MALLOPT_MMAP_THRESHOLD = -1, -3  # glibc's malloc.h
 _MOST_ROWS = {"cpu": 64, "cuda": 256}
 """Texts written together: on a GPU the cost of a step hardly grows with its rows."""
 _CGROUPS = Path("/sys/fs/cgroup")
@@ -114,3 +116,25 @@ def is_out_of_memory(error: BaseException) -> bool:
     if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
         return True
     return "DefaultCPUAllocator: can't allocate memory" in str(error) or "not enough memory" in str(error)
+
+
+def keep_freed_memory() -> None:
+    """Let glibc keep what torch frees. Otherwise every large tensor is returned to the system, and its next use pays
+    for fresh pages again. Elsewhere than on glibc, nothing happens."""
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (OSError, AttributeError):
+        return
+    mallopt(_MALLOPT_MMAP_THRESHOLD, 32 * 2**20)
+    mallopt(_MALLOPT_TRIM_THRESHOLD, 2**31 - 1)
+
+
+def give_back_freed_memory(device: torch.device) -> None:
+    """Give the system what torch has freed and kept, so that `free_bytes` sees it."""
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
+        return
+    try:
+        ctypes.CDLL(None).malloc_trim(0)
+    except (OSError, AttributeError):
+        return

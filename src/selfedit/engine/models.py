@@ -23,6 +23,7 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.utils import logging as transformers_logging
 
+from selfedit.cache import cache_folder
 from selfedit.records import SelfeditError
 
 EMBEDDED = "smollm2-135m"
@@ -44,13 +45,6 @@ class LoadedModel:
     """As asked for."""
     sha256: str
     """Hash of the weights' names, shapes and bytes, in the stored dtype."""
-
-
-def cache_folder() -> Path:
-    """`SELFEDIT_CACHE`, or `selfedit` under the user's cache folder."""
-    if named := os.environ.get("SELFEDIT_CACHE"):
-        return Path(named)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "selfedit"
 
 
 def load_model(name: str, device: torch.device, dtype: torch.dtype) -> LoadedModel:

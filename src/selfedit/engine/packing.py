@@ -8,9 +8,19 @@ adapter (see `bank.py`).
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
+
+
+@dataclass(frozen=True, slots=True)
+class Soft:
+    """What could stand at each of n places: k candidates with their probabilities."""
+
+    ids: torch.Tensor
+    """[n, k] token ids, int32."""
+    probabilities: torch.Tensor
+    """[n, k] float32 or wider; each row sums to 1."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,11 +31,20 @@ class Tokens:
     """Token ids."""
     loss_from: int
     """Index of the first token that carries loss (at least 1: nothing predicts the first token)."""
+    teacher: Tokens | None = None
+    """What the teacher reads: other tokens before, and the same ones that carry loss."""
+    soft: Soft | None = field(default=None, compare=False)
+    """What the teacher expects in the place of each token that carries loss; None: the tokens themselves are learnt."""
 
     @property
     def loss_count(self) -> int:
         """How many tokens carry loss."""
         return len(self.ids) - self.loss_from
+
+    @property
+    def reach(self) -> int:
+        """How long a context it takes, for the teacher as well."""
+        return max(len(self.ids), self.teacher.reach if self.teacher else 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,11 +164,13 @@ class Pack:
     loss_positions: torch.Tensor
     """[n] the positions whose output predicts a token that carries loss."""
     targets: torch.Tensor
-    """[n] those tokens."""
+    """[n] those tokens; [n, k] candidates where any sequence has a teacher."""
     owners: tuple[int, ...]
     """For each sequence, its index in the list that was packed."""
     loss_counts: tuple[int, ...]
     """For each sequence, how many of the n are its own."""
+    probabilities: torch.Tensor | None = None
+    """[n, k] those of the candidates."""
 
 
 def pack(sequences: Sequence[Tokens], slots: Sequence[int], device: torch.device, offsets: Sequence[int] = ()) -> Pack:
@@ -169,16 +190,36 @@ def pack(sequences: Sequence[Tokens], slots: Sequence[int], device: torch.device
         _extend(segments, slots[i], start, len(ids))
     targets = [ids[position + 1] for position in loss_positions]
     ids_T, positions_T, loss_n, targets_n = on_device((ids, positions, loss_positions, targets), device)
+    candidates, probabilities = _candidates([sequences[i] for i in order], targets_n)
     return Pack(
         ids=ids_T[None],
         positions=positions_T[None],
         lengths=tuple(len(sequences[i].ids) for i in order),
         segments=tuple(segments),
         loss_positions=loss_n,
-        targets=targets_n,
+        targets=candidates,
         owners=tuple(order),
         loss_counts=tuple(sequences[i].loss_count for i in order),
+        probabilities=probabilities,
     )
+
+
+def _candidates(sequences: Sequence[Tokens], gold: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:
+    """What is learnt at each of n places: the token `gold` [n] alone, or, as soon as one sequence has a teacher, k
+    candidates with probabilities. Where there is no teacher, the token has 1 and what fills up the row 0."""
+    like = next((t.soft for t in sequences if t.soft is not None), None)
+    if like is None:
+        return gold, None
+    n, k = len(gold), like.ids.shape[1]
+    ids, probabilities = gold.new_zeros(n, k), like.probabilities.new_zeros(n, k)
+    ids[:, 0], probabilities[:, 0] = gold, 1
+    start = 0
+    for tokens in sequences:
+        stop = start + tokens.loss_count
+        if tokens.soft is not None:
+            ids[start:stop], probabilities[start:stop] = tokens.soft.ids, tokens.soft.probabilities
+        start = stop
+    return ids, probabilities
 
 
 def row_segments(slots: Sequence[int]) -> tuple[Segment, ...]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from transformers import PreTrainedTokenizerBase
 
 from selfedit.engine.packing import Tokens
@@ -24,18 +26,38 @@ def is_chat(tokenizer: PreTrainedTokenizerBase, prompt: Prompt) -> bool:
 
 def prompt_ids(tokenizer: PreTrainedTokenizerBase, prompt: Prompt) -> tuple[int, ...]:
     """The prompt's token ids. A chat template brings its own special tokens."""
-    text = prompt_text(tokenizer, prompt)
-    return tuple(tokenizer(text, add_special_tokens=not is_chat(tokenizer, prompt)).input_ids)
+    return _ids(tokenizer, prompt, prompt_text(tokenizer, prompt))
 
 
 def example_tokens(tokenizer: PreTrainedTokenizerBase, example: Example) -> Tokens:
     """A training sequence. A bare text carries loss from its second token on; a completion carries it whole and is
     followed by the end token, so that the model learns to stop."""
     if example.prompt is None:
-        return Tokens(tuple(tokenizer(example.completion).input_ids), 1)
-    prefix = prompt_ids(tokenizer, example.prompt)
-    completion = _completion_ids(tokenizer, example.prompt, example.completion)
-    return Tokens((*prefix, *completion, tokenizer.eos_token_id), len(prefix))
+        tokens = Tokens(tuple(tokenizer(example.completion).input_ids), 1)
+    else:
+        prefix = prompt_ids(tokenizer, example.prompt)
+        completion = _completion_ids(tokenizer, example.prompt, example.completion)
+        tokens = Tokens((*prefix, *completion, tokenizer.eos_token_id), len(prefix))
+    return tokens if example.teacher is None else replace(tokens, teacher=_teacher_tokens(tokenizer, example, tokens))
+
+
+def _teacher_tokens(tokenizer: PreTrainedTokenizerBase, example: Example, student: Tokens) -> Tokens:
+    """The teacher's prompt before the very tokens of the student's completion, so that they are about the same places.
+
+    A bare text's first token is context for the teacher too, unless it is the token that begins every text: that one
+    the teacher's prompt has already. A completion that begins without a space follows on white space.
+    """
+    assert example.teacher is not None
+    text = prompt_text(tokenizer, example.teacher)
+    completion, glue = student.ids, ""
+    if example.prompt is not None:
+        completion, glue = student.ids[student.loss_from :], _glue(tokenizer, example.prompt)
+    elif student.ids[:1] == (tokenizer.bos_token_id,):
+        completion = student.ids[1:]
+    if text and not glue and not text[-1].isspace():
+        text += "\n"
+    ids = (*_ids(tokenizer, example.teacher, text), *completion)
+    return Tokens(ids, len(ids) - student.loss_count)
 
 
 def gold_tokens(tokenizer: PreTrainedTokenizerBase, ask: Ask) -> Tokens:
@@ -44,6 +66,14 @@ def gold_tokens(tokenizer: PreTrainedTokenizerBase, ask: Ask) -> Tokens:
     return Tokens((*prefix, *_completion_ids(tokenizer, ask.prompt, ask.gold)), len(prefix))
 
 
+def _ids(tokenizer: PreTrainedTokenizerBase, prompt: Prompt, text: str) -> tuple[int, ...]:
+    return tuple(tokenizer(text, add_special_tokens=not is_chat(tokenizer, prompt)).input_ids)
+
+
 def _completion_ids(tokenizer: PreTrainedTokenizerBase, prompt: Prompt, completion: str) -> list[int]:
-    glue = "" if prompt_text(tokenizer, prompt)[-1:].isspace() else " "
-    return list(tokenizer(glue + completion, add_special_tokens=False).input_ids)
+    return list(tokenizer(_glue(tokenizer, prompt) + completion, add_special_tokens=False).input_ids)
+
+
+def _glue(tokenizer: PreTrainedTokenizerBase, prompt: Prompt) -> str:
+    """What stands between a prompt and its completion."""
+    return "" if prompt_text(tokenizer, prompt)[-1:].isspace() else " "

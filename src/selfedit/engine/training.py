@@ -27,7 +27,7 @@ from selfedit.records import LoraSettings
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One adapter to be trained."""
+    """One adapter to be trained, or the model's own weights."""
 
     examples: tuple[Tokens, ...]
     """Its training sequences."""
@@ -40,6 +40,11 @@ class Job:
     def n_steps(self) -> int:
         """Optimiser steps."""
         return math.ceil(len(self.examples) / self.settings.batch_size) * self.settings.epochs
+
+    @property
+    def is_full(self) -> bool:
+        """Whether it trains the weights themselves, and so cannot share them."""
+        return self.settings.finetuning == "full" and bool(self.examples)
 
 
 @dataclass(slots=True)
@@ -76,35 +81,40 @@ def batch_order(job: Job) -> Iterator[tuple[int, list[int]]]:
             yield epoch, order[start : start + job.settings.batch_size]
 
 
-class _Running:
-    """A job in a slot."""
+class Descent:
+    """A job on its way down: its batches, its optimiser, and what has come of it.
 
-    def __init__(self, index: int, job: Job, bank: Bank, slot: int) -> None:
-        bank.fill(slot, job.settings, seeds.derive(job.seed, "init") % 2**31)
-        self.index, self.job, self.slot = index, job, slot
+    Args:
+        parameters: what is trained, float32 or wider; their gradients lie at `grad` whenever `step` is called.
+    """
+
+    def __init__(self, job: Job, parameters: Sequence[torch.Tensor]) -> None:
+        self.job, self.parameters = job, parameters
         self.batches = batch_order(job)
         self.n_steps = job.n_steps
         self.result = Trained(row=None)
         self.nll_by_epoch = [0.0] * job.settings.epochs
-        self.parameter = bank.weights[slot].detach()
-        self.parameter.grad = bank.grads[slot]
-        self.optimizer = torch.optim.AdamW(
-            [self.parameter.requires_grad_()], lr=0.0, weight_decay=job.settings.weight_decay, fused=True
-        )
+        self.optimizer = torch.optim.AdamW(parameters, lr=0.0, weight_decay=job.settings.weight_decay, fused=True)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether it has failed or taken its last step."""
+        return bool(self.result.failure) or self.result.steps == self.n_steps
 
     def next_batch(self) -> list[Tokens]:
+        """The examples of the next step."""
         self.epoch, indices = next(self.batches)
         return [self.job.examples[i] for i in indices]
 
     def step(self, nll_sum: float, norm: float, n_tokens: int) -> None:
-        """One optimiser step on the gradient, of this norm, that lies in the bank."""
+        """One optimiser step on gradients of this norm, taken together."""
         if not (math.isfinite(nll_sum) and math.isfinite(norm)):
             self.result.failure = f"loss or gradient not finite at step {self.result.steps + 1}"
             return
-        settings, grad = self.job.settings, self.parameter.grad
-        assert grad is not None
+        settings = self.job.settings
         if settings.clip and norm > settings.clip:
-            grad.mul_(settings.clip / (norm + 1e-6))
+            for grad in (p.grad for p in self.parameters if p.grad is not None):
+                grad.mul_(settings.clip / (norm + 1e-6))
         self.optimizer.param_groups[0]["lr"] = learning_rate(settings, self.result.steps, self.n_steps)
         self.optimizer.step()
         self.result.steps += 1
@@ -112,11 +122,28 @@ class _Running:
         self.nll_by_epoch[self.epoch] += nll_sum
 
     def finish(self) -> Trained:
+        """What has come of it, without a row."""
         per_epoch = sum(example.loss_count for example in self.job.examples)
         if not self.result.failure:
             self.result.losses = [nll / per_epoch for nll in self.nll_by_epoch]
-            self.result.row = self.parameter.detach().clone()
         return self.result
+
+
+class _Running:
+    """A job in a slot."""
+
+    def __init__(self, index: int, job: Job, bank: Bank, slot: int) -> None:
+        bank.fill(slot, job.settings, seeds.derive(job.seed, "init") % 2**31)
+        self.index, self.slot = index, slot
+        self.parameter = bank.weights[slot].detach().requires_grad_()
+        self.parameter.grad = bank.grads[slot]
+        self.descent = Descent(job, [self.parameter])
+
+    def finish(self) -> Trained:
+        result = self.descent.finish()
+        if not result.failure:
+            result.row = self.parameter.detach().clone()
+        return result
 
 
 def train(
@@ -145,7 +172,7 @@ def train(
         while queue and free:
             running.append(_Running(queue[0], jobs[queue.pop(0)], bank, free.pop(0)))
         _step_together(model, holder, bank, running, max_tokens, lower)
-        for ended in [r for r in running if r.result.failure or r.result.steps == r.n_steps]:
+        for ended in [r for r in running if r.descent.is_over]:
             results[ended.index] = ended.finish()
             running.remove(ended)
     return [result for result in results if result is not None]
@@ -156,7 +183,7 @@ def _step_together(
 ) -> None:
     """One optimiser step of every running job."""
     running.sort(key=lambda r: r.slot)
-    batches = [r.next_batch() for r in running]
+    batches = [r.descent.next_batch() for r in running]
     sequences = [tokens for batch in batches for tokens in batch]
     owners = [i for i, batch in enumerate(batches) for _ in batch]
     n_loss = [sum(t.loss_count for t in batch) for batch in batches]
@@ -179,5 +206,5 @@ def _step_together(
     nll.index_add_(0, torch.cat(owners_n), on_host[bank.size :].double())
     norms = on_host[: bank.size].tolist()
     for job, batch, nll_sum in zip(running, batches, nll.tolist(), strict=True):
-        job.step(nll_sum, norms[job.slot], sum(len(t.ids) for t in batch))
+        job.descent.step(nll_sum, norms[job.slot], sum(len(t.ids) for t in batch))
     bank.refresh([r.slot for r in running])

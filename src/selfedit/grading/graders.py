@@ -1,6 +1,6 @@
-"""L1. Graders that need nothing but the words, and the grading of a trial's answers or of a file of answers.
+"""L1. Graders by name, those that need nothing but the words, and the grading of a trial's answers or of a file.
 
-Departures from the paper, which asks GPT-4.1:
+Departures from the paper, which asks GPT-4.1 (as the grader `judge` can, see judge.py):
 1. The graders here are rules: free, repeatable and offline. How well one agrees with another judge is measured by
    `grade_file` on answers that carry that judge's verdict.
 2. A grader that raises, or that a gold answer gives nothing to go by, leaves answers ungraded; they are never wrong.
@@ -13,6 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from selfedit.config import JUDGE
+from selfedit.endpoints import Endpoint, EndpointSettings
+from selfedit.grading.calibrated import CalibratedGrader
+from selfedit.grading.judge import JudgeGrader
 from selfedit.grading.metrics import contains, exact, f1, normalise
 from selfedit.jsonl import read_objects, read_string
 from selfedit.records import Answer, Ask, GradedAnswer, SelfeditError, Verdict
@@ -45,8 +49,9 @@ GRADERS: dict[str, Callable[[], Grader]] = {
     "exact": lambda: RuleGrader("exact", exact, needs_words=False),
     "contains": lambda: RuleGrader("contains", contains, needs_words=True),
     "f1": lambda: RuleGrader("f1", lambda gold, answer: f1(gold, answer) >= F1_THRESHOLD, needs_words=True),
+    "calibrated": CalibratedGrader,
 }
-"""Each grader by the name that chooses it on the command line."""
+"""Each rule by the name that chooses it on the command line; the judge, which needs an endpoint, is `judge`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,10 +80,18 @@ class GradeSummary:
     """Of the compared answers that the other judge calls right, the share called right here; None without any."""
 
 
-def load_grader(name: str) -> Grader:
-    """The grader called `name`; SelfeditError listing the known ones where there is none."""
+def load_grader(name: str, judge: EndpointSettings | None = None) -> Grader:
+    """The grader called `name`, with the endpoint that it asks if it is the judge.
+
+    Raises:
+        SelfeditError: an unknown name; a judge without an endpoint, or an endpoint that cannot be used.
+    """
+    if name == JUDGE:
+        if judge is None:
+            raise SelfeditError("--grader judge needs an endpoint: give --judge URL and --judge-model NAME")
+        return JudgeGrader(Endpoint(judge))
     if name not in GRADERS:
-        raise SelfeditError(f"no grader named {name!r}; known: {', '.join(sorted(GRADERS))}")
+        raise SelfeditError(f"no grader named {name!r}; known: {', '.join([*sorted(GRADERS), JUDGE])}")
     return GRADERS[name]()
 
 

@@ -2,7 +2,8 @@
 
 from selfedit.loop.evaluation import Sources, check_files, evaluate, plan_rows, run_eval, take_heldout
 from selfedit.loop.kit import Kit
-from selfedit.loop.rounds import check_adapter, check_sizes, run_training
+from selfedit.loop.regrading import regrade
+from selfedit.loop.rounds import check_adapter, check_prompt, check_sizes, run_training
 from selfedit.loop.writing import Draw
 
 __all__ = [
@@ -11,9 +12,11 @@ __all__ = [
     "Sources",
     "check_adapter",
     "check_files",
+    "check_prompt",
     "check_sizes",
     "evaluate",
     "plan_rows",
+    "regrade",
     "run_eval",
     "run_training",
     "take_heldout",

@@ -19,7 +19,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from selfedit.config import EvalConfig, MethodName
-from selfedit.loop.kit import Kit
+from selfedit.loop.kit import Kit, Metered
 from selfedit.loop.trials import Job, Setup, baseline_jobs, edit_jobs, study_of, try_all
 from selfedit.loop.writing import Draw, write_edits
 from selfedit.records import Context, Edit, LoraSettings, Outcome, Policy, Sampling, SelfeditError, digest
@@ -74,6 +74,8 @@ class Sources:
     """File's name → context id → its self-edits."""
     writers: Mapping[str, Draw]
     """Another model's name → how it draws texts."""
+    endpoint: Metered | None = None
+    """The endpoint behind a writer, where there is one."""
 
 
 NO_SOURCES = Sources({}, {})
@@ -135,8 +137,9 @@ def evaluate(
     outcomes: list[Outcome] = []
     for row in rows:
         varied = replace(kit, task=_task_of(row, kit.task))
-        setup = Setup(varied, row.learner, plan.inner, plan.seeds, plan.run_seed)
-        outcomes += try_all(varied, row.stage, row.learner, _jobs(setup, row, contexts, plan, sources))
+        learner = kit.learner(row.learner)
+        setup = Setup(varied, learner, plan.inner, plan.seeds, plan.run_seed)
+        outcomes += try_all(varied, row.stage, learner, _jobs(setup, row, contexts, plan, sources))
     return outcomes
 
 
@@ -161,7 +164,12 @@ def _edits(kit: Kit, row: Row, contexts: Sequence[Context], plan: HeldoutPlan, s
     if row.method == "edits":
         return _edits_from_file(kit, row, contexts, sources.files[row.source], plan.edits)
     draw = sources.writers[row.source] if row.source else None
-    return write_edits(kit, row.stage, row.writer, contexts, plan.edits, plan.sampling, plan.run_seed, draw, row.source)
+    try:
+        return write_edits(
+            kit, row.stage, row.writer, contexts, plan.edits, plan.sampling, plan.run_seed, draw, row.source
+        )
+    finally:
+        kit.note_usage(row.stage, "writer", sources.endpoint if row.source else None)
 
 
 def _edits_from_file(

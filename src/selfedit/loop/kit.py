@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from selfedit.records import Answer, Ask, Context, Edit, GradedAnswer, Outcome, Policy, Scored
+from selfedit.records import Answer, Ask, Context, Edit, GradedAnswer, Outcome, Policy, Role, Scored, Usage
 from selfedit.seams import Engine, Executor, Progress, Task
 
 Grade = Callable[[Sequence[Ask], Sequence[Answer]], Sequence[GradedAnswer]]
@@ -29,6 +29,18 @@ class LedgerLike(Protocol):
     def policies(self) -> list[Policy]: ...
     def trained_on(self, version: int) -> Sequence[str]: ...
     def add_timing(self, stage: str, seconds: float) -> None: ...
+    def add_usage(self, stage: str, role: Role, model: str, usage: Usage) -> None: ...
+
+
+class Metered(Protocol):
+    """What the loops need of an endpoint: its bill."""
+
+    model: str
+    """The model's name there."""
+
+    def take_usage(self) -> Usage:
+        """What was used since the last call."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,11 +62,31 @@ class Kit:
     home: Path
     """The folder that `Policy.adapter` is relative to."""
     facts: Mapping[str, str]
-    """What identifies the model; part of every key."""
+    """What identifies the model that writes; part of every self-edit's key."""
     bank: int
     """Trials of a group."""
     rows: int = 32
     """Texts written together: enough to share the cost of reading the weights, few enough to show progress."""
+
+    judge: Metered | None = None
+    """The endpoint behind `grade`; None where a rule grades."""
+    learner_facts: Mapping[str, str] | None = None
+    """What identifies the model that studies, where that is not the policy; None: it is the policy."""
+
+    def learner(self, policy: Policy) -> Policy:
+        """What adapters sit on when `policy` writes: itself, or the untouched learner."""
+        return policy if self.learner_facts is None else Policy()
+
+    @property
+    def trial_facts(self) -> dict[str, str]:
+        """What identifies the model that studies; part of every trial's key."""
+        return dict(self.facts if self.learner_facts is None else self.learner_facts)
+
+    def note_usage(self, stage: str, role: Role, endpoint: Metered | None) -> None:
+        """Adds what `endpoint` has used since it was last asked to `stage`; without an endpoint there is nothing."""
+        used = endpoint.take_usage() if endpoint else Usage()
+        if endpoint and (used.sent or used.cached or used.failed):
+            self.ledger.add_usage(stage, role, endpoint.model, used)
 
     @contextmanager
     def timed(self, stage: str) -> Iterator[None]:

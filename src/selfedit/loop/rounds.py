@@ -18,6 +18,7 @@ from pathlib import Path
 
 from selfedit import seeds
 from selfedit.config import MethodName, TrainConfig
+from selfedit.edits import PROMPTS, load_prompt
 from selfedit.loop.evaluation import HeldoutPlan, evaluate, plan_rows, rows_of, take_heldout
 from selfedit.loop.kit import Kit
 from selfedit.loop.selection import best_so_far, choose_finalists, score, select
@@ -29,6 +30,7 @@ from selfedit.seams import Task
 
 def run_training(config: TrainConfig, kit: Kit) -> Policy:
     """All rounds, with the held-out test before and after; returns the last policy. Started again, it goes on."""
+    check_prompt(config)
     check_sizes(config, kit.task)
     contexts_R = choose_contexts(kit.task.contexts("train"), config.rounds, config.contexts, config.seed)
     heldout = take_heldout(kit.task, config.heldout)
@@ -49,10 +51,11 @@ def run_training(config: TrainConfig, kit: Kit) -> Policy:
 def run_round(config: TrainConfig, kit: Kit, number: int, policy: Policy, contexts: Sequence[Context]) -> Policy:
     """Write, try, select, update: the next policy, or the same one where no self-edit was worth keeping."""
     stage = f"round-{number}"
-    setup = Setup(kit, policy, config.inner, config.seeds, config.seed)
+    learner = kit.learner(policy)
+    setup = Setup(kit, learner, config.inner, config.seeds, config.seed)
     edits = write_edits(kit, stage, policy, contexts, config.edits, config.sampling, config.seed)
     jobs = baseline_jobs(setup, contexts) + edit_jobs(setup, contexts, edits)
-    scored = try_and_select(config, kit, stage, policy, edits, jobs)
+    scored = try_and_select(config, kit, stage, learner, edits, jobs)
     kit.ledger.add_scored(stage, scored)
     kept = _kept(edits, scored)
     if not kept:
@@ -64,13 +67,13 @@ def run_round(config: TrainConfig, kit: Kit, number: int, policy: Policy, contex
 
 
 def try_and_select(
-    config: TrainConfig, kit: Kit, stage: str, policy: Policy, edits: Sequence[Edit], jobs: Sequence[Job]
+    config: TrainConfig, kit: Kit, stage: str, learner: Policy, edits: Sequence[Edit], jobs: Sequence[Job]
 ) -> list[Scored]:
     """What each self-edit earned, with the best of each context kept. With racing in two heats: one seed for all, then
     the other seeds for the finalists."""
 
     def heat(some: Sequence[Job]) -> list[Outcome]:
-        return try_all(kit, stage, policy, some, lambda found: best_so_far(edits, found, config.reward))
+        return try_all(kit, stage, learner, some, lambda found: best_so_far(edits, found, config.reward))
 
     if not config.racing:
         return select(score(edits, heat(jobs), config.reward), config.min_gain)
@@ -111,6 +114,15 @@ def check_adapter(policy: Policy, home: Path) -> None:
     """A policy without its adapter is no policy: nothing falls back on an older one."""
     if policy.version and not (home / policy.adapter).is_dir():
         raise SelfeditError(f"{home / policy.adapter}: the adapter of policy {policy.version} is missing")
+
+
+def check_prompt(config: TrainConfig) -> None:
+    """Refuses self-edits in two steps: the update learns prompt → self-edit, and theirs has several prompts."""
+    if load_prompt(config.prompt).second:
+        fit = ", ".join(name for name, prompt in PROMPTS.items() if not prompt.second)
+        raise SelfeditError(
+            f"--prompt {config.prompt} is written in two steps, which train cannot reinforce; choose from {fit}"
+        )
 
 
 def check_sizes(config: TrainConfig, task: Task) -> None:

@@ -98,7 +98,8 @@ class Setup:
 
     def studied(self, method: str, context: Context, edit: Edit | None) -> list[Job]:
         """A job per seed: an adapter trained on the context, with a self-edit where there is one."""
-        study = study_of(self.kit.task, context, edit.text if edit else None)
+        invalid = edit.invalid if edit else ""
+        study = invalid or study_of(self.kit.task, context, edit.text if edit else None)
         edit_key = edit.key if edit else ""
         if isinstance(study, str):
             return [Job(method, context.id, None, edit_key, refusal=f"invalid edit: {study}")]
@@ -129,7 +130,7 @@ class Setup:
         return Study(tuple(example for part in parts for example in part.examples), parts[0].asks)
 
     def _trial(self, study: Study, seed: int) -> Trial:
-        key = digest(dict(self.kit.facts), self.policy.digest, study, self.settings, seed)
+        key = digest(self.kit.trial_facts, self.policy.digest, study, self.settings, seed)
         return Trial(key, study, self.settings, seed)
 
 
@@ -179,6 +180,7 @@ def try_all(
     for attempts in kit.executor.run(policy, kit.home, [group.trials for group in todo]):
         outcomes = _outcomes(kit, stage, policy, group_of[attempts[0].key], attempts)
         kit.ledger.add_outcomes(outcomes)
+        kit.note_usage(stage, "judge", kit.judge)
         kit.ledger.add_timing(f"{stage}/trials", time.monotonic() - start)
         start = time.monotonic()
         known.update((_slot(outcome), outcome) for outcome in outcomes)

@@ -2,6 +2,7 @@
 
 from selfedit.report.build import build_report, print_summary, summary
 from selfedit.report.examples import examples
-from selfedit.report.tables import gain_rows, method_table, round_table
+from selfedit.report.gains import gain_rows
+from selfedit.report.tables import method_table, round_table
 
 __all__ = ["build_report", "examples", "gain_rows", "method_table", "print_summary", "round_table", "summary"]

@@ -14,22 +14,24 @@ from rich.text import Text
 
 from selfedit.records import to_json
 from selfedit.report import wording
-from selfedit.report.examples import EditCard, Example
+from selfedit.report.examples import EditCard
 from selfedit.report.figures import draw_figures
 from selfedit.report.intervals import Interval
 from selfedit.report.page import page
 from selfedit.report.reading import Reading, read_run
 
 EXAMPLES_PRINTED = 2
+GAINS_PRINTED = 8
+"""Differences on a terminal; the page has all."""
 
 
 def build_report(run: Path) -> Path:
     """Writes `run/figures/` and `run/report.html`; returns the page's path. A file is replaced whole or not at all."""
     reading = read_run(run)
     (run / "figures").mkdir(exist_ok=True)
-    drawn = draw_figures(reading, run / "figures", _write)
+    drawn = draw_figures(reading, run / "figures", write_whole)
     path = run / "report.html"
-    _write(path, page(reading, drawn).encode("utf-8", "replace"))
+    write_whole(path, page(reading, drawn).encode("utf-8", "replace"))
     return path
 
 
@@ -54,6 +56,8 @@ def summary(run: Path) -> dict[str, Any]:
         "policies": to_json(reading.policies),
         "counts": reading.counts,
         "timings": reading.timings,
+        "costs": to_json(reading.costs),
+        "usages": to_json(reading.usages),
     }
 
 
@@ -72,8 +76,10 @@ def print_summary(run: Path, console: Console) -> None:
         console.print(_methods(reading))
     if reading.gains:
         console.print(_gains(reading))
-    for card, example in _two_cards(reading.examples):
-        console.print(_card_lines(card, example))
+    if (more := len(reading.gains) - GAINS_PRINTED) > 0:
+        console.print(Text(f"… and {wording.count(more, 'more difference')}, on the page", style="dim"))
+    for card, title in _two_cards(reading):
+        console.print(_card_lines(card, title))
 
 
 def _methods(reading: Reading) -> Table:
@@ -100,7 +106,7 @@ def _gains(reading: Reading) -> Table:
     table = Table(title="Differences on the same questions", title_justify="left", box=SIMPLE_HEAD)
     for heading in ("after, against before", "accuracy, points", "gold log-probability, nats"):
         table.add_column(heading)
-    for gain in reading.gains:
+    for gain in reading.gains[:GAINS_PRINTED]:
         table.add_row(
             Text.assemble(wording.stage_label(gain.after), ("\n" + wording.stage_label(gain.before), "dim")),
             _changed(gain.accuracy, wording.points),
@@ -114,19 +120,22 @@ def _changed(change: Interval, form: wording.Form) -> Text:
     return told.append(": " + wording.verdict(change), "dim")
 
 
-def _two_cards(examples: list[Example]) -> list[tuple[EditCard, Example]]:
-    """The best and the worst rewarded self-edit of the first context that has two; else whatever there is."""
-    for example in examples:
+def _two_cards(reading: Reading) -> list[tuple[EditCard, str]]:
+    """Two self-edits about one context, with its title: the best and the worst rewarded one of the first context that
+    has two, or those of the first and the last policy; else whatever there is."""
+    for example in reading.examples:
         rewarded = [card for card in example.cards if card.reward is not None]
         if len(rewarded) > 1:
-            return [(rewarded[0], example), (rewarded[-1], example)]
-    return [(example.cards[0], example) for example in examples if example.cards][:EXAMPLES_PRINTED]
+            return [(rewarded[0], example.title), (rewarded[-1], example.title)]
+    for evolution in reading.evolutions:
+        return [(evolution.cards[0], evolution.title), (evolution.cards[-1], evolution.title)]
+    return [(example.cards[0], example.title) for example in reading.examples if example.cards][:EXAMPLES_PRINTED]
 
 
-def _card_lines(card: EditCard, example: Example) -> Text:
-    earned = wording.earned(card.reward, card.accuracy_gain, card.logprob_gain)
+def _card_lines(card: EditCard, title: str) -> Text:
+    earned = wording.earned(card.reward, card.accuracy_gain, card.logprob_gain) or wording.unearned(card.stage)
     head = [
-        wording.one_line(example.title, 60),
+        wording.one_line(title, 60),
         wording.stage_label(card.stage),
         earned,
         "kept" if card.is_kept else "",
@@ -136,7 +145,7 @@ def _card_lines(card: EditCard, example: Example) -> Text:
     )
 
 
-def _write(path: Path, content: bytes) -> None:
+def write_whole(path: Path, content: bytes) -> None:
     """Replaces `path` in one step, so that a reader sees the old file or the new one."""
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 from selfedit.records import Context, Edit, GradedAnswer, Outcome, Scored, Verdict
+from selfedit.report.gains import told_stage
 from selfedit.report.intervals import paired_difference
-from selfedit.report.tables import final_stage, heldout_outcomes
+from selfedit.report.tables import heldout_outcomes
 from selfedit.report.wording import stage_family, stage_label, stage_order
 from selfedit.store.ledger import Ledger
 
@@ -91,9 +92,7 @@ def examples(ledger: Ledger) -> list[Example]:
 def _heldout_examples(
     ledger: Ledger, contexts: dict[str, Context], outcomes: dict[str, list[Outcome]]
 ) -> list[Example]:
-    after_stage = final_stage(outcomes) or next(
-        (stage for stage in ("eval-synthetic-0", "eval-passage", "eval-in-context") if stage in outcomes), None
-    )
+    after_stage = told_stage(outcomes)
     edits = sorted(
         (edit for edit in ledger.edits() if edit.stage.startswith("eval-")),
         key=lambda edit: (stage_order(edit.stage), edit.index),

@@ -6,14 +6,14 @@ import re
 from collections.abc import Mapping
 from html import escape
 
-from selfedit.report import figures
+from selfedit.report import look
 
 CSS_NAMES = {
-    figures.INK: "var(--ink)",
-    figures.MUTED: "var(--muted)",
-    figures.LINE: "var(--line)",
-    figures.PAPER: "var(--card)",
-    figures.BLUE: "var(--blue)",
+    look.INK: "var(--ink)",
+    look.MUTED: "var(--muted)",
+    look.LINE: "var(--line)",
+    look.PAPER: "var(--card)",
+    look.BLUE: "var(--blue)",
 }
 FIGURES = {
     "methods": (
@@ -23,12 +23,22 @@ FIGURES = {
     "learning-curve": (
         "Held-out results by updates of the policy",
         "Held-out passages: what studying a self-edit is worth, by how often its writer had been trained. "
-        "Bars are 95 % intervals.",
+        "Bars are 95 % intervals. Level lines are means that do not depend on the policy.",
     ),
     "rewards": (
         "Reward of every self-edit",
         "Training: the reward of every self-edit, one row per context. Selection lives on the spread within a row. The "
         "rightmost dot looks better than it is, since the same trials chose it.",
+    ),
+    "reward-distribution": (
+        "Rewards by round",
+        "Training: every reward of a round, the kept ones once more below, each with median and quartiles. The kept "
+        "ones are in-sample: these very rewards chose them, so they look better than they are (the winner’s curse).",
+    ),
+    "self-edits": (
+        "Self-edits about the same passages, version by version",
+        "Held-out passages, the first in the run’s order: what each version of the policy wrote about them, and what "
+        "studying it earned against the untouched model. Long texts end in ….",
     ),
     "cost": ("Wall time by stage", "Where the time went."),
 }
@@ -39,11 +49,11 @@ def plate(drawn: Mapping[str, bytes], name: str) -> str:
     if name not in drawn:
         return ""
     title, caption = FIGURES[name]
-    svg = _inline(drawn[name].decode(), name, title)
+    svg = inline(drawn[name].decode(), name, title)
     return f'<figure><div class="plate">{svg}</div><figcaption>{escape(caption)}</figcaption></figure>'
 
 
-def _inline(svg: str, name: str, title: str) -> str:
+def inline(svg: str, name: str, title: str) -> str:
     """An SVG fit to stand in the page: own ids, the page's colours and font, no size of its own."""
     svg = svg[svg.index("<svg") :]
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)

@@ -9,10 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from selfedit.records import Policy, Scored, SelfeditError
+from selfedit.records import Policy, Scored, SelfeditError, StageUsage
 from selfedit.report import tables, wording
+from selfedit.report.costs import CostRow, cost_rows
+from selfedit.report.evolution import Evolution, evolutions
 from selfedit.report.examples import Example, examples
+from selfedit.report.gains import GainRow, gain_rows
 from selfedit.report.headline import headline
+from selfedit.report.lacking import unfinished
 from selfedit.store import folder
 from selfedit.store.ledger import Ledger
 
@@ -35,7 +39,7 @@ class Reading:
     """The result in plain words."""
     methods: list[tables.MethodRow]
     """Held-out results."""
-    gains: list[tables.GainRow]
+    gains: list[GainRow]
     """Held-out differences."""
     rounds: list[tables.RoundRow]
     """Training."""
@@ -45,6 +49,8 @@ class Reading:
     """What the run still lacks."""
     examples: list[Example]
     """Self-edits and answers."""
+    evolutions: list[Evolution]
+    """Self-edits of several policies about the same context."""
     scored: dict[str, list[Scored]]
     """Every reward, by round."""
     titles: dict[str, str]
@@ -57,6 +63,15 @@ class Reading:
     """Records in the ledger."""
     timings: dict[str, float]
     """Stage → seconds."""
+    costs: list[CostRow]
+    """What a self-edit costs, by stage."""
+    usages: list[StageUsage]
+    """What endpoints were used for."""
+
+    @property
+    def setting(self) -> str:
+        """`cpt` where an evaluation studied all passages at once, else `single`."""
+        return str(self.config.get("setting") or "single")
 
 
 def read_run(run: Path) -> Reading:
@@ -71,27 +86,31 @@ def read_run(run: Path) -> Reading:
     with Ledger(path) as ledger:
         if not ledger.outcomes():
             raise SelfeditError(f"{run}: the ledger holds no outcomes yet, so there is nothing to report")
-        methods, gains, rounds = tables.method_table(ledger), tables.gain_rows(ledger), tables.round_table(ledger)
-        policies = ledger.policies()
+        methods, gains, rounds = tables.method_table(ledger), gain_rows(ledger), tables.round_table(ledger)
+        policies, shown = ledger.policies(), examples(ledger)
+        n_policies = len([digest for digest in str(facts.get("policy", "")).split(",") if digest])
         return Reading(
             name=run.resolve().name,
             command=_command(config, facts),
             config=config,
             facts=facts,
             fingerprint=str(ledger.fingerprint()),
-            headline=headline(methods, gains, rounds),
+            headline=headline(methods, gains, rounds, *(str(config.get(name, "")) for name in ("setting", "learner"))),
             methods=methods,
             gains=gains,
             rounds=rounds,
             problems=tables.problems(ledger),
-            unfinished=tables.unfinished(ledger, config),
-            examples=examples(ledger),
+            unfinished=unfinished(ledger, config, n_policies),
+            examples=shown,
+            evolutions=evolutions(shown),
             scored=tables.scored_by_stage(ledger),
             titles={context.id: context.title for context in ledger.contexts()},
             policies=policies,
             trained_on={policy.version: len(ledger.trained_on(policy.version)) for policy in policies},
             counts=dict(ledger.counts()),
             timings=dict(sorted(ledger.timings().items(), key=lambda item: wording.run_order(item[0]))),
+            costs=cost_rows(ledger),
+            usages=sorted(ledger.usages(), key=lambda one: wording.run_order(one.stage)),
         )
 
 

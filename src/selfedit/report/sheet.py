@@ -52,6 +52,8 @@ figure svg { display: block; width: 100%; min-width: 30rem; height: auto; }
 figcaption { margin-top: .5rem; }
 .cards { display: grid; gap: .8rem; grid-template-columns: repeat(auto-fill, minmax(min(100%, 18rem), 1fr));
   align-items: start; }
+.columns { display: grid; grid-auto-flow: column; grid-auto-columns: minmax(14rem, 1fr); gap: .8rem;
+  align-items: start; }
 .card { padding: .8rem .9rem; background: var(--card); border: 1px solid var(--line);
   border-left: 4px solid var(--line); border-radius: 6px; min-width: 0; }
 .card.kept { border-left-color: var(--kept); background: var(--kept-wash); }
@@ -63,6 +65,7 @@ figcaption { margin-top: .5rem; }
 .card.invalid .tag { color: var(--wrong); }
 .small { color: var(--muted); font-size: .82rem; }
 .text { margin: .5rem 0 0; font-size: .88rem; line-height: 1.45; white-space: pre-wrap; overflow-wrap: anywhere; }
+.columns .text { font-size: .84rem; }
 .fold:has(details[open]) .preview { display: none; }
 details { margin: .5rem 0; }
 summary { cursor: pointer; color: var(--accent); overflow-wrap: anywhere; }

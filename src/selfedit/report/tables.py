@@ -1,7 +1,7 @@
-"""L4. The ledger as rows: methods on held-out contexts, paired gains, rounds, and what went wrong.
+"""L4. The ledger as rows: methods on held-out contexts, rounds, and what went wrong.
 
-Departure from the paper: its tables give one number per method. Here each has its n and interval, methods are compared
-in pairs on the same questions, and the best-of-E reward is set apart, since the same trials chose it.
+Departure from the paper: its tables give one number per method. Here each has its n and interval, and the best-of-E
+reward is set apart, since the same trials chose it. gains.py compares methods in pairs on the same questions.
 """
 
 from __future__ import annotations
@@ -10,11 +10,11 @@ import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, TypeVar
+from typing import Literal, TypeVar
 
 from selfedit.records import Edit, Outcome, Scored
 from selfedit.report import wording
-from selfedit.report.intervals import Interval, measure, paired_difference
+from selfedit.report.intervals import measure
 from selfedit.store.ledger import Ledger
 
 Staged = TypeVar("Staged", Edit, Outcome)
@@ -50,22 +50,6 @@ class MethodRow:
     """Answers without a verdict; not in the accuracy."""
     seconds_per_trial: float | None
     """Mean share of wall time of one trial."""
-
-
-@dataclass(frozen=True, slots=True)
-class GainRow:
-    """One method against another, on the questions that both have answered."""
-
-    label: str
-    """`after` against `before`, in plain words."""
-    before: str
-    """Stage subtracted."""
-    after: str
-    """Stage it is subtracted from."""
-    accuracy: Interval
-    """Difference in the share of right answers."""
-    logprob: Interval
-    """Difference in gold log-probability per token, nats."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,36 +108,15 @@ def heldout_outcomes(ledger: Ledger) -> dict[str, list[Outcome]]:
     return {
         stage: outcomes
         for stage, outcomes in sorted(
-            _by_stage(ledger.outcomes()).items(), key=lambda item: wording.stage_order(item[0])
+            by_stage(ledger.outcomes()).items(), key=lambda item: wording.stage_order(item[0])
         )
         if stage.startswith("eval-")
     }
 
 
-def final_stage(stages: Iterable[str]) -> str | None:
-    """The self-edits of the last policy that was tested."""
-    numbered = [
-        stage for stage in stages if wording.stage_family(stage) == "eval-synthetic" and wording.stage_number(stage)
-    ]
-    return max(numbered, key=wording.stage_order, default=None)
-
-
-def gain_rows(ledger: Ledger) -> list[GainRow]:
-    """What training by reinforcement changed, first; then each method against the untouched base."""
-    outcomes = heldout_outcomes(ledger)
-    final = final_stage(outcomes)
-    pairs = [("eval-synthetic-0", final), ("eval-base", final), ("eval-passage", final)]
-    pairs += [("eval-base", stage) for stage in outcomes if stage not in ("eval-base", final)]
-    return [
-        _gain_row(before, after, outcomes[before], outcomes[after])
-        for before, after in pairs
-        if after is not None and before in outcomes and after in outcomes
-    ]
-
-
 def round_table(ledger: Ledger) -> list[RoundRow]:
     """One row per round that has begun."""
-    edits, outcomes = _by_stage(ledger.edits()), _by_stage(ledger.outcomes())
+    edits, outcomes = by_stage(ledger.edits()), by_stage(ledger.outcomes())
     scored = scored_by_stage(ledger)
     stages = {stage for stage in [*edits, *outcomes, *scored] if wording.stage_family(stage) == "round"}
     numbered = sorted((number, stage) for stage in stages if (number := wording.stage_number(stage)) is not None)
@@ -194,52 +157,14 @@ def _is_sum_of_gains(item: Scored) -> bool:
 def problems(ledger: Ledger) -> list[Problem]:
     """Everything invalid, failed or ungraded, by stage."""
     found = []
-    for stage, edits in _by_stage(ledger.edits()).items():
+    for stage, edits in by_stage(ledger.edits()).items():
         found.append(_problem(stage, "invalid", [edit.invalid for edit in edits]))
-    for stage, outcomes in _by_stage(ledger.outcomes()).items():
-        trials = [outcome for outcome in outcomes if not _is_refused(outcome)]
+    for stage, outcomes in by_stage(ledger.outcomes()).items():
+        trials = [outcome for outcome in outcomes if not is_refused(outcome)]
         verdicts = ["no verdict" if a.verdict == "ungraded" else "" for o in trials for a in o.answers]
         found.append(_problem(stage, "failed", [outcome.failure for outcome in trials]))
         found.append(_problem(stage, "ungraded", verdicts))
     return sorted((item for item in found if item.number), key=lambda item: (item.kind, item.stage))
-
-
-def unfinished(ledger: Ledger, config: dict[str, Any]) -> list[str]:
-    """What this run still lacks, in words; empty for a finished one."""
-    outcomes = heldout_outcomes(ledger)
-    lacking = _rounds_lacking(ledger, config) + [
-        f"{wording.stage_label(stage)}: not yet asked"
-        for stage in _heldout_due(ledger, config)
-        if stage not in outcomes
-    ]
-    reached = {stage: _contexts_reached(ledger, stage, group) for stage, group in outcomes.items()}
-    most = max(reached.values(), default=0)
-    lacking += [f"{wording.stage_label(stage)}: {n} of {most} passages" for stage, n in reached.items() if n < most]
-    return lacking
-
-
-def _rounds_lacking(ledger: Ledger, config: dict[str, Any]) -> list[str]:
-    scored = scored_by_stage(ledger)
-    studied = {key for policy in ledger.policies() for key in ledger.trained_on(policy.version)}
-    lacking = []
-    for number in range(1, int(config.get("rounds", 0)) + 1):
-        items = scored.get(f"round-{number}", [])
-        if not items:
-            lacking.append(f"round {number}: no rewards yet")
-        elif any(item.is_kept and item.edit_key not in studied for item in items):
-            lacking.append(f"round {number}: the policy has not been updated yet")
-    return lacking
-
-
-def _heldout_due(ledger: Ledger, config: dict[str, Any]) -> list[str]:
-    """Held-out stages that the settings ask for."""
-    if "methods" in config:
-        names = [name.strip() for name in str(config["methods"]).split(",")]
-        return ["eval-synthetic-0" if name == "synthetic" else f"eval-{name}" for name in names if name]
-    if "rounds" not in config or not config.get("heldout", -1):
-        return []
-    newest = max((policy.version for policy in ledger.policies()), default=0)
-    return ["eval-base", *dict.fromkeys(["eval-synthetic-0", f"eval-synthetic-{newest}"])]
 
 
 def _method_row(stage: str, outcomes: Sequence[Outcome]) -> MethodRow:
@@ -262,16 +187,10 @@ def _method_row(stage: str, outcomes: Sequence[Outcome]) -> MethodRow:
     )
 
 
-def _gain_row(before: str, after: str, first: Sequence[Outcome], second: Sequence[Outcome]) -> GainRow:
-    difference = paired_difference(first, second)
-    label = f"{wording.stage_label(after)}, against: {wording.stage_label(before)}"
-    return GainRow(label, before, after, difference.accuracy, difference.logprob)
-
-
 def _round_row(
     number: int, stage: str, edits: Sequence[Edit], outcomes: Sequence[Outcome], scored: Sequence[Scored]
 ) -> RoundRow:
-    trials = [outcome for outcome in outcomes if outcome.edit_key and not _is_refused(outcome)]
+    trials = [outcome for outcome in outcomes if outcome.edit_key and not is_refused(outcome)]
     rewards = {item.edit_key: item.reward for item in scored if item.reward is not None}
     best: dict[str, float] = {}
     for item in scored:
@@ -293,7 +212,7 @@ def _round_row(
     )
 
 
-def _is_refused(outcome: Outcome) -> bool:
+def is_refused(outcome: Outcome) -> bool:
     """True for a self-edit that was never tried: it counts as invalid, not as a failed trial."""
     return outcome.failure.startswith("invalid edit")
 
@@ -303,13 +222,8 @@ def _problem(stage: str, kind: Literal["failed", "invalid", "ungraded"], reasons
     return Problem(stage, kind, tally.total(), len(reasons), tuple(reason for reason, _ in tally.most_common()))
 
 
-def _contexts_reached(ledger: Ledger, stage: str, outcomes: Sequence[Outcome]) -> int:
-    """Contexts that this stage is done with; an invalid self-edit is done with, though it has no trial."""
-    invalid = {edit.context_id for edit in ledger.edits(stage) if edit.invalid}
-    return len(invalid | {outcome.context_id for outcome in outcomes})
-
-
-def _by_stage(records: Iterable[Staged]) -> dict[str, list[Staged]]:
+def by_stage(records: Iterable[Staged]) -> dict[str, list[Staged]]:
+    """Records grouped by their stage, in the order of its first."""
     groups: dict[str, list[Staged]] = defaultdict(list)
     for record in records:
         groups[record.stage].append(record)

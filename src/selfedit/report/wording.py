@@ -14,15 +14,35 @@ _FIXED_LABELS = {
     "eval-base": "Base model, no study",
     "eval-passage": "Trained on the passage",
     "eval-in-context": "Passage in the prompt",
-    "eval-synthetic-0": "Trained on self-edits, before RL",
 }
-_NUMBERED_LABELS = {
-    "eval-base": "Policy after RL update {}, no study",
-    "eval-synthetic": "Trained on self-edits, after RL update {}",
-    "round": "Round {}",
+_LABELS = {
+    "eval-base": "Policy {time}, no study",
+    "eval-synthetic": "Trained on {asked}self-edits, {time}",
+    "eval-distil": "Distilled on {asked}self-edits, passage in sight",
+    "eval-seal-edits": "Base model trained on {asked}self-edits written {time}",
+    "eval-edits": "Trained on self-edits from {name}",
+    "eval-writer": "Trained on self-edits by {name}",
+    "round": "Round {number}",
+}
+"""By kind of stage: {time} is where the policy stood, {asked} the prompt behind a colon, {name} whose self-edits."""
+_WRITERS = {
+    "eval-edits": "from {name}",
+    "eval-writer": "written by {name}",
+    "round": "written in round {number}",
 }
 _PARTS = ["write", "trials", "update"]
-_ORDER = ["eval-base", "eval-passage", "eval-synthetic", "eval-in-context"]
+_ORDER = [
+    "eval-base",
+    "eval-passage",
+    "eval-distil",
+    "eval-synthetic",
+    "eval-seal-edits",
+    "eval-edits",
+    "eval-writer",
+    "eval-in-context",
+]
+_NAME_WIDTH = 40
+"""Characters of a file's or model's name that a label shows."""
 
 
 def stage_number(stage: str) -> int | None:
@@ -36,26 +56,63 @@ def stage_family(stage: str) -> str:
     return re.sub(r"-\d+$", "", stage)
 
 
+def stage_kind(stage: str) -> str:
+    """A stage's family without what stands behind its colon: `eval-synthetic` for `eval-synthetic:rewrite-0`."""
+    return stage_family(stage).partition(":")[0]
+
+
+def stage_variant(stage: str) -> str:
+    """What stands behind the colon of a stage's family: a prompt, a file or a model; empty where there is none."""
+    return stage_family(stage).partition(":")[2]
+
+
+def stage_name(stage: str) -> str:
+    """The same, fit to be shown."""
+    return one_line(stage_variant(stage), _NAME_WIDTH)
+
+
 def stage_label(stage: str) -> str:
     """What a stage is called in tables and figures."""
     if stage in _FIXED_LABELS:
         return _FIXED_LABELS[stage]
-    pattern, number = _NUMBERED_LABELS.get(stage_family(stage)), stage_number(stage)
-    return pattern.format(number) if pattern and number is not None else stage.removeprefix("eval-")
+    pattern = _LABELS.get(stage_kind(stage)) if stage_number(stage) is not None else None
+    return _filled(pattern, stage) if pattern else one_line(stage.removeprefix("eval-"), _NAME_WIDTH)
 
 
-def stage_order(stage: str) -> tuple[int, int, str]:
-    """Sorts held-out stages as one reads them: untouched, passage, self-edits by policy, the passage in sight."""
-    family, number = stage_family(stage), stage_number(stage)
-    place = _ORDER.index(family) if family in _ORDER else len(_ORDER)
-    return place, -1 if number is None else number, stage
+def written_by(stage: str) -> str:
+    """Who wrote the self-edits of a stage, and how they were asked for."""
+    if pattern := _WRITERS.get(stage_kind(stage)):
+        return _filled(pattern, stage)
+    number = stage_number(stage)
+    asked = f", asked by {stage_name(stage)}" if stage_variant(stage) else ""
+    return (f"written after RL update {number}" if number else "written by the untrained policy") + asked
 
 
-def run_order(piece: str) -> tuple[int, bool, str, int]:
+def _filled(pattern: str, stage: str) -> str:
+    number, name = stage_number(stage), stage_name(stage)
+    time = f"after RL update {number}" if number else "before RL"
+    return pattern.format(time=time, asked=f"{name} " if name else "", name=name, number=number)
+
+
+def stage_order(stage: str) -> tuple[int, str, int, str]:
+    """Sorts held-out stages as one reads them: untouched, passage, self-edits by prompt and policy, others' self-edits,
+    the passage in sight."""
+    kind, number = stage_kind(stage), stage_number(stage)
+    place = _ORDER.index(kind) if kind in _ORDER else len(_ORDER)
+    return place, stage_variant(stage), -1 if number is None else number, stage
+
+
+def run_order(piece: str) -> tuple[int, bool, tuple[int, str, int, str], int]:
     """Sorts the timed pieces of a run as they happen: tests before training, then each round and the tests after it."""
-    stage, _, part = piece.partition("/")
+    stage, part = stage_and_part(piece)
     place = _PARTS.index(part) if part in _PARTS else len(_PARTS)
-    return stage_number(stage) or 0, not stage.startswith("round"), stage, place
+    return stage_number(stage) or 0, not stage.startswith("round"), stage_order(stage), place
+
+
+def stage_and_part(piece: str) -> tuple[str, str]:
+    """`round-1/write` → `round-1`, `write`; a stage's name may hold slashes of its own."""
+    stage, _, part = piece.rpartition("/")
+    return (stage, part) if part in _PARTS else (piece, "")
 
 
 def percent(value: float | None) -> str:
@@ -78,6 +135,11 @@ def signed(value: float | None) -> str:
     return NOTHING if value is None else _minus(f"{value:+.2f}")
 
 
+def decimal(value: float | None) -> str:
+    """A share or a correlation, with two decimals."""
+    return nats(value)
+
+
 def between(low: float | None, high: float | None, form: Form) -> str:
     """An interval, both ends put in words by `form`."""
     return NOTHING if low is None or high is None else f"{form(low)} to {form(high)}"
@@ -92,6 +154,20 @@ def duration(seconds: float | None) -> str:
     if seconds < 5400:
         return f"{seconds / 60:.1f} min"
     return f"{seconds / 3600:.1f} h"
+
+
+def number(value: float | None) -> str:
+    """A mean count: whole where it is whole or large, else with one decimal."""
+    if value is None:
+        return NOTHING
+    return f"{value:,.0f}" if value >= 20 or value == int(value) else f"{value:.1f}"
+
+
+def money(value: float | None) -> str:
+    """A cost, to two digits that matter."""
+    if value is None:
+        return NOTHING
+    return f"{value:,.2f}" if value >= 1 or not value else f"{value:.2g}"
 
 
 def count(number: int, noun: str, plural: str = "") -> str:
@@ -117,13 +193,18 @@ def verdict(interval: Interval) -> str:
 
 
 def earned(reward: float | None, accuracy_gain: float | None, logprob_gain: float | None) -> str:
-    """What a self-edit earned, in one line."""
+    """What a self-edit earned, in one line; empty where nothing was measured."""
     parts = [f"reward {signed(reward)}"] if reward is not None else []
     if accuracy_gain is not None:
         parts.append(f"accuracy {points(accuracy_gain)} points")
     if logprob_gain is not None:
         parts.append(f"gold log-probability {signed(logprob_gain)} nats")
-    return " · ".join(parts) or "no reward"
+    return " · ".join(parts)
+
+
+def unearned(stage: str) -> str:
+    """Why a self-edit that is sound has nothing to show."""
+    return "not tried on its own" if stage.startswith("eval-") else "no reward"
 
 
 def trouble(kind: str, number: int, out_of: int, stage: str) -> str:
@@ -133,7 +214,7 @@ def trouble(kind: str, number: int, out_of: int, stage: str) -> str:
         "failed": ("trial", "failed"),
         "ungraded": ("answer", "ungraded"),
     }[kind]
-    return f"{number:,} of {count(out_of, noun)} {participle} ({stage})"
+    return f"{number:,} of {count(out_of, noun)} {participle} ({one_line(stage, 2 * _NAME_WIDTH)})"
 
 
 def one_line(text: str, width: int) -> str:

@@ -100,6 +100,21 @@ def read_run(path: Path) -> dict[str, Any]:
         raise SelfeditError(f"{path / CONFIG}: is not the record of a run; choose another folder") from None
 
 
+@contextlib.contextmanager
+def amend_run(path: Path, settings: Mapping[str, Any]) -> Iterator[RunFolder]:
+    """Holds the run at `path` while something about it is done anew; when that has ended, its record says `settings`.
+
+    Raises:
+        SelfeditError: there is no run, or it is in use.
+    """
+    read_run(path)
+    with _lock(path):
+        yield RunFolder(path)
+        held = read_run(path)
+        held["config"] = {**held["config"], **settings}
+        _replace_record(path, held)
+
+
 def code_version() -> str:
     """The package's version, with the commit where it runs from a git checkout; `+changes` where that is edited."""
     try:
@@ -160,9 +175,13 @@ def _note_start(path: Path, facts: Mapping[str, str]) -> None:
     code = facts.get("code")
     if code and code not in [held["facts"].get("code"), *held.get("resumed_with", [])]:
         held.setdefault("resumed_with", []).append(code)
-        staged = path / f".{CONFIG}.new"
-        _write(staged, held)
-        os.replace(staged, path / CONFIG)
+        _replace_record(path, held)
+
+
+def _replace_record(path: Path, record: dict[str, Any]) -> None:
+    staged = path / f".{CONFIG}.new"
+    _write(staged, record)
+    os.replace(staged, path / CONFIG)
 
 
 def _write(path: Path, record: dict[str, Any]) -> None:

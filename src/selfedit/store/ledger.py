@@ -16,13 +16,14 @@ import json
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import fields
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
-from selfedit.records import Context, Edit, Outcome, Policy, Scored, SelfeditError, to_json
+from selfedit.records import Context, Edit, Outcome, Policy, Role, Scored, SelfeditError, StageUsage, Usage, to_json
 
 SCHEMA_VERSION = 1
 """Raised whenever a stored table changes its meaning; kept in the file as SQLite's `user_version`."""
@@ -46,6 +47,13 @@ CREATE TABLE IF NOT EXISTS timings (stage TEXT PRIMARY KEY, seconds REAL NOT NUL
 PRAGMA user_version = {SCHEMA_VERSION};
 COMMIT;
 """
+
+_USAGES = """
+CREATE TABLE IF NOT EXISTS usages (
+    stage TEXT, role TEXT, model TEXT, sent INTEGER, cached INTEGER, failed INTEGER, unmetered INTEGER,
+    prompt_tokens INTEGER, completion_tokens INTEGER, cost REAL, PRIMARY KEY (stage, role, model))
+"""
+"""Made when there is first something to keep, so that a ledger without it is read, and only read, as it is."""
 
 _ORDERS = {
     "contexts": "split, position",
@@ -156,6 +164,25 @@ class Ledger:
         with self._readable():
             rows = self._connection.execute("SELECT stage, seconds FROM timings ORDER BY stage").fetchall()
         return {row["stage"]: row["seconds"] for row in rows}
+
+    def add_usage(self, stage: str, role: Role, model: str, usage: Usage) -> None:
+        """Add what an endpoint's model has used to what it had already used for `stage` in that role. A cost that is
+        unknown once is unknown in the sum."""
+        names = [field.name for field in fields(Usage)]
+        sums = ", ".join(f"{name} = {name} + excluded.{name}" for name in names)
+        marks = ", ".join("?" * (3 + len(names)))
+        statement = f"INSERT INTO usages VALUES ({marks}) ON CONFLICT (stage, role, model) DO UPDATE SET {sums}"
+        with self._transaction() as connection:
+            connection.execute(_USAGES)
+            connection.execute(statement, (stage, role, model, *(getattr(usage, name) for name in names)))
+
+    def usages(self) -> list[StageUsage]:
+        """What endpoints were used for, by stage, role and model, over all starts of the run."""
+        with self._readable():
+            if not self._connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'usages'").fetchone():
+                return []
+            rows = self._connection.execute("SELECT * FROM usages ORDER BY stage, role, model").fetchall()
+        return [StageUsage(row["stage"], row["role"], row["model"], Usage(*row[3:])) for row in rows]
 
     def counts(self) -> dict[str, int]:
         """Number of records by table."""

@@ -5,6 +5,9 @@ A study is what SEAL trains on: each piece of the self-edit behind the passage's
 Departures from the paper:
 1. The test prompt has words of its own; its parts are the paper's (a request for a short answer, topic, question).
 2. A passage that is in both splits is refused, for a gain on it would be no gain on anything held out.
+3. A distilled study teaches what the policy says of the same texts with the passage in sight (the paper trains on the
+   texts as they stand). That holds for the passage too: in sight of it the policy as good as copies it, so that this
+   comes to learning it as it stands, but for the places where even a copyist hesitates.
 """
 
 from __future__ import annotations
@@ -16,7 +19,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, Literal
 
-from selfedit.edits import ask_for_edit, load_prompt, read_edit
+from selfedit.edits import ask_follow_ups, ask_for_edit, load_prompt, read_edit
 from selfedit.grading import grade_answers, load_grader
 from selfedit.jsonl import read_objects, read_string, read_text
 from selfedit.records import Answer, Ask, Context, Example, Outcome, Prompt, Question, SelfeditError, Study
@@ -30,43 +33,57 @@ AskStyle = Literal["plain", "chat"]
 """How questions are put: as bare text, as the paper does, or through the model's chat template."""
 
 _TEST = "Answer the question directly and in a few words.\nQuestion: Topic: {title}\n{question}\nAnswer:"
-_TEST_IN_CONTEXT = "{title}\n{passage}\n\n" + _TEST
+_IN_SIGHT = "{title}\n{passage}\n\n"
+_TEST_IN_CONTEXT = _IN_SIGHT + _TEST
 
 
 class PassagesTask:
-    """Learning passages; implements `selfedit.seams.Task`."""
+    """Learning passages; implements `selfedit.seams.KnowledgeTask`."""
 
     def __init__(
-        self, train: Sequence[Context], heldout: Sequence[Context], prompt: str, ask_style: AskStyle = "plain"
+        self,
+        train: Sequence[Context],
+        heldout: Sequence[Context],
+        prompt: str,
+        ask_style: AskStyle = "plain",
+        is_distilled: bool = False,
     ) -> None:
-        """`prompt`: a name in `selfedit.edits.PROMPTS`."""
+        """`prompt`: a name in `selfedit.edits.PROMPTS`. `is_distilled`: what is learnt is what the policy itself says
+        with the passage in sight."""
         self._splits = {"train": tuple(train), "heldout": tuple(heldout)}
         self._prompt_name = load_prompt(prompt).name
-        self._is_plain = ask_style == "plain"
+        self._ask_style: AskStyle = ask_style
+        self._is_distilled = is_distilled
 
     def contexts(self, split: str) -> Sequence[Context]:
         """Passages of `train` or `heldout`, in file order."""
         return self._splits[split]
 
     def prompt(self, context: Context) -> Prompt:
-        """How the policy is asked for a self-edit about this passage."""
+        """How the policy is asked for a self-edit about this passage; in two steps, for its first."""
         return ask_for_edit(self._prompt_name, context.title, context.text)
+
+    def follow_ups(self, context: Context, reply: str, seed: int) -> tuple[Prompt, ...]:
+        """What is asked next; nothing where the reply is the self-edit. Raises InvalidEdit."""
+        return ask_follow_ups(self._prompt_name, context.title, context.text, reply, seed)
+
+    def variant(self, prompt: str = "", is_distilled: bool = False) -> PassagesTask:
+        """The same passages with another prompt (empty: this one's), and with distilled studies or plain ones."""
+        splits = self._splits["train"], self._splits["heldout"]
+        return PassagesTask(*splits, prompt or self._prompt_name, self._ask_style, is_distilled)
 
     def study(self, context: Context, edit: str | None) -> Study:
         """Pieces of the self-edit, then the passage; the passage alone for None. Raises InvalidEdit."""
         pieces = () if edit is None else read_edit(self._prompt_name, edit)
-        examples = tuple(Example(completion=f"{context.title}\n{piece}") for piece in (*pieces, context.text))
+        in_sight = Prompt(_IN_SIGHT.format(title=context.title, passage=context.text), plain=True)
+        teacher = in_sight if self._is_distilled else None
+        texts = [f"{context.title}\n{piece}" for piece in (*pieces, context.text)]
+        examples = tuple(Example(completion=text, teacher=teacher) for text in texts)
         return Study(examples=examples, asks=self._asks(context, _TEST))
 
     def in_context_asks(self, context: Context) -> tuple[Ask, ...]:
         """The questions with the passage before them: what a model can answer that need not have learnt anything."""
         return self._asks(context, _TEST_IN_CONTEXT)
-
-    def follow_ups(self, context: Context, reply: str, seed: int) -> Sequence[Prompt]:
-        return ()
-
-    def variant(self, prompt: str = "", is_distilled: bool = False) -> PassagesTask:
-        return self
 
     def validate(self) -> None:
         """SelfeditError naming the passage, unless gold answers earn 1.0 and empty ones 0.0 by the exact grader."""
@@ -87,7 +104,7 @@ class PassagesTask:
                 gold=question.answer,
                 prompt=Prompt(
                     text=template.format(title=context.title, passage=context.text, question=question.question),
-                    plain=self._is_plain,
+                    plain=self._ask_style == "plain",
                 ),
             )
             for question in context.questions

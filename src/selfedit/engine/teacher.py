@@ -1,0 +1,52 @@
+"""L1. Self-distillation: what the policy expects with the context in sight, the adapter learns to expect without it.
+
+The policy itself (the base and its own adapter, nothing else) reads the teacher's prompt and then the completion, and
+says how likely it holds each next token. These distributions are what the student's tokens are trained on, instead of
+the tokens themselves: the loss is the cross-entropy against them, which is their Kullback-Leibler divergence from the
+student's plus a constant. The idea is prompt distillation; the paper trains on the text.
+
+1. Of a distribution the likeliest tokens are kept, and share its whole mass in proportion: the rest of a vocabulary
+   costs more memory than it teaches.
+2. The teacher never changes during a trial, so that each distinct sequence passes it once for all epochs and adapters.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from selfedit.engine.attention import PlanHolder
+from selfedit.engine.packing import Soft, Tokens, batches_of, pack
+from selfedit.engine.scoring import likeliest
+from selfedit.engine.training import Job
+
+CANDIDATES = 64
+"""How many of the likeliest tokens a distribution keeps."""
+
+
+def taught(model: Any, holder: PlanHolder, jobs: Sequence[Job], max_tokens: int) -> list[Job]:
+    """The jobs, with what their teachers expect at every place that carries loss.
+
+    Args:
+        max_tokens: most tokens in one forward pass.
+    """
+    wanted = list(dict.fromkeys(t.teacher for job in jobs for t in job.examples if t.teacher is not None))
+    soft_of = dict(zip(wanted, expectations(model, holder, wanted, max_tokens), strict=True))
+
+    def learn(tokens: Tokens) -> Tokens:
+        return tokens if tokens.teacher is None else replace(tokens, soft=soft_of[tokens.teacher])
+
+    return [replace(job, examples=tuple(learn(tokens) for tokens in job.examples)) for job in jobs]
+
+
+def expectations(model: Any, holder: PlanHolder, sequences: Sequence[Tokens], max_tokens: int) -> list[Soft]:
+    """For each sequence, what the policy alone expects in the place of each token that carries loss."""
+    k = min(CANDIDATES, model.config.get_text_config().vocab_size)
+    found: dict[int, Soft] = {}
+    for chunk in batches_of(sequences, range(len(sequences)), max_tokens):
+        packed = pack([sequences[i] for i in chunk], [-1] * len(chunk), model.device)
+        ids, logits = likeliest(model, holder, packed, k)
+        parts = zip(ids.int().split(packed.loss_counts), logits.softmax(1).split(packed.loss_counts), strict=True)
+        found.update({chunk[owner]: Soft(*part) for owner, part in zip(packed.owners, parts, strict=True)})
+    return [found[i] for i in range(len(sequences))]

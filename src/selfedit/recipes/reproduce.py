@@ -1,0 +1,241 @@
+"""L4. The paper's tables and figures as data: which runs each of them needs, and how large these are at each scale.
+
+A name comes down to steps, each an ordinary run in a folder of its own. Names share steps, so that nothing runs twice:
+the policy that `table2` tests is the one whose learning curve `figure4` shows.
+
+Departures from the paper:
+
+1. Other writers' self-edits are tested in runs of their own (`…-external`), so that a file of them can be added later
+   without touching what was measured.
+2. Training is graded by the grader that is asked for only where its verdicts are the reward; otherwise they decide
+   nothing, and the recipe's own will do.
+3. The learning rate of continued pretraining with all weights (`cpt-full`) is ours.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from selfedit.config import EMBEDDED_MODEL, EvalConfig, ReproduceConfig, RunConfig, TrainConfig
+from selfedit.recipes import RECIPES, find_recipe
+from selfedit.records import LoraSettings, SelfeditError
+
+Kind = Literal["train", "single", "cpt-lora", "cpt-full", "reward"]
+"""What a step measures: training; held-out passages one by one; all together with LoRA, with all weights; the noise of
+the reward."""
+
+PROMPT = "implications"
+"""The prompt of the paper's main results."""
+PUBLISHED_PROMPTS = ("implications", "implications-long", "implications-very-long", "rewrite", "self-qa")
+"""Those of the paper's comparison of prompts."""
+GRADER = "calibrated"
+"""Who grades held-out answers where nobody is named: the offline grader that agrees best with the paper's judge."""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One run that a name needs."""
+
+    folder: str
+    """Its folder's name, the same for all names that need it."""
+    kind: Kind
+    """What it measures."""
+    config: TrainConfig | EvalConfig
+    """Its settings."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """How large everything is."""
+
+    sizes: dict[str, int]
+    """Rounds, contexts, edits and seeds of training."""
+    reward: dict[str, int]
+    """The same for the study of the reward's noise; empty: training has the seeds for it."""
+    heldout: int
+    """Held-out passages."""
+    single: str
+    """Methods on single passages."""
+    cpt: str
+    """Methods of continued pretraining."""
+    cpt_edits: int
+    """Self-edits for each passage there."""
+    cpt_lora: LoraSettings
+    """Its adapter."""
+    grader: str
+    """Who grades held-out answers."""
+    trained: tuple[str, ...]
+    """Prompts that `prompts` trains."""
+    untrained: tuple[str, ...]
+    """Prompts that it shows untrained unless they are trained."""
+
+
+_CPT = LoraSettings(rank=16, alpha=32.0, learning_rate=1e-3, epochs=3, batch_size=8)
+_FULL_LEARNING_RATE = 5e-5
+_TABLE2 = "base,in-context,passage,synthetic,seal,seal-edits,distil,entigraph,active-reading"
+_TABLE2_CPT = "base,passage,synthetic,entigraph,seal"
+_SCALES = {
+    "smoke": Scale(
+        sizes={"rounds": 1, "contexts": 2, "edits": 2, "seeds": 1},
+        reward={"rounds": 1, "contexts": 2, "edits": 2, "seeds": 3},
+        heldout=4,
+        single="base,in-context,passage,synthetic,seal,seal-edits",
+        cpt="base,passage,synthetic,seal",
+        cpt_edits=1,
+        cpt_lora=_CPT,
+        grader="contains",
+        trained=(PROMPT, "rewrite"),
+        untrained=(),
+    ),
+    "small": Scale(
+        sizes={"rounds": 2, "contexts": 30, "edits": 4, "seeds": 1},
+        reward={"rounds": 1, "contexts": 12, "edits": 4, "seeds": 3},
+        heldout=60,
+        single=_TABLE2,
+        cpt=_TABLE2_CPT,
+        cpt_edits=2,
+        cpt_lora=_CPT,
+        grader=GRADER,
+        trained=(PROMPT, "rewrite", "implications-long"),
+        untrained=PUBLISHED_PROMPTS,
+    ),
+    # SEAL section 4.2; its continued pretraining with LoRA is that of the first version of the paper.
+    "paper": Scale(
+        sizes={"rounds": 2, "contexts": 50, "edits": 5, "seeds": 3},
+        reward={},
+        heldout=200,
+        single=_TABLE2,
+        cpt=_TABLE2_CPT,
+        cpt_edits=5,
+        cpt_lora=replace(_CPT, rank=32, alpha=64.0),
+        grader=GRADER,
+        trained=PUBLISHED_PROMPTS,
+        untrained=PUBLISHED_PROMPTS,
+    ),
+}
+# Gentler than the recipe's, for twelve and more kept self-edits a round instead of a handful.
+_SMALL_OUTER = LoraSettings(rank=32, alpha=64.0, learning_rate=1e-4, epochs=2, batch_size=2)
+
+
+def plan(name: str, config: ReproduceConfig) -> tuple[Step, ...]:
+    """The runs that `name` needs, in order.
+
+    Raises:
+        SelfeditError: there is no such name.
+    """
+    if name not in NAMES:
+        raise SelfeditError(f"reproduce {name}: unknown; choose from {', '.join(NAMES)}")
+    return _PLANS[name](_Planner(config, _SCALES[config.scale]))
+
+
+@dataclass(frozen=True, slots=True)
+class _Planner:
+    """Makes the steps of one scale."""
+
+    config: ReproduceConfig
+    """What was asked for."""
+    scale: Scale
+    """How large."""
+
+    def train(self, prompt: str = PROMPT) -> Step:
+        values = {**self.scale.sizes, "prompt": prompt}
+        return Step(f"train-{prompt}", "train", self._training(values))
+
+    def reward(self) -> Step:
+        if not self.scale.reward:
+            return replace(self.train(), kind="reward")
+        return Step("reward", "reward", self._training(dict(self.scale.reward)))
+
+    def single(self, prompt: str = PROMPT) -> list[Step]:
+        if prompt != PROMPT:
+            return [self._tested(f"prompts-{prompt}", "single", "base,synthetic,seal", {"prompt": prompt}, prompt)]
+        return [*self._external("single", {}), self._tested("single", "single", self.scale.single, {}, prompt)]
+
+    def untrained(self, prompt: str) -> Step:
+        return self._tested(f"untrained-{prompt}", "single", "base,synthetic", {"prompt": prompt})
+
+    def cpt(self, kind: Literal["cpt-lora", "cpt-full"]) -> list[Step]:
+        inner = self.scale.cpt_lora
+        if kind == "cpt-full":
+            inner = replace(inner, finetuning="full", learning_rate=_FULL_LEARNING_RATE)
+        elif not self._is_embedded():
+            inner = replace(inner, targets=self._recipe().inner.targets)
+        values: dict[str, object] = {"setting": "cpt", "n_edits": self.scale.cpt_edits, "inner": inner}
+        return [*self._external(kind, values), self._tested(kind, kind, self.scale.cpt, values, PROMPT)]
+
+    def _external(self, kind: Kind, values: dict[str, object]) -> list[Step]:
+        """The same with the self-edits of other writers, where there are any."""
+        named = {"edits": self.config.edits, "writer": self.config.writer}
+        given = [method for method, source in named.items() if source]
+        if not given:
+            return []
+        values = {**values, **named, "writer_model": self.config.writer_model}
+        return [self._tested(f"{kind}-external", kind, ",".join(["base", *given]), values)]
+
+    def _training(self, values: dict[str, object]) -> TrainConfig:
+        recipe = self._recipe()
+        if self.config.scale == "small" and recipe.recipe == "embedded":
+            values["outer"] = _SMALL_OUTER
+        if self.config.grader and recipe.reward != "logprob":
+            values["grader"] = self.config.grader
+        return TrainConfig.model_validate(dict(recipe) | self._inputs() | values | {"heldout": 0})
+
+    def _tested(self, folder: str, kind: Kind, methods: str, values: dict[str, object], policy_of: str = "") -> Step:
+        recipe = {name: value for name, value in dict(self._recipe()).items() if name in RunConfig.model_fields}
+        tested = {
+            "grader": self.config.grader or self.scale.grader,
+            "methods": methods,
+            "contexts": self.scale.heldout,
+            "policy": str(self.config.run_path() / f"train-{policy_of}") if policy_of else "",
+        }
+        return Step(folder, kind, EvalConfig.model_validate(recipe | self._inputs() | tested | values))
+
+    def _inputs(self) -> dict[str, object]:
+        given = {name: getattr(self.config, name) for name in ("data", "heldout_data", "device")}
+        return {**given, "model": self._model()}
+
+    def _recipe(self) -> TrainConfig:
+        is_quick = self.config.scale == "smoke" and self._is_embedded()
+        return find_recipe("demo-quick" if is_quick else "", self._model())
+
+    def _model(self) -> str:
+        return self.config.model or (RECIPES["paper"].model if self.config.scale == "paper" else EMBEDDED_MODEL)
+
+    def _is_embedded(self) -> bool:
+        return self._model() == EMBEDDED_MODEL
+
+
+def _one_policy(planner: _Planner) -> tuple[Step, ...]:
+    return planner.train(), *planner.single()
+
+
+def _table2(planner: _Planner) -> tuple[Step, ...]:
+    return *_one_policy(planner), *planner.cpt("cpt-lora"), *planner.cpt("cpt-full")
+
+
+def _prompts(planner: _Planner) -> tuple[Step, ...]:
+    trained = planner.config.prompt_names() or planner.scale.trained
+    steps = [step for prompt in trained for step in (planner.train(prompt), planner.single(prompt)[0])]
+    return *steps, *(planner.untrained(prompt) for prompt in planner.scale.untrained if prompt not in trained)
+
+
+NAMES = {
+    "table2": "Knowledge incorporation: methods on held-out passages",
+    "figure4": "Learning curve: what a self-edit teaches, by rounds of its writer's training",
+    "figure5": "The same passages' self-edits across rounds",
+    "prompts": "Ways of asking for self-edits, before and after training",
+    "cost": "What a self-edit costs",
+    "reward": "How noisy the reward is",
+}
+"""Everything that can be reproduced, with its title."""
+
+_PLANS: dict[str, Callable[[_Planner], tuple[Step, ...]]] = {
+    "table2": _table2,
+    "figure4": _one_policy,
+    "figure5": _one_policy,
+    "prompts": _prompts,
+    "cost": _one_policy,
+    "reward": lambda planner: (planner.reward(),),
+}

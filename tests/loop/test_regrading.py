@@ -1,0 +1,55 @@
+"""Verdicts given anew, on a real ledger."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+
+from fakes import FakeGrader, make_kit
+from selfedit.config import EvalConfig
+from selfedit.grading import grade_answers
+from selfedit.loop import regrade, run_eval
+from selfedit.records import LoraSettings, Outcome
+from selfedit.store import Ledger
+
+
+def evaluated(home: Path, grader: FakeGrader) -> Ledger:
+    """A ledger with two rows on three contexts."""
+    ledger = Ledger(home / "ledger.db")
+    run_eval(EvalConfig(methods="base,passage", inner=LoraSettings(epochs=1)), make_kit(home, ledger, grader=grader))
+    return ledger
+
+
+def verdicts(outcomes: list[Outcome]) -> list[str]:
+    return [answer.verdict for outcome in outcomes for answer in outcome.answers]
+
+
+def test_another_grader_changes_verdicts_and_nothing_else(tmp_path: Path) -> None:
+    with evaluated(tmp_path, FakeGrader()) as ledger:
+        before = ledger.outcomes()
+        found = regrade(ledger, partial(grade_answers, FakeGrader([f"gold h0 {q}" for q in (1, 2)])))
+        after = ledger.outcomes()
+    assert (found.answers, found.changed, found.ungraded) == (12, 4, 4)
+    assert verdicts(after).count("ungraded") == 4
+    texts = [[(a.question_id, a.text, a.gold_logprob) for o in some for a in o.answers] for some in (before, after)]
+    assert texts[0] == texts[1] and len(after) == len(before)
+
+
+def test_an_outage_is_made_good_without_touching_the_verdicts_that_are_there(tmp_path: Path) -> None:
+    class Wrong(FakeGrader):
+        def grade(self, answers):  # type: ignore[no-untyped-def]
+            return ["wrong" for _ in answers]
+
+    with evaluated(tmp_path, FakeGrader(["gold h1 1"])) as ledger:
+        before = verdicts(ledger.outcomes())
+        found = regrade(ledger, partial(grade_answers, Wrong()), only_ungraded=True)
+        after = verdicts(ledger.outcomes())
+    assert before.count("ungraded") == 2 and (found.answers, found.changed, found.ungraded) == (2, 2, 0)
+    assert after == ["wrong" if verdict == "ungraded" else verdict for verdict in before]
+
+
+def test_grading_again_alike_changes_no_record(tmp_path: Path) -> None:
+    with evaluated(tmp_path, FakeGrader()) as ledger:
+        before = ledger.fingerprint()
+        assert regrade(ledger, partial(grade_answers, FakeGrader())).changed == 0
+        assert ledger.fingerprint() == before
