@@ -56,11 +56,14 @@ def examine() -> tuple[dict[str, Any], Device | None]:
 
 
 def estimate_all(config: TrainConfig, here: Device | None, model: str = "") -> list[Estimate]:
-    """`config` with `model` (empty: with models of three sizes) here and on GPUs of two sizes.
+    """`config` with `model` (empty: with models of three sizes) here and on GPUs of two sizes. Nothing for a model that
+    would have to be read where the engine cannot be loaded.
 
     Raises:
         SelfeditError: there is no such model, or it has no layers such as the config adapts.
     """
+    if model and not here:
+        return []
     devices = (*([here] if here else []), *GPUS)
     shapes = {model.rstrip("/").rpartition("/")[2]: _shape(model)} if model else SHAPES
     return [estimate(name, shape, config, device) for name, shape in shapes.items() for device in devices]
@@ -93,6 +96,7 @@ def _title(config: TrainConfig) -> str:
 
 def _cells(row: Estimate, is_first: bool) -> list[str]:
     times = (row.seconds_per_self_edit, row.hours_per_round)
+    digits = 1 if row.full_finetuning_gb < 100 else 0
     return [
         row.model if is_first else "",
         row.device,
@@ -102,7 +106,7 @@ def _cells(row: Estimate, is_first: bool) -> list[str]:
         f"{row.pass_gb:.1f}",
         f"{row.total_gb:.1f}",
         *(("does not", "fit") if not row.trials_at_once else map(_short, times)),
-        f"{row.full_finetuning_gb:.3g} {'fits' if row.is_full_finetuning_fitting else '  no'}",
+        f"{row.full_finetuning_gb:.{digits}f} {'fits' if row.is_full_finetuning_fitting else '  no'}",
     ]
 
 
