@@ -33,7 +33,7 @@ from selfedit.grading.metrics import contains
 from selfedit.jsonl import read_objects
 from selfedit.report.intervals import bootstrap
 
-RIDGE = 3.0
+RIDGE = 10.0
 """Penalty on squared standardised weights, beside the summed log-loss."""
 STEPS = 30
 PLACES = 4
@@ -96,9 +96,7 @@ def read_rows(path: Path) -> list[Graded]:
 def as_row(file: str, record: dict[str, Any]) -> Graded:
     question, gold, answer = record["question"], record["gold"], record["answer"]
     features = astuple(read_features(question, gold, answer))
-    return Graded(
-        file, record["model"], record["context_id"], question, gold, answer, record["correct"], features
-    )
+    return Graded(file, record["model"], record["context_id"], question, gold, answer, record["correct"], features)
 
 
 def is_held_out(context_id: str) -> bool:

@@ -1,4 +1,4 @@
-"""L1. Numbers in words, digits and ordinals become values: "two hundred and fifty" = 250, "19th" = "nineteenth" = 19."""
+"""L1. Numbers in words, digits and ordinals become values: "two hundred and fifty" is 250, "19th" is 19."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from collections.abc import Sequence
 _UNITS = {
     word: float(value)
     for value, word in enumerate(
-        "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen "
-        "eighteen nineteen".split()
+        "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen "
+        "seventeen eighteen nineteen".split()
     )
 }
 _TENS = {
@@ -83,7 +83,7 @@ def _read_one(words: Sequence[str], at: int) -> tuple[int, float]:
         else:
             break
         stop += 1
-        if word in _ORDINALS or word in _MULTIPLES or word.endswith(_SUFFIXES) and word[0].isdigit():
+        if word in _ORDINALS or word in _MULTIPLES or (word.endswith(_SUFFIXES) and word[0].isdigit()):
             break
     return stop, total + (group or 0.0)
 
