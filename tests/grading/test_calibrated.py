@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
-import subprocess
 import sys
 import time
 from hashlib import sha256
@@ -147,14 +147,21 @@ def test_a_very_long_answer_takes_no_longer_than_its_beginning():
     assert time.process_time() - started < 1
 
 
-def fit_script(*arguments):
-    paths = os.pathsep.join(map(str, (ROOT / "src", ROOT / "benchmarks")))
-    command = [sys.executable, str(ROOT / "benchmarks" / "fit_grader.py"), *map(str, arguments), "--json"]
-    done = subprocess.run(command, capture_output=True, text=True, check=True, env=os.environ | {"PYTHONPATH": paths})
-    return {(lot, model): figures for lot, model, figures in json.loads(done.stdout)}
+@pytest.fixture
+def fit_script(monkeypatch, capsys):
+    """Runs the script on files, returns its figures by what was graded and by which model."""
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
+    main = importlib.import_module("fit_grader").main
+
+    def run(*arguments):
+        monkeypatch.setattr(sys, "argv", ["fit_grader.py", *map(str, arguments), "--json"])
+        main()
+        return {(lot, model): figures for lot, model, figures in json.loads(capsys.readouterr().out)}
+
+    return run
 
 
-def test_the_fit_script_makes_the_same_bytes_twice_and_fits_no_held_out_passage(tmp_path):
+def test_the_fit_script_makes_the_same_bytes_twice_and_fits_no_held_out_passage(tmp_path, fit_script):
     records = [
         {"context_id": f"c{n}", "model": model, "question": "Which bird?", "gold": "grey heron", "answer": answer}
         | {"correct": answer.endswith("heron")}
@@ -172,7 +179,7 @@ def test_the_fit_script_makes_the_same_bytes_twice_and_fits_no_held_out_passage(
 
 
 @needs_verdicts
-def test_the_shipped_weights_and_figures_are_what_the_fit_script_makes(tmp_path):
+def test_the_shipped_weights_and_figures_are_what_the_fit_script_makes(tmp_path, fit_script):
     figures = fit_script(*FILES, "--out", tmp_path / "calibrated.json")
     assert (tmp_path / "calibrated.json").read_bytes() == WEIGHTS.read_bytes()
     assert (
