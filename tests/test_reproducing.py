@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from endpoint_server import EndpointServer
 from fakes import FakeEngine
 from selfedit import commands, report
 from selfedit.cli import main
@@ -193,7 +194,7 @@ def test_the_small_scale_trains_as_the_embedded_recipe_with_a_gentler_update() -
 def test_the_small_scale_tests_sixty_passages_in_three_settings() -> None:
     config = ReproduceConfig(scale="small", data="d", edits="gpt-4.1.jsonl", run="here", grader="exact")
     steps = {step.folder: step.config for step in plan("table2", config)}
-    assert list(steps)[1:] == [name + part for name in ("single", "cpt-lora", "cpt-full") for part in ("", "-external")]
+    assert list(steps)[1:] == [name + part for name in ("single", "cpt-lora", "cpt-full") for part in ("-external", "")]
     single, lora, full = (steps[name] for name in ("single", "cpt-lora", "cpt-full"))
     assert isinstance(single, EvalConfig) and isinstance(lora, EvalConfig) and isinstance(full, EvalConfig)
     assert (single.contexts, single.n_edits, single.seeds, single.grader) == (60, 1, 1, "exact")
@@ -210,3 +211,18 @@ def test_the_paper_scale_is_as_published_and_takes_another_model() -> None:
     assert len([name for name in steps if name.startswith("train-")]) == 5
     small = plan("reward", ReproduceConfig(scale="paper", data="d", model="smollm2-135m"))[0].config
     assert isinstance(small, TrainConfig) and (small.recipe, small.contexts, small.seeds) == ("embedded", 50, 3)
+
+
+def test_a_judge_grades_what_is_held_out_and_its_calls_are_counted(
+    no_pages: None, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SELFEDIT_API_KEY", "")
+    monkeypatch.setenv("SELFEDIT_CACHE", "cache")
+    with EndpointServer() as server:
+        judged = ["--grader", "judge", "--judge", server.url, "--judge-model", "m"]
+        assert main(["reproduce", "cost", *judged, "--json"]) == 0
+        assert server.seen and f"{len(server.seen)} judge call" in capsys.readouterr().out
+
+
+def test_a_judge_without_an_endpoint_is_refused(capsys: Capture) -> None:
+    assert "--grader judge needs an endpoint" in refused(["reproduce", "cost", "--grader", "judge"], capsys)

@@ -274,6 +274,10 @@ class ReproduceConfig(BaseModel):
     grader: str = ""
     """Who says whether an answer is right, on held-out passages and where the reward is accuracy. Empty: the scale's
     own, an offline one."""
+    judge: str = ""
+    """URL of the judge's OpenAI-compatible endpoint, for `--grader judge`."""
+    judge_model: str = ""
+    """The judge's name at that endpoint."""
     prompts: str = ""
     """For `prompts`: ways of asking for self-edits that are trained, joined by commas. Empty: the scale's own."""
     device: str = "auto"
@@ -287,6 +291,7 @@ class ReproduceConfig(BaseModel):
         _require(self.scale in SCALES, f"--scale {self.scale}: unknown; choose from {', '.join(SCALES)}")
         is_endpoint = self.writer.startswith(("http://", "https://"))
         _require(is_endpoint == bool(self.writer_model), "--writer URL and --writer-model NAME go together")
+        judge_settings(self.grader, self.judge, self.judge_model)
         return self
 
     def run_path(self) -> Path:

@@ -179,13 +179,15 @@ class _Planner:
         if self.config.scale == "small" and recipe.recipe == "embedded":
             values["outer"] = _SMALL_OUTER
         if self.config.grader and recipe.reward != "logprob":
-            values["grader"] = self.config.grader
+            values.update(grader=self.config.grader, judge=self.config.judge, judge_model=self.config.judge_model)
         return TrainConfig.model_validate(dict(recipe) | self._inputs() | values | {"heldout": 0})
 
     def _tested(self, folder: str, kind: Kind, methods: str, values: dict[str, object], policy_of: str = "") -> Step:
         recipe = {name: value for name, value in dict(self._recipe()).items() if name in RunConfig.model_fields}
         tested = {
             "grader": self.config.grader or self.scale.grader,
+            "judge": self.config.judge,
+            "judge_model": self.config.judge_model,
             "methods": methods,
             "contexts": self.scale.heldout,
             "policy": str(self.config.run_path() / f"train-{policy_of}") if policy_of else "",

@@ -15,8 +15,6 @@ from selfedit.report.tables import scored_by_stage
 from selfedit.store.folder import read_run
 from selfedit.store.ledger import Ledger
 
-OFFLINE_GRADERS = ("exact", "contains", "f1", "calibrated")
-"""Graders that ask nobody."""
 Staged = TypeVar("Staged", Edit, Outcome)
 
 
@@ -44,6 +42,8 @@ class Part:
     """`stage/piece` → seconds."""
     versions: int
     """Trained policies."""
+    judge_calls: Mapping[str, int]
+    """Requests sent to a judge, by stage."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +69,7 @@ class Effort:
     answers: int
     """Answers graded."""
     judge_calls: int
-    """Requests that a judge takes for them, each answer asked about once; 0 with an offline grader."""
+    """Requests that a judge got; replies that were kept from before are not among them. 0 with an offline grader."""
     seconds_per_edit: float | None
     """Writing and trying one self-edit under all its seeds; of a passage where there are no self-edits."""
 
@@ -94,6 +94,7 @@ def read_part(path: Path, kind: Literal["train", "single", "cpt-lora", "cpt-full
             contexts=ledger.contexts(),
             timings=ledger.timings(),
             versions=sum(policy.version > 0 for policy in ledger.policies()),
+            judge_calls={used.stage: used.usage.sent for used in ledger.usages() if used.role == "judge"},
         )
 
 
@@ -114,9 +115,7 @@ def effort(part: Part, stage: str) -> Effort:
         try_seconds=test,
         update_seconds=update,
         answers=len(answers),
-        judge_calls=0
-        if part.config.get("grader") in OFFLINE_GRADERS
-        else len({(a.question, a.gold, a.text) for a in answers}),
+        judge_calls=part.judge_calls.get(stage, 0),
         seconds_per_edit=(write + test) / studied if studied else None,
     )
 
