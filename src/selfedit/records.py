@@ -101,8 +101,6 @@ class Ask:
 class LoraSettings:
     """How an adapter is made and trained. Paper: inner loop SEAL §4.2 and appendix B; outer loop appendix B.3."""
 
-    finetuning: Literal["lora", "full"] = "lora"
-    """What is trained: an adapter, or `full`, every weight of a copy of the model, which is dropped after the trial."""
     rank: int = 32
     """LoRA rank r."""
     alpha: float = 64.0
@@ -126,6 +124,8 @@ class LoraSettings:
     """Decoupled weight decay."""
     clip: float = 1.0
     """Gradient norm bound of one adapter; 0 turns it off."""
+    finetuning: Literal["lora", "full"] = "lora"
+    """What is trained: an adapter, or `full`, every weight of a copy of the model, which is dropped after the trial."""
 
 
 @dataclass(frozen=True, slots=True)
