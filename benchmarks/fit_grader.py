@@ -33,7 +33,7 @@ from selfedit.grading.metrics import contains
 from selfedit.jsonl import read_objects
 from selfedit.report.intervals import bootstrap
 
-RIDGE = 3.0
+RIDGE = 10.0
 """Penalty on squared standardised weights, beside the summed log-loss."""
 STEPS = 30
 PLACES = 4

@@ -389,7 +389,21 @@ def to_json(record: Any) -> Any:
     return record
 
 
+_LATER: dict[str, Any] = {"teacher": None, "finetuning": "lora"}
+"""Fields that records got after runs had been made, each with its default. At that they are no part of a key, so that
+an older run finds what it has done."""
+
+
 def digest(*parts: Any) -> str:
     """SHA-256 of the canonical JSON of `parts`, 24 hex digits: the same content has the same key everywhere."""
-    text = json.dumps(to_json(list(parts)), sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+    content = _without_later(to_json(list(parts)))
+    text = json.dumps(content, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:24]
+
+
+def _without_later(value: Any) -> Any:
+    if isinstance(value, (list, tuple)):
+        return [_without_later(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    return {name: _without_later(item) for name, item in value.items() if name not in _LATER or item != _LATER[name]}

@@ -26,6 +26,22 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> RunBuilder:
     return run
 
 
+@pytest.fixture(scope="session")
+def compared(tmp_path_factory: pytest.TempPathFactory) -> RunBuilder:
+    """A whole evaluation with its report built; for tests that only look."""
+    run = RunBuilder(tmp_path_factory.mktemp("compared") / "run").compared()
+    build_report(run.folder)
+    return run
+
+
+@pytest.fixture(scope="session")
+def together(tmp_path_factory: pytest.TempPathFactory) -> RunBuilder:
+    """The same where all passages were studied at once."""
+    run = RunBuilder(tmp_path_factory.mktemp("together") / "run").compared("cpt")
+    build_report(run.folder)
+    return run
+
+
 @pytest.fixture
 def ask() -> Callable[..., Outcome]:
     """An outcome on one context: `ask(3, n_right=2)`."""

@@ -20,14 +20,14 @@ def test_a_round_says_what_one_self_edit_took_to_write_and_to_try(run: RunBuilde
     assert row.trials_per_edit == 1
 
 
-def test_self_edits_from_a_file_took_no_time_to_write(run: RunBuilder) -> None:
-    with run.compared().ledger() as ledger:
+def test_self_edits_from_a_file_took_no_time_to_write(compared: RunBuilder) -> None:
+    with compared.ledger() as ledger:
         row = next(row for row in cost_rows(ledger) if row.stage == "eval-edits:gpt-4-0")
     assert (row.write_seconds, row.update_seconds, row.tried) == (None, None, 12)
 
 
-def test_self_edits_studied_together_share_the_time_of_their_trial(run: RunBuilder) -> None:
-    with run.compared("cpt").ledger() as ledger:
+def test_self_edits_studied_together_share_the_time_of_their_trial(together: RunBuilder) -> None:
+    with together.ledger() as ledger:
         row = next(row for row in cost_rows(ledger) if row.stage == "eval-synthetic-0")
     assert (row.tried, row.trials_per_edit) == (12, None)
     assert row.try_seconds == pytest.approx(4.2)

@@ -3,8 +3,6 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-import pytest
-
 from made_up_runs import EVERY_STAGE
 from selfedit.records import Scored
 from selfedit.report import build_report, method_table
@@ -28,8 +26,8 @@ def _texts(run: RunBuilder, name: str) -> str:
     return (run.folder / "figures" / f"{name}.svg").read_text()
 
 
-def test_each_prompt_and_each_way_of_learning_has_a_curve_of_its_own(run: RunBuilder) -> None:
-    found = _curves(run.compared())
+def test_each_prompt_and_each_way_of_learning_has_a_curve_of_its_own(compared: RunBuilder) -> None:
+    found = _curves(compared)
     assert {family: list(curve.row_by_version) for family, curve in found.items()} == {
         "eval-synthetic": [0, 1, 2],
         "eval-synthetic:rewrite": [0, 1, 2],
@@ -43,8 +41,8 @@ def test_a_prompt_that_no_policy_was_trained_with_is_no_curve(run: RunBuilder) -
     assert list(_curves(run)) == ["eval-synthetic"]
 
 
-def test_other_writers_are_named_lines_in_the_learning_curve(run: RunBuilder) -> None:
-    svg = _texts(run.compared(), "learning-curve")
+def test_other_writers_are_named_lines_in_the_learning_curve(compared: RunBuilder) -> None:
+    svg = (compared.folder / "figures" / "learning-curve.svg").read_text()
     for name in ("from gpt-4.1", "from gpt-4<", "by big-writer", "Trained on the passage", "Base model, no study"):
         assert name in svg
 
@@ -78,13 +76,11 @@ def test_without_rewards_there_is_no_distribution() -> None:
     assert reward_distribution({"round-1": [Scored("a", "c", None, None, None, None)]}) is None
 
 
-@pytest.mark.parametrize("setting", ["single", "cpt"])
-def test_a_whole_evaluation_draws_the_same_bytes_twice(run: RunBuilder, setting: str) -> None:
+def test_a_whole_evaluation_draws_the_same_bytes_again(compared: RunBuilder) -> None:
     def files() -> dict[Path, bytes]:
-        build_report(run.folder)
-        return {path: path.read_bytes() for path in sorted((run.folder / "figures").iterdir())}
+        return {path: path.read_bytes() for path in sorted((compared.folder / "figures").iterdir())}
 
-    run.compared(setting)
     first = files()
     assert {path.stem for path in first} == {"methods", "learning-curve", "self-edits", "cost"}
+    build_report(compared.folder)
     assert files() == first

@@ -60,8 +60,8 @@ def test_without_a_trained_policy_the_answers_told_are_those_of_the_first_study(
     assert told_stage(["eval-base"]) is None
 
 
-def test_differences_carry_their_intervals(run: RunBuilder) -> None:
-    with run.compared().ledger() as ledger:
+def test_differences_carry_their_intervals(compared: RunBuilder) -> None:
+    with compared.ledger() as ledger:
         rows = gain_rows(ledger)
     assert (rows[0].before, rows[0].after) == ("eval-synthetic-0", "eval-synthetic-2")
     assert all(row.accuracy.low is not None and row.accuracy.n_contexts == 12 for row in rows)

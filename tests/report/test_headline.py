@@ -82,8 +82,8 @@ def test_seal_and_a_writer_that_cannot_be_told_apart_are_not_ranked(run: RunBuil
     assert "answers neither clearly more nor clearly fewer questions right" in told
 
 
-def test_what_better_writing_alone_teaches_is_told_apart(run: RunBuilder) -> None:
-    sentences = _headline(run.compared())
+def test_what_better_writing_alone_teaches_is_told_apart(compared: RunBuilder) -> None:
+    sentences = _headline(compared)
     assert sentences[0].startswith("Two policy updates by reinforcement learning")
     assert "what self-edits teach the untouched model" in sentences[1]
 

@@ -55,9 +55,8 @@ def test_seals_rows_are_due_once_for_each_policy_that_the_evaluation_was_given(r
         ]
 
 
-@pytest.mark.parametrize("setting", ["single", "cpt"])
-def test_a_whole_evaluation_lacks_nothing(run: RunBuilder, setting: str) -> None:
-    assert summary(run.compared(setting).folder)["run"]["unfinished"] == []
+def test_a_whole_evaluation_lacks_nothing(compared: RunBuilder, together: RunBuilder) -> None:
+    assert [summary(run.folder)["run"]["unfinished"] for run in (compared, together)] == [[], []]
 
 
 def test_policies_are_counted_by_the_hashes_that_the_run_noted(run: RunBuilder) -> None:

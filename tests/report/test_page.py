@@ -253,8 +253,8 @@ def test_a_damaged_config_is_refused_by_name(run: RunBuilder, content: str | Non
         build_report(run.folder)
 
 
-def test_versions_of_the_policy_stand_side_by_side_with_the_first_contexts_open(run: RunBuilder) -> None:
-    text = _page(run.compared())
+def test_versions_of_the_policy_stand_side_by_side_with_the_first_contexts_open(compared: RunBuilder) -> None:
+    text = _read(compared)
     assert "The same passage, version by version" in text
     assert text.count('<div class="columns">') == 12
     block = text[text.index("The same passage, version by version") : text.index("other self-edits")]
@@ -262,23 +262,23 @@ def test_versions_of_the_policy_stand_side_by_side_with_the_first_contexts_open(
     assert "after RL update 2" in block
 
 
-def test_an_evaluation_of_all_passages_at_once_says_so_on_the_page_and_on_the_terminal(run: RunBuilder) -> None:
-    text = _page(run.compared("cpt"))
+def test_an_evaluation_of_all_passages_at_once_says_so_on_the_page_and_on_the_terminal(together: RunBuilder) -> None:
+    text = _read(together)
     assert "All 12 passages were studied at once" in text
     assert "not tried on its own" in text
     assert "no reward" not in text
-    assert "studied at once" in " ".join(_printed(run).split())
+    assert "studied at once" in " ".join(_printed(together).split())
 
 
-def test_an_evaluation_of_single_passages_says_nothing_of_the_kind(run: RunBuilder) -> None:
-    assert "studied at once" not in _page(run.compared())
+def test_an_evaluation_of_single_passages_says_nothing_of_the_kind(compared: RunBuilder) -> None:
+    assert "studied at once" not in _read(compared)
 
 
-def test_many_differences_are_folded_and_the_reader_is_warned_of_chance(run: RunBuilder) -> None:
-    text = _page(run.compared())
+def test_many_differences_are_folded_and_the_reader_is_warned_of_chance(compared: RunBuilder) -> None:
+    text = _read(compared)
     assert "further differences</summary>" in text
     assert "would be called clear by chance alone" in " ".join(text.split())
-    assert "more differences, on the page" in _printed(run)
+    assert "more differences, on the page" in _printed(compared)
 
 
 def test_a_run_without_endpoints_has_no_word_of_them(finished: RunBuilder) -> None:
@@ -287,7 +287,8 @@ def test_a_run_without_endpoints_has_no_word_of_them(finished: RunBuilder) -> No
 
 
 def test_what_endpoints_were_used_for_is_told_with_its_cost(run: RunBuilder) -> None:
-    run.compared()
+    run.begin().asked("eval-base", "base", 0, -5).asked("eval-synthetic-0", "synthetic", 1, -4)
+    run.asked("eval-writer:big-writer-0", "writer", 2, -3)
     with run.ledger() as ledger:
         ledger.add_usage("eval-synthetic-0", "judge", "big <judge>", Usage(60, 3, 2, 0, 9000, 120, 0.36))
         ledger.add_usage("eval-writer:big-writer-0", "writer", "big-writer", Usage(12, 0, 0, 1, 4000, 2000, None))

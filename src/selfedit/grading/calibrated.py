@@ -1,7 +1,7 @@
 """L1. A grader fitted to decide as GPT-4.1 did on short closed-book answers: free, offline, the same every time.
 
-It weighs the features of `features.py` with the weights in `calibrated.json`, which `benchmarks/fit_grader.py` made from
-published verdicts on one half of their passages; the file says how far the two agree on the other half.
+It weighs the features of `features.py` with the weights in `calibrated.json`, which `benchmarks/fit_grader.py` made
+from published verdicts on one half of their passages; the file says how far the two agree on the other half.
 
 Departures from the paper, whose judge is GPT-4.1 itself:
 1. It knows words, numbers and names, not facts: a right answer in quite other words is called wrong.
@@ -19,6 +19,7 @@ from pathlib import Path
 
 from selfedit.grading.features import NAMES, Features, read_features
 from selfedit.grading.metrics import exact, normalise
+from selfedit.grading.words import read_words
 from selfedit.records import Verdict
 
 WEIGHTS = Path(__file__).with_name("calibrated.json")
@@ -36,7 +37,7 @@ class CalibratedGrader:
     def _verdict(self, question: str, gold: str, answer: str) -> Verdict:
         if not answer.strip():
             return "wrong"
-        if not normalise(gold):
+        if not normalise(gold) or not read_words(gold):
             return "right" if exact(gold, answer) else "ungraded"
         return "right" if probability(question, gold, answer) > 0.5 else "wrong"
 

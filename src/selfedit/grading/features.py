@@ -11,6 +11,7 @@ import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from itertools import pairwise
 
 from selfedit.grading.likeness import DERIVED, likeness
 from selfedit.grading.metrics import contains
@@ -24,9 +25,7 @@ TIGHT = 0.8
 """Share of an answer's new words that the gold answer must have for the answer to add nothing."""
 _NEARLY = 0.9
 _DECADE = 10
-_MIN_SQUEEZED = 4
 _JOINTS = re.compile(r"[,;/&]|\band\b|\bor\b", re.IGNORECASE)
-_EITHER = re.compile(r"\bor\b", re.IGNORECASE)
 _TAIL = re.compile(
     r"\b(?:of|from|in|on|at|to|for|with|by|that|which|who|as|over|under|within|through|between|during|against|after"
     r"|before|near|into|throughout)\b|[(,;]",
@@ -42,14 +41,8 @@ class Features:
     """How well the new gold words are met; names and numbers weigh more, light words and units less."""
     recall_lead: float
     """The same in the answer's first sentence alone."""
-    strict: float
-    """Share of new gold words met by the same word, inflection aside."""
     contains: float
-    """The gold answer stands in the answer as it is."""
-    squeezed: float
-    """It does, once spaces and hyphens are left out ("street car", "streetcar")."""
-    adjacent: float
-    """How well neighbouring new gold words are met together."""
+    """The gold answer stands in the answer as it is, or all its new words do and the first sentence adds nothing."""
     keys: float
     """How well the gold answer's names and numbers are met; 0 where it has none."""
     no_key: float
@@ -62,12 +55,8 @@ class Features:
     """The gold answer is a date, and the first sentence names another month."""
     is_list: float
     """The gold answer has several items."""
-    worst_item: float
-    """How well its least met item is met; its best met one where they are joined by "or"."""
     less_said: float
     """The first sentence says a part of the gold answer and nothing else, and the gold answer is no list."""
-    precision: float
-    """How well the first sentence's new words are covered by the gold answer."""
     extra: float
     """New words of the first sentence that the gold answer does not have; log of 1 + count."""
     length: float
@@ -97,27 +86,20 @@ def read_features(question: str, gold: str, answer: str) -> Features:
     fit_L = _met(fresh_L, gold_G)
     keys = [at for at in new if gold_G[at].is_key]
     met_keys = [met_G[at] for at in keys]
-    items = [words for part in _JOINTS.split(gold) if (words := read_words(part))]
-    met_items = [max(_met(item, said_A)) for item in items]
-    is_list = len(items) > 1
-    precision = _mean(fit_L)
-    pairs = [min(one, other) for one, other in zip(met, met[1:], strict=False)]
+    is_list = sum(bool(read_words(part)) for part in _JOINTS.split(gold)) > 1
+    is_tight = _mean(fit_L) >= TIGHT
+    says_all = is_tight and min(met) == 1.0
     return Features(
         recall=_mean(met, weights),
         recall_lead=_mean([met_in_lead_G[at] for at in new], weights),
-        strict=_mean([float(value == 1.0) for value in met]),
-        contains=float(contains(gold, reply.text)),
-        squeezed=float(_is_squeezed_in(gold_G, said_A)),
-        adjacent=_mean(pairs) if pairs else _mean(met),
+        contains=float(says_all or contains(gold, reply.text)),
         keys=_mean(met_keys),
         no_key=float(bool(keys) and max(met_keys) < MET),
         surname=_surname(gold_G, met_G),
         number_clash=float(_numbers_clash(gold_G, met_G, fresh_L, fit_L)),
         date_clash=float(_dates_clash(gold_G, lead_L)),
         is_list=float(is_list),
-        worst_item=max(met_items) if _EITHER.search(gold) else min(met_items),
-        less_said=float(precision >= TIGHT and not is_list and 0 < _mean(met) < 1),
-        precision=precision,
+        less_said=float(is_tight and not is_list and 0 < _mean(met) < 1),
         extra=math.log1p(sum(value < MET for value in fit_L)),
         length=math.log1p(len(new)),
         has_tail=float(_has_tail(gold)),
@@ -128,8 +110,8 @@ def read_features(question: str, gold: str, answer: str) -> Features:
 
 
 def _met(words: Sequence[Word], others: Sequence[Word]) -> list[float]:
-    """How well each of `words` is met among `others`, short forms and what they stand for included."""
-    spelled = _spelled_out(words, others)
+    """How well each of `words` is met among `others`, short forms and joined words included."""
+    spelled = _spelled_out(words, others) | _joined(words, others)
     return [1.0 if at in spelled else _best(word, others) for at, word in enumerate(words)]
 
 
@@ -167,6 +149,17 @@ def _spelled_out(words: Sequence[Word], others: Sequence[Word]) -> set[int]:
     return found
 
 
+def _joined(words: Sequence[Word], others: Sequence[Word]) -> set[int]:
+    """Places of words that `others` write as one with their neighbour, or as two: "street car", "streetcar"."""
+    written = {other.text for other in others}
+    pairs = {one.text + other.text for one, other in pairwise(others)}
+    found = {at for at, word in enumerate(words) if word.text in pairs and word.value is None}
+    for at, (one, other) in enumerate(pairwise(words)):
+        if one.value is None and other.value is None and one.text + other.text in written:
+            found.update((at, at + 1))
+    return found
+
+
 def _weights(words: Sequence[Word]) -> list[float]:
     has_number = any(word.value is not None for word in words)
     return [_weight(word, has_number) for word in words]
@@ -189,11 +182,6 @@ def _mean(values: Sequence[float], weights: Sequence[float] | None = None) -> fl
     if weights is None:
         return sum(values) / len(values)
     return sum(weight * value for weight, value in zip(weights, values, strict=True)) / sum(weights)
-
-
-def _is_squeezed_in(gold: Sequence[Word], said: Sequence[Word]) -> bool:
-    squeezed = "".join(word.text for word in gold)
-    return len(squeezed) >= _MIN_SQUEEZED and squeezed in "".join(word.text for word in said)
 
 
 def _surname(gold: Sequence[Word], met: Sequence[float]) -> float:

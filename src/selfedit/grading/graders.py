@@ -1,7 +1,7 @@
-"""L1. Graders by name, those that need nothing but the words, and the grading of a trial's answers or of a file.
+"""L1. Graders by name, those that go by a rule, and the grading of a trial's answers or of a file of answers.
 
 Departures from the paper, which asks GPT-4.1 (as the grader `judge` can, see judge.py):
-1. The graders here are rules: free, repeatable and offline. How well one agrees with another judge is measured by
+1. The graders here are free, repeatable and offline. How well one agrees with another judge is measured by
    `grade_file` on answers that carry that judge's verdict.
 2. A grader that raises, or that a gold answer gives nothing to go by, leaves answers ungraded; they are never wrong.
 """

@@ -1,7 +1,7 @@
 """L1. How alike two words are, 0 to 1: inflection, derivation, spelling, and a small thesaurus of everyday words.
 
 The thesaurus holds words of general English, peoples and their countries where the spelling does not show the kinship,
-and common short forms. It knows no answers.
+and common short forms; of the published verdicts, only those of the fitting half were looked at in writing it.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ INFLECTED = 1.0
 DERIVED = 0.85
 SYNONYM = 0.75
 MISSPELT = 0.8
+CLOSE_SPELLING = 0.7
+"""Least share of letter pairs that two spellings of one word have in common."""
 
 _INFLECTIONS = frozenset(["", "s", "es", "d", "ed", "ing", "e", "ly", "y", "ies", "ied", "er", "ers", "est", "'"])
 _DERIVATIONS = _INFLECTIONS | frozenset(
@@ -77,11 +79,9 @@ rule reign govern
 belief faith
 nobleman noble aristocrat
 inhabitant resident population citizen people
-catholic romancatholic
 muslim islam islamic
 christian christianity
 jewish jews judaism hebrew
-country nation state
 city town
 church religious
 law legal act statute
@@ -114,7 +114,6 @@ border boundary
 area region zone territory
 sea ocean
 british britain english england uk
-united_kingdom britain uk british
 america american us usa
 france french
 germany german
@@ -134,13 +133,8 @@ portugal portuguese
 soviet ussr
 tv television
 photo photograph
-percent per_cent
 company corporation corp co inc firm business
 university college
-general gen
-president pres
-saint st
-mount mt
 government governmental
 equal even same
 different differ difference
@@ -163,6 +157,14 @@ def likeness(one: str, other: str) -> float:
         return 1.0
     if one[0].isdigit() or other[0].isdigit():
         return 0.0
+    kinship = _kinship(one, other) if one[0] == other[0] else 0.0
+    if kinship >= DERIVED:
+        return kinship
+    return SYNONYM if _groups(one) & _groups(other) else kinship
+
+
+def _kinship(one: str, other: str) -> float:
+    """Likeness by spelling alone, of two words that begin alike."""
     shared = _common_prefix(one, other)
     tails = one[shared:], other[shared:]
     if shared >= 3:
@@ -170,14 +172,12 @@ def likeness(one: str, other: str) -> float:
             return INFLECTED
         if all(tail in _DERIVATIONS for tail in tails) and 2 * shared >= max(len(one), len(other)):
             return DERIVED
-    if _groups(one) & _groups(other):
-        return SYNONYM
-    if min(len(one), len(other)) >= 4 and _dice(one, other) >= 0.7:
+    if _may_be_misspelt(one, other) and _dice(one, other) >= CLOSE_SPELLING:
         return MISSPELT
     return 0.0
 
 
-@lru_cache(maxsize=16384)
+@lru_cache(maxsize=65536)
 def _groups(word: str) -> frozenset[int]:
     for tail in ("", "s", "es", "d", "ed", "ing", "ly", "er"):
         for end in ("", "e"):
@@ -201,7 +201,14 @@ def _undoubled(one: str, shared: int, tails: tuple[str, str]) -> tuple[str, ...]
     return tuple(tail[1:] if tail[:1] == one[shared - 1] else tail for tail in tails)
 
 
+def _may_be_misspelt(one: str, other: str) -> bool:
+    """Long enough to tell, and near enough in length that most letter pairs could be shared."""
+    short, long = sorted((len(one), len(other)))
+    return short >= 4 and 2 * short >= CLOSE_SPELLING * (short + long)
+
+
 def _dice(one: str, other: str) -> float:
-    pairs_one = {one[i : i + 2] for i in range(len(one) - 1)} | {"^" + one[0]}
-    pairs_other = {other[i : i + 2] for i in range(len(other) - 1)} | {"^" + other[0]}
-    return 2 * len(pairs_one & pairs_other) / (len(pairs_one) + len(pairs_other))
+    """Share of letter pairs in common; beginning alike counts as one of them."""
+    pairs_one = {one[i : i + 2] for i in range(len(one) - 1)}
+    pairs_other = {other[i : i + 2] for i in range(len(other) - 1)}
+    return 2 * (len(pairs_one & pairs_other) + 1) / (len(pairs_one) + len(pairs_other) + 2)

@@ -1,4 +1,4 @@
-"""L1. Numbers in words, digits and ordinals become values: "two hundred and fifty" = 250, "19th" = "nineteenth" = 19."""
+"""L1. Numbers in words, digits and ordinals become values: "two hundred and fifty" is 250, "19th" is 19."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from collections.abc import Sequence
 _UNITS = {
     word: float(value)
     for value, word in enumerate(
-        "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen "
-        "eighteen nineteen".split()
+        "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen "
+        "seventeen eighteen nineteen".split()
     )
 }
 _TENS = {

@@ -9,6 +9,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+_READ = 2000
+"""Letters of an answer that are read; whoever has not answered by then has not answered."""
 _RUNS_ON = re.compile(
     r"""\n\s*(?:q|questions?|question\s*\d+|topic|passage|context|input|user|human|explanation)\s*[:.]
       | \n\s*(?:answer\s+this|is\s+this\s+statement|you\s+will\s+be\s+given|given\s+the|write\s+a|please\b)
@@ -47,7 +49,7 @@ class Reply:
 
 def read_reply(answer: str) -> Reply:
     """Cut an answer where it runs on, and drop what merely announces it ("Answer:")."""
-    text = _OPENING.sub("", answer.strip())
+    text = _OPENING.sub("", answer.strip()[:_READ])
     match = _RUNS_ON.search(text)
     if match and match.start():
         text = text[: match.start()]

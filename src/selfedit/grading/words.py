@@ -64,6 +64,19 @@ LIGHT = frozenset(
 _MONTHS = "january february march april may june july august september october november december".split()
 MONTHS = frozenset(_MONTHS)
 _MONTH_OF = {month[:3]: month for month in _MONTHS if month != "may"} | {"sept": "september"}
+_PHRASES = [
+    (re.compile(rf"\b{phrase}\b", re.IGNORECASE), word)
+    for phrase, word in [
+        ("united states of america", "America"),
+        ("united states", "America"),
+        ("united kingdom", "Britain"),
+        ("great britain", "Britain"),
+        ("soviet union", "USSR"),
+        ("per cent", "percent"),
+    ]
+]
+"""Names of several words that have one-word names."""
+_LOOK_BACK = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,33 +104,39 @@ class Word:
 
 @lru_cache(maxsize=4096)
 def read_words(text: str) -> tuple[Word, ...]:
-    """The words of `text` that count, in order."""
+    """The words of `text` that count, in order; all of them where none does, so that "both" can be an answer."""
     plain = _plain(text)
     raw = [(m.group(), _begins_sentence(plain, m.start())) for m in _WORD.finditer(plain)]
     lower = [_canonical(word) for word, _ in raw]
     numbers = {start: (stop, value) for start, stop, value in _numbers(lower)}
-    words, at = [], 0
+    counting: list[Word] = []
+    rest: list[Word] = []
+    at = 0
     while at < len(raw):
         if at in numbers:
             stop, value = numbers[at]
-            last = lower[stop - 1]
-            is_decade = last[0].isdigit() and last.endswith("s")
-            words.append(Word(f"{value:.12g}", value, False, is_decade, False, at))
+            is_decade = lower[stop - 1][0].isdigit() and lower[stop - 1].endswith("s")
+            counting.append(Word(f"{value:.12g}", value, False, is_decade, False, at))
             at = stop
             continue
-        if lower[at] not in FUNCTION_WORDS or lower[at] in NEGATIONS:
-            words.append(Word(lower[at], None, _is_name(*raw[at]), False, _is_acronym(raw[at][0]), at))
+        word = Word(lower[at], None, _is_name(*raw[at]), False, _is_acronym(raw[at][0]), at)
+        counts = lower[at] not in FUNCTION_WORDS or lower[at] in NEGATIONS
+        (counting if counts else rest).append(word)
         at += 1
-    return tuple(words)
+    return tuple(counting or rest)
 
 
 def _plain(text: str) -> str:
-    text = text.replace("’", "'").replace("–", "-").replace("—", " - ")
-    return "".join(c for c in unicodedata.normalize("NFKD", text) if not unicodedata.combining(c))
+    if not text.isascii():
+        text = text.replace("’", "'").replace("–", "-").replace("—", " - ")
+        text = "".join(c for c in unicodedata.normalize("NFKD", text) if not unicodedata.combining(c))
+    for phrase, word in _PHRASES:
+        text = phrase.sub(word, text)
+    return text
 
 
 def _begins_sentence(text: str, at: int) -> bool:
-    before = text[:at].rstrip(" \"'“‘(*")
+    before = text[max(0, at - _LOOK_BACK) : at].rstrip(" \"'“‘(*")
     return not before or before[-1] in ".!?:\n"
 
 
@@ -136,7 +155,7 @@ def _canonical(word: str) -> str:
 
 def _numbers(lower: list[str]) -> list[tuple[int, int, float]]:
     """Numbers, except "one" as a pronoun and "second" as a stretch of time."""
-    found = []
+    found: list[tuple[int, int, float]] = []
     for start, stop, value in read_numbers(lower):
         if stop == start + 1 and lower[start] == "one":
             before = lower[start - 1] if start else ""

@@ -5,7 +5,9 @@ Texts are set in the width of their column as matplotlib's own font measures it,
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 from matplotlib.figure import Figure
@@ -104,7 +106,8 @@ def earned(card: EditCard) -> list[str]:
 
 def cut(text: str, inches: float, most: int) -> list[str]:
     """`text` in at most `most` lines of `inches`, its own line breaks kept; ends in … where something is left out."""
-    lines = [line for part in text.splitlines() for line in _set(wording.one_line(part, len(part) + 1), inches)]
+    parts = [wording.one_line(part, len(part) + 1) for part in text.splitlines()]
+    lines = [line for part in parts for line in _set(part, inches)]
     if len(lines) <= most:
         return lines
     words = lines[most - 1].split()
@@ -116,24 +119,38 @@ def cut(text: str, inches: float, most: int) -> list[str]:
 def _set(text: str, inches: float) -> list[str]:
     """One paragraph in lines of `inches`; a word that is wider than a line is broken."""
     lines, line = [], ""
-    for word in text.split():
-        while len(word) > 1 and _inches(word) > inches:
-            fits = next(n for n in range(len(word) - 1, 0, -1) if n == 1 or _inches(word[:n]) <= inches)
-            lines += [line] if line else []
-            lines.append(word[:fits])
-            line, word = "", word[fits:]
-        longer = f"{line} {word}".strip()
-        if _inches(longer) <= inches:
-            line = longer
-        else:
+    for piece in (piece for word in text.split() for piece in _broken(word, inches)):
+        longer = f"{line} {piece}".strip()
+        if _inches(longer) > inches:
             lines.append(line)
-            line = word
+            longer = piece
+        line = longer
     return [*lines, line] if line else lines
 
 
+def _broken(word: str, inches: float) -> list[str]:
+    """A word in pieces that fit, of a letter at least; most words are one piece."""
+    pieces, width = [""], 0.0
+    for letter in word:
+        width += _inches(letter)
+        if width > inches and pieces[-1]:
+            pieces.append("")
+            width = _inches(letter)
+        pieces[-1] += letter
+    return pieces
+
+
 def _inches(text: str) -> float:
-    width, _, _ = text_to_path.get_text_width_height_descent(text, FontProperties(size=SIZE), ismath=False)
-    return SLACK * float(width) / 72
+    return SLACK * sum(map(_points, text)) / 72
+
+
+@lru_cache(maxsize=4096)
+def _points(letter: str) -> float:
+    """A letter's width; that of the box which stands for it where the font lacks it."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph .* missing from font", category=UserWarning)
+        width, _, _ = text_to_path.get_text_width_height_descent(letter, FontProperties(size=SIZE), ismath=False)
+    return float(width)
 
 
 def _told(card: EditCard) -> str:

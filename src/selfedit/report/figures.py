@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import textwrap
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -31,9 +30,7 @@ MANY_BARS = 16
 def draw_figures(reading: Reading, folder: Path, write: Callable[[Path, bytes], None]) -> dict[str, bytes]:
     """Draws each figure that the run has data for, `write`s it as NAME.svg and NAME.png; returns the SVGs by name."""
     drawn = {}
-    with styled(), warnings.catch_warnings():
-        # Texts may hold letters that matplotlib's font lacks: the PNG shows a box, the SVG the letter.
-        warnings.filterwarnings("ignore", message="Glyph .* missing from font", category=UserWarning)
+    with styled():
         figures = {
             "methods": _methods(reading.methods),
             "learning-curve": learning_curve(reading.methods),
