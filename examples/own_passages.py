@@ -55,9 +55,9 @@ def logprob(answers: Sequence[GradedAnswer]) -> float:
 
 # %% [markdown]
 # ## Before, and with the passage in sight
-# A study without examples asks the model as it is. With the passage in the prompt it need only read: that bounds what
-# studying could bring. `gold_logprob` says how likely the right answer is, in nats per token; it moves long before the
-# model says the answer.
+# A study without examples asks the model as it is. With the passage in the prompt it need only read; a very small model
+# hardly can. `gold_logprob` says how likely the right answer is, in nats per token; it moves long before the model says
+# the answer.
 
 # %%
 closed = {context.id: Study((), task.study(context, None).asks) for context in train}
@@ -109,8 +109,9 @@ answers = [graded(trial.study, attempt) for trial, attempt in zip(trials, attemp
 
 # %% [markdown]
 # ## Which helped
-# The gain is against the untouched model on the same questions. Read the self-edits beside it: what is true and names
-# its subject tends to help, what the model made up tends to cost.
+# The gain is against the untouched model on the same questions. Read each self-edit beside what it brought: does it say
+# what was asked, is it true, does it name its subject? The two measures need not agree, least of all on four questions:
+# a list of made-up numbers can make every answer a little likelier and none right.
 
 
 # %%
@@ -130,14 +131,24 @@ for context in train:
 console.print(table)
 
 # %% [markdown]
-# Why: question by question, the best and the worst thing to study for the first passage.
+# Why: question by question, the best thing to study of all (by right answers, then by gain), and the worst for the same
+# passage.
+
 
 # %%
-own = [i for i, (owner, _, _) in enumerate(candidates) if owner == train[0] and answers[i]]
-best, worst = (pick(own, key=lambda i: logprob(answers[i])) for pick in (max, min))
-table = Table("question", "gold", "best says", "nats", "worst says", "nats", title=f"{train[0].title}, by question")
+def earned(i: int) -> tuple[int, float]:
+    known = before[candidates[i][0].id]
+    return sum(answer.verdict == "right" for answer in answers[i]), logprob(answers[i]) - logprob(known)
+
+
+sound = [i for i, given in enumerate(answers) if given]
+best = max(sound, key=earned)
+learnt = candidates[best][0]
+worst = min((i for i in sound if candidates[i][0] == learnt), key=earned)
+table = Table("question", "gold", "best says", "nats", "worst says", "nats", title=f"{learnt.title}, by question")
 for high, low in zip(answers[best], answers[worst], strict=True):
-    table.add_row(high.question, high.gold, high.text, f"{high.gold_logprob:.2f}", low.text, f"{low.gold_logprob:.2f}")
+    said = [(beginning(answer.text, 60), f"{answer.gold_logprob:.2f}") for answer in (high, low)]
+    table.add_row(high.question, high.gold, *said[0], *said[1])
 console.print(table)
 print("best:", candidates[best][1], "\n\nworst:", candidates[worst][1])
 
@@ -148,8 +159,8 @@ print("best:", candidates[best][1], "\n\nworst:", candidates[worst][1])
 
 # %%
 policy = engine.update(UNTOUCHED, RUN, trials[best].study.examples, SETTINGS, trials[best].seed)
-again = engine.run_trials(policy, RUN, [Trial("kept", closed[train[0].id], SETTINGS, 0)])[0]
-kept = logprob(graded(closed[train[0].id], again))
+again = engine.run_trials(policy, RUN, [Trial("kept", closed[learnt.id], SETTINGS, 0)])[0]
+kept = logprob(graded(closed[learnt.id], again))
 print(f"kept in {RUN / policy.adapter}: {kept:.2f} nats per token, {logprob(answers[best]):.2f} in its trial")
 
 # %% [markdown]

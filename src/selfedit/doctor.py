@@ -23,7 +23,7 @@ _EMBEDDED_SHAPE = SHAPES["135M"]
 _HEADS = {"at once": "at\nonce", "s a self-edit": "s a\nself-edit", "h a round": "h a\nround"}
 _LEGEND = (
     "at once: trials trained together, 0 where not one fits. bank: their adapters with gradients and optimiser. pass:"
-    " what layers keep for the backward pass. all: with libraries. full: full finetuning, one trial at a time."
+    " what layers keep for the backward pass. all: with libraries. full: full finetuning, and whether it fits."
 )
 
 
@@ -72,10 +72,10 @@ def estimate_all(config: TrainConfig, here: Device | None, model: str = "") -> l
 def print_estimates(rows: Sequence[Estimate], config: TrainConfig, console: Console) -> None:
     """The estimates as a table, with what they rest on beneath."""
     table = Table(title=_title(config), title_justify="left", box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
-    for name in ("model", "on"):
-        table.add_column(name)
+    table.add_column("model", overflow="fold")
+    table.add_column("on", no_wrap=True)
     for name in ("weights", "at once", "bank", "pass", "all", "s a self-edit", "h a round", "full"):
-        table.add_column(_HEADS.get(name, f"{name}\nGB"), justify="right")
+        table.add_column(_HEADS.get(name, f"{name}\nGB"), justify="right", no_wrap=True)
     for before, row in zip([None, *rows], rows, strict=False):
         if before and before.model != row.model:
             table.add_section()
@@ -106,7 +106,7 @@ def _cells(row: Estimate, is_first: bool) -> list[str]:
         f"{row.pass_gb:.1f}",
         f"{row.total_gb:.1f}",
         *(("does not", "fit") if not row.trials_at_once else map(_short, times)),
-        f"{row.full_finetuning_gb:.{digits}f} {'fits' if row.is_full_finetuning_fitting else '  no'}",
+        f"{row.full_finetuning_gb:.{digits}f} {'yes' if row.is_full_finetuning_fitting else ' no'}",
     ]
 
 
