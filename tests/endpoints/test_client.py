@@ -248,7 +248,8 @@ def test_whatever_may_change_the_reply_is_part_of_the_key(server: EndpointServer
 
 
 KILLED = """
-import sys
+import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs inherit that it is ignored
 from selfedit.endpoints import ChatRequest, Endpoint, EndpointSettings
 from selfedit.records import Sampling
 endpoint = Endpoint(EndpointSettings(sys.argv[1], "m", concurrency=2))

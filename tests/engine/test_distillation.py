@@ -136,7 +136,7 @@ def test_each_distinct_sequence_passes_the_teacher_once_for_all_trials(monkeypat
 def test_all_weights_can_learn_from_a_teacher(family: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(scoring._CHUNK_BYTES, "cpu", 400 * 8 * 7)
     engine = engine_of(family)
-    settings = LoraSettings("full", learning_rate=3e-3, epochs=3, batch_size=2)
+    settings = LoraSettings(finetuning="full", learning_rate=3e-3, epochs=3, batch_size=2)
     examples = (Example("founded by a widow", teacher=PASSAGE), Example("a widow", Prompt("who?"), PASSAGE))
     trial = Trial("x", Study((*examples, Example("the lazy dog")), ()), settings, 3)
     plain = merged(engine)

@@ -22,7 +22,14 @@ pytestmark = pytest.mark.model
 
 HERE = Path(".")
 SETTINGS = LoraSettings(
-    "full", learning_rate=3e-3, epochs=3, batch_size=2, warmup_steps=1, clip=0.5, weight_decay=0.1, schedule="cosine"
+    finetuning="full",
+    learning_rate=3e-3,
+    epochs=3,
+    batch_size=2,
+    warmup_steps=1,
+    clip=0.5,
+    weight_decay=0.1,
+    schedule="cosine",
 )
 LORA = LoraSettings(rank=4, alpha=8.0, learning_rate=1e-2, epochs=2)
 TEXTS = ("A town on the coast was founded by a widow.", "seven red boats cross the river", "the lazy dog sold candles")
@@ -114,7 +121,7 @@ def test_full_trials_and_adapters_in_one_group_are_each_as_if_alone() -> None:
 def test_a_narrow_base_learns_through_wide_copies_and_stays_bit_identical(dtype: str, tmp_path: Path) -> None:
     engine = load_engine(str(save_tiny(tmp_path, "tied")), device="cpu", dtype=dtype)
     before = weights_sha256(engine.model)
-    slow = replace(TRIAL, settings=LoraSettings("full", learning_rate=1e-4, epochs=8, batch_size=2))
+    slow = replace(TRIAL, settings=LoraSettings(finetuning="full", learning_rate=1e-4, epochs=8, batch_size=2))
     [found] = run(engine, slow)
     [wide] = run(load_engine(str(tmp_path), device="cpu", dtype="float64"), slow)
     assert found.losses == pytest.approx(wide.losses, rel=0.05) and found.losses[-1] < found.losses[0]
@@ -145,7 +152,7 @@ def test_whatever_interrupts_a_full_trial_the_weights_are_the_base_again(error, 
 def test_a_full_trial_that_meets_a_nan_fails_by_name_and_leaves_nothing() -> None:
     engine = engine_of("llama")
     before = weights_sha256(engine.model)
-    wild = LoraSettings("full", learning_rate=1e300, clip=0)
+    wild = LoraSettings(finetuning="full", learning_rate=1e300, clip=0)
     several = replace(TRIAL, key="wild", settings=wild)
     once = replace(several, settings=replace(wild, epochs=1, batch_size=3))
     found = run(engine, several, once, TRIAL)
