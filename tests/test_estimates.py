@@ -93,9 +93,10 @@ def test_a_round_is_its_trials_and_its_self_edits() -> None:
     assert 250 * row.seconds_per_self_edit < 3600 * row.hours_per_round < 760 * row.seconds_per_self_edit  # type: ignore[operator]
 
 
-def test_the_memory_of_the_benchmark_is_met_within_a_third() -> None:
+def test_measured_peaks_of_memory_are_met_from_above_within_a_third() -> None:
     bench = PAPER.model_copy(update={"inner": LoraSettings(rank=16), "bank": 8})
-    assert of("135M", CPU, bench).total_gb == pytest.approx(3.2, rel=1 / 3)
+    assert 3.2 < of("135M", CPU, bench).total_gb < 3.2 * 4 / 3
+    assert of("135M", CPU, RECIPES["embedded"]).total_gb == pytest.approx(2.86, rel=0.05)
 
 
 def test_the_demo_is_estimated_within_a_half_of_what_it_took() -> None:
