@@ -280,6 +280,8 @@ class ReproduceConfig(BaseModel):
     """The judge's name at that endpoint."""
     prompts: str = ""
     """For `prompts`: ways of asking for self-edits that are trained, joined by commas. Empty: the scale's own."""
+    seed: int = 0
+    """Every draw of the sub-runs comes from this; another seed wants another folder."""
     device: str = "auto"
     """`auto`, `cpu`, `cuda` or `cuda:N`."""
     run: str = ""

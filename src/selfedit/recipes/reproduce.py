@@ -195,7 +195,7 @@ class _Planner:
         return Step(folder, kind, EvalConfig.model_validate(recipe | self._inputs() | tested | values))
 
     def _inputs(self) -> dict[str, object]:
-        given = {name: getattr(self.config, name) for name in ("data", "heldout_data", "device")}
+        given = {name: getattr(self.config, name) for name in ("data", "heldout_data", "seed", "device")}
         return {**given, "model": self._model()}
 
     def _recipe(self) -> TrainConfig:
