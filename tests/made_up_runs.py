@@ -12,10 +12,10 @@ from selfedit.store.ledger import Ledger
 
 N_QUESTIONS = 5
 EDITS = 4
-WRITTEN = ("synthetic", "distil", "edits", "writer", "seal-edits")
+WRITTEN = ("sentences", "synthetic", "distil", "edits", "writer", "seal-edits")
 """Methods with self-edits."""
 EVERY_METHOD = (
-    "base,in-context,passage,synthetic,synthetic:rewrite,distil,distil:rewrite,"
+    "base,in-context,passage,sentences,synthetic,synthetic:rewrite,distil,distil:rewrite,"
     "edits,writer,seal,seal:rewrite,seal-edits"
 )
 EDIT_FILES = "from/gpt-4.1.jsonl,from/gpt-4.jsonl"
@@ -25,6 +25,7 @@ EVERY_STAGE = {
     "eval-base-2": ("base", 0.7, -5.2),
     "eval-in-context": ("in-context", 4.2, -0.8),
     "eval-passage": ("passage", 1.6, -4.1),
+    "eval-sentences": ("sentences", 2.2, -3.2),
     "eval-synthetic-0": ("synthetic", 2.0, -3.6),
     "eval-synthetic-1": ("synthetic", 2.2, -3.2),
     "eval-synthetic-2": ("synthetic", 2.8, -2.9),
@@ -121,7 +122,8 @@ class RunBuilder:
             edit_key = f"{stage}-{context.id}" if method in WRITTEN else ""
             if edit_key:
                 text = "".join(f"- The valley of {context.id} has fact {i}, which is gold {i}.\n" for i in range(6))
-                edits.append(Edit(edit_key, context.id, stage, 0, int(stage[-1]), text, 60))
+                version = int(stage[-1]) if stage[-1].isdigit() else 0
+                edits.append(Edit(edit_key, context.id, stage, 0, version, text, 60))
             if self.is_together:
                 edit_key = ""
             right = max(0, min(N_QUESTIONS, round(n_right + self.luck.uniform(-1, 1))))

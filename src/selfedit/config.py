@@ -25,6 +25,7 @@ METHODS = {
     "base": "the untouched model (and each policy of --policy)",
     "in-context": "with the passage in the prompt",
     "passage": "trained on the passage",
+    "sentences": "and on its own sentences, one by one: what a self-edit gives that only takes apart",
     "synthetic": "and on self-edits of the untouched model; `synthetic:PROMPT` asks for them by another prompt",
     "entigraph": "the same as synthetic:entigraph",
     "active-reading": "the same as synthetic:active-reading",
@@ -172,8 +173,8 @@ class EvalConfig(RunConfig):
     """A table of methods on held-out contexts."""
 
     methods: str = "base,passage,synthetic"
-    """Rows of the table, joined by commas: base, in-context, passage, synthetic, entigraph, active-reading, distil,
-    edits, writer, seal, seal-edits. `synthetic:rewrite` asks by another prompt."""
+    """Rows of the table, joined by commas: base, in-context, passage, sentences, synthetic, entigraph,
+    active-reading, distil, edits, writer, seal, seal-edits. `synthetic:rewrite` asks by another prompt."""
     setting: Literal["single", "cpt"] = "single"
     """`single`: a trial for each passage. `cpt`: one trial for all passages together (continued pretraining)."""
     contexts: int = -1

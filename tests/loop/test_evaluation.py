@@ -12,6 +12,7 @@ import pytest
 
 from fakes import FakeEngine, FakeExecutor, make_kit
 from selfedit.config import EvalConfig
+from selfedit.edits import split_sentences
 from selfedit.loop import Kit, Sources, run_eval
 from selfedit.records import LoraSettings, Outcome, Policy, SelfeditError
 from selfedit.store import Ledger
@@ -59,6 +60,15 @@ def test_self_edits_from_a_file_are_tried_and_recorded_with_its_name(tmp_path: P
         edits = ledger.edits("eval-edits:gpt-4-0")
     assert [edit.text for edit in edits] == [text for name in ("h0", "h1") for text in FILES[name]]
     assert {edit.writer for edit in edits} == {"gpt-4"}
+
+
+def test_a_passages_own_sentences_are_a_self_edit_that_nobody_wrote(tmp_path: Path) -> None:
+    outcomes = evaluate(tmp_path, configure("sentences", contexts=2))
+    assert [(outcome.stage, outcome.method) for outcome in outcomes] == [("eval-sentences", "sentences")] * 2
+    with Ledger(tmp_path / "ledger.db") as ledger:
+        contexts, edits = ledger.contexts("heldout"), ledger.edits("eval-sentences")
+    assert [edit.text for edit in edits] == [split_sentences(context.text) for context in contexts]
+    assert {edit.writer for edit in edits} == {"sentences"}
 
 
 def test_a_file_without_self_edits_for_a_context_is_refused_before_anything_runs(tmp_path: Path) -> None:

@@ -12,9 +12,10 @@ if TYPE_CHECKING:
     from made_up_runs import RunBuilder
 
 
-def test_seal_is_set_against_itself_untrained_then_against_other_writers_then_against_base_and_passage() -> None:
-    assert pairs(EVERY_STAGE)[:6] == [
+def test_seal_is_set_against_itself_untrained_then_against_others_then_against_base_and_passage() -> None:
+    assert pairs(EVERY_STAGE)[:7] == [
         ("eval-synthetic-0", "eval-synthetic-2"),
+        ("eval-sentences", "eval-synthetic-2"),
         ("eval-edits:gpt-4.1-0", "eval-synthetic-2"),
         ("eval-edits:gpt-4-0", "eval-synthetic-2"),
         ("eval-writer:big-writer-0", "eval-synthetic-2"),

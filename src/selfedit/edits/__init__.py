@@ -4,6 +4,7 @@ from selfedit.edits.endpoint_writer import EndpointWriter
 from selfedit.edits.files import read_edit_files
 from selfedit.edits.prompts import PROMPTS, EditPrompt, SecondStep, ask_for_edit, load_prompt
 from selfedit.edits.reading import read_edit, read_items
+from selfedit.edits.sentences import split_sentences
 from selfedit.edits.steps import ask_follow_ups
 
 __all__ = [
@@ -17,4 +18,5 @@ __all__ = [
     "read_edit",
     "read_edit_files",
     "read_items",
+    "split_sentences",
 ]

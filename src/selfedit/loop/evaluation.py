@@ -1,9 +1,10 @@
 """L3. What held-out contexts show: methods side by side, on contexts that never trained the policy.
 
 Each row of the table is one stage of the run. Its name says who wrote, how it was asked, and which policy:
-`eval-base`, `eval-passage`, `eval-synthetic-0` (the untouched model writes and learns), `eval-synthetic-2` (so does the
-policy after two updates: SEAL), `eval-synthetic:rewrite-0` (asked by another prompt), `eval-seal-edits-2` (policy 2
-writes, the untouched model learns), `eval-edits:gpt-4.1-0` (from a file), `eval-writer:NAME-0` (by another model).
+`eval-base`, `eval-passage`, `eval-sentences`, `eval-synthetic-0` (the untouched model writes and learns),
+`eval-synthetic-2` (so does the policy after two updates: SEAL), `eval-synthetic:rewrite-0` (asked by another prompt),
+`eval-seal-edits-2` (policy 2 writes, the untouched model learns), `eval-edits:gpt-4.1-0` (from a file),
+`eval-writer:NAME-0` (by another model).
 
 Departures from the paper:
 
@@ -19,6 +20,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from selfedit.config import EvalConfig, MethodName
+from selfedit.edits import split_sentences
 from selfedit.loop.kit import Kit, Metered
 from selfedit.loop.trials import Job, Setup, baseline_jobs, edit_jobs, study_of, try_all
 from selfedit.loop.writing import Draw, write_edits
@@ -162,7 +164,10 @@ def _jobs(setup: Setup, row: Row, contexts: Sequence[Context], plan: HeldoutPlan
 
 def _edits(kit: Kit, row: Row, contexts: Sequence[Context], plan: HeldoutPlan, sources: Sources) -> list[Edit]:
     if row.method == "edits":
-        return _edits_from_file(kit, row, contexts, sources.files[row.source], plan.edits)
+        return _given_edits(kit, row, contexts, sources.files[row.source], plan.edits)
+    if row.method == "sentences":
+        texts_by_id = {context.id: [split_sentences(context.text)] for context in contexts}
+        return _given_edits(kit, replace(row, source="sentences"), contexts, texts_by_id, 1)
     draw = sources.writers[row.source] if row.source else None
     try:
         return write_edits(
@@ -172,7 +177,7 @@ def _edits(kit: Kit, row: Row, contexts: Sequence[Context], plan: HeldoutPlan, s
         kit.note_usage(row.stage, "writer", sources.endpoint if row.source else None)
 
 
-def _edits_from_file(
+def _given_edits(
     kit: Kit, row: Row, contexts: Sequence[Context], texts_by_id: Mapping[str, Sequence[str]], n: int
 ) -> list[Edit]:
     """The first `n` of each context, recorded as if written here."""
@@ -243,6 +248,7 @@ _ROWS: dict[str, Rows] = {
     "base": _base,
     "in-context": lambda *_: [Row("eval-in-context", "in-context")],
     "passage": lambda *_: [Row("eval-passage", "passage")],
+    "sentences": lambda *_: [Row("eval-sentences", "sentences")],
     "synthetic": _synthetic,
     "distil": _distil,
     "edits": _from_files,

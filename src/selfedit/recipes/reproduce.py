@@ -74,15 +74,15 @@ class Scale:
 
 _CPT = LoraSettings(rank=16, alpha=32.0, learning_rate=1e-3, epochs=3, batch_size=8)
 _FULL_LEARNING_RATE = 5e-5
-_TABLE2 = "base,in-context,passage,synthetic,seal,seal-edits,distil,entigraph,active-reading"
-_TABLE2_CPT = "base,passage,synthetic,entigraph,seal"
+_TABLE2 = "base,in-context,passage,sentences,synthetic,seal,seal-edits,distil,entigraph,active-reading"
+_TABLE2_CPT = "base,passage,sentences,synthetic,entigraph,seal"
 _SCALES = {
     "smoke": Scale(
         sizes={"rounds": 1, "contexts": 2, "edits": 2, "seeds": 1},
         reward={"rounds": 1, "contexts": 2, "edits": 2, "seeds": 3},
         heldout=4,
-        single="base,in-context,passage,synthetic,seal,seal-edits",
-        cpt="base,passage,synthetic,seal",
+        single="base,in-context,passage,sentences,synthetic,seal,seal-edits",
+        cpt="base,passage,sentences,synthetic,seal",
         cpt_edits=1,
         cpt_lora=_CPT,
         grader="contains",

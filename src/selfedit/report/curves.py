@@ -81,7 +81,7 @@ def learning_curve(rows: Sequence[MethodRow]) -> Figure | None:
     drawn = curves(rows)
     if not drawn:
         return None
-    levels = [row for row in rows if row.stage in ("eval-base", "eval-passage")]
+    levels = [row for row in rows if row.stage in ("eval-base", "eval-passage", "eval-sentences")]
     levels += [row for row in rows if wording.stage_kind(row.stage) in EXTERNAL]
     n_keys = len(drawn) + len(levels)
     figure = Figure(figsize=(WIDTH, 2.65 + 0.22 * -(-n_keys // 2)))

@@ -21,7 +21,7 @@ SEAL = ("eval-synthetic", "eval-seal-edits")
 """Kinds of stages where a policy of this run writes; their number says how often it was trained."""
 EXTERNAL = ("eval-edits", "eval-writer")
 """Kinds of stages whose self-edits somebody else wrote."""
-STUDIES = (*SEAL, *EXTERNAL, "eval-distil")
+STUDIES = (*SEAL, *EXTERNAL, "eval-distil", "eval-sentences")
 """Kinds of stages where self-edits are studied."""
 
 
@@ -50,10 +50,10 @@ def gain_rows(ledger: Ledger) -> list[GainRow]:
 def pairs(stages: Collection[str]) -> list[tuple[str, str]]:
     """(before, after) of every difference worth telling among `stages`."""
     newest = newest_stages(stages)
-    externals = of_kinds(stages, EXTERNAL)
+    rivals = of_kinds(stages, (*EXTERNAL, "eval-sentences"))
     found: list[tuple[str, str]] = []
     for stage in newest:
-        found += [(untrained(stage), stage), *((external, stage) for external in externals)]
+        found += [(untrained(stage), stage), *((rival, stage) for rival in rivals)]
         found += _from_nothing(stage)
     for stage in stages:
         found += _from_nothing(stage)
@@ -92,7 +92,7 @@ def told_stage(stages: Collection[str]) -> str | None:
     if final := final_stage(stages):
         return final
     ordered = sorted(stages, key=wording.stage_order)
-    kinds = ("eval-synthetic", *EXTERNAL, "eval-distil", "eval-passage", "eval-in-context")
+    kinds = ("eval-synthetic", *EXTERNAL, "eval-distil", "eval-sentences", "eval-passage", "eval-in-context")
     return next((stage for kind in kinds for stage in of_kinds(ordered, (kind,))), None)
 
 

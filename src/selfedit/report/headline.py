@@ -19,6 +19,7 @@ _CAUSES = {
     "eval-writer": "Studying the self-edits by {}",
     "eval-distil": "Distilling from the passage in sight",
     "eval-passage": "Studying the passage",
+    "eval-sentences": "Studying the passage sentence by sentence",
 }
 """What a kind of stage did to the untouched model; a name takes the place of the braces."""
 Rows = Mapping[str, MethodRow]

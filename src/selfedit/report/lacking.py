@@ -76,6 +76,7 @@ _STAGES: dict[str, _Stages] = {
     "base": lambda suffix, versions: ["eval-base", *(f"eval-base-{version}" for version in versions)],
     "in-context": lambda suffix, versions: ["eval-in-context"],
     "passage": lambda suffix, versions: ["eval-passage"],
+    "sentences": lambda suffix, versions: ["eval-sentences"],
     "synthetic": lambda suffix, versions: [f"eval-synthetic{suffix}-0"],
     "distil": lambda suffix, versions: [f"eval-distil{suffix}-0"],
     "seal": lambda suffix, versions: [f"eval-synthetic{suffix}-{version}" for version in versions],

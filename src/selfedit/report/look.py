@@ -24,10 +24,11 @@ from selfedit.report.tables import MethodRow
 INK, MUTED, LINE, PAPER = "#1b1f24", "#5c6570", "#d9dde2", "#ffffff"
 """Text, lesser text, rules, ground: the page replaces these four by its own, light or dark."""
 BLUE, ORANGE, GREEN, VERMILION, GREY = "#0072b2", "#e69f00", "#009e73", "#d55e00", "#848c96"
-SKY, PURPLE = "#56b4e9", "#cc79a7"
+SKY, PURPLE, OLIVE = "#56b4e9", "#cc79a7", "#999933"
 FAMILY_COLOURS = {
     "eval-base": GREY,
     "eval-passage": ORANGE,
+    "eval-sentences": OLIVE,
     "eval-distil": SKY,
     "eval-synthetic": BLUE,
     "eval-seal-edits": VERMILION,

@@ -13,6 +13,7 @@ Form = Callable[[float | None], str]
 _FIXED_LABELS = {
     "eval-base": "Base model, no study",
     "eval-passage": "Trained on the passage",
+    "eval-sentences": "Trained on the passage's own sentences",
     "eval-in-context": "Passage in the prompt",
 }
 _LABELS = {
@@ -26,6 +27,7 @@ _LABELS = {
 }
 """By kind of stage: {time} is where the policy stood, {asked} the prompt behind a colon, {name} whose self-edits."""
 _WRITERS = {
+    "eval-sentences": "the passage's own sentences",
     "eval-edits": "from {name}",
     "eval-writer": "written by {name}",
     "round": "written in round {number}",
@@ -34,6 +36,7 @@ _PARTS = ["write", "trials", "update"]
 _ORDER = [
     "eval-base",
     "eval-passage",
+    "eval-sentences",
     "eval-distil",
     "eval-synthetic",
     "eval-seal-edits",
