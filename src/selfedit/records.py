@@ -17,6 +17,9 @@ Verdict = Literal["right", "wrong", "ungraded"]
 Role = Literal["judge", "writer"]
 """What an endpoint is used for: it says whether answers are right, or it writes self-edits."""
 
+Learnt = Literal["completion", "later replies", "all"]
+"""Which part of a training sequence carries loss."""
+
 
 class SelfeditError(Exception):
     """An error that a user can mend: one clear line, exit code 2, no traceback."""
@@ -64,6 +67,12 @@ class Prompt:
     """True: never through the chat template, also for a chat model."""
     json_schema: str = ""
     """JSON schema that the reply, as it is returned, must follow; empty: free text."""
+    system: str = ""
+    """What stands before everything: the chat's system message, or a first line."""
+    before: tuple[tuple[str, str], ...] = ()
+    """Earlier turns, each a request and its reply."""
+    is_spelled: bool = False
+    """True: every character is a token of its own, in requests, replies and completions; for plain prompts alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +86,9 @@ class Example:
     teacher: Prompt | None = None
     """Self-distillation: how likely the policy itself, with this before the completion, holds each next token is what
     is learnt. None: the text is learnt as it stands."""
+    learnt: Learnt = "completion"
+    """What carries loss. `later replies`: beside the completion every earlier reply of the prompt but the first, which
+    nothing has shown how to give; for plain prompts alone. `all`: every token but the first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -389,7 +401,14 @@ def to_json(record: Any) -> Any:
     return record
 
 
-_LATER: dict[str, Any] = {"teacher": None, "finetuning": "lora"}
+_LATER: dict[str, Any] = {
+    "teacher": None,
+    "finetuning": "lora",
+    "system": "",
+    "before": (),
+    "is_spelled": False,
+    "learnt": "completion",
+}
 """Fields that records got after runs had been made, each with its default. At that they are no part of a key, so that
 an older run finds what it has done."""
 

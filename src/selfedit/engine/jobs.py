@@ -35,6 +35,6 @@ def _misfit(tokens: Tokens, most: int) -> str:
         return "an example's teacher has an empty prompt"
     if tokens.teacher is not None and tokens.reach > most:
         return f"an example of {tokens.reach} tokens with its teacher's prompt exceeds the model's context of {most}"
-    if len(tokens.ids) > most and tokens.loss_from > 1:
+    if len(tokens.ids) > most and (tokens.loss_from > 1 or tokens.gaps):
         return f"an example of {len(tokens.ids)} tokens with a prompt exceeds the model's context of {most}"
     return ""

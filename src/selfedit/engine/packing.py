@@ -31,6 +31,8 @@ class Tokens:
     """Token ids."""
     loss_from: int
     """Index of the first token that carries loss (at least 1: nothing predicts the first token)."""
+    gaps: tuple[tuple[int, int], ...] = ()
+    """Stretches from `loss_from` on, each [start, stop), that carry none after all; in order, apart."""
     teacher: Tokens | None = None
     """What the teacher reads: other tokens before, and the same ones that carry loss."""
     soft: Soft | None = field(default=None, compare=False)
@@ -39,7 +41,15 @@ class Tokens:
     @property
     def loss_count(self) -> int:
         """How many tokens carry loss."""
-        return len(self.ids) - self.loss_from
+        return len(self.ids) - self.loss_from - sum(stop - start for start, stop in self.gaps)
+
+    @property
+    def loss_places(self) -> Iterator[int]:
+        """The places of these tokens."""
+        start = self.loss_from
+        for gap, stop in (*self.gaps, (len(self.ids), 0)):
+            yield from range(start, gap)
+            start = stop
 
     @property
     def reach(self) -> int:
@@ -186,7 +196,7 @@ def pack(sequences: Sequence[Tokens], slots: Sequence[int], device: torch.device
         ids.extend(sequence.ids)
         first = offsets[i] if offsets else 0
         positions.extend(range(first, first + len(sequence.ids)))
-        loss_positions.extend(range(start + sequence.loss_from - 1, len(ids) - 1))
+        loss_positions.extend(start + place - 1 for place in sequence.loss_places)
         _extend(segments, slots[i], start, len(ids))
     targets = [ids[position + 1] for position in loss_positions]
     ids_T, positions_T, loss_n, targets_n = on_device((ids, positions, loss_positions, targets), device)

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 
 from transformers import PreTrainedTokenizerBase
 
 from selfedit.engine.packing import Tokens
-from selfedit.records import Ask, Example, Prompt
+from selfedit.records import Ask, Example, Prompt, SelfeditError
 
 
 def prompt_text(tokenizer: PreTrainedTokenizerBase, prompt: Prompt) -> str:
     """The prompt as the model reads it: through the chat template where there is one, plain otherwise."""
     if is_chat(tokenizer, prompt):
-        turn = [{"role": "user", "content": prompt.text}]
-        text = tokenizer.apply_chat_template(turn, add_generation_prompt=True, tokenize=False)
+        turns = [{"role": "system", "content": prompt.system}] if prompt.system else []
+        for request, reply in prompt.before:
+            turns += [{"role": "user", "content": request}, {"role": "assistant", "content": reply}]
+        turns.append({"role": "user", "content": prompt.text})
+        text = tokenizer.apply_chat_template(turns, add_generation_prompt=True, tokenize=False)
         return str(text) + prompt.opening
-    return prompt.text + ("\n" + prompt.opening if prompt.opening else "")
+    return "".join(request + reply for request, reply in _plain_turns(prompt))
 
 
 def is_chat(tokenizer: PreTrainedTokenizerBase, prompt: Prompt) -> bool:
@@ -26,19 +30,77 @@ def is_chat(tokenizer: PreTrainedTokenizerBase, prompt: Prompt) -> bool:
 
 def prompt_ids(tokenizer: PreTrainedTokenizerBase, prompt: Prompt) -> tuple[int, ...]:
     """The prompt's token ids. A chat template brings its own special tokens."""
-    return _ids(tokenizer, prompt, prompt_text(tokenizer, prompt))
+    if not prompt.before and not prompt.is_spelled:
+        return _ids(tokenizer, prompt, prompt_text(tokenizer, prompt))
+    return _turn_ids(tokenizer, prompt)[0]
 
 
 def example_tokens(tokenizer: PreTrainedTokenizerBase, example: Example) -> Tokens:
     """A training sequence. A bare text carries loss from its second token on; a completion carries it whole and is
-    followed by the end token, so that the model learns to stop."""
+    followed by the end token, so that the model learns to stop.
+
+    Raises:
+        SelfeditError: what is to be learnt cannot be told apart in such a prompt.
+    """
     if example.prompt is None:
         tokens = Tokens(tuple(tokenizer(example.completion).input_ids), 1)
     else:
         prefix = prompt_ids(tokenizer, example.prompt)
         completion = _completion_ids(tokenizer, example.prompt, example.completion)
-        tokens = Tokens((*prefix, *completion, tokenizer.eos_token_id), len(prefix))
+        tokens = _learnt(tokenizer, example, Tokens((*prefix, *completion, tokenizer.eos_token_id), len(prefix)))
     return tokens if example.teacher is None else replace(tokens, teacher=_teacher_tokens(tokenizer, example, tokens))
+
+
+def _learnt(tokenizer: PreTrainedTokenizerBase, example: Example, tokens: Tokens) -> Tokens:
+    """With loss where the example wants it."""
+    assert example.prompt is not None
+    if example.learnt == "completion":
+        return tokens
+    if example.teacher is not None:
+        raise SelfeditError(f"an example with a teacher learns its completion, not {example.learnt}")
+    if example.learnt == "all":
+        return replace(tokens, loss_from=1)
+    if is_chat(tokenizer, example.prompt):
+        raise SelfeditError("'later replies' are learnt in plain prompts, not through a chat template")
+    spans = [*_turn_ids(tokenizer, example.prompt)[1][1:], (tokens.loss_from, len(tokens.ids))]
+    gaps = tuple((stop, start) for (_, stop), (start, _) in pairwise(spans))
+    return replace(tokens, loss_from=spans[0][0], gaps=gaps)
+
+
+def _turn_ids(tokenizer: PreTrainedTokenizerBase, prompt: Prompt) -> tuple[tuple[int, ...], list[tuple[int, int]]]:
+    """(the prompt's ids, the place [start, stop) of each earlier reply with its end token) of a prompt of several
+    turns, whose parts are tokenised apart; a chat's places are not known."""
+    if is_chat(tokenizer, prompt):
+        if prompt.is_spelled:
+            raise SelfeditError("a prompt that is spelled does not go through a chat template; make it plain")
+        return _ids(tokenizer, prompt, prompt_text(tokenizer, prompt)), []
+    ids: list[int] = list(tokenizer("").input_ids)
+    spans = []
+    for request, reply in _plain_turns(prompt):
+        ids += _part_ids(tokenizer, prompt, request)
+        if reply:
+            start = len(ids)
+            ids += [*_part_ids(tokenizer, prompt, reply), tokenizer.eos_token_id]
+            spans.append((start, len(ids)))
+    return tuple(ids), spans
+
+
+def _plain_turns(prompt: Prompt) -> list[tuple[str, str]]:
+    """The requests and replies of a plain prompt as they stand one after another, the last without a reply."""
+    turns = [(request, _glue_behind(prompt, request) + reply) for request, reply in prompt.before]
+    turns.append((prompt.text + ("\n" + prompt.opening if prompt.opening else ""), ""))
+    first = prompt.system + "\n" if prompt.system else ""
+    return [(first + turns[0][0], turns[0][1]), *turns[1:]]
+
+
+def _part_ids(tokenizer: PreTrainedTokenizerBase, prompt: Prompt, text: str) -> list[int]:
+    """A part of a sequence that goes on: without the token that begins every text."""
+    if not prompt.is_spelled:
+        return list(tokenizer(text, add_special_tokens=False).input_ids)
+    letters = {letter: tokenizer(letter, add_special_tokens=False).input_ids for letter in dict.fromkeys(text)}
+    if lacking := [letter for letter, ids in letters.items() if len(ids) != 1]:
+        raise SelfeditError(f"{lacking[0]!r} is no single token of this model's tokenizer, so texts cannot be spelled")
+    return [letters[letter][0] for letter in text]
 
 
 def _teacher_tokens(tokenizer: PreTrainedTokenizerBase, example: Example, student: Tokens) -> Tokens:
@@ -61,9 +123,11 @@ def _teacher_tokens(tokenizer: PreTrainedTokenizerBase, example: Example, studen
 
 
 def gold_tokens(tokenizer: PreTrainedTokenizerBase, ask: Ask) -> Tokens:
-    """A question followed by its gold answer, which alone carries loss."""
+    """A question followed by its gold answer, which alone carries loss; where it is spelled, with the end token, since
+    the beginning of a longer answer is another answer."""
     prefix = prompt_ids(tokenizer, ask.prompt)
-    return Tokens((*prefix, *_completion_ids(tokenizer, ask.prompt, ask.gold)), len(prefix))
+    end = [tokenizer.eos_token_id] if ask.prompt.is_spelled else []
+    return Tokens((*prefix, *_completion_ids(tokenizer, ask.prompt, ask.gold), *end), len(prefix))
 
 
 def _ids(tokenizer: PreTrainedTokenizerBase, prompt: Prompt, text: str) -> tuple[int, ...]:
@@ -71,9 +135,13 @@ def _ids(tokenizer: PreTrainedTokenizerBase, prompt: Prompt, text: str) -> tuple
 
 
 def _completion_ids(tokenizer: PreTrainedTokenizerBase, prompt: Prompt, completion: str) -> list[int]:
-    return list(tokenizer(_glue(tokenizer, prompt) + completion, add_special_tokens=False).input_ids)
+    return _part_ids(tokenizer, prompt, _glue(tokenizer, prompt) + completion)
 
 
 def _glue(tokenizer: PreTrainedTokenizerBase, prompt: Prompt) -> str:
     """What stands between a prompt and its completion."""
-    return "" if prompt_text(tokenizer, prompt)[-1:].isspace() else " "
+    return _glue_behind(prompt, prompt_text(tokenizer, prompt))
+
+
+def _glue_behind(prompt: Prompt, text: str) -> str:
+    return "" if prompt.is_spelled or text[-1:].isspace() else " "
