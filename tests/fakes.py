@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -27,7 +28,7 @@ from selfedit.records import (
     Written,
     digest,
 )
-from selfedit.seams import Engine
+from selfedit.seams import AskFurther, Engine
 from selfedit.store import Ledger
 
 FACTS = {"model": "fake", "weights_sha256": "0", "device": "cpu"}
@@ -66,11 +67,14 @@ class FakeEngine:
         ]
         return [[Written(text, len(text.split()), True) for text in texts] for texts in draws]
 
-    def run_trials(self, policy: Policy, home: Path, trials: Sequence[Trial]) -> list[Attempt]:
+    def run_trials(
+        self, policy: Policy, home: Path, trials: Sequence[Trial], further: AskFurther | None = None
+    ) -> list[Attempt]:
         """One attempt a trial; its numbers carry a trace of the whole group."""
         trace = 1e-9 * _unit([trial.key for trial in trials])
         self.trials_run += [trial.key for trial in trials]
-        return [self._attempt(policy, trial, trace) for trial in trials]
+        attempts = [self._attempt(policy, trial, trace) for trial in trials]
+        return [self._further(trial, attempt, further) for trial, attempt in zip(trials, attempts, strict=True)]
 
     def update(
         self, policy: Policy, home: Path, examples: Sequence[Example], settings: LoraSettings, seed: int
@@ -82,6 +86,11 @@ class FakeEngine:
         (home / f"adapters/policy-{version}").mkdir(parents=True, exist_ok=True)
         (home / f"adapters/policy-{version}/adapter.txt").write_text(mark)
         return Policy(version, f"adapters/policy-{version}", mark, policy.version)
+
+    def _further(self, trial: Trial, attempt: Attempt, further: AskFurther | None) -> Attempt:
+        """To what it is asked further it answers nothing; the longer the gold answer, the less likely."""
+        asks = further(trial.study, attempt.answers) if further and not attempt.failure else ()
+        return replace(attempt, later=tuple(Answer(ask.question_id, "", -float(len(ask.gold))) for ask in asks))
 
     def _attempt(self, policy: Policy, trial: Trial, trace: float) -> Attempt:
         failure = self.broken(trial)
@@ -159,13 +168,15 @@ class FakeExecutor:
         self.engine, self.stop_at, self.is_reversed = engine, stop_at, is_reversed
         self.groups_run = 0
 
-    def run(self, policy: Policy, home: Path, groups: Iterable[Sequence[Trial]]) -> Iterator[list[Attempt]]:
+    def run(
+        self, policy: Policy, home: Path, groups: Iterable[Sequence[Trial]], further: AskFurther | None = None
+    ) -> Iterator[list[Attempt]]:
         """The attempts of each group."""
         for group in reversed(list(groups)) if self.is_reversed else groups:
             if self.groups_run == self.stop_at:
                 raise Stopped
             self.groups_run += 1
-            yield self.engine.run_trials(policy, home, group)
+            yield self.engine.run_trials(policy, home, group, further)
 
 
 class SilentProgress:

@@ -202,7 +202,7 @@ def test_a_stopped_run_tells_how_to_resume_and_resumes(
     capsys: Capture, monkeypatch: pytest.MonkeyPatch, stop: Callable[[], None]
 ) -> None:
     class Interrupted(FakeEngine):
-        def run_trials(self, policy, home, trials):  # type: ignore[no-untyped-def]
+        def run_trials(self, policy, home, trials, further=None):  # type: ignore[no-untyped-def]
             if len(self.trials_run) > 2:
                 stop()
             return super().run_trials(policy, home, trials)

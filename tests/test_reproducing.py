@@ -115,7 +115,7 @@ def test_a_stopped_reproduction_tells_how_to_resume_and_ends_as_one_that_was_not
     capsys: Capture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Interrupted(FakeEngine):
-        def run_trials(self, policy, home, trials):  # type: ignore[no-untyped-def]
+        def run_trials(self, policy, home, trials, further=None):  # type: ignore[no-untyped-def]
             if self.prompts_written and len(self.trials_run) > 5:
                 raise KeyboardInterrupt
             return super().run_trials(policy, home, trials)

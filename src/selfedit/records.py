@@ -104,7 +104,7 @@ class Ask:
     prompt: Prompt
     """What the model reads."""
     max_new_tokens: int = 64
-    """Length bound of the answer (paper: 64)."""
+    """Length bound of the answer (paper: 64). 0: nothing is said, only the gold answer's log-probability is taken."""
     is_one_line: bool = True
     """True: the answer ends at its first line break."""
 
@@ -148,6 +148,8 @@ class Study:
     """Training sequences; none at all leaves the policy as it is (the baseline)."""
     asks: tuple[Ask, ...]
     """What is asked afterwards."""
+    settings: LoraSettings | None = None
+    """How the adapter is trained, where the self-edit says so itself; None: as the run says."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,6 +220,8 @@ class Attempt:
     """This trial's share of the wall time of its group."""
     failure: str = ""
     """Why it failed; empty when it did not."""
+    later: tuple[Answer, ...] = ()
+    """To what was asked further, after the first answers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -408,6 +412,7 @@ _LATER: dict[str, Any] = {
     "before": (),
     "is_spelled": False,
     "learnt": "completion",
+    "settings": None,
 }
 """Fields that records got after runs had been made, each with its default. At that they are no part of a key, so that
 an older run finds what it has done."""

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Protocol
 
 from selfedit.records import (
+    Answer,
     Ask,
     Attempt,
     Context,
@@ -57,6 +58,25 @@ class KnowledgeTask(Task, Protocol):
         ...
 
 
+AskFurther = Callable[[Study, Sequence[Answer]], Sequence[Ask]]
+"""A study with the adapted model's first answers → what that model is asked next. It travels to where trials run."""
+
+
+class Deliberation(Protocol):
+    """How answers come about where one question is put in many ways: what the adapted model said first is put before it
+    again, and only then concluded from."""
+
+    def ask_further(self, study: Study, answers: Sequence[Answer]) -> Sequence[Ask]:
+        """What is asked in the light of the first answers, of the same adapter."""
+        ...
+
+    def conclude(
+        self, study: Study, answers: Sequence[Answer], later: Sequence[Answer]
+    ) -> Sequence[tuple[Ask, Answer]]:
+        """The task's own questions, each with the one answer to be graded."""
+        ...
+
+
 class Engine(Protocol):
     """A language model that writes, is adapted, and answers. Its base weights never change.
 
@@ -70,8 +90,11 @@ class Engine(Protocol):
         follows its prompt's JSON schema. Raises SelfeditError on a schema that cannot be followed."""
         ...
 
-    def run_trials(self, policy: Policy, home: Path, trials: Sequence[Trial]) -> list[Attempt]:
-        """Train and ask a group of trials together, each as if alone. A failing one reports itself as failed."""
+    def run_trials(
+        self, policy: Policy, home: Path, trials: Sequence[Trial], further: AskFurther | None = None
+    ) -> list[Attempt]:
+        """Train and ask a group of trials together, each as if alone; `further` says what each is asked in a second
+        step. A failing one reports itself as failed."""
         ...
 
     def update(
@@ -95,7 +118,9 @@ class Grader(Protocol):
 class Executor(Protocol):
     """Runs groups of trials somewhere."""
 
-    def run(self, policy: Policy, home: Path, groups: Iterable[Sequence[Trial]]) -> Iterator[list[Attempt]]:
+    def run(
+        self, policy: Policy, home: Path, groups: Iterable[Sequence[Trial]], further: AskFurther | None = None
+    ) -> Iterator[list[Attempt]]:
         """Streams the attempts of each group as it ends, in any order, each group exactly once."""
         ...
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from selfedit.commands import start_engine
 from selfedit.config import TrainConfig
 from selfedit.engine.core import TorchEngine, load_engine
 from selfedit.engine.models import weights_sha256
-from selfedit.records import Ask, Example, LoraSettings, Policy, Prompt, Sampling, SelfeditError, Study, Trial
+from selfedit.records import Answer, Ask, Example, LoraSettings, Policy, Prompt, Sampling, SelfeditError, Study, Trial
 
 pytestmark = pytest.mark.model
 
@@ -48,6 +49,26 @@ def test_a_group_is_trained_asked_and_scored_and_the_base_stays_bit_identical(en
     assert attempts[0].losses[-1] < attempts[0].losses[0]
     assert attempts[0].answers[0].gold_logprob != attempts[2].answers[0].gold_logprob
     assert weights_sha256(engine.model) == before
+
+
+def test_what_is_asked_further_depends_on_the_first_answers_and_is_put_to_the_same_adapter(engine: TorchEngine) -> None:
+    """Three trials in a bank of two: each adapter is asked again before the next takes its place."""
+
+    def further(one: Study, answers: Sequence[Answer]) -> list[Ask]:
+        scored = replace(ASKS[0], question_id="again", max_new_tokens=0)
+        return [scored, replace(ASKS[1], question_id=answers[0].text)][: len(one.examples)]
+
+    trials = [Trial(str(i), study(*TEXTS[: i + 1]), SETTINGS, i) for i in range(2)]
+    trials += [Trial("base", study(), SETTINGS, 0), Trial("more", study(*TEXTS), SETTINGS, 7)]
+    attempts = engine.run_trials(Policy(), Path("."), trials, further)
+    assert [len(attempt.later) for attempt in attempts] == [1, 2, 0, 2]
+    for attempt in attempts:
+        for again, first in zip(attempt.later, attempt.answers, strict=False):
+            assert again.gold_logprob == pytest.approx(first.gold_logprob, abs=1e-5)
+    assert attempts[1].later[0].text == ""
+    assert attempts[1].later[1].question_id == attempts[1].answers[0].text
+    assert attempts[1].later[1].text == attempts[1].answers[1].text
+    assert attempts[1].later[0].gold_logprob != pytest.approx(attempts[3].later[0].gold_logprob, abs=1e-5)
 
 
 def test_the_same_trials_give_the_same_attempts(engine: TorchEngine) -> None:

@@ -97,7 +97,7 @@ class Watching(FakeEngine):
         super().__init__()
         self.texts: list[list[str]] = []
 
-    def run_trials(self, policy: Policy, home: Path, trials: Sequence[Any]) -> list[Any]:
+    def run_trials(self, policy: Policy, home: Path, trials: Sequence[Any], further: Any = None) -> list[Any]:
         self.texts += [[example.completion for example in trial.study.examples] for trial in trials]
         return super().run_trials(policy, home, trials)
 

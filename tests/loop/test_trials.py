@@ -2,17 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from fakes import FakeEngine, FakeExecutor, FakeGrader, Stopped, make_kit
+from fakes import FakeEngine, FakeExecutor, FakeGrader, FakeTask, Stopped, make_kit
 from selfedit.loop import Kit
 from selfedit.loop.selection import score
 from selfedit.loop.trials import Job, Setup, baseline_jobs, edit_jobs, form_groups, trial_seed, try_all
-from selfedit.records import Context, Edit, LoraSettings, Outcome, Policy, StageUsage, Trial, Usage
+from selfedit.records import (
+    Answer,
+    Ask,
+    Context,
+    Edit,
+    LoraSettings,
+    Outcome,
+    Policy,
+    StageUsage,
+    Study,
+    Trial,
+    Usage,
+)
 from selfedit.store import Ledger
 
 STAGE = "round-1"
@@ -50,6 +62,47 @@ def test_every_job_has_one_outcome_in_the_jobs_order(tmp_path: Path, ledger: Led
         (job.method, job.context_id, job.edit_key, job.seed_index) for job in jobs
     ]
     assert len(ledger.outcomes(STAGE)) == len(jobs) == 2 + 2 * 2 * 2
+
+
+class Deliberate:
+    """Puts every answer before the model again, and concludes with what was likelier at first or then."""
+
+    def ask_further(self, study: Study, answers: Sequence[Answer]) -> list[Ask]:
+        return [replace(ask, gold=answer.text) for ask, answer in zip(study.asks, answers, strict=True)]
+
+    def conclude(self, study: Study, answers: Sequence[Answer], later: Sequence[Answer]) -> list[tuple[Ask, Answer]]:
+        return [(study.asks[0], replace(answers[0], text=f"after {len(later)}", gold_logprob=later[0].gold_logprob))]
+
+
+def test_with_deliberation_what_is_concluded_is_graded_and_kept(tmp_path: Path, ledger: Ledger) -> None:
+    kit = replace(make_kit(tmp_path, ledger), deliberation=Deliberate())
+    outcomes = try_all(kit, STAGE, Policy(), make_jobs(kit, edits_of(two_contexts(kit), ["one {}"])))
+    assert len(outcomes) == 4
+    for outcome in outcomes:
+        [answer] = outcome.answers
+        assert answer.text == "after 2" and answer.gold_logprob in (-float(len("no idea")), -float(len("gold t0 1")))
+
+
+def test_answers_that_belong_to_nothing_asked_further_are_a_failure(tmp_path: Path, ledger: Ledger) -> None:
+    class Mute(FakeEngine):
+        def _further(self, trial, attempt, further):  # type: ignore[no-untyped-def]
+            return attempt
+
+    kit = replace(make_kit(tmp_path, ledger, Mute()), deliberation=Deliberate())
+    for outcome in try_all(kit, STAGE, Policy(), make_jobs(kit, [])):
+        assert outcome.failure == "its answers are not those to the questions asked" and not outcome.answers
+
+
+def test_a_self_edit_may_say_how_its_adapter_is_trained(tmp_path: Path, ledger: Ledger) -> None:
+    class Choosing(FakeTask):
+        def study(self, context: Context, edit: str | None) -> Study:
+            study = super().study(context, edit)
+            return replace(study, settings=LoraSettings(rank=int(edit or 0))) if edit else study
+
+    kit = replace(make_kit(tmp_path, ledger), task=Choosing())
+    jobs = make_jobs(kit, edits_of(two_contexts(kit), ["8", "64"]), contexts=1)
+    assert [job.trial.settings.rank for job in jobs if job.trial] == [32, 8, 64]
+    assert len({job.key for job in jobs}) == 3
 
 
 def test_the_baseline_is_asked_once_per_context_without_training(tmp_path: Path, ledger: Ledger) -> None:
@@ -138,7 +191,7 @@ def test_answers_to_other_questions_fail_the_trial(tmp_path: Path, ledger: Ledge
 
 def test_an_attempt_that_never_came_back_is_a_failure(tmp_path: Path, ledger: Ledger) -> None:
     class Losing(FakeExecutor):
-        def run(self, policy, home, groups):  # type: ignore[no-untyped-def]
+        def run(self, policy, home, groups, further=None):  # type: ignore[no-untyped-def]
             for attempts in super().run(policy, home, groups):
                 yield attempts[:1]
 

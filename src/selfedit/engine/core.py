@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
@@ -28,6 +28,7 @@ from selfedit.engine.training import Job, Trained, train
 from selfedit.engine.trunk import Lower, Trunk
 from selfedit.records import (
     Answer,
+    Ask,
     Attempt,
     Example,
     LoraSettings,
@@ -38,12 +39,15 @@ from selfedit.records import (
     Trial,
     Written,
 )
+from selfedit.seams import AskFurther
 from selfedit.seeds import derive
 from selfedit.sizing import BANK
 
 _TRUNK_BYTES = 2 * 2**30
 """What the layers below the adapters made is kept up to this size: some 10⁶ tokens of a 135M model, 10⁵ of a 7B one."""
 T = TypeVar("T")
+Replies = tuple[tuple[Answer, ...], tuple[Answer, ...]]
+"""The answers of one trial, and those to what it was asked further."""
 
 
 class TorchEngine:
@@ -103,7 +107,9 @@ class TorchEngine:
         written = [Written(self._text(ids), len(ids), finished) for ids, finished in texts]
         return [written[i : i + n] for i in range(0, len(written), n)]
 
-    def run_trials(self, policy: Policy, home: Path, trials: Sequence[Trial]) -> list[Attempt]:
+    def run_trials(
+        self, policy: Policy, home: Path, trials: Sequence[Trial], further: AskFurther | None = None
+    ) -> list[Attempt]:
         """See `seams.Engine.run_trials`. Trials of full finetuning go one at a time, after the others."""
         self._use(policy, home)
         jobs = [job_of(self.tokenizer, trial, self.max_context) for trial in trials]
@@ -111,31 +117,33 @@ class TorchEngine:
         for job in alone.values():
             self.adapted(job.settings)
         together = [i for i in range(len(trials)) if i not in alone]
-        attempts = self._run_together([trials[i] for i in together], [jobs[i] for i in together])
+        attempts = self._run_together([trials[i] for i in together], [jobs[i] for i in together], further)
         found = dict(zip(together, attempts, strict=True))
-        found.update({i: self._run_alone(trials[i], job) for i, job in alone.items()})
+        found.update({i: self._run_alone(trials[i], job, further) for i, job in alone.items()})
         return [found[i] for i in range(len(trials))]
 
-    def _run_together(self, trials: Sequence[Trial], jobs: Sequence[Job | str]) -> list[Attempt]:
+    def _run_together(
+        self, trials: Sequence[Trial], jobs: Sequence[Job | str], further: AskFurther | None
+    ) -> list[Attempt]:
         started = time.perf_counter()
         good = [i for i, job in enumerate(jobs) if isinstance(job, Job)]
         ready = self._taught([job for job in jobs if isinstance(job, Job)])
         trained = {i: Trained(row=None, failure=job) for i, job in enumerate(jobs) if isinstance(job, str)}
         trained.update(zip(good, self._within_memory(lambda: self._train(ready)), strict=True))
-        answers = self._within_memory(lambda: self._ask(trials, trained))
+        replies = self._within_memory(lambda: self._ask(trials, trained, further))
         seconds = time.perf_counter() - started
         weights = [trained[i].tokens + 1 for i in range(len(trials))]
         shares = [seconds * weight / sum(weights) for weight in weights]
-        return [_attempt(trial, trained[i], answers[i], shares[i]) for i, trial in enumerate(trials)]
+        return [_attempt(trial, trained[i], replies[i], shares[i]) for i, trial in enumerate(trials)]
 
-    def _run_alone(self, trial: Trial, job: Job) -> Attempt:
+    def _run_alone(self, trial: Trial, job: Job, further: AskFurther | None) -> Attempt:
         """A trial of full finetuning."""
         started = time.perf_counter()
         [job] = self._taught([job])
-        result, answers = self._within_memory(lambda: self._train_fully(trial, job))
-        return _attempt(trial, result, answers, time.perf_counter() - started)
+        result, replies = self._within_memory(lambda: self._train_fully(trial, job, further))
+        return _attempt(trial, result, replies, time.perf_counter() - started)
 
-    def _train_fully(self, trial: Trial, job: Job) -> tuple[Trained, tuple[Answer, ...]]:
+    def _train_fully(self, trial: Trial, job: Job, further: AskFurther | None) -> tuple[Trained, Replies]:
         """Train copies of all weights and ask them; the model is as before afterwards, also when this fails."""
         self._allocate([])
         self._give_back()
@@ -145,10 +153,10 @@ class TorchEngine:
             with full.copied_weights(self.model, self.bank) as weights:
                 self._forget()
                 result = full.train(self.model, self.holder, weights, job, sizes.pack_tokens)
-                [answers] = self._within_memory(lambda: self._ask([trial], {0: result}))
+                [replies] = self._within_memory(lambda: self._ask([trial], {0: result}, further))
         finally:
             self._forget()
-        return result, answers
+        return result, replies
 
     def _taught(self, jobs: Sequence[Job]) -> list[Job]:
         return self._within_memory(lambda: taught(self.model, self.holder, jobs, self.sizes.pack_tokens))
@@ -215,42 +223,55 @@ class TorchEngine:
         self.holder.is_recomputed = self.sizes.is_recomputed
         return train(self.model, self.holder, self.bank, jobs, self.sizes.pack_tokens, self._lower)
 
-    def _ask(self, trials: Sequence[Trial], trained: dict[int, Trained]) -> list[tuple[Answer, ...]]:
-        """Gold log-probabilities and greedy answers, a bank of adapters at a time."""
-        answers: list[tuple[Answer, ...]] = [()] * len(trials)
+    def _ask(self, trials: Sequence[Trial], trained: dict[int, Trained], further: AskFurther | None) -> list[Replies]:
+        """What each trained trial answers, a bank at a time: an adapter stays until nothing more is asked of it."""
+        replies: list[Replies] = [((), ())] * len(trials)
         able = [i for i in range(len(trials)) if not trained[i].failure]
         chunk_size = self.bank.size or len(able)
         for start in range(0, len(able), max(1, chunk_size)):
             chunk = able[start : start + chunk_size]
-            slot_of = dict.fromkeys(chunk, -1)
-            for slot, i in enumerate(i for i in chunk if trained[i].row is not None):
-                settings = trials[i].settings
-                row = trained[i].row
-                assert row is not None
-                self.bank.load_row(slot, row, settings.alpha / settings.rank)
-                slot_of[i] = slot
-            asked = [(i, ask) for i in chunk for ask in trials[i].study.asks]
-            golds = [rendering.gold_tokens(self.tokenizer, ask) for _, ask in asked]
-            slots = [slot_of[i] for i, _ in asked]
-            logprobs = mean_logprobs(self.model, self.holder, golds, slots, 4 * self.sizes.pack_tokens, self._lower)
-            requests = [
-                Request(
-                    prompt=gold.ids[: gold.loss_from],
-                    slot=slot,
-                    sampling=Sampling(temperature=0.0, max_new_tokens=ask.max_new_tokens),
-                    is_one_line=ask.is_one_line,
-                    json_schema=ask.prompt.json_schema,
-                )
-                for gold, slot, (_, ask) in zip(golds, slots, asked, strict=True)
-            ]
-            texts = [self._text(ids) for ids, _ in self._generate(requests)]
+            slot_of = self._load_rows(chunk, trials, trained)
+            first = self._put({i: trials[i].study.asks for i in chunk}, slot_of)
+            next_asks = {i: further(trials[i].study, first[i]) if further else () for i in chunk}
+            second = self._put(next_asks, slot_of)
             for i in chunk:
-                answers[i] = tuple(
-                    Answer(ask.question_id, text, logprob)
-                    for (owner, ask), text, logprob in zip(asked, texts, logprobs, strict=True)
-                    if owner == i
-                )
-        return answers
+                replies[i] = first[i], second[i]
+        return replies
+
+    def _load_rows(self, chunk: Sequence[int], trials: Sequence[Trial], trained: dict[int, Trained]) -> dict[int, int]:
+        """Trained adapters into the bank; the slot of each trial, -1 for one without an adapter."""
+        slot_of = dict.fromkeys(chunk, -1)
+        for slot, i in enumerate(i for i in chunk if trained[i].row is not None):
+            settings, row = trials[i].settings, trained[i].row
+            assert row is not None
+            self.bank.load_row(slot, row, settings.alpha / settings.rank)
+            slot_of[i] = slot
+        return slot_of
+
+    def _put(self, asks_of: Mapping[int, Sequence[Ask]], slot_of: Mapping[int, int]) -> dict[int, tuple[Answer, ...]]:
+        """Gold log-probabilities and greedy answers to the asks of each trial, all trials together."""
+        asked = [(i, ask) for i, asks in asks_of.items() for ask in asks]
+        if not asked:
+            return dict.fromkeys(asks_of, ())
+        golds = [rendering.gold_tokens(self.tokenizer, ask) for _, ask in asked]
+        slots = [slot_of[i] for i, _ in asked]
+        logprobs = mean_logprobs(self.model, self.holder, golds, slots, 4 * self.sizes.pack_tokens, self._lower)
+        requests = [
+            Request(
+                prompt=gold.ids[: gold.loss_from],
+                slot=slot,
+                sampling=Sampling(temperature=0.0, max_new_tokens=ask.max_new_tokens),
+                is_one_line=ask.is_one_line,
+                json_schema=ask.prompt.json_schema,
+            )
+            for gold, slot, (_, ask) in zip(golds, slots, asked, strict=True)
+            if ask.max_new_tokens
+        ]
+        texts = iter([self._text(ids) for ids, _ in self._generate(requests)])
+        answers: dict[int, list[Answer]] = {i: [] for i in asks_of}
+        for (i, ask), logprob in zip(asked, logprobs, strict=True):
+            answers[i].append(Answer(ask.question_id, next(texts) if ask.max_new_tokens else "", logprob))
+        return {i: tuple(found) for i, found in answers.items()}
 
     def _generate(self, requests: Sequence[Request]) -> list[tuple[list[int], bool]]:
         self._decoder.max_rows, self._decoder.max_tokens = self.sizes.rows, 4 * self.sizes.pack_tokens
@@ -312,11 +333,12 @@ class TorchEngine:
         return Decoder(self.model, self.holder, stop_ids, lines, blanks, grammars=grammars)
 
 
-def _attempt(trial: Trial, result: Trained, answers: tuple[Answer, ...], seconds: float) -> Attempt:
+def _attempt(trial: Trial, result: Trained, replies: Replies, seconds: float) -> Attempt:
     failure = result.failure
-    if not all(math.isfinite(answer.gold_logprob) for answer in answers):
-        failure, answers = "a gold answer's log-probability is not finite after training", ()
-    return Attempt(trial.key, answers, tuple(result.losses), result.steps, result.tokens, seconds, failure)
+    if not all(math.isfinite(answer.gold_logprob) for answers in replies for answer in answers):
+        failure, replies = "a gold answer's log-probability is not finite after training", ((), ())
+    answers, later = replies
+    return Attempt(trial.key, answers, tuple(result.losses), result.steps, result.tokens, seconds, failure, later)
 
 
 def load_engine(model: str, device: str = "auto", dtype: str = "auto", bank: int = 0) -> TorchEngine:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from selfedit.records import Attempt, Policy, Trial
-from selfedit.seams import Engine
+from selfedit.seams import AskFurther, Engine
 
 
 class LocalExecutor:
@@ -15,7 +15,9 @@ class LocalExecutor:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
-    def run(self, policy: Policy, home: Path, groups: Iterable[Sequence[Trial]]) -> Iterator[list[Attempt]]:
+    def run(
+        self, policy: Policy, home: Path, groups: Iterable[Sequence[Trial]], further: AskFurther | None = None
+    ) -> Iterator[list[Attempt]]:
         """The attempts of each group as it ends."""
         for group in groups:
-            yield self._engine.run_trials(policy, home, group)
+            yield self._engine.run_trials(policy, home, group, further)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Protocol
 
 from selfedit.records import Answer, Ask, Context, Edit, GradedAnswer, Outcome, Policy, Role, Scored, Usage
-from selfedit.seams import Engine, Executor, Progress, Task
+from selfedit.seams import Deliberation, Engine, Executor, Progress, Task
 
 Grade = Callable[[Sequence[Ask], Sequence[Answer]], Sequence[GradedAnswer]]
 """Asks and their answers → graded answers, in order."""
@@ -70,6 +70,8 @@ class Kit:
 
     judge: Metered | None = None
     """The endpoint behind `grade`; None where a rule grades."""
+    deliberation: Deliberation | None = None
+    """How the adapted model comes to its answers in two steps; None: its first answers stand."""
     learner_facts: Mapping[str, str] | None = None
     """What identifies the model that studies, where that is not the policy; None: it is the policy."""
 

@@ -19,10 +19,12 @@ import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 from selfedit import seeds
 from selfedit.loop.kit import Kit
 from selfedit.records import (
+    Answer,
     Ask,
     Attempt,
     Context,
@@ -130,8 +132,9 @@ class Setup:
         return Study(tuple(example for part in parts for example in part.examples), parts[0].asks)
 
     def _trial(self, study: Study, seed: int) -> Trial:
-        key = digest(self.kit.trial_facts, self.policy.digest, study, self.settings, seed)
-        return Trial(key, study, self.settings, seed)
+        settings = study.settings or self.settings
+        key = digest(self.kit.trial_facts, self.policy.digest, study, settings, seed)
+        return Trial(key, study, settings, seed)
 
 
 def trial_seed(run_seed: int, context_id: str, seed_index: int) -> int:
@@ -177,7 +180,8 @@ def try_all(
         kit.progress.advance(n_trials - n_todo, "from the ledger")
     group_of = {trial.key: group for group in todo for trial in group.trials}
     start = time.monotonic()
-    for attempts in kit.executor.run(policy, kit.home, [group.trials for group in todo]):
+    further = kit.deliberation.ask_further if kit.deliberation else None
+    for attempts in kit.executor.run(policy, kit.home, [group.trials for group in todo], further):
         outcomes = _outcomes(kit, stage, policy, group_of[attempts[0].key], attempts)
         kit.ledger.add_outcomes(outcomes)
         kit.note_usage(stage, "judge", kit.judge)
@@ -207,7 +211,8 @@ def form_groups(jobs: Sequence[Job], size: int) -> list[Group]:
 
 
 def _outcomes(kit: Kit, stage: str, policy: Policy, group: Group, attempts: Sequence[Attempt]) -> list[Outcome]:
-    checked = {attempt.key: attempt for attempt in map(_check, group.trials, _in_order(group, attempts))}
+    checks = partial(_check, kit)
+    checked = {attempt.key: attempt for attempt in map(checks, group.trials, _in_order(group, attempts))}
     graded = _grade(kit, group.trials, checked)
     sharers = Counter(job.key for job in group.jobs if job.question_ids)
     return [
@@ -241,27 +246,41 @@ def _in_order(group: Group, attempts: Sequence[Attempt]) -> list[Attempt]:
     return [found.get(trial.key, Attempt(trial.key, failure="no attempt came back")) for trial in group.trials]
 
 
-def _check(trial: Trial, attempt: Attempt) -> Attempt:
+def _check(kit: Kit, trial: Trial, attempt: Attempt) -> Attempt:
     """An attempt that cannot be trusted becomes a failed one."""
     if not all(map(math.isfinite, attempt.losses)):
         finite = tuple(filter(math.isfinite, attempt.losses))
         return replace(attempt, answers=(), losses=finite, failure=attempt.failure or "training loss is not finite")
     if attempt.failure:
         return replace(attempt, answers=())
-    if [answer.question_id for answer in attempt.answers] != [ask.question_id for ask in trial.study.asks]:
+    if not _fit(attempt.answers, trial.study.asks) or not _fit(attempt.later, _further(kit, trial, attempt)):
         return replace(attempt, answers=(), failure="its answers are not those to the questions asked")
-    if not all(math.isfinite(answer.gold_logprob) for answer in attempt.answers):
+    if not all(math.isfinite(answer.gold_logprob) for answer in (*attempt.answers, *attempt.later)):
         return replace(attempt, answers=(), failure="log-probability of a gold answer is not finite")
     return attempt
 
 
+def _fit(answers: Sequence[Answer], asks: Sequence[Ask]) -> bool:
+    return [answer.question_id for answer in answers] == [ask.question_id for ask in asks]
+
+
+def _further(kit: Kit, trial: Trial, attempt: Attempt) -> Sequence[Ask]:
+    return kit.deliberation.ask_further(trial.study, attempt.answers) if kit.deliberation else ()
+
+
 def _grade(kit: Kit, trials: Sequence[Trial], attempts: dict[str, Attempt]) -> dict[str, tuple[GradedAnswer, ...]]:
     """All answers of a group in one call of the grader."""
-    sound = [trial for trial in trials if not attempts[trial.key].failure]
-    asks = [ask for trial in sound for ask in trial.study.asks]
-    answers = [answer for trial in sound for answer in attempts[trial.key].answers]
-    graded = iter(kit.grade(asks, answers) if asks else ())
-    return {trial.key: tuple(next(graded) for _ in trial.study.asks) for trial in sound}
+    said = {trial.key: _said(kit, trial, attempts[trial.key]) for trial in trials if not attempts[trial.key].failure}
+    pairs = [pair for pairs in said.values() for pair in pairs]
+    graded = iter(kit.grade([ask for ask, _ in pairs], [answer for _, answer in pairs]) if pairs else ())
+    return {key: tuple(next(graded) for _ in pairs) for key, pairs in said.items()}
+
+
+def _said(kit: Kit, trial: Trial, attempt: Attempt) -> Sequence[tuple[Ask, Answer]]:
+    """What is to be graded."""
+    if kit.deliberation is None:
+        return list(zip(trial.study.asks, attempt.answers, strict=True))
+    return kit.deliberation.conclude(trial.study, attempt.answers, attempt.later)
 
 
 def _refused(stage: str, policy: Policy, job: Job) -> Outcome:
