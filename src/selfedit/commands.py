@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any
 
 from selfedit.config import UNTOUCHED, EvalConfig, RunConfig, TrainConfig
 from selfedit.edits import EndpointWriter, read_edit_files
@@ -37,11 +37,11 @@ from selfedit.loop import (
 )
 from selfedit.progress import show_progress
 from selfedit.records import Policy, SelfeditError, Written, digest, to_json
-from selfedit.seams import Engine
+from selfedit.seams import Engine, KnowledgeTask
 from selfedit.store import Ledger
 from selfedit.store.folder import amend_run, check_run, code_version, open_run, read_run
-from selfedit.tasks import PassagesTask, load_passages
-from selfedit.tasks.passages import AskStyle
+from selfedit.tasks import TASKS
+from selfedit.tasks.arc.task import ArcTask
 
 if TYPE_CHECKING:
     from selfedit.engine import TorchEngine
@@ -56,7 +56,8 @@ def run_train(config: TrainConfig, path: Path, words: Sequence[str]) -> Path:
     """Makes or resumes a run of the outer loop in the folder `path`, which it returns."""
     check_run(path, config.identity(), type(config)().identity())
     task = load_task(config)
-    check_prompt(config)
+    if config.task == "passages":
+        check_prompt(config)
     check_sizes(config, task)
     with _opened(config, path, task, words) as kit:
         run_training(config, kit)
@@ -142,14 +143,10 @@ def setup() -> None:
     print(fetch_embedded())
 
 
-def load_task(config: RunConfig) -> PassagesTask:
+def load_task(config: RunConfig) -> KnowledgeTask:
     """The task that `config` names, with a grader and an ask style that exist."""
     load_grader(config.grader, config.judge_settings())
-    styles: tuple[AskStyle, ...] = get_args(AskStyle)
-    style = next((style for style in styles if style == config.ask_style), None)
-    if style is None:
-        raise SelfeditError(f"--ask-style {config.ask_style}: unknown; choose from {', '.join(styles)}")
-    return PassagesTask(*load_passages(config.data, config.heldout_data or None), config.prompt, style)
+    return TASKS[config.task](config)
 
 
 def start_engine(config: RunConfig) -> TorchEngine:
@@ -187,7 +184,7 @@ def _check_adapted(engine: TorchEngine, config: RunConfig, name: str) -> None:
 
 @contextmanager
 def _opened(
-    config: RunConfig, path: Path, task: PassagesTask, words: Sequence[str], policies: Sequence[Policy] = ()
+    config: RunConfig, path: Path, task: KnowledgeTask, words: Sequence[str], policies: Sequence[Policy] = ()
 ) -> Iterator[Kit]:
     """Everything that a run works with, held until the block ends. `policies` live in the run that `config` names."""
     grader = load_grader(config.grader, config.judge_settings())
@@ -219,11 +216,12 @@ def _opened(
             home=home,
             facts=engine.facts,
             bank=learner.bank_size,
+            deliberation=task if isinstance(task, ArcTask) else None,
             learner_facts=learner.facts if config.learner else None,
         )
 
 
-def trained_policies(run: Path, task: PassagesTask) -> list[Policy]:
+def trained_policies(run: Path, task: KnowledgeTask) -> list[Policy]:
     """The trained policies of `run`, by version; none may have been trained on what is held out here."""
     read_run(run)
     if not (run / "ledger.db").is_file():

@@ -19,6 +19,8 @@ from selfedit.records import LoraSettings, Sampling, SelfeditError, digest
 EMBEDDED_MODEL = "smollm2-135m"
 JUDGE = "judge"
 """The grader that asks an endpoint."""
+ATTEMPTS = "attempts"
+"""The grader of puzzles."""
 UNTOUCHED = "untouched"
 """The learner that has none of the policy's updates."""
 METHODS = {
@@ -34,10 +36,14 @@ METHODS = {
     "writer": "self-edits by the model of --writer",
     "seal": "each policy of --policy writes and learns",
     "seal-edits": "each policy of --policy writes, the untouched model learns",
+    "oracle": "puzzles: trained as --oracle says, without a self-edit",
+    "label-free": "puzzles: of the self-edits of each policy (untrained without one) the best in rehearsal",
 }
 """What `selfedit eval` can compare."""
 PROMPTED = ("synthetic", "distil", "writer", "seal", "seal-edits", "edits")
 """Methods that may name a prompt of their own behind a colon."""
+PUZZLE_METHODS = ("base", "in-context", "synthetic", "seal", "seal-edits", "oracle", "label-free", "edits", "writer")
+"""Those that `--task arc` has."""
 ALIASES = {"entigraph": "synthetic:entigraph", "active-reading": "synthetic:active-reading"}
 """Methods that are others under their own name."""
 
@@ -59,12 +65,14 @@ class RunConfig(BaseModel):
 
     recipe: str = ""
     """Source of defaults: paper, embedded, demo or demo-quick. Empty: embedded for the embedded model, else paper."""
-    task: Literal["passages"] = "passages"
-    """What is learnt."""
+    task: Literal["passages", "arc"] = "passages"
+    """What is learnt: passages, or few-shot puzzles."""
     data: str = "invented"
-    """`invented` (the corpus that comes with the package) or a file of passages with questions: JSONL or SQuAD JSON."""
+    """`invented` (the corpus that comes with the package) or a file of passages with questions: JSONL or SQuAD JSON.
+    Puzzles: ids, files, folders, `arcagi-training`, `arcagi-evaluation`, joined by commas."""
     heldout_data: str = ""
-    """File of passages that never train the policy, all of them held out. Empty: the held-out part of the data."""
+    """File of passages (or source of puzzles) that never train the policy, all of them held out. Empty: the held-out
+    part of the data."""
     model: str = EMBEDDED_MODEL
     """`smollm2-135m` (embedded), a hub id, or a local folder."""
     learner: str = ""
@@ -76,11 +84,20 @@ class RunConfig(BaseModel):
     """Number type of the base: `auto`, `float32` or `bfloat16`."""
     prompt: str = "implications"
     """How a self-edit is asked for: implications, implications-long, implications-very-long, rewrite, self-qa,
-    chain-of-thought or none; for eval also entigraph or active-reading, which are written in two steps."""
+    chain-of-thought or none; for eval also entigraph or active-reading, which are written in two steps. Puzzles:
+    published or extended, the directives there are."""
     ask_style: str = "plain"
-    """How a question is put to the adapted model."""
+    """How a question is put to the adapted model: plain or chat. Puzzles: arrays, as published, or cells, a token for
+    each."""
+    views: int = 16
+    """Puzzles as cells: views of a test input that are asked and whose judgements are multiplied."""
+    oracle: str = ""
+    """Puzzles: directives, as JSON, of the method oracle. Empty: the published ones, or the best known for cells."""
+    constrained: bool = True
+    """Puzzles: directives are written under their JSON grammar, so that none is invalid."""
     grader: str = "contains"
-    """Who says whether an answer is right: contains, exact, f1, calibrated, or judge, a model behind an endpoint."""
+    """Who says whether an answer is right: contains, exact, f1, calibrated, or judge, a model behind an endpoint.
+    Puzzles: attempts, one of two must be the very grid."""
     judge: str = ""
     """URL of the judge's OpenAI-compatible endpoint, e.g. `http://localhost:8000/v1`. The key, where one is needed, is
     read from SELFEDIT_API_KEY or OPENAI_API_KEY."""
@@ -111,6 +128,10 @@ class RunConfig(BaseModel):
         _require(0 < self.sampling.top_p <= 1, "--sampling.top-p must be above 0 and at most 1")
         _at_least(1, "sampling.max_new_tokens", self.sampling.max_new_tokens)
         _at_least(0, "bank", self.bank)
+        _at_least(1, "views", self.views)
+        is_puzzle = self.task == "arc"
+        _require(is_puzzle == (self.grader == ATTEMPTS), f"--task {self.task}: --grader {self.grader} is not for it")
+        _require(is_puzzle or not self.oracle, f"--oracle: --task {self.task} has none; it is for --task arc")
         return self
 
     def identity(self) -> dict[str, Any]:
@@ -144,6 +165,8 @@ class TrainConfig(RunConfig):
     """Try every self-edit under one seed, and only the best two of each context under the others."""
     reward: Literal["accuracy", "logprob", "both"] = "accuracy"
     """What selects: gain in right answers, in log-probability of the gold answers (less noise), or their sum."""
+    keep: Literal["best", "all"] = "best"
+    """Which self-edits of a context train the policy: the best, or all with a gain (puzzles, as published)."""
     min_gain: float = 0.0
     """A self-edit is kept only above this gain over the untouched policy."""
     outer: LoraSettings = LoraSettings(rank=64, alpha=128.0, learning_rate=3e-4, epochs=2, batch_size=10)
@@ -174,7 +197,8 @@ class EvalConfig(RunConfig):
 
     methods: str = "base,passage,synthetic"
     """Rows of the table, joined by commas: base, in-context, passage, sentences, synthetic, entigraph,
-    active-reading, distil, edits, writer, seal, seal-edits. `synthetic:rewrite` asks by another prompt."""
+    active-reading, distil, edits, writer, seal, seal-edits; puzzles: also oracle, label-free. `synthetic:rewrite` asks
+    by another prompt."""
     setting: Literal["single", "cpt"] = "single"
     """`single`: a trial for each passage. `cpt`: one trial for all passages together (continued pretraining)."""
     contexts: int = -1
@@ -202,12 +226,15 @@ class EvalConfig(RunConfig):
             shown = f"{name.kind}:{name.prompt}" if name.prompt else name.kind
             _require(name.kind in METHODS, f"--methods {shown}: unknown; choose from {', '.join(METHODS)}")
             _require(not name.prompt or name.kind in PROMPTED, f"--methods {shown}: {name.kind} takes no prompt")
+            fits = name.kind in PUZZLE_METHODS if self.task == "arc" else name.kind not in ("oracle", "label-free")
+            _require(fits, f"--methods {shown}: not for --task {self.task}")
         for kind, field in (("edits", "edits"), ("writer", "writer"), ("seal", "policy"), ("seal-edits", "policy")):
             if any(name.kind == kind for name in names):
                 _require(bool(getattr(self, field)), f"--methods {kind} needs {flag(field)}")
         for field, kinds in (("edits", {"edits"}), ("writer", {"writer"})):
             is_used = any(name.kind in kinds for name in names)
             _require(is_used or not getattr(self, field), f"{flag(field)} is given, but --methods lacks {field}")
+        _require(self.task != "arc" or self.setting == "single", "--setting cpt: puzzles are learnt one by one")
         is_url = "://" in self.writer
         _require(is_url == bool(self.writer_model), "--writer URL and --writer-model NAME go together")
         self.writer_settings()

@@ -17,9 +17,9 @@ from selfedit.edits import load_prompt, read_edit_files
 from selfedit.loop import Sources, check_files, plan_rows
 from selfedit.recipes.reproduce import NAMES, Step, plan
 from selfedit.records import SelfeditError, digest
+from selfedit.seams import KnowledgeTask
 from selfedit.store import Ledger
 from selfedit.store.folder import check_run
-from selfedit.tasks import PassagesTask
 
 DONE = "finished"
 """File in a step's folder: the hash of settings and data with which it came to its end."""
@@ -108,7 +108,7 @@ def _enough(config: ReproduceConfig, what: str, needed: int, there: int, flag: s
         )
 
 
-def _check_sources(config: EvalConfig, task: PassagesTask) -> None:
+def _check_sources(config: EvalConfig, task: KnowledgeTask) -> None:
     for name in config.method_names():
         task.variant(name.prompt)
     sources = Sources(read_edit_files(config.edits), {})

@@ -135,3 +135,19 @@ def test_a_byte_order_mark_is_passed_over(tmp_path):
     path = tmp_path / "bom.jsonl"
     path.write_text('{"question": "q", "gold": "a1", "answer": "a1"}', encoding="utf-8-sig")
     assert grade_file(path, load_grader("exact")).right == 1
+
+
+@pytest.mark.parametrize(
+    ("gold", "answer", "verdict"),
+    [
+        ("[[0,1]]", "[[[1,1]],[[0,1]]]", "right"),
+        ("[[0,1]]", "[[[0, 1]]]", "right"),
+        ("[[0,1]]", "[[[0],[1]],[[0,1,0]]]", "wrong"),
+        ("[[0,1]]", "[]", "wrong"),
+        ("[[0,1]]", "no grid", "wrong"),
+        ("[[0,1]]", '{"a": 1}', "wrong"),
+        ("", "[[[0,1]]]", "ungraded"),
+    ],
+)
+def test_one_of_the_attempts_must_be_the_very_grid(gold: str, answer: str, verdict: str) -> None:
+    assert load_grader("attempts").grade([("", gold, answer)]) == [verdict]

@@ -112,3 +112,8 @@ def test_the_two_best_different_texts_of_each_context_race_on() -> None:
 def test_only_a_finalist_is_kept() -> None:
     kept = select([scored("a", 5.0), scored("b", 1.0)], 0.0, among={"b"})
     assert [one.edit_key for one in kept if one.is_kept] == ["b"]
+
+
+def test_all_with_a_gain_are_kept_where_that_is_wanted() -> None:
+    found = select([scored("a", 0.5), scored("b", 1.0), scored("c", 0.0), scored("d", None)], 0.0, keep="all")
+    assert [one.edit_key for one in found if one.is_kept] == ["a", "b"]

@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from selfedit.config import JUDGE
+from selfedit.config import ATTEMPTS, JUDGE
 from selfedit.endpoints import Endpoint, EndpointSettings
 from selfedit.grading.calibrated import CalibratedGrader
 from selfedit.grading.judge import JudgeGrader
-from selfedit.grading.metrics import contains, exact, f1, normalise
+from selfedit.grading.metrics import contains, exact, f1, is_among, normalise
 from selfedit.jsonl import read_objects, read_string
 from selfedit.records import Answer, Ask, GradedAnswer, SelfeditError, Verdict
 from selfedit.seams import Grader
@@ -50,6 +50,7 @@ GRADERS: dict[str, Callable[[], Grader]] = {
     "contains": lambda: RuleGrader("contains", contains, needs_words=True),
     "f1": lambda: RuleGrader("f1", lambda gold, answer: f1(gold, answer) >= F1_THRESHOLD, needs_words=True),
     "calibrated": CalibratedGrader,
+    ATTEMPTS: lambda: RuleGrader(ATTEMPTS, is_among, needs_words=True),
 }
 """Each rule by the name that chooses it on the command line; the judge, which needs an endpoint, is `judge`."""
 

@@ -9,6 +9,7 @@ Departures from SQuAD's evaluation script:
 
 from __future__ import annotations
 
+import json
 import re
 import string
 import unicodedata
@@ -44,6 +45,15 @@ def f1(gold: str, answer: str) -> float:
         return float(_is_same_text(gold, answer))
     shared = (Counter(gold_words) & Counter(answer_words)).total()
     return 2 * shared / (len(gold_words) + len(answer_words))
+
+
+def is_among(gold: str, answer: str) -> bool:
+    """The answer is a JSON list of attempts, and one of them is the gold answer, which is JSON too."""
+    try:
+        wanted, attempts = json.loads(gold), json.loads(answer)
+    except ValueError:
+        return False
+    return isinstance(attempts, list) and wanted in attempts
 
 
 def _is_punctuation(letter: str) -> bool:

@@ -22,12 +22,15 @@ from dataclasses import dataclass, replace
 from selfedit.config import EvalConfig, MethodName
 from selfedit.edits import split_sentences
 from selfedit.loop.kit import Kit, Metered
+from selfedit.loop.rehearsal import rehearse
 from selfedit.loop.trials import Job, Setup, baseline_jobs, edit_jobs, study_of, try_all
 from selfedit.loop.writing import Draw, write_edits
 from selfedit.records import Context, Edit, LoraSettings, Outcome, Policy, Sampling, SelfeditError, digest
 from selfedit.seams import KnowledgeTask, Task
 
 UNTOUCHED = Policy()
+WITHOUT_EDITS = ("passage", "oracle")
+"""Methods that study a context as the task itself says."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +144,12 @@ def evaluate(
         varied = replace(kit, task=_task_of(row, kit.task))
         learner = kit.learner(row.learner)
         setup = Setup(varied, learner, plan.inner, plan.seeds, plan.run_seed)
-        outcomes += try_all(varied, row.stage, learner, _jobs(setup, row, contexts, plan, sources))
+        if row.method == "label-free":
+            source = replace(row, stage=f"eval-synthetic-{row.writer.version}", method="synthetic")
+            edits = _edits(varied, source, contexts, plan, sources)
+            outcomes += rehearse(setup, row.stage, source.stage, contexts, edits)
+        else:
+            outcomes += try_all(varied, row.stage, learner, _jobs(setup, row, contexts, plan, sources))
     return outcomes
 
 
@@ -151,14 +159,14 @@ def _jobs(setup: Setup, row: Row, contexts: Sequence[Context], plan: HeldoutPlan
     if row.method == "in-context":
         task = _knowledge(setup.kit.task)
         return [setup.asked_only("in-context", context, task.in_context_asks(context)) for context in contexts]
-    if row.method == "passage":
+    if row.method in WITHOUT_EDITS:
         edits: Sequence[Edit] = []
     else:
         edits = _edits(setup.kit, row, contexts, plan, sources)
     if plan.is_together:
         return setup.studied_together(row.method, contexts, edits)
-    if row.method == "passage":
-        return [job for context in contexts for job in setup.studied("passage", context, None)]
+    if row.method in WITHOUT_EDITS:
+        return [job for context in contexts for job in setup.studied(row.method, context, None)]
     return edit_jobs(setup, contexts, edits, row.method)
 
 
@@ -232,6 +240,12 @@ def _seal_edits(prompt: str, policies: Sequence[Policy], sources: Sources) -> li
     ]
 
 
+def _label_free(prompt: str, policies: Sequence[Policy], sources: Sources) -> list[Row]:
+    return [
+        Row(f"eval-label-free-{policy.version}", "label-free", policy, policy) for policy in policies or (UNTOUCHED,)
+    ]
+
+
 def _from_files(prompt: str, policies: Sequence[Policy], sources: Sources) -> list[Row]:
     return [Row(_named("eval-edits", name, 0), "edits", prompt=prompt, source=name) for name in sources.files]
 
@@ -255,5 +269,7 @@ _ROWS: dict[str, Rows] = {
     "writer": _from_writers,
     "seal": _seal,
     "seal-edits": _seal_edits,
+    "oracle": lambda *_: [Row("eval-oracle", "oracle")],
+    "label-free": _label_free,
 }
 """What each method of `config.METHODS` comes down to."""

@@ -76,11 +76,11 @@ def try_and_select(
         return try_all(kit, stage, learner, some, lambda found: best_so_far(edits, found, config.reward))
 
     if not config.racing:
-        return select(score(edits, heat(jobs), config.reward), config.min_gain)
+        return select(score(edits, heat(jobs), config.reward), config.min_gain, keep=config.keep)
     outcomes = heat([job for job in jobs if job.seed_index == 0])
     finalists = choose_finalists(edits, score(edits, outcomes, config.reward))
     outcomes += heat([job for job in jobs if job.seed_index > 0 and job.edit_key in finalists])
-    return select(score(edits, outcomes, config.reward), config.min_gain, among=finalists)
+    return select(score(edits, outcomes, config.reward), config.min_gain, finalists, config.keep)
 
 
 def update_policy(

@@ -9,7 +9,9 @@ Departures from the paper:
    `both` is the sum: it rises by 1 when all answers become right, and by 1 when all gold answers gain a nat per token.
 3. With racing, every self-edit is tried under one seed, and the two finalists of each context under the others; the
    kept one is the better finalist over all its seeds.
-4. What failed or could not be graded is missing from means, never 0. Without anything to measure there is no reward.
+4. Where all with a gain are kept (as the paper does with puzzles), equal self-edits of a context are kept as often as
+   they were written: that they were likely and right is what is learnt.
+5. What failed or could not be graded is missing from means, never 0. Without anything to measure there is no reward.
 """
 
 from __future__ import annotations
@@ -52,16 +54,18 @@ def choose_finalists(edits: Sequence[Edit], scored: Sequence[Scored]) -> set[str
     return {one.edit_key for one in ranked if text_of[one.edit_key] in texts[one.context_id][:FINALISTS]}
 
 
-def select(scored: Sequence[Scored], min_gain: float, among: Container[str] | None = None) -> list[Scored]:
-    """The same list, with the best of each context kept if its reward is above `min_gain`; of equals, the first.
-    `among`: keys of those that may be kept; None for all."""
+def select(
+    scored: Sequence[Scored], min_gain: float, among: Container[str] | None = None, keep: str = "best"
+) -> list[Scored]:
+    """The same list, with those kept whose reward is above `min_gain`: the best of each context, of equals the first;
+    or `all`. `among`: keys of those that may be kept; None for all."""
+    able = [one for one in scored if one.reward is not None and one.reward > min_gain]
+    able = [one for one in able if among is None or one.edit_key in among]
     best: dict[str, Scored] = {}
-    for one in scored:
-        if one.reward is None or one.reward <= min_gain or (among is not None and one.edit_key not in among):
-            continue
-        if one.context_id not in best or one.reward > _reward(best[one.context_id]):
+    for one in able:
+        if one.context_id not in best or _reward(one) > _reward(best[one.context_id]):
             best[one.context_id] = one
-    kept = {one.edit_key for one in best.values()}
+    kept = {one.edit_key for one in (able if keep == "all" else best.values())}
     return [replace(one, is_kept=one.edit_key in kept) for one in scored]
 
 

@@ -26,6 +26,30 @@ _QUICK = {
     "inner": LoraSettings(rank=16, alpha=32.0, adapt_layers=0.5, learning_rate=4e-3, epochs=3),
 }
 
+_PUZZLE_TARGETS = "q_proj,v_proj,gate_proj,up_proj,down_proj"
+_PUBLISHED_TRAIN = "44f52bb0,4be741c5,5582e5ca,5614dbcf,6150a2bd,67e8384a,6d0aefbc,6e02f1e3,8be77c9e,8d5021e8,8e1813be"
+_PUBLISHED_HELDOUT = "59341089,66e6c45b,68b67ca3,903d1b4a,b1fc8b8e,bc4146bd,c7d4e6ad,ce8d95cc"
+_PUZZLES = TrainConfig(
+    recipe="arc",
+    task="arc",
+    data="arcagi-training",
+    heldout_data="arcagi-evaluation",
+    prompt="extended",
+    ask_style="cells",
+    grader="attempts",
+    reward="accuracy",
+    keep="all",
+    learner="untouched",
+    rounds=1,
+    contexts=10,
+    edits=8,
+    seeds=1,
+    heldout=0,
+    sampling=Sampling(temperature=1.0, top_p=1.0, max_new_tokens=192),
+    inner=LoraSettings(rank=32, alpha=64.0, learning_rate=2e-3, epochs=1, batch_size=4),
+    outer=LoraSettings(rank=32, alpha=64.0, learning_rate=2e-4, epochs=4, batch_size=2),
+)
+
 RECIPES: dict[str, TrainConfig] = {
     # SEAL section 4.2, appendix B.
     "paper": TrainConfig(
@@ -41,6 +65,46 @@ RECIPES: dict[str, TrainConfig] = {
         outer=LoraSettings(rank=64, alpha=128.0, learning_rate=3e-4, epochs=2, batch_size=10),
     ),
     "embedded": _EMBEDDED,
+    "arc": _PUZZLES,
+    # SEAL section 4.1, appendix A, and what the released code says beyond.
+    "arc-paper": TrainConfig(
+        recipe="arc-paper",
+        task="arc",
+        model="meta-llama/Llama-3.2-1B-Instruct",
+        data=_PUBLISHED_TRAIN,
+        heldout_data=_PUBLISHED_HELDOUT,
+        prompt="published",
+        ask_style="arrays",
+        constrained=False,
+        grader="attempts",
+        reward="accuracy",
+        keep="all",
+        rounds=1,
+        contexts=11,
+        edits=15,
+        seeds=1,
+        heldout=0,
+        sampling=Sampling(temperature=0.8, top_p=1.0, max_new_tokens=128),
+        inner=LoraSettings(
+            rank=128,
+            alpha=16.0,
+            targets=_PUZZLE_TARGETS,
+            learning_rate=1e-4,
+            schedule="cosine",
+            warmup_steps=11,
+            epochs=2,
+            batch_size=2,
+        ),
+        outer=LoraSettings(
+            rank=16,
+            alpha=16.0,
+            targets=_PUZZLE_TARGETS,
+            learning_rate=5e-5,
+            schedule="cosine",
+            epochs=8,
+            batch_size=5,
+        ),
+    ),
     "demo": _EMBEDDED.model_copy(update={"recipe": "demo", "contexts": 6, "heldout": 10}),
     "demo-quick": _EMBEDDED.model_copy(
         update={"recipe": "demo-quick", "contexts": 2, "edits": 2, "heldout": 4, **_QUICK}
@@ -48,13 +112,13 @@ RECIPES: dict[str, TrainConfig] = {
 }
 
 
-def find_recipe(name: str, model: str) -> TrainConfig:
-    """The recipe called `name`, or where `name` is empty the one that suits `model`.
+def find_recipe(name: str, model: str, task: str = "passages") -> TrainConfig:
+    """The recipe called `name`, or where `name` is empty the one that suits `task` and `model`.
 
     Raises:
         SelfeditError: there is no such recipe.
     """
-    name = name or ("embedded" if model == EMBEDDED_MODEL else "paper")
+    name = name or ("arc" if task == "arc" else "embedded" if model == EMBEDDED_MODEL else "paper")
     if name not in RECIPES:
         raise SelfeditError(f"--recipe {name}: unknown; choose from {', '.join(RECIPES)}")
     return RECIPES[name]

@@ -1,5 +1,13 @@
-"""L2. What is learnt, and how knowing it is tested."""
+"""L2. Tasks: what is learnt, and how knowing it is tested; each by the name that chooses it."""
 
-from selfedit.tasks.passages import PassagesTask, load_passages
+from collections.abc import Callable
 
-__all__ = ["PassagesTask", "load_passages"]
+from selfedit.config import RunConfig
+from selfedit.seams import KnowledgeTask
+from selfedit.tasks.arc.task import load_arc
+from selfedit.tasks.passages import PassagesTask, load_passages, passages_of
+
+TASKS: dict[str, Callable[[RunConfig], KnowledgeTask]] = {"passages": passages_of, "arc": load_arc}
+"""From a run's config to its task; raises SelfeditError, in one line, on what cannot be used."""
+
+__all__ = ["TASKS", "PassagesTask", "load_passages"]

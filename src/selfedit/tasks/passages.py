@@ -17,8 +17,9 @@ import json
 from collections.abc import Iterable, Sequence
 from importlib import resources
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
+from selfedit.config import RunConfig
 from selfedit.edits import ask_follow_ups, ask_for_edit, load_prompt, read_edit
 from selfedit.grading import grade_answers, load_grader
 from selfedit.jsonl import read_objects, read_string, read_text
@@ -130,6 +131,19 @@ def load_passages(source: str, heldout: str | None = None) -> tuple[tuple[Contex
     n_heldout = max(1, round(HELDOUT_SHARE * len(contexts))) if len(contexts) > 1 else 0
     cut = len(contexts) - n_heldout
     return _apart(contexts[:cut], contexts[cut:])
+
+
+def passages_of(config: RunConfig) -> PassagesTask:
+    """The passages and the ways of asking that `config` names.
+
+    Raises:
+        SelfeditError: there are none such; a file that cannot be used.
+    """
+    styles: tuple[AskStyle, ...] = get_args(AskStyle)
+    style = next((style for style in styles if style == config.ask_style), None)
+    if style is None:
+        raise SelfeditError(f"--ask-style {config.ask_style}: unknown; choose from {', '.join(styles)}")
+    return PassagesTask(*load_passages(config.data, config.heldout_data or None), config.prompt, style)
 
 
 _Placed = tuple[str, Context]
