@@ -90,7 +90,7 @@ def fingerprint(run: str) -> str:
         (["train", "--heldout-data", "absent.jsonl"], "absent.jsonl: no such file"),
         (["train", "--prompt", "absent"], "'absent'; known: implications"),
         (["train", "--recipe", "absent"], "--recipe absent: unknown; choose from paper"),
-        (["train", "--grader", "absent"], "'absent'; known: calibrated"),
+        (["train", "--grader", "absent"], "'absent'; known: attempts, calibrated"),
         (["train", "--grader", "judge"], "--grader judge needs an endpoint"),
         (["train", "--judge", "http://localhost/v1"], "--judge is given, but --grader is contains"),
         (["train", "--grader", "judge", "--judge", "x", "--judge-model", "m"], "--judge x: not an http(s) URL"),
@@ -107,7 +107,7 @@ def fingerprint(run: str) -> str:
         (["grade", "absent.jsonl"], "absent.jsonl: no such file"),
         (["grade", "absent.jsonl", "--grader", "judge"], "--grader judge needs an endpoint"),
         (["grade", "absent.jsonl", "--judge-model", "m"], "--judge-model is given, but --grader is contains"),
-        (["grade", "absent.jsonl", "--grader", "absent"], "'absent'; known: calibrated"),
+        (["grade", "absent.jsonl", "--grader", "absent"], "'absent'; known: attempts, calibrated"),
     ],
 )
 def test_bad_input_is_told_in_one_line(words: list[str], said: str, capsys: Capture) -> None:

@@ -18,7 +18,7 @@ LAYERS = [
     {"report", "recipes", "progress", "estimates"},
     {"doctor"},
     {"commands"},
-    {"reproducing"},
+    {"reproducing", "solving"},
     {"cli"},
     {"__main__"},
 ]

@@ -276,6 +276,8 @@ def load_defaults(kind: type[C], words: Sequence[str]) -> C:
     recipe = find_recipe(peek(words, "--recipe") or str(given.get("recipe") or ""), model, task)
     shared = RunConfig.model_fields if kind is EvalConfig else kind.model_fields
     values = {name: value for name, value in recipe.model_dump().items() if name in shared}
+    if kind is EvalConfig and recipe.task == "arc":
+        values["methods"] = "base,synthetic,oracle"
     try:
         return kind.model_validate(_overlay(values, {**given, "recipe": recipe.recipe}))
     except ValidationError as error:

@@ -56,8 +56,7 @@ def run_train(config: TrainConfig, path: Path, words: Sequence[str]) -> Path:
     """Makes or resumes a run of the outer loop in the folder `path`, which it returns."""
     check_run(path, config.identity(), type(config)().identity())
     task = load_task(config)
-    if config.task == "passages":
-        check_prompt(config)
+    check_prompt(config)
     check_sizes(config, task)
     with _opened(config, path, task, words) as kit:
         run_training(config, kit)

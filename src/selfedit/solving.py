@@ -78,6 +78,8 @@ def solve_config(puzzle: str, edits: int, directives: str, given: dict[str, Any]
     is_trained = bool(given.get("policy"))
     method = "oracle" if directives else "label-free" if edits > 1 else "seal" if is_trained else "synthetic"
     recipe = find_recipe(str(given.pop("recipe", "")), "", "arc")
+    if recipe.task != "arc":
+        raise SelfeditError(f"--recipe {recipe.recipe}: is not for puzzles; take arc or arc-paper")
     shared = {name: value for name, value in dict(recipe).items() if name in RunConfig.model_fields}
     own = {"data": NONE, "heldout_data": puzzle, "methods": method, "n_edits": edits, "oracle": directives}
     return EvalConfig.model_validate(shared | own | {name: value for name, value in given.items() if value != ""})

@@ -53,7 +53,7 @@ def test_a_grader_carries_the_name_that_chose_it():
 
 
 def test_an_unknown_grader_is_refused_with_the_known_names():
-    with pytest.raises(SelfeditError, match="'gpt'; known: calibrated, contains, exact, f1"):
+    with pytest.raises(SelfeditError, match="'gpt'; known: attempts, calibrated, contains, exact, f1"):
         load_grader("gpt")
 
 

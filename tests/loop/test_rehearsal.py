@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from fakes import FakeEngine, FakeTask, make_kit
+from selfedit.config import MethodName
 from selfedit.loop.evaluation import HeldoutPlan, evaluate, plan_rows
 from selfedit.loop.rehearsal import choose, rehearsals_of
-from selfedit.config import MethodName
 from selfedit.records import Context, Edit, GradedAnswer, LoraSettings, Outcome, Sampling, SelfeditError, Trial
 from selfedit.store import Ledger
 
@@ -63,7 +63,7 @@ def test_label_free_rows_hold_the_outcome_of_one_self_edit_a_context_and_look_at
     chosen = [one for one in outcomes if one.method == "label-free"]
     tried = {one.edit_key: one for one in outcomes if one.method == "synthetic"}
     assert [one.context_id for one in chosen] == [context.id for context in heldout]
-    rehearsed = ledger.outcomes("eval-label-free-0/rehearsal")
+    rehearsed = ledger.outcomes("rehearsal-0")
     assert len(rehearsed) == 3 * 3 * 2 and {one.context_id.partition("~")[1] for one in rehearsed} == {"~"}
     for one in chosen:
         assert one.answers == tried[one.edit_key].answers and one.key == tried[one.edit_key].key

@@ -44,7 +44,7 @@ def rehearse(
     ]
     parts = [part for context in contexts for part in rehearsals_of(setup.kit.task, context)]
     setup.kit.ledger.put_contexts("rehearsal", parts)
-    chosen = choose(edits, try_all(setup.kit, f"{stage}/rehearsal", setup.policy, jobs))
+    chosen = choose(edits, try_all(setup.kit, stage.replace("eval-label-free", "rehearsal"), setup.policy, jobs))
     tried = try_all(setup.kit, source, setup.policy, edit_jobs(setup, contexts, edits))
     found = [replace(one, stage=stage, method="label-free") for one in tried if one.edit_key in chosen]
     setup.kit.ledger.add_outcomes(found)

@@ -28,6 +28,10 @@ from selfedit.records import Context, Edit, Example, Outcome, Policy, Scored, Se
 from selfedit.seams import Task
 
 
+_BEFORE = {"passages": ("base", "passage", "synthetic"), "arc": ("base", "oracle", "synthetic")}
+"""What held-out contexts are tested by before the first round."""
+
+
 def run_training(config: TrainConfig, kit: Kit) -> Policy:
     """All rounds, with the held-out test before and after; returns the last policy. Started again, it goes on."""
     check_prompt(config)
@@ -40,7 +44,7 @@ def run_training(config: TrainConfig, kit: Kit) -> Policy:
 
     policy = Policy()
     kit.ledger.add_policy(policy, [], 0.0)
-    evaluate(kit, plan_rows([MethodName("base"), MethodName("passage"), MethodName("synthetic")]), heldout, plan)
+    evaluate(kit, plan_rows([MethodName(kind) for kind in _BEFORE[config.task]]), heldout, plan)
     for number, contexts in enumerate(contexts_R, 1):
         policy = run_round(config, kit, number, policy, contexts)
     if policy.version:
@@ -118,7 +122,7 @@ def check_adapter(policy: Policy, home: Path) -> None:
 
 def check_prompt(config: TrainConfig) -> None:
     """Refuses self-edits in two steps: the update learns prompt → self-edit, and theirs has several prompts."""
-    if load_prompt(config.prompt).second:
+    if config.task == "passages" and load_prompt(config.prompt).second:
         fit = ", ".join(name for name, prompt in PROMPTS.items() if not prompt.second)
         raise SelfeditError(
             f"--prompt {config.prompt} is written in two steps, which train cannot reinforce; choose from {fit}"

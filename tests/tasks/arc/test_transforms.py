@@ -1,0 +1,125 @@
+"""Every published augmentation on a small grid, and views that can be undone."""
+
+from __future__ import annotations
+
+import pytest
+from numpy.random import RandomState
+
+from selfedit.tasks.arc.grids import Grid, Pair, Puzzle, read_rows, rows_text
+from selfedit.tasks.arc.transforms import SYMMETRIES, View, families, permute_colours, read_view, views
+
+SMALL = "12\n34\n56"
+GOLDEN = {
+    "rotate 90": "246\n135",
+    "rotate 270": "531\n642",
+    "rotate 180": "65\n43\n21",
+    "flip up-down": "56\n34\n12",
+    "flip left-right": "21\n43\n65",
+    "reflect above": "56\n34\n12\n12\n34\n56",
+    "reflect left": "2112\n4334\n6556",
+    "reflect below": "12\n34\n56\n56\n34\n12",
+    "reflect right": "1221\n3443\n5665",
+    "transpose": "135\n246",
+    "stretch": "1122\n1122\n3344\n3344\n5566\n5566",
+    "stretch rows": "12\n12\n34\n34\n56\n56",
+    "stretch columns": "1122\n3344\n5566",
+    "rotate 90, stretch": "224466\n224466\n113355\n113355",
+    "rotate 270, stretch": "553311\n553311\n664422\n664422",
+    "rotate 180, stretch": "6655\n6655\n4433\n4433\n2211\n2211",
+    "flip up-down, stretch": "5566\n5566\n3344\n3344\n1122\n1122",
+    "flip left-right, stretch": "2211\n2211\n4433\n4433\n6655\n6655",
+    "transpose, stretch": "113355\n113355\n224466\n224466",
+    "repeat below": "12\n34\n56\n12\n34\n56",
+    "repeat right": "1212\n3434\n5656",
+    "repeat both ways": "1212\n3434\n5656\n1212\n3434\n5656",
+}
+BY_NAME = {augmenter.name: augmenter for family in families().values() for augmenter in family}
+
+
+def grid(text: str) -> Grid:
+    found = read_rows(text)
+    assert found
+    return found
+
+
+def counting(height: int, width: int) -> Grid:
+    return tuple(tuple((row * width + column) % 10 for column in range(width)) for row in range(height))
+
+
+def test_the_families_are_those_published_in_their_order() -> None:
+    assert {name: len(family) for name, family in families().items()} == {
+        "basic": 11,
+        "size": 3,
+        "chain": 6,
+        "repeat": 3,
+    }
+    assert [a.name for a in families()["basic"]][:5] == list(GOLDEN)[:5]
+    assert set(BY_NAME) == {*GOLDEN, "translate"}
+
+
+@pytest.mark.parametrize("name", GOLDEN)
+def test_an_augmentation_changes_input_and_output_alike(name: str) -> None:
+    pair = BY_NAME[name].apply(Pair(grid(SMALL), grid("7")))
+    assert rows_text(pair.input) == GOLDEN[name]
+    assert set("".join(map(str, pair.output[0]))) == {"7"}
+
+
+def rolled(one: Grid, rows: int, columns: int) -> Grid:
+    height, width = len(one), len(one[0])
+    return tuple(tuple(one[(r - rows) % height][(c - columns) % width] for c in range(width)) for r in range(height))
+
+
+@pytest.mark.parametrize(
+    ("side", "of_input", "of_output"), [(3, (0, 1), (0, 1)), (4, (0, 3), (1, 0)), (9, (0, 3), (1, 0))]
+)
+def test_translation_shifts_every_pair_of_a_size_alike_as_in_the_released_code(
+    side: int, of_input: tuple[int, int], of_output: tuple[int, int]
+) -> None:
+    one = counting(side, side)
+    for _ in range(2):
+        pair = BY_NAME["translate"].apply(Pair(one, one))
+        assert pair == Pair(rolled(one, *of_input), rolled(one, *of_output))
+
+
+@pytest.mark.parametrize("name", SYMMETRIES)
+def test_a_symmetry_is_undone(name: str) -> None:
+    view = View(name, (3, 1, 4, 0, 5, 9, 2, 6, 8, 7))
+    for one in (grid(SMALL), counting(1, 5), counting(30, 29)):
+        assert view.undo(view.turn(one)) == one
+        assert read_view(view.label).turn(one) == view.turn(one)
+
+
+def test_the_symmetries_are_eight_different_ones() -> None:
+    assert len({View(name).turn(grid(SMALL)) for name in SYMMETRIES}) == 8
+    assert rows_text(View("rot90").turn(grid(SMALL))) == GOLDEN["rotate 90"]
+    assert rows_text(View("antitranspose").turn(grid(SMALL))) == "642\n531"
+
+
+def test_a_view_turns_recolours_and_reorders_a_whole_puzzle() -> None:
+    puzzle = Puzzle((Pair(((1,),), ((2,),)), Pair(((3, 3),), ((4, 4),))), Pair(((1, 2),), ()))
+    seen = View("transpose", (0, 5, 6, 7, 8, 1, 2, 3, 4, 9), (1, 0)).apply(puzzle)
+    assert seen == Puzzle((Pair(((7,), (7,)), ((8,), (8,))), Pair(((5,),), ((6,),))), Pair(((5,), (6,)), ()))
+
+
+def test_views_begin_with_the_puzzle_as_it_is_and_go_through_all_symmetries() -> None:
+    found = views(16, 3, seed=1)
+    assert found[0] == View(order=(0, 1, 2))
+    assert [view.symmetry for view in found] == [*SYMMETRIES] * 2
+    assert len(set(found)) == 16 and found == views(16, 3, seed=1) != views(16, 3, seed=2)
+    assert all(sorted(view.colours) == list(range(10)) for view in found)
+    assert all(view.colours[0] == 0 for view in views(16, 3, 1, is_zero_fixed=True))
+    assert any(view.colours[0] for view in found)
+
+
+@pytest.mark.parametrize("n_used", range(10))
+def test_published_colour_permutations_keep_black_and_prefer_unused_colours(n_used: int) -> None:
+    used = tuple(range(1, n_used + 1))
+    puzzle = Puzzle((Pair(((0, *used),), ((0, *used),)),), Pair(((0,),), ((0,),)))
+    for seed in range(20):
+        [demo] = permute_colours(puzzle, RandomState(seed)).demos
+        [row] = demo.input
+        assert row[0] == 0 and demo.output == demo.input and len(set(row)) == len(row)
+        fresh = set(row[1:]) - set(used)
+        assert len(fresh) == min(n_used, 9 - n_used)
+        moved = sum(old != new for old, new in zip(used, row[1:], strict=True))
+        assert moved >= n_used - (n_used - len(fresh)) % 2
