@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from selfedit import seeds
 from selfedit.grading import grade_answers
@@ -227,7 +229,17 @@ def make_kit(home: Path, ledger: Ledger, engine: FakeEngine | None = None, grade
 
 def _text(prompt: Prompt, seed: int) -> str:
     mark = digest(prompt, seed)
+    if prompt.json_schema:
+        return json.dumps(_value(json.loads(prompt.json_schema), mark))
     return f"implication {mark[:6]}\nimplication {mark[6:12]}"
+
+
+def _value(schema: dict[str, Any], mark: str) -> Any:
+    """One that the schema allows, by hash."""
+    if "properties" in schema:
+        return {name: _value(part, digest(mark, name)) for name, part in schema["properties"].items()}
+    values = schema.get("enum") or {"boolean": [False, True]}.get(schema["type"]) or [schema["minimum"]]
+    return values[int(mark, 16) % len(values)]
 
 
 def _gain(trial: Trial) -> float:

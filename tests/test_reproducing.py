@@ -67,7 +67,7 @@ def test_every_name_runs_from_nothing_to_its_page_and_its_data(name: str, capsys
     out, err = capsys.readouterr()
     assert f"page: {ROOT}/{name}.html" in out and f"reproduce {name}, 1 of" in err
     page = (ROOT / f"{name}.html").read_text()
-    assert "too few passages to go by" in page and "<svg" in page
+    assert f"too few {'puzzles' if name == 'table1' else 'passages'} to go by" in page and "<svg" in page
     assert (ROOT / f"figures/{name}.svg").is_file() and (ROOT / f"figures/{name}.png").is_file()
     assert json.loads((ROOT / f"{name}.json").read_text())["runs"]
     assert (ROOT / f"{name}.md").read_text().startswith(f"# {NAMES[name]}")
@@ -151,7 +151,7 @@ def test_training_that_keeps_nothing_leaves_the_trained_rows_out_and_says_so(
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["table9"], "reproduce table9: unknown; choose from table2, figure4"),
+        (["table9"], "reproduce table9: unknown; choose from table1, table2, figure4"),
         (["table2", "--scale", "huge"], "--scale huge: unknown; choose from smoke, small, paper"),
         (["table2", "--edits", "absent.jsonl"], "absent.jsonl: no such file"),
         (["table2", "--data", "absent.jsonl"], "absent.jsonl: no such file"),

@@ -89,7 +89,7 @@ class Reproduce(JsonCommand):
     """A table or figure of the paper, ours beside the published numbers: runs or resumes what it needs."""
 
     name: tyro.conf.Positional[str]
-    """table2, figure4, figure5, prompts, cost or reward (how noisy it is)."""
+    """table1, table2, figure4, figure5, prompts, cost or reward (how noisy it is)."""
     settings: Annotated[ReproduceConfig, tyro.conf.arg(name="")]
 
 

@@ -90,20 +90,24 @@ def _has_ended(path: Path, mark: str) -> bool:
 
 def _check(step: Step, root: Path, config: ReproduceConfig) -> None:
     """Refuses what the step would refuse later."""
-    task = load_task(step.config)
+    task, noun = load_task(step.config), _noun(step.config)
     if isinstance(step.config, TrainConfig):
-        _enough(config, "to train on", step.config.contexts, len(task.contexts("train")), "--data")
+        _enough(config, "to train on", step.config.contexts, len(task.contexts("train")), "--data", noun)
     else:
-        _enough(config, "held out", step.config.contexts, len(task.contexts("heldout")), "--heldout-data")
+        _enough(config, "held out", step.config.contexts, len(task.contexts("heldout")), "--heldout-data", noun)
         _check_sources(step.config, task)
     _check_folder(step, root / step.folder)
 
 
-def _enough(config: ReproduceConfig, what: str, needed: int, there: int, flag: str) -> None:
+def _noun(config: TrainConfig | EvalConfig) -> str:
+    return "puzzles" if config.task == "arc" else "passages"
+
+
+def _enough(config: ReproduceConfig, what: str, needed: int, there: int, flag: str, noun: str) -> None:
     if needed > there:
         named = getattr(config, flag.removeprefix("--").replace("-", "_")) or config.data
         raise SelfeditError(
-            f"--scale {config.scale}: needs {needed} passages {what}, {named} has {there};"
+            f"--scale {config.scale}: needs {needed} {noun} {what}, {named} has {there};"
             f" give more with {flag} FILE, or take --scale smoke"
         )
 
@@ -158,7 +162,8 @@ def _gaps(name: str, config: ReproduceConfig, steps: Sequence[Step]) -> list[str
     if lacking:
         gaps.append(f"No trained policy in {', '.join(lacking)}: no self-edit beat the untouched model there.")
     if config.scale == "smoke":
-        gaps.append("The scale smoke shows that everything runs; its numbers rest on too few passages to go by.")
+        noun = _noun(steps[0].config)
+        gaps.append(f"The scale smoke shows that everything runs; its numbers rest on too few {noun} to go by.")
     return gaps
 
 

@@ -27,7 +27,6 @@ from selfedit.loop.writing import write_edits
 from selfedit.records import Context, Edit, Example, Outcome, Policy, Scored, SelfeditError
 from selfedit.seams import Task
 
-
 _BEFORE = {"passages": ("base", "passage", "synthetic"), "arc": ("base", "oracle", "synthetic")}
 """What held-out contexts are tested by before the first round."""
 

@@ -22,9 +22,9 @@ from selfedit.config import EMBEDDED_MODEL, EvalConfig, ReproduceConfig, RunConf
 from selfedit.recipes import RECIPES, find_recipe
 from selfedit.records import LoraSettings, SelfeditError
 
-Kind = Literal["train", "single", "cpt-lora", "cpt-full", "reward"]
+Kind = Literal["train", "single", "cpt-lora", "cpt-full", "reward", "arc"]
 """What a step measures: training; held-out passages one by one; all together with LoRA, with all weights; the noise of
-the reward."""
+the reward; held-out puzzles."""
 
 PROMPT = "implications"
 """The prompt of the paper's main results."""
@@ -119,6 +119,30 @@ _SCALES = {
 _SMALL_OUTER = LoraSettings(rank=32, alpha=64.0, learning_rate=1e-4, epochs=2, batch_size=2)
 
 
+@dataclass(frozen=True, slots=True)
+class PuzzleScale:
+    """How large everything on puzzles is."""
+
+    recipe: str
+    """Of puzzles, directives, format and settings; for another model than its own too."""
+    train: str
+    """Puzzles that train; empty: the recipe's."""
+    heldout: str
+    """Held-out puzzles; empty: the recipe's."""
+    values: dict[str, int]
+    """Contexts and edits of training."""
+    heldout_edits: int
+    """Self-edits for each held-out puzzle."""
+
+
+PUZZLE_METHODS = "base,synthetic,seal,label-free,oracle"
+_PUZZLE_SCALES = {
+    "smoke": PuzzleScale("arc", "6150a2bd,d037b0a7", "25ff71a9,a85d4709", {"contexts": 2, "edits": 2}, 2),
+    "small": PuzzleScale("arc", "", "", {"contexts": 10, "edits": 8}, 5),
+    "paper": PuzzleScale("arc-paper", "", "", {}, 5),
+}
+
+
 def plan(name: str, config: ReproduceConfig) -> tuple[Step, ...]:
     """The runs that `name` needs, in order.
 
@@ -164,6 +188,22 @@ class _Planner:
             inner = replace(inner, targets=self._recipe().inner.targets)
         values: dict[str, object] = {"setting": "cpt", "n_edits": self.scale.cpt_edits, "inner": inner}
         return [*self._external(kind, values), self._tested(kind, kind, self.scale.cpt, values, PROMPT)]
+
+    def puzzles(self) -> tuple[Step, Step]:
+        """Training on puzzles, and all methods on held-out ones."""
+        scale = _PUZZLE_SCALES[self.config.scale]
+        recipe = RECIPES[scale.recipe]
+        given = {"seed": self.config.seed, "device": self.config.device, "model": self.config.model or recipe.model}
+        named = {"data": self.config.data, "heldout_data": self.config.heldout_data}
+        sources = {"data": scale.train, "heldout_data": scale.heldout}
+        given |= {name: source for name, source in sources.items() if source}
+        given |= {name: source for name, source in named.items() if source not in ("", "invented")}
+        training = TrainConfig.model_validate(dict(recipe) | scale.values | given)
+        shared = {name: value for name, value in dict(recipe).items() if name in RunConfig.model_fields}
+        tested = {"methods": PUZZLE_METHODS, "n_edits": scale.heldout_edits, "data": "none"}
+        tested["policy"] = str(self.config.run_path() / "train-puzzles")
+        evaluation = EvalConfig.model_validate(shared | given | tested)
+        return Step("train-puzzles", "train", training), Step("puzzles", "arc", evaluation)
 
     def _external(self, kind: Kind, values: dict[str, object]) -> list[Step]:
         """The same with the self-edits of other writers, where there are any."""
@@ -224,6 +264,7 @@ def _prompts(planner: _Planner) -> tuple[Step, ...]:
 
 
 NAMES = {
+    "table1": "Few-shot puzzles: who chooses how the model trains",
     "table2": "Knowledge incorporation: methods on held-out passages",
     "figure4": "Learning curve: what a self-edit teaches, by rounds of its writer's training",
     "figure5": "The same passages' self-edits across rounds",
@@ -234,6 +275,7 @@ NAMES = {
 """Everything that can be reproduced, with its title."""
 
 _PLANS: dict[str, Callable[[_Planner], tuple[Step, ...]]] = {
+    "table1": lambda planner: planner.puzzles(),
     "table2": _table2,
     "figure4": _one_policy,
     "figure5": _one_policy,

@@ -79,6 +79,34 @@ def measure(outcomes: Iterable[Outcome]) -> Measured:
     )
 
 
+def solved(outcomes: Iterable[Outcome], *, by_any: bool = False) -> Interval:
+    """Share of trials that answered everything right: few-shot success, over puzzles × self-edits. `by_any`: share of
+    contexts that some trial solved. A failed or ungraded trial is not counted. Where all are alike, the exact binomial
+    bound on contexts, since the trials of one stand or fall together."""
+    trials: dict[str, list[float]] = defaultdict(list)
+    for outcome in outcomes:
+        if outcome.accuracy is not None:
+            trials[outcome.context_id].append(float(outcome.accuracy == 1.0))
+    if by_any:
+        trials = {context_id: [max(values)] for context_id, values in trials.items()}
+    share = bootstrap({(name, str(n)): value for name, values in trials.items() for n, value in enumerate(values)})
+    return replace(_open_ended(replace(share, n_questions=share.n_contexts)), n_questions=share.n_questions)
+
+
+def solved_difference(before: Iterable[Outcome], after: Iterable[Outcome]) -> Interval:
+    """`after` minus `before`: of each context that both tried, the difference of its shares of solving trials."""
+    first, second = _shares(before), _shares(after)
+    return bootstrap({(name, ""): second[name] - first[name] for name in second if name in first})
+
+
+def _shares(outcomes: Iterable[Outcome]) -> dict[str, float]:
+    trials: dict[str, list[float]] = defaultdict(list)
+    for outcome in outcomes:
+        if outcome.accuracy is not None:
+            trials[outcome.context_id].append(float(outcome.accuracy == 1.0))
+    return {name: math.fsum(values) / len(values) for name, values in trials.items()}
+
+
 def paired_difference(before: Iterable[Outcome], after: Iterable[Outcome]) -> Measured:
     """`after` minus `before`, on the questions that both have measured."""
     before, after = list(before), list(after)

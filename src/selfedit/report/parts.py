@@ -15,6 +15,7 @@ from selfedit.report.tables import scored_by_stage
 from selfedit.store.folder import read_run
 from selfedit.store.ledger import Ledger
 
+PartKind = Literal["train", "single", "cpt-lora", "cpt-full", "reward", "arc"]
 Staged = TypeVar("Staged", Edit, Outcome)
 
 
@@ -24,7 +25,7 @@ class Part:
 
     name: str
     """Its folder's name."""
-    kind: Literal["train", "single", "cpt-lora", "cpt-full", "reward"]
+    kind: PartKind
     """What it measures."""
     config: Mapping[str, Any]
     """Its settings."""
@@ -79,7 +80,7 @@ class Effort:
         return self.write_seconds + self.try_seconds + self.update_seconds
 
 
-def read_part(path: Path, kind: Literal["train", "single", "cpt-lora", "cpt-full", "reward"]) -> Part:
+def read_part(path: Path, kind: PartKind) -> Part:
     """Reads the run in `path`."""
     written = read_run(path)
     with Ledger(path / "ledger.db") as ledger:

@@ -30,10 +30,10 @@ def logprob_cell(interval: Interval | None) -> Cell:
     return _ranged(interval, wording.nats)
 
 
-def gain_cell(interval: Interval, form: wording.Form) -> Cell:
+def gain_cell(interval: Interval, form: wording.Form, noun: str = "passages") -> Cell:
     """A difference with its interval and what that allows to be said."""
     between = wording.between(interval.low, interval.high, form)
-    verdict = wording.verdict(interval)
+    verdict = wording.verdict(interval, noun)
     return Cell(form(interval.value), verdict if interval.low is None else f"{between}: {verdict}")
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +19,8 @@ from selfedit.tasks.arc.puzzles import demos_of, tests_of
 
 COLOURS = ("#000000", "#0074d9", "#ff4136", "#2ecc40", "#ffdc00", "#aaaaaa", "#f012be", "#ff851b", "#7fdbff", "#870c25")
 """ARC's own, by colour number."""
+RULE = "#555d66"
+"""Between cells."""
 _SIDE, _HEAD = 1.5, 0.36
 """Inches of a grid and of what stands over a row."""
 
@@ -36,20 +38,31 @@ class _Panel:
 def draw_puzzle(context: Context, attempts: Sequence[Sequence[Grid]], path: Path) -> Path:
     """Draws the puzzle as `path`.svg and `path`.png; returns the latter. `attempts`: for each test input, the grids."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    rows = _rows(context, attempts)
-    width = max(len(row) for row in rows)
     with styled():
-        figure = Figure(figsize=(0.3 + width * (_SIDE + 0.25), len(rows) * (_SIDE + _HEAD) + 0.4))
+        figure = _drawn(_rows(context, attempts))
         figure.suptitle(context.title, x=0.02, ha="left", fontsize=11)
-        cells = figure.subplots(len(rows), width, squeeze=False)
-        for axes_W, row in zip(cells, rows, strict=True):
-            for place, axes in enumerate(axes_W):
-                if place < len(row):
-                    _draw(axes, row[place])
-                else:
-                    axes.set_axis_off()
     draw(figure, path, write_whole)
     return path.with_name(f"{path.name}.png")
+
+
+def attempts_of(puzzles: Sequence[tuple[Context, Sequence[Sequence[Grid]]]]) -> Figure:
+    """A row for each test input of some puzzles, under the puzzle's name; made within `look.styled`."""
+    rows = []
+    for context, attempts in puzzles:
+        for number, pair in enumerate(tests_of(context)):
+            first, *others = _asked(pair, attempts[number] if number < len(attempts) else ())
+            rows.append([replace(first, title=context.title), *others])
+    return _drawn(rows)
+
+
+def _drawn(rows: Sequence[Sequence[_Panel]]) -> Figure:
+    width = max(len(row) for row in rows)
+    figure = Figure(figsize=(0.3 + width * (_SIDE + 0.25), len(rows) * (_SIDE + _HEAD) + 0.4))
+    cells = figure.subplots(len(rows), width, squeeze=False)
+    for axes_W, row in zip(cells, rows, strict=True):
+        for place, axes in enumerate(axes_W):
+            _draw(axes, row[place] if place < len(row) else _Panel("", ()))
+    return figure
 
 
 def _rows(context: Context, attempts: Sequence[Sequence[Grid]]) -> list[list[_Panel]]:
@@ -86,12 +99,11 @@ def _draw(axes: Axes, panel: _Panel) -> None:
         axes.set_axis_off()
         return
     height, width = len(panel.grid), len(panel.grid[0])
-    axes.imshow(np.array(panel.grid), cmap=ListedColormap(COLOURS), vmin=0, vmax=9, interpolation="nearest")
     thin = 0.8 if max(height, width) <= 12 else 0.3
-    for line in range(1, height):
-        axes.axhline(line - 0.5, color=MUTED, linewidth=thin)
-    for line in range(1, width):
-        axes.axvline(line - 0.5, color=MUTED, linewidth=thin)
+    axes.pcolormesh(np.array(panel.grid), cmap=ListedColormap(COLOURS), vmin=0, vmax=9, edgecolors=RULE, linewidth=thin)
+    axes.set_xlim(0, width)
+    axes.set_ylim(height, 0)
+    axes.set_aspect("equal")
     for spine in axes.spines.values():
         spine.set_visible(True)
         spine.set_color(panel.colour if panel.colour != INK else LINE)

@@ -15,6 +15,7 @@ _FIXED_LABELS = {
     "eval-passage": "Trained on the passage",
     "eval-sentences": "Trained on the passage's own sentences",
     "eval-in-context": "Passage in the prompt",
+    "eval-oracle": "Settings known to work",
 }
 _LABELS = {
     "eval-base": "Policy {time}, no study",
@@ -23,6 +24,7 @@ _LABELS = {
     "eval-seal-edits": "Base model trained on {asked}self-edits written {time}",
     "eval-edits": "Trained on self-edits from {name}",
     "eval-writer": "Trained on self-edits by {name}",
+    "eval-label-free": "Best by rehearsal, {time}",
     "round": "Round {number}",
 }
 """By kind of stage: {time} is where the policy stood, {asked} the prompt behind a colon, {name} whose self-edits."""
@@ -184,12 +186,12 @@ def count_in_words(number: int, noun: str) -> str:
     return f"{names[number]} {noun}{'' if number == 1 else 's'}" if number < len(names) else count(number, noun)
 
 
-def verdict(interval: Interval) -> str:
-    """What a difference's interval allows to be said."""
+def verdict(interval: Interval, noun: str = "passages") -> str:
+    """What a difference's interval allows to be said, over so many `noun`."""
     if interval.value is None:
         return "not measured"
     if interval.n_contexts < MIN_CONTEXTS_FOR_CLAIM:
-        return "too few passages to tell"
+        return f"too few {noun} to tell"
     if not interval.is_clear:
         return "no clear difference"
     return "clearly up" if interval.value > 0 else "clearly down"
