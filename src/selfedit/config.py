@@ -90,7 +90,7 @@ class RunConfig(BaseModel):
     """How a question is put to the adapted model: plain or chat. Puzzles: arrays, as published, or cells, a token for
     each."""
     views: int = 16
-    """Puzzles as cells: views of a test input that are asked and whose judgements are multiplied."""
+    """Puzzles as cells: views of a test input that are asked; the first eight judge what they say."""
     oracle: str = ""
     """Puzzles: directives, as JSON, of the method oracle. Empty: the published ones, or the best known for cells."""
     constrained: bool = True

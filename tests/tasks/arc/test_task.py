@@ -14,7 +14,7 @@ from selfedit.records import Answer, Context, InvalidEdit, LoraSettings, Selfedi
 from selfedit.tasks.arc.directives import canonical, read_directives
 from selfedit.tasks.arc.grids import Grid, Pair, rows_text
 from selfedit.tasks.arc.puzzles import context_of, demos_of
-from selfedit.tasks.arc.task import MAX_CANDIDATES, ORACLES, ArcTask, Format, load_arc
+from selfedit.tasks.arc.task import JUDGING_VIEWS, MAX_CANDIDATES, ORACLES, ArcTask, Format, load_arc
 from selfedit.tasks.arc.transforms import read_view
 
 INNER = LoraSettings(rank=16, alpha=32.0, batch_size=4)
@@ -26,7 +26,7 @@ FORMATS: list[Format] = ["cells", "arrays"]
 
 def task_of(format: Format, context: Context = PUZZLE) -> ArcTask:
     oracle = read_directives("extended", ORACLES["extended"])
-    return ArcTask((), (context,), "extended", format, INNER, oracle, n_views=8)
+    return ArcTask((), (context,), "extended", format, INNER, oracle, n_views=16)
 
 
 def directives(**training: object) -> str:
@@ -80,38 +80,53 @@ def test_an_unknown_answer_is_ungraded(format: Format) -> None:
     assert [one.verdict for one in graded] == ["ungraded"]
 
 
-def test_of_candidates_that_views_gave_the_likeliest_over_all_views_come_first() -> None:
-    """Five views say one thing, three another; the adapted model finds the second likelier wherever it stands."""
+WRONG: Grid = ((9, 9), (7, 7))
+LONG: Grid = ((1, 1, 1), (1, 1, 1))
+
+
+def said_in_views(study: Study, *grids: Grid | None) -> list[str]:
+    """For every eight views, what each says: a grid as it looks from there, or for None the right answer."""
+    views = [read_view(ask.question_id.partition("@")[2]) for ask in study.asks]
+    chosen = [grids[i % 8] for i in range(len(views))]
+    return [
+        ask.gold if grid is None else rows_text(view.turn(grid))
+        for ask, grid, view in zip(study.asks, chosen, views, strict=True)
+    ]
+
+
+def test_of_candidates_that_views_gave_the_likeliest_over_the_judging_views_come_first() -> None:
+    """Four views say one thing, three another, one a third; the model finds the last likeliest wherever it stands."""
     task = task_of("cells")
     study = task.study(PUZZLE, None)
-    wrong: Grid = ((9, 9), (7, 7))
-    said = [
-        rows_text(read_view(ask.question_id.partition("@")[2]).turn(wrong)) if i % 8 < 5 else ask.gold
-        for i, ask in enumerate(study.asks)
-    ]
-    right = {pair.output: -0.1 for pair in ASKED}
-    first, _ = answered(task, study, said, right)
+    said = said_in_views(study, WRONG, WRONG, WRONG, WRONG, LONG, LONG, LONG, None)
+    first, _ = answered(task, study, said, {ASKED[0].output: -0.1, WRONG: -1.0})
     assert json.loads(first.text) == [[[8, 9], [7, 7]], [[9, 9], [7, 7]]]
 
 
 def test_longer_candidates_pay_for_every_cell() -> None:
     task = task_of("cells")
     study = task.study(PUZZLE, None)
-    long: Grid = ((1, 1, 1), (1, 1, 1))
-    said = [
-        rows_text(read_view(ask.question_id.partition("@")[2]).turn(long)) if i % 8 < 4 else ask.gold
-        for i, ask in enumerate(study.asks)
-    ]
-    first, _ = answered(task, study, said, {long: -0.4, ASKED[0].output: -0.5})
-    assert json.loads(first.text)[0] == [[8, 9], [7, 7]], "9 tokens at -0.4 against 6 at -0.5"
+    said = said_in_views(study, LONG, LONG, LONG, LONG, WRONG, WRONG, None, None)
+    first, _ = answered(task, study, said, {LONG: -0.4, ASKED[0].output: -0.5})
+    assert json.loads(first.text)[0] == [[8, 9], [7, 7]], "8 tokens at -0.4 against 6 at -0.5"
 
 
-def test_only_so_many_candidates_are_scored_in_every_view() -> None:
+def test_where_all_candidates_can_be_handed_in_none_is_judged() -> None:
+    task = task_of("cells")
+    study = task.study(PUZZLE, None)
+    said = said_in_views(study, WRONG, WRONG, WRONG, WRONG, WRONG, None, None, None)
+    answers = [Answer(ask.question_id, text, -1.0) for ask, text in zip(study.asks, said, strict=True)]
+    assert task.ask_further(study, answers) == []
+    first, _ = answered(task, study, said)
+    assert json.loads(first.text) == [[[9, 9], [7, 7]], [[8, 9], [7, 7]]], "the more frequent first"
+
+
+def test_only_so_many_candidates_are_judged_in_so_many_views() -> None:
     task = task_of("cells")
     study = task.study(PUZZLE, None)
     different = [Answer(ask.question_id, f"{i % 10}{i // 10}", -1.0) for i, ask in enumerate(study.asks)]
     further = task.ask_further(study, different)
-    assert len(further) == 2 * MAX_CANDIDATES * 8
+    assert len(further) == 2 * MAX_CANDIDATES * JUDGING_VIEWS
     assert all(ask.max_new_tokens == 0 for ask in further)
     assert task_of("arrays").ask_further(study, different) == []
 

@@ -8,7 +8,7 @@ Two formats of grids:
 - `arrays`, as published: grids as numpy prints them, a conversation of system, user and assistant, leave-one-out
   contexts, and a vote.
 - `cells`, ours: a token for each cell, the whole demonstration list as one sequence with loss on its outputs, views by
-  symmetry, colours and order, and candidates ranked by what the adapted model thinks of them in every view.
+  symmetry, colours and order, and candidates ranked by what the adapted model thinks of them in eight views.
 
 Departures from the paper:
 
@@ -60,8 +60,12 @@ from selfedit.tasks.arc.voting import rank, vote
 Format = Literal["arrays", "cells"]
 """How grids are written, and with that how they are learnt and asked."""
 
-MAX_CANDIDATES = 6
+MAX_CANDIDATES = 4
 """Answers that are put before the model again: those that most views gave."""
+JUDGING_VIEWS = 8
+"""Views in which they are: the first ones, every symmetry once."""
+ATTEMPTS = 2
+"""Grids that are handed in; where views gave no more, there is nothing to judge."""
 MAX_REHEARSALS = 2
 """Demonstrations that are held out in turn where the answer is unknown."""
 _CONTEXT_CELLS = 3800
@@ -155,14 +159,15 @@ class ArcTask:
         ]
 
     def ask_further(self, study: Study, answers: Sequence[Answer]) -> list[Ask]:
-        """Every candidate in every view, to be scored; nothing where votes decide."""
+        """Every candidate in the views that judge; nothing where votes decide, or all can be handed in."""
         if self.format == "arrays":
             return []
         return [
             replace(ask, gold=rows_text(_view_of(ask).turn(grid)), max_new_tokens=0)
             for asks, grids in self._candidates(study, answers)
             for grid in grids
-            for ask in asks
+            for ask in asks[:JUDGING_VIEWS]
+            if len(grids) > ATTEMPTS
         ]
 
     def conclude(self, study: Study, answers: Sequence[Answer], later: Sequence[Answer]) -> list[tuple[Ask, Answer]]:
@@ -170,9 +175,10 @@ class ArcTask:
         logprobs = iter([answer.gold_logprob for answer in later])
         concluded = []
         for (asks, grids), said in zip(self._candidates(study, answers), _by_question(study, answers), strict=True):
-            attempts = grids if self.format == "arrays" else _ranked(asks, grids, logprobs)
+            is_judged = self.format == "cells" and len(grids) > ATTEMPTS
+            attempts = _ranked(asks[:JUDGING_VIEWS], grids, logprobs) if is_judged else grids
             [question_id, *_] = asks[0].question_id.split("@")
-            text = json.dumps(attempts[:2], separators=(",", ":"))
+            text = json.dumps(attempts[:ATTEMPTS], separators=(",", ":"))
             mean = sum(answer.gold_logprob for answer in said) / len(said)
             gold = _whole_answer(asks[0], self.format)
             concluded.append((replace(asks[0], question_id=question_id, gold=gold), Answer(question_id, text, mean)))
