@@ -1,83 +1,170 @@
-"""How much faster several puzzles × directives go through one bank than one by one, in the same run.
+"""How much faster puzzles × directives go through one bank than one by one, in the same run.
 
-    python benchmarks/puzzles.py [--puzzles 6150a2bd,5582e5ca,d037b0a7,25ff71a9] [--repeats 2] [--json]
+    python benchmarks/puzzles.py [--puzzles IDS] [--json]
 
-Each puzzle is tried with two directives that differ in rank, learning rate, loss and number of views. `together` is one
-call of the engine with all trials, `one by one` a call for each; both train, answer in 16 views and judge the
-candidates, and they take turns. Times depend on the machine; the ratio is what to look at.
+Each puzzle is tried with two directives that differ in rank, learning rate, loss and number of views. Timed:
+
+- bank: all trials in one call: trained, asked in 16 views, gold answers scored, candidates judged;
+- alone: a call for each trial, of the same engine;
+- PEFT: trial by trial, PEFT's layers in a plain loop over padded batches, then `generate` for all views in one batch;
+  it scores and judges nothing.
+
+Bank and PEFT adapt the same layers. Absolute times depend on the machine; compare figures of one run.
 """
 
 from __future__ import annotations
 
 import argparse
+import copy
 import json
-import statistics
 import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
+import torch
+from peft import LoraConfig, get_peft_model
 from telling import rounded, say
 
 from selfedit.engine import load_engine
+from selfedit.engine.core import TorchEngine
+from selfedit.engine.jobs import job_of
+from selfedit.engine.models import load_model
+from selfedit.engine.rendering import prompt_ids
+from selfedit.engine.training import Job, batch_order
 from selfedit.recipes import RECIPES
-from selfedit.records import Policy, Trial
+from selfedit.records import LoraSettings, Policy, Trial
 from selfedit.tasks.arc.task import ORACLES, ArcTask, load_arc
 
 POLICY, HERE = Policy(), Path()
+IGNORED = -100
 
 
 def main() -> None:
     args = parse_arguments()
-    engine = load_engine(args.model, args.device, bank=args.bank)
+    engine = load_engine(args.model, bank=args.bank)
     task = load_arc(RECIPES["arc"].model_copy(update={"data": "none", "heldout_data": args.puzzles}))
     trials = trials_of(task)
+    reference = load_model(args.model, engine.model.device, engine.model.dtype).model
     further = task.ask_further
-    together, alone = [], []
-    for repeat in range(args.repeats):
-        start = time.perf_counter()
-        one = engine.run_trials(POLICY, HERE, trials, further)
-        together.append(time.perf_counter() - start)
-        start = time.perf_counter()
-        other = [engine.run_trials(POLICY, HERE, [trial], further)[0] for trial in trials]
-        alone.append(time.perf_counter() - start)
-        say(f"repeat {repeat + 1}: together {together[-1]:.1f} s, one by one {alone[-1]:.1f} s")
-    same = [a.answers[0].text == b.answers[0].text for a, b in zip(one, other, strict=True)]
-    ratios = [slow / fast for slow, fast in zip(alone, together, strict=True)]
+    timed(lambda: engine.run_trials(POLICY, HERE, trials[:1], further))  # memory is warm afterwards
+    engine._give_back()
+    bank = timed(lambda: engine.run_trials(POLICY, HERE, trials, further))
+    say(f"bank: {bank:.1f} s")
+    alone = sum(map(forgetful(engine, further), trials))
+    say(f"alone: {alone:.1f} s")
+    peft = sum(timed(lambda trial=trial: by_peft(engine, reference, trial)) for trial in trials)  # type: ignore[misc]
+    say(f"PEFT, one by one: {peft:.1f} s")
     found = {
         "trials": len(trials),
-        "tokens_trained": sum(attempt.tokens for attempt in one),
-        "together_s": rounded(statistics.median(together)),
-        "one_by_one_s": rounded(statistics.median(alone)),
-        "ratio": rounded(statistics.median(ratios)),
-        "ratios": [rounded(ratio) for ratio in ratios],
-        "same_first_answers": sum(same),
-        "device": engine.facts["device"],
-        "dtype": engine.facts["dtype"],
+        "seconds": {"bank": bank, "alone": alone, "peft": peft},
+        "speedup_vs_peft": peft / bank,
+        "speedup_vs_alone": alone / bank,
+        "puzzles": args.puzzles,
+        "facts": engine.facts,
+        "threads": torch.get_num_threads(),
     }
-    print(json.dumps(found, indent=2) if args.json else "\n".join(f"{name}: {value}" for name, value in found.items()))
+    print(json.dumps(rounded(found), indent=1) if args.json else table(found))
 
 
 def trials_of(task: ArcTask) -> list[Trial]:
     """Two trials a puzzle."""
-    careful = json.loads(ORACLES["extended"])
+    careful, bold = json.loads(ORACLES["extended"]), json.loads(ORACLES["extended"])
     careful["training"] |= {"views": 64}
-    bold = json.loads(ORACLES["extended"])
     bold["training"] |= {"views": 32, "rank": 16, "learning_rate": 0.005, "strategy": "train_using_all_tokens"}
     trials = []
     for context in task.contexts("heldout"):
         for name, directives in {"careful": careful, "bold": bold}.items():
             study = task.study(context, json.dumps(directives))
-            assert study.settings is not None
-            trials.append(Trial(f"{context.id} {name}", study, study.settings, 7))
+            trials.append(Trial(f"{context.id} {name}", study, study.settings or LoraSettings(), 7))
     return trials
 
 
+def timed(work: Callable[[], object]) -> float:
+    started = time.perf_counter()
+    work()
+    return time.perf_counter() - started
+
+
+def forgetful(engine: TorchEngine, further: Any) -> Callable[[Trial], float]:
+    """Seconds of one trial by itself, with nothing kept from the one before."""
+
+    def seconds(trial: Trial) -> float:
+        engine._give_back()
+        return timed(lambda: engine.run_trials(POLICY, HERE, [trial], further))
+
+    return seconds
+
+
+def by_peft(engine: TorchEngine, reference: Any, trial: Trial) -> None:
+    job = job_of(engine.tokenizer, trial, engine.max_context)
+    assert isinstance(job, Job), job
+    model = get_peft_model(copy.copy(reference), lora_config(engine, trial.settings))
+    parameters = [p for p in model.parameters() if p.requires_grad]
+    optimizer = torch.optim.AdamW(parameters, lr=job.settings.learning_rate, weight_decay=0.0)
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 1 - step / job.n_steps)
+    for _, chosen in batch_order(job):
+        batch = padded([job.examples[i].ids for i in chosen], is_left=False)
+        labels = torch.full_like(batch["input_ids"], IGNORED)
+        for row, i in enumerate(chosen):
+            places = list(job.examples[i].loss_places)
+            labels[row, places] = batch["input_ids"][row, places]
+        loss = model(**batch, labels=labels, use_cache=False).loss
+        optimizer.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(parameters, job.settings.clip)
+        optimizer.step()
+        schedule.step()
+    prompts = [prompt_ids(engine.tokenizer, ask.prompt) for ask in trial.study.asks]
+    with torch.no_grad():
+        model.generate(
+            **padded(prompts, is_left=True),
+            max_new_tokens=trial.study.asks[0].max_new_tokens,
+            do_sample=False,
+            pad_token_id=engine.tokenizer.eos_token_id,
+        )
+    model.unload()
+
+
+def padded(rows: Sequence[Sequence[int]], is_left: bool) -> dict[str, torch.Tensor]:
+    """[rows, longest] ids and mask."""
+    longest = max(map(len, rows))
+    ids, mask = torch.zeros(len(rows), longest, dtype=torch.long), torch.zeros(len(rows), longest, dtype=torch.long)
+    for place, row in enumerate(rows):
+        where = slice(longest - len(row), longest) if is_left else slice(0, len(row))
+        ids[place, where], mask[place, where] = torch.tensor(row), 1
+    return {"input_ids": ids, "attention_mask": mask}
+
+
+def lora_config(engine: TorchEngine, settings: LoraSettings) -> LoraConfig:
+    """The same layers as the bank's."""
+    below, _ = engine.adapted(settings)
+    return LoraConfig(
+        r=settings.rank,
+        lora_alpha=int(settings.alpha),
+        target_modules=["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"],
+        layers_to_transform=list(range(below, engine.layer_count)),
+        task_type="CAUSAL_LM",
+    )
+
+
+def table(found: dict[str, Any]) -> str:
+    seconds = found["seconds"]
+    return "\n".join(
+        [
+            f"{found['trials']} trials: bank {seconds['bank']:.1f} s, alone {seconds['alone']:.1f} s,"
+            f" PEFT {seconds['peft']:.1f} s",
+            f"bank against PEFT one by one: {found['speedup_vs_peft']:.2f}×",
+            f"bank against the same engine, trial by trial: {found['speedup_vs_alone']:.2f}×",
+        ]
+    )
+
+
 def parse_arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--puzzles", default="6150a2bd,5582e5ca,d037b0a7,25ff71a9")
     parser.add_argument("--model", default="smollm2-135m")
-    parser.add_argument("--device", default="auto")
     parser.add_argument("--bank", type=int, default=8)
-    parser.add_argument("--repeats", type=int, default=2)
     parser.add_argument("--json", action="store_true")
     return parser.parse_args()
 

@@ -100,7 +100,7 @@ class Ask:
     question: str
     """The question's words, for the grader."""
     gold: str
-    """The gold answer."""
+    """The gold answer; empty where it is unknown, or not to be scored here."""
     prompt: Prompt
     """What the model reads."""
     max_new_tokens: int = 64
@@ -199,7 +199,7 @@ class Answer:
     text: str
     """What it said (greedy)."""
     gold_logprob: float
-    """Mean log-probability per token of the gold answer, nats (teacher-forced)."""
+    """Mean log-probability per token of the gold answer, nats (teacher-forced); 0 where there is none."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -65,6 +65,10 @@ def test_what_is_asked_further_depends_on_the_first_answers_and_is_put_to_the_sa
     for attempt in attempts:
         for again, first in zip(attempt.later, attempt.answers, strict=False):
             assert again.gold_logprob == pytest.approx(first.gold_logprob, abs=1e-5)
+    [unknown] = engine.run_trials(
+        Policy(), Path("."), [Trial("u", Study((), (replace(ASKS[0], gold=""),)), SETTINGS, 0)]
+    )
+    assert unknown.answers[0].gold_logprob == 0.0 and unknown.answers[0].text == attempts[2].answers[0].text
     assert attempts[1].later[0].text == ""
     assert attempts[1].later[1].question_id == attempts[1].answers[0].text
     assert attempts[1].later[1].text == attempts[1].answers[1].text

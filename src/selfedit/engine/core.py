@@ -19,10 +19,11 @@ import torch
 from selfedit.engine import adapters, admission, attention, full, memory, models, rendering, trunk
 from selfedit.engine.attention import Plan, PlanHolder
 from selfedit.engine.bank import Bank
+from selfedit.engine.continuations import continuation_logprobs
 from selfedit.engine.decoding import Decoder, Request
 from selfedit.engine.grammar import JsonGrammars
 from selfedit.engine.jobs import job_of
-from selfedit.engine.scoring import mean_logprobs
+from selfedit.engine.packing import Tokens
 from selfedit.engine.teacher import taught
 from selfedit.engine.training import Job, Trained, train
 from selfedit.engine.trunk import Lower, Trunk
@@ -255,7 +256,7 @@ class TorchEngine:
             return dict.fromkeys(asks_of, ())
         golds = [rendering.gold_tokens(self.tokenizer, ask) for _, ask in asked]
         slots = [slot_of[i] for i, _ in asked]
-        logprobs = mean_logprobs(self.model, self.holder, golds, slots, 4 * self.sizes.pack_tokens, self._lower)
+        logprobs = self._score([ask for _, ask in asked], golds, slots)
         requests = [
             Request(
                 prompt=gold.ids[: gold.loss_from],
@@ -272,6 +273,15 @@ class TorchEngine:
         for (i, ask), logprob in zip(asked, logprobs, strict=True):
             answers[i].append(Answer(ask.question_id, next(texts) if ask.max_new_tokens else "", logprob))
         return {i: tuple(found) for i, found in answers.items()}
+
+    def _score(self, asks: Sequence[Ask], golds: Sequence[Tokens], slots: Sequence[int]) -> list[float]:
+        """Mean log-probability of each gold answer per token; 0 where there is none."""
+        known = [i for i, ask in enumerate(asks) if ask.gold]
+        room = 4 * self.sizes.pack_tokens
+        scored = [golds[i] for i in known], [slots[i] for i in known]
+        found = continuation_logprobs(self.model, self.holder, *scored, room, self.sizes.rows, self._lower)
+        by_place = dict(zip(known, found, strict=True))
+        return [by_place.get(i, 0.0) for i in range(len(asks))]
 
     def _generate(self, requests: Sequence[Request]) -> list[tuple[list[int], bool]]:
         self._decoder.max_rows, self._decoder.max_tokens = self.sizes.rows, 4 * self.sizes.pack_tokens

@@ -46,11 +46,31 @@ def answered(task: ArcTask, study: Study, said: Sequence[str], scores: dict[Grid
     return [answer for _, answer in task.conclude(study, answers, later)]
 
 
+WRONG: Grid = ((9, 9), (7, 7))
+LONG: Grid = ((1, 1, 1), (1, 1, 1))
+
+
+def right_in_views(study: Study, tests: Sequence[Pair]) -> list[str]:
+    """The right answer as every view wants it."""
+    return said_in_views(study, tests, *[None] * 8)
+
+
+def said_in_views(study: Study, tests: Sequence[Pair], *grids: Grid | None) -> list[str]:
+    """For every eight views, what each says: a grid as it looks from there; None stands for the right one."""
+    said = []
+    for i, ask in enumerate(study.asks):
+        number, _, label = ask.question_id.partition("#")[2].partition("@")
+        said.append(rows_text(read_view(label).turn(grids[i % 8] or tests[int(number) - 1].output)))
+    return said
+
+
 @pytest.mark.parametrize("format", FORMATS)
 def test_right_answers_in_all_views_are_right_attempts(format: Format) -> None:
     task = task_of(format)
     study = task.study(PUZZLE, None)
-    answers = [Answer(ask.question_id, ask.gold, -0.5) for ask in study.asks]
+    said = right_in_views(study, ASKED) if format == "cells" else [ask.gold for ask in study.asks]
+    scores = [-0.5 if ask.gold else 0.0 for ask in study.asks]
+    answers = [Answer(ask.question_id, *pair) for ask, *pair in zip(study.asks, said, scores, strict=True)]
     later = [Answer(ask.question_id, "", -0.1) for ask in task.ask_further(study, answers)]
     pairs = task.conclude(study, answers, later)
     graded = grade_answers(load_grader("attempts"), [ask for ask, _ in pairs], [answer for _, answer in pairs])
@@ -80,25 +100,11 @@ def test_an_unknown_answer_is_ungraded(format: Format) -> None:
     assert [one.verdict for one in graded] == ["ungraded"]
 
 
-WRONG: Grid = ((9, 9), (7, 7))
-LONG: Grid = ((1, 1, 1), (1, 1, 1))
-
-
-def said_in_views(study: Study, *grids: Grid | None) -> list[str]:
-    """For every eight views, what each says: a grid as it looks from there, or for None the right answer."""
-    views = [read_view(ask.question_id.partition("@")[2]) for ask in study.asks]
-    chosen = [grids[i % 8] for i in range(len(views))]
-    return [
-        ask.gold if grid is None else rows_text(view.turn(grid))
-        for ask, grid, view in zip(study.asks, chosen, views, strict=True)
-    ]
-
-
 def test_of_candidates_that_views_gave_the_likeliest_over_the_judging_views_come_first() -> None:
     """Four views say one thing, three another, one a third; the model finds the last likeliest wherever it stands."""
     task = task_of("cells")
     study = task.study(PUZZLE, None)
-    said = said_in_views(study, WRONG, WRONG, WRONG, WRONG, LONG, LONG, LONG, None)
+    said = said_in_views(study, ASKED, WRONG, WRONG, WRONG, WRONG, LONG, LONG, LONG, None)
     first, _ = answered(task, study, said, {ASKED[0].output: -0.1, WRONG: -1.0})
     assert json.loads(first.text) == [[[8, 9], [7, 7]], [[9, 9], [7, 7]]]
 
@@ -106,7 +112,7 @@ def test_of_candidates_that_views_gave_the_likeliest_over_the_judging_views_come
 def test_longer_candidates_pay_for_every_cell() -> None:
     task = task_of("cells")
     study = task.study(PUZZLE, None)
-    said = said_in_views(study, LONG, LONG, LONG, LONG, WRONG, WRONG, None, None)
+    said = said_in_views(study, ASKED, LONG, LONG, LONG, LONG, WRONG, WRONG, None, None)
     first, _ = answered(task, study, said, {LONG: -0.4, ASKED[0].output: -0.5})
     assert json.loads(first.text)[0] == [[8, 9], [7, 7]], "8 tokens at -0.4 against 6 at -0.5"
 
@@ -114,7 +120,7 @@ def test_longer_candidates_pay_for_every_cell() -> None:
 def test_where_all_candidates_can_be_handed_in_none_is_judged() -> None:
     task = task_of("cells")
     study = task.study(PUZZLE, None)
-    said = said_in_views(study, WRONG, WRONG, WRONG, WRONG, WRONG, None, None, None)
+    said = said_in_views(study, ASKED, WRONG, WRONG, WRONG, WRONG, WRONG, None, None, None)
     answers = [Answer(ask.question_id, text, -1.0) for ask, text in zip(study.asks, said, strict=True)]
     assert task.ask_further(study, answers) == []
     first, _ = answered(task, study, said)

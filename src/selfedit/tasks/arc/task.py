@@ -26,6 +26,7 @@ import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from statistics import fmean
 from typing import Any, Literal, TypeVar, get_args
 
 from selfedit import seeds
@@ -63,7 +64,7 @@ Format = Literal["arrays", "cells"]
 MAX_CANDIDATES = 4
 """Answers that are put before the model again: those that most views gave."""
 JUDGING_VIEWS = 8
-"""Views in which they are: the first ones, every symmetry once."""
+"""Views in which they are, and in which the gold answer is scored: the first ones, every symmetry once."""
 ATTEMPTS = 2
 """Grids that are handed in; where views gave no more, there is nothing to judge."""
 MAX_REHEARSALS = 2
@@ -179,7 +180,8 @@ class ArcTask:
             attempts = _ranked(asks[:JUDGING_VIEWS], grids, logprobs) if is_judged else grids
             [question_id, *_] = asks[0].question_id.split("@")
             text = json.dumps(attempts[:ATTEMPTS], separators=(",", ":"))
-            mean = sum(answer.gold_logprob for answer in said) / len(said)
+            scored = [answer.gold_logprob for ask, answer in zip(asks, said, strict=True) if ask.gold]
+            mean = fmean(scored) if scored else 0.0
             gold = _whole_answer(asks[0], self.format)
             concluded.append((replace(asks[0], question_id=question_id, gold=gold), Answer(question_id, text, mean)))
         return concluded
@@ -205,7 +207,8 @@ class ArcTask:
     def _asks_of_cells(self, question: Question, demos: Sequence[Pair]) -> list[Ask]:
         puzzle = Puzzle(tuple(demos), pair_of(question))
         chosen = views(self.n_views, len(demos), seeds.derive("views", question.id))
-        return [_ask_of_cells(question, view.apply(puzzle), view) for view in chosen]
+        asks = [_ask_of_cells(question, view.apply(puzzle), view) for view in chosen]
+        return [*asks[:JUDGING_VIEWS], *(replace(ask, gold="") for ask in asks[JUDGING_VIEWS:])]
 
 
 def _ask_of_cells(question: Question, puzzle: Puzzle, view: View) -> Ask:
