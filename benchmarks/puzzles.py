@@ -117,7 +117,7 @@ def by_peft(engine: TorchEngine, reference: Any, trial: Trial) -> None:
         schedule.step()
     prompts = [prompt_ids(engine.tokenizer, ask.prompt) for ask in trial.study.asks]
     with torch.no_grad():
-        model.generate(
+        model.generate(  # type: ignore[no-untyped-call]
             **padded(prompts, is_left=True),
             max_new_tokens=trial.study.asks[0].max_new_tokens,
             do_sample=False,
