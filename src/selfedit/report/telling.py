@@ -33,4 +33,5 @@ def print_summary(run: Path, console: Console) -> None:
 
 
 def _is_on_puzzles(run: Path) -> bool:
-    return bool(read_run(run)["config"].get("task") == "arc")
+    """What is no run is left to be refused as such."""
+    return (run / "ledger.db").is_file() and bool(read_run(run)["config"].get("task") == "arc")
