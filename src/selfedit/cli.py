@@ -296,7 +296,7 @@ def peek(words: Sequence[str], name: str) -> str:
 
 
 def _is_config_named(words: Sequence[str]) -> bool:
-    return any(peek(words, name) for name in ("--model", "--recipe", "--config"))
+    return any(peek(words, name) for name in ("--model", "--recipe", "--config", "--task"))
 
 
 def explain(error: ValidationError) -> str:

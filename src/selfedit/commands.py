@@ -126,6 +126,10 @@ def doctor(config: TrainConfig, is_named: bool, as_json: bool) -> None:
 
     from selfedit.doctor import estimate_all, examine, print_estimates
 
+    if config.task == "arc":
+        raise SelfeditError(
+            "--task arc: estimates are for passages; `selfedit solve` on one puzzle tells what that takes"
+        )
     found, here = examine()
     estimates = estimate_all(config, here, config.model if is_named else "")
     if as_json:

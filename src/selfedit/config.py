@@ -44,6 +44,7 @@ PROMPTED = ("synthetic", "distil", "writer", "seal", "seal-edits", "edits")
 """Methods that may name a prompt of their own behind a colon."""
 PUZZLE_METHODS = ("base", "in-context", "synthetic", "seal", "seal-edits", "oracle", "label-free", "edits", "writer")
 """Those that `--task arc` has."""
+_PUZZLES_ALONE = ("oracle", "label-free")
 ALIASES = {"entigraph": "synthetic:entigraph", "active-reading": "synthetic:active-reading"}
 """Methods that are others under their own name."""
 
@@ -226,8 +227,8 @@ class EvalConfig(RunConfig):
             shown = f"{name.kind}:{name.prompt}" if name.prompt else name.kind
             _require(name.kind in METHODS, f"--methods {shown}: unknown; choose from {', '.join(METHODS)}")
             _require(not name.prompt or name.kind in PROMPTED, f"--methods {shown}: {name.kind} takes no prompt")
-            fits = name.kind in PUZZLE_METHODS if self.task == "arc" else name.kind not in ("oracle", "label-free")
-            _require(fits, f"--methods {shown}: not for --task {self.task}")
+            fit = PUZZLE_METHODS if self.task == "arc" else [kind for kind in METHODS if kind not in _PUZZLES_ALONE]
+            _require(name.kind in fit, f"--methods {shown}: not for --task {self.task}; choose from {', '.join(fit)}")
         for kind, field in (("edits", "edits"), ("writer", "writer"), ("seal", "policy"), ("seal-edits", "policy")):
             if any(name.kind == kind for name in names):
                 _require(bool(getattr(self, field)), f"--methods {kind} needs {flag(field)}")

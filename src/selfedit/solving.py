@@ -21,7 +21,7 @@ from selfedit.report.puzzles import draw_puzzle
 from selfedit.store import Ledger
 from selfedit.tasks.arc.grids import Grid, grid_of
 from selfedit.tasks.arc.puzzles import write_submission
-from selfedit.tasks.arc.task import NONE
+from selfedit.tasks.arc.task import NONE, check_directives
 
 _NO_ATTEMPT: Grid = ((0,),)
 """What stands in a submission where nothing came out: it wants two grids for every test input."""
@@ -80,6 +80,8 @@ def solve_config(puzzle: str, edits: int, directives: str, given: dict[str, Any]
     recipe = find_recipe(str(given.pop("recipe", "")), "", "arc")
     if recipe.task != "arc":
         raise SelfeditError(f"--recipe {recipe.recipe}: is not for puzzles; take arc or arc-paper")
+    if directives:
+        check_directives("--directives", recipe.prompt, directives)
     shared = {name: value for name, value in dict(recipe).items() if name in RunConfig.model_fields}
     own = {"data": NONE, "heldout_data": puzzle, "methods": method, "n_edits": edits, "oracle": directives}
     return EvalConfig.model_validate(shared | own | {name: value for name, value in given.items() if value != ""})

@@ -341,7 +341,7 @@ def load_arc(config: RunConfig) -> ArcTask:
     if style is None:
         raise SelfeditError(f"--ask-style {config.ask_style}: puzzles are written as {' or '.join(formats)}")
     train, heldout = _split(config)
-    oracle = _read_oracle(kind, config.oracle or ORACLES[kind])
+    oracle = check_directives("--oracle", kind, config.oracle or ORACLES[kind])
     return ArcTask(train, heldout, kind, style, config.inner, oracle, config.views, config.constrained)
 
 
@@ -358,8 +358,14 @@ def _split(config: RunConfig) -> tuple[tuple[Context, ...], tuple[Context, ...]]
     return train[:cut], train[cut:]
 
 
-def _read_oracle(kind: Kind, text: str) -> Directives:
+def check_directives(flag: str, kind: str, text: str) -> Directives:
+    """Directives that a user gives.
+
+    Raises:
+        SelfeditError: they are none of this kind; in one line that names the flag.
+    """
+    kinds: tuple[Kind, ...] = get_args(Kind)
     try:
-        return read_directives(kind, text)
+        return read_directives(next(one for one in kinds if one == kind), text)
     except InvalidEdit as reason:
-        raise SelfeditError(f"--oracle: {reason}") from None
+        raise SelfeditError(f"{flag}: {reason}") from None
