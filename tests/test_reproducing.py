@@ -15,7 +15,6 @@ from selfedit.cli import main
 from selfedit.config import EvalConfig, ReproduceConfig, TrainConfig
 from selfedit.recipes import find_recipe
 from selfedit.recipes.reproduce import NAMES, plan
-from selfedit.records import LoraSettings
 from selfedit.store import Ledger
 from selfedit.tasks import load_passages
 
@@ -180,10 +179,9 @@ def test_settings_of_another_scale_are_refused_on_the_same_folder(capsys: Captur
     assert "holds another run" in refused(["reproduce", "reward", "--run", "r", "--model", "other"], capsys)
 
 
-def test_the_small_scale_trains_as_the_embedded_recipe_with_a_gentler_update() -> None:
+def test_the_small_scale_trains_as_the_embedded_recipe_does() -> None:
     recipe = find_recipe("", "smollm2-135m")
-    outer = LoraSettings(rank=32, alpha=64.0, learning_rate=1e-4, epochs=2, batch_size=2)
-    sizes = {"rounds": 2, "contexts": 30, "edits": 4, "seeds": 1, "heldout": 0, "outer": outer}
+    sizes = {"rounds": 2, "contexts": 30, "edits": 4, "seeds": 1, "heldout": 0}
     expected = recipe.model_copy(update={"data": "train.jsonl", "heldout_data": "val.jsonl", **sizes})
     config = ReproduceConfig(scale="small", data="train.jsonl", heldout_data="val.jsonl", grader="exact")
     step = plan("table2", config)[0]

@@ -115,8 +115,6 @@ _SCALES = {
         untrained=PUBLISHED_PROMPTS,
     ),
 }
-# Gentler than the recipe's, for twelve and more kept self-edits a round instead of a handful.
-_SMALL_OUTER = LoraSettings(rank=32, alpha=64.0, learning_rate=1e-4, epochs=2, batch_size=2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,8 +214,6 @@ class _Planner:
 
     def _training(self, values: dict[str, object]) -> TrainConfig:
         recipe = self._recipe()
-        if self.config.scale == "small" and recipe.recipe == "embedded":
-            values["outer"] = _SMALL_OUTER
         if self.config.grader and recipe.reward != "logprob":
             values.update(grader=self.config.grader, judge=self.config.judge, judge_model=self.config.judge_model)
         return TrainConfig.model_validate(dict(recipe) | self._inputs() | values | {"heldout": 0})
