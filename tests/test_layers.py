@@ -10,6 +10,7 @@ import pytest
 SOURCE = Path(__file__).parents[1] / "src" / "selfedit"
 LAYERS = [
     {"records", "seeds", "cache"},
+    {"versions"},
     {"seams", "endpoints", "jsonl", "sizing"},
     {"config"},
     {"edits", "grading", "engine", "store"},

@@ -89,6 +89,8 @@ class Example:
     learnt: Learnt = "completion"
     """What carries loss. `later replies`: beside the completion every earlier reply of the prompt but the first, which
     nothing has shown how to give; for plain prompts alone. `all`: every token but the first."""
+    is_anchored: bool = False
+    """True: the teacher is the model that everything began with, instead of the policy as it is by now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -412,6 +414,7 @@ _LATER: dict[str, Any] = {
     "before": (),
     "is_spelled": False,
     "learnt": "completion",
+    "is_anchored": False,
     "settings": None,
 }
 """Fields that records got after runs had been made, each with its default. At that they are no part of a key, so that

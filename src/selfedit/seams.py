@@ -21,6 +21,7 @@ from selfedit.records import (
     Verdict,
     Written,
 )
+from selfedit.versions import Learnt, Update
 
 
 class Task(Protocol):
@@ -101,6 +102,31 @@ class Engine(Protocol):
         self, policy: Policy, home: Path, examples: Sequence[Example], settings: LoraSettings, seed: int
     ) -> Policy:
         """Supervised training of `policy` on `examples`; saves and returns the next version."""
+        ...
+
+
+class Keeper(Protocol):
+    """A language model that keeps what it learns: many chains of updates, side by side. `home` is the run folder that
+    adapters are relative to."""
+
+    def write(
+        self,
+        home: Path,
+        policies: Sequence[Policy],
+        prompts: Sequence[Prompt],
+        sampling: Sampling,
+        seeds: Sequence[int],
+    ) -> list[Written]:
+        """A text for each prompt, by the policy that goes with it."""
+        ...
+
+    def learn(self, home: Path, updates: Sequence[Update]) -> list[Learnt]:
+        """Train and save new versions together, each as if alone. A failing one reports itself as failed, and leaves
+        nothing."""
+        ...
+
+    def ask(self, home: Path, asked: Sequence[tuple[Policy, Sequence[Ask]]]) -> list[tuple[Answer, ...]]:
+        """What each policy answers, with the log-probabilities of gold answers."""
         ...
 
 

@@ -107,7 +107,7 @@ def test_chunks_of_the_head_change_nothing_for_teacher_and_student(monkeypatch: 
 def test_the_teacher_is_the_policy_with_its_adapter_and_without_the_students(tmp_path: Path) -> None:
     engine = engine_of("qwen2")
     policy = engine.update(Policy(), tmp_path, [Example("seven red boats")], SETTINGS, 5)
-    engine._use(policy, tmp_path)
+    engine.use(policy, tmp_path)
     probe = sequences(9, (17, 8), loss_from=3)
     alone = expectations(engine.model, engine.holder, probe, 20)
     run_bank(engine, JOBS, size=4)

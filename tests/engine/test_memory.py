@@ -59,7 +59,7 @@ def test_out_of_memory_halves_and_gives_the_same_adapters_and_says_so(caplog) ->
     hold_at_most(engine, 60)
     engine.sizes.pack_tokens = 512
     with caplog.at_level(logging.WARNING, "selfedit"):
-        found = engine._within_memory(lambda: engine._train(JOBS))
+        found = engine.within_memory(lambda: engine._train(JOBS))
     assert [record.message for record in caplog.records] == [
         "out of memory: going on with 4 adapters and 256 tokens at a time",
         "out of memory: going on with 2 adapters and 256 tokens at a time",
@@ -83,7 +83,7 @@ def test_with_nothing_left_to_halve_the_error_is_one_line() -> None:
     engine = engine_of("llama")
     hold_at_most(engine, 0)
     with pytest.raises(SelfeditError, match="one adapter at a time") as caught:
-        engine._within_memory(lambda: engine._train(JOBS))
+        engine.within_memory(lambda: engine._train(JOBS))
     assert "\n" not in str(caught.value)
 
 

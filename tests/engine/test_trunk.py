@@ -24,7 +24,7 @@ def test_each_distinct_sequence_passes_the_lower_layers_once_over_all_epochs_ada
         run_bank(engine, jobs, size=3)
         run_bank(engine, [replace(job, seed=job.seed + 50) for job in jobs], size=5)
         probe = (*sequences(9, (17,)), *UPPER[1].examples)
-        mean_logprobs(engine.model, engine.holder, probe, [0, 1], 40, engine._lower)
+        mean_logprobs(engine.model, engine.holder, probe, [0, 1], 40, engine.lower)
     distinct = {t.ids for job in jobs for t in job.examples} | {t.ids for t in probe}
     assert sum(below) == sum(map(len, distinct))
     per_epoch = [sum(len(t.ids) for t in job.examples) for job in jobs]
@@ -39,8 +39,8 @@ def test_scores_above_the_trunk_are_those_of_a_whole_pass(family: str) -> None:
     probe, slots = sequences(9, (17, 5, 12, 9)), [2, -1, 0, 3]
     whole = mean_logprobs(engine.model, engine.holder, probe, slots, 30)
     with tokens_passed(engine, 0) as below:
-        above = mean_logprobs(engine.model, engine.holder, probe, slots, 30, engine._lower)
-        again = mean_logprobs(engine.model, engine.holder, probe, slots, 30, engine._lower)
+        above = mean_logprobs(engine.model, engine.holder, probe, slots, 30, engine.lower)
+        again = mean_logprobs(engine.model, engine.holder, probe, slots, 30, engine.lower)
     assert above == pytest.approx(whole, rel=1e-7) and again == above
     assert sum(below) == 17 + 5 + 12 + 9
 

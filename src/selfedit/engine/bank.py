@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -28,8 +29,20 @@ from selfedit.engine.attention import PlanHolder
 from selfedit.engine.packing import Block
 from selfedit.records import LoraSettings, SelfeditError
 
-Matrices = Mapping[str, tuple[torch.Tensor, torch.Tensor]]
+Pair = tuple[torch.Tensor, torch.Tensor]
+Matrices = Mapping[str, Pair]
 """Module name → (A [r, in], B [out, r])."""
+
+
+@dataclass(frozen=True, slots=True)
+class OwnParts:
+    """What of a slot belongs to the adapter in training, where something frozen lies behind it."""
+
+    a_of: Mapping[str, Pair]
+    """Module name → (A [r, in], its gradient)."""
+    spans: Sequence[Pair]
+    """All its weights with their gradients, stretch by stretch."""
+
 
 _SIBLINGS = (("q_proj", "k_proj", "v_proj"), ("gate_proj", "up_proj"))
 """Names of layers that read the same input, in transformers' models."""
@@ -85,6 +98,8 @@ class Site:
         self.widths = [layer.n_out for layer in layers]
         self.weight, self.bias = _joined(layers)
         self.slots: _SiteSlots | None = None
+        self.gram: torch.Tensor | None = None
+        """Sum of x xᵀ over what comes in, [in, in], while someone watches; float32 or wider."""
         self._input: torch.Tensor | None = None
         self._outputs: list[torch.Tensor | None] = []
 
@@ -102,6 +117,9 @@ class Site:
         plan = self.holder.plan
         slots = self.slots if plan.segments else None
         flat = x.reshape(-1, self.n_in)
+        if self.gram is not None:
+            wide = flat.detach().to(self.gram.dtype)
+            self.gram.addmm_(wide.t(), wide)
         if slots is None and not any(layer.under for layer in self.layers):
             outs = product(flat, self.weight, self.bias).split(self.widths, 1)
         else:
@@ -336,6 +354,37 @@ class Bank:
             row[at : at + a.numel()] = a.reshape(-1)
             row[b_at : b_at + b.numel()] = b.t().reshape(-1)
         self.load_row(slot, row, 1.0)
+
+    def lay_beneath(self, slot: int, above: int, matrices: Matrices) -> None:
+        """Put an adapter (scale 1) behind the first `above` ranks of a slot; what is trained in front leaves it alone.
+
+        Raises:
+            SelfeditError: the ranks together are above the bank's, or a layer of it carries no slots.
+        """
+        for name, (a, b) in matrices.items():
+            if name not in self.places:
+                raise SelfeditError(f"the adapter has a layer {name} that this bank does not adapt")
+            self._check_rank(above + a.shape[0])
+            layer = self.layers[name]
+            layer.check_fit(a, b)
+            at, b_at = (
+                start + above * n for start, n in zip(self.places[name], (layer.n_in, layer.n_out), strict=True)
+            )
+            self.weights[slot, at : at + a.numel()] = a.reshape(-1).to(self.weights)
+            self.weights[slot, b_at : b_at + b.numel()] = b.t().reshape(-1).to(self.weights) / self.scales[slot]
+        self.refresh([slot])
+
+    def own_parts(self, slot: int, rank: int) -> OwnParts:
+        """The first `rank` ranks of a slot, as views."""
+        a_of: dict[str, Pair] = {}
+        spans: list[Pair] = []
+        for layer in self._adapted():
+            starts = zip(self.places[layer.name], (layer.n_in, layer.n_out), strict=True)
+            parts = [[store[slot, at : at + rank * n] for store in (self.weights, self.grads)] for at, n in starts]
+            spans += [(weights, grads) for weights, grads in parts]
+            weights, grads = (part.view(rank, layer.n_in) for part in parts[0])
+            a_of[layer.name] = weights, grads
+        return OwnParts(a_of, spans)
 
     def load_row(self, slot: int, row: torch.Tensor, scale: float) -> None:
         """Put a saved row of `weights` into a slot."""

@@ -18,7 +18,7 @@ import torch
 
 from selfedit.engine import adapters, admission, attention, full, memory, models, rendering, trunk
 from selfedit.engine.attention import Plan, PlanHolder
-from selfedit.engine.bank import Bank
+from selfedit.engine.bank import Bank, Matrices
 from selfedit.engine.continuations import continuation_logprobs
 from selfedit.engine.decoding import Decoder, Request
 from selfedit.engine.grammar import JsonGrammars
@@ -76,7 +76,7 @@ class TorchEngine:
         self.trunk = Trunk(self.model, self.holder, _TRUNK_BYTES)
         self.sizes = memory.plan_sizes(self.model, bank_size, self.bank.width)
         self.sizes.pack_tokens = pack_tokens or self.sizes.pack_tokens
-        self._lower = Lower(self.trunk, 0, self.sizes.pack_tokens)
+        self.lower = Lower(self.trunk, 0, self.sizes.pack_tokens)
         self.max_context = int(getattr(self.model.config, "max_position_embeddings", None) or 2**31)
         self._policy_digest = ""
         admission.admit(self.model, self.holder, own_logits)
@@ -97,22 +97,27 @@ class TorchEngine:
         self, policy: Policy, home: Path, prompts: Sequence[Prompt], n: int, sampling: Sampling, seeds: Sequence[int]
     ) -> list[list[Written]]:
         """See `seams.Engine.write`."""
-        self._use(policy, home)
+        self.use(policy, home)
+        wanted = [
+            (prompt, -1, derive(seed, "draw", i)) for prompt, seed in zip(prompts, seeds, strict=True) for i in range(n)
+        ]
+        written = self.within_memory(lambda: self.draw(wanted, sampling))
+        return [written[i : i + n] for i in range(0, len(written), n)]
+
+    def draw(self, wanted: Sequence[tuple[Prompt, int, int]], sampling: Sampling) -> list[Written]:
+        """A text for each (prompt, slot of the adapter that writes or -1, seed)."""
         requests = []
-        for prompt, seed in zip(prompts, seeds, strict=True):
+        for prompt, slot, seed in wanted:
             ids = rendering.prompt_ids(self.tokenizer, prompt)
             self._check_length(len(ids) + sampling.max_new_tokens, "prompt and text")
-            schema = prompt.json_schema
-            requests += [Request(ids, -1, sampling, derive(seed, "draw", i), json_schema=schema) for i in range(n)]
-        texts = self._within_memory(lambda: self._generate(requests))
-        written = [Written(self._text(ids), len(ids), finished) for ids, finished in texts]
-        return [written[i : i + n] for i in range(0, len(written), n)]
+            requests.append(Request(ids, slot, sampling, seed, json_schema=prompt.json_schema))
+        return [Written(self._text(ids), len(ids), finished) for ids, finished in self._generate(requests)]
 
     def run_trials(
         self, policy: Policy, home: Path, trials: Sequence[Trial], further: AskFurther | None = None
     ) -> list[Attempt]:
         """See `seams.Engine.run_trials`. Trials of full finetuning go one at a time, after the others."""
-        self._use(policy, home)
+        self.use(policy, home)
         jobs = [job_of(self.tokenizer, trial, self.max_context) for trial in trials]
         alone = {i: job for i, job in enumerate(jobs) if isinstance(job, Job) and job.is_full}
         for job in alone.values():
@@ -130,8 +135,8 @@ class TorchEngine:
         good = [i for i, job in enumerate(jobs) if isinstance(job, Job)]
         ready = self._taught([job for job in jobs if isinstance(job, Job)])
         trained = {i: Trained(row=None, failure=job) for i, job in enumerate(jobs) if isinstance(job, str)}
-        trained.update(zip(good, self._within_memory(lambda: self._train(ready)), strict=True))
-        replies = self._within_memory(lambda: self._ask(trials, trained, further))
+        trained.update(zip(good, self.within_memory(lambda: self._train(ready)), strict=True))
+        replies = self.within_memory(lambda: self._ask(trials, trained, further))
         seconds = time.perf_counter() - started
         weights = [trained[i].tokens + 1 for i in range(len(trials))]
         shares = [seconds * weight / sum(weights) for weight in weights]
@@ -141,7 +146,7 @@ class TorchEngine:
         """A trial of full finetuning."""
         started = time.perf_counter()
         [job] = self._taught([job])
-        result, replies = self._within_memory(lambda: self._train_fully(trial, job, further))
+        result, replies = self.within_memory(lambda: self._train_fully(trial, job, further))
         return _attempt(trial, result, replies, time.perf_counter() - started)
 
     def _train_fully(self, trial: Trial, job: Job, further: AskFurther | None) -> tuple[Trained, Replies]:
@@ -154,13 +159,13 @@ class TorchEngine:
             with full.copied_weights(self.model, self.bank) as weights:
                 self._forget()
                 result = full.train(self.model, self.holder, weights, job, sizes.pack_tokens)
-                [replies] = self._within_memory(lambda: self._ask([trial], {0: result}, further))
+                [replies] = self.within_memory(lambda: self._ask([trial], {0: result}, further))
         finally:
             self._forget()
         return result, replies
 
     def _taught(self, jobs: Sequence[Job]) -> list[Job]:
-        return self._within_memory(lambda: taught(self.model, self.holder, jobs, self.sizes.pack_tokens))
+        return self.within_memory(lambda: taught(self.model, self.holder, jobs, self.sizes.pack_tokens))
 
     def update(
         self, policy: Policy, home: Path, examples: Sequence[Example], settings: LoraSettings, seed: int
@@ -170,11 +175,11 @@ class TorchEngine:
             raise SelfeditError("a policy update needs at least one self-edit")
         if settings.finetuning != "lora":
             raise SelfeditError("--outer.finetuning must be lora: a policy is stored as an adapter")
-        self._use(policy, home)
+        self.use(policy, home)
         tokens = tuple(rendering.example_tokens(self.tokenizer, example) for example in examples)
         self._check_length(max(t.reach for t in tokens), "a self-edit with its prompt")
         [job] = self._taught([Job(tokens, settings, seed)])
-        [result] = self._within_memory(lambda: self._train([job]))
+        [result] = self.within_memory(lambda: self._train([job]))
         if result.row is None:
             raise SelfeditError(f"the policy update failed: {result.failure}; lower --outer.learning-rate")
         upper = self.bank.matrices(result.row, settings.rank)
@@ -189,15 +194,20 @@ class TorchEngine:
     def _allocate(self, jobs: Sequence[Job]) -> None:
         training = [job for job in jobs if job.examples]
         if not training:
-            self.bank.release()
-            self._lower = Lower(self.trunk, 0, self.sizes.pack_tokens)
+            self.reserve(0, 0)
             return
         if len({(job.settings.targets, job.settings.adapt_layers) for job in training}) > 1:
             raise SelfeditError("the trials of one group must adapt the same layers")
         below, names = self.adapted(training[0].settings)
-        self._lower = Lower(self.trunk, below, self.sizes.pack_tokens)
-        rank = max(job.settings.rank for job in training)
-        self.bank.allocate(min(self.sizes.slots, len(training)), rank, names)
+        self.reserve(min(self.sizes.slots, len(training)), max(job.settings.rank for job in training), below, names)
+
+    def reserve(self, size: int, rank: int, below: int = 0, names: Sequence[str] = ()) -> None:
+        """A bank of `size` slots of this rank on the layers `names`, above the `below` lowest; of no size: none."""
+        self.lower = Lower(self.trunk, below, self.sizes.pack_tokens)
+        if size:
+            self.bank.allocate(size, rank, names)
+        else:
+            self.bank.release()
 
     def adapted(self, settings: LoraSettings) -> tuple[int, list[str]]:
         """(decoder layers below the adapters, names of the linear layers that carry them); with full finetuning, all.
@@ -222,7 +232,7 @@ class TorchEngine:
     def _train(self, jobs: Sequence[Job]) -> list[Trained]:
         self._allocate(jobs)
         self.holder.is_recomputed = self.sizes.is_recomputed
-        return train(self.model, self.holder, self.bank, jobs, self.sizes.pack_tokens, self._lower)
+        return train(self.model, self.holder, self.bank, jobs, self.sizes.pack_tokens, self.lower)
 
     def _ask(self, trials: Sequence[Trial], trained: dict[int, Trained], further: AskFurther | None) -> list[Replies]:
         """What each trained trial answers, a bank at a time: an adapter stays until nothing more is asked of it."""
@@ -232,9 +242,9 @@ class TorchEngine:
         for start in range(0, len(able), max(1, chunk_size)):
             chunk = able[start : start + chunk_size]
             slot_of = self._load_rows(chunk, trials, trained)
-            first = self._put({i: trials[i].study.asks for i in chunk}, slot_of)
+            first = self.put({i: trials[i].study.asks for i in chunk}, slot_of)
             next_asks = {i: further(trials[i].study, first[i]) if further else () for i in chunk}
-            second = self._put(next_asks, slot_of)
+            second = self.put(next_asks, slot_of)
             for i in chunk:
                 replies[i] = first[i], second[i]
         return replies
@@ -249,7 +259,7 @@ class TorchEngine:
             slot_of[i] = slot
         return slot_of
 
-    def _put(self, asks_of: Mapping[int, Sequence[Ask]], slot_of: Mapping[int, int]) -> dict[int, tuple[Answer, ...]]:
+    def put(self, asks_of: Mapping[int, Sequence[Ask]], slot_of: Mapping[int, int]) -> dict[int, tuple[Answer, ...]]:
         """Gold log-probabilities and greedy answers to the asks of each trial, all trials together."""
         asked = [(i, ask) for i, asks in asks_of.items() for ask in asks]
         if not asked:
@@ -279,7 +289,7 @@ class TorchEngine:
         known = [i for i, ask in enumerate(asks) if ask.gold]
         room = 4 * self.sizes.pack_tokens
         scored = [golds[i] for i in known], [slots[i] for i in known]
-        found = continuation_logprobs(self.model, self.holder, *scored, room, self.sizes.rows, self._lower)
+        found = continuation_logprobs(self.model, self.holder, *scored, room, self.sizes.rows, self.lower)
         by_place = dict(zip(known, found, strict=True))
         return [by_place.get(i, 0.0) for i in range(len(asks))]
 
@@ -287,7 +297,7 @@ class TorchEngine:
         self._decoder.max_rows, self._decoder.max_tokens = self.sizes.rows, 4 * self.sizes.pack_tokens
         return self._decoder.generate(requests)
 
-    def _within_memory(self, work: Callable[[], T]) -> T:
+    def within_memory(self, work: Callable[[], T]) -> T:
         return memory.within_memory(self.sizes, work, self._give_back)
 
     def _give_back(self) -> None:
@@ -299,18 +309,25 @@ class TorchEngine:
     def _text(self, ids: list[int]) -> str:
         return str(self.tokenizer.decode(ids, skip_special_tokens=True)).strip()
 
-    def _use(self, policy: Policy, home: Path) -> None:
+    def use(self, policy: Policy, home: Path) -> None:
         """Lay the policy's adapter beneath the bank."""
         if policy.digest == self._policy_digest:
             return
-        if not policy.adapter:
-            self.bank.set_under({})
-        else:
-            folder = home / policy.adapter
-            self._check_adapter(folder, policy)
-            self.bank.set_under(adapters.load_adapter(folder))
+        self.bank.set_under(self.load_policy(policy, home))
         self._forget()
         self._policy_digest = policy.digest
+
+    def load_policy(self, policy: Policy, home: Path) -> Matrices:
+        """The policy's adapter (scale 1); empty for the untouched model.
+
+        Raises:
+            SelfeditError: it cannot be read, or is not the one that was recorded.
+        """
+        if not policy.adapter:
+            return {}
+        folder = home / policy.adapter
+        self._check_adapter(folder, policy)
+        return adapters.load_adapter(folder)
 
     def _forget(self) -> None:
         """The weights are others now: what was computed with the old ones is stale."""

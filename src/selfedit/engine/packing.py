@@ -35,6 +35,8 @@ class Tokens:
     """Stretches from `loss_from` on, each [start, stop), that carry none after all; in order, apart."""
     teacher: Tokens | None = None
     """What the teacher reads: other tokens before, and the same ones that carry loss."""
+    is_anchored: bool = False
+    """Whether the teacher is the model without adapters, whatever the policy."""
     soft: Soft | None = field(default=None, compare=False)
     """What the teacher expects in the place of each token that carries loss; None: the tokens themselves are learnt."""
 

@@ -43,12 +43,19 @@ def example_tokens(tokenizer: PreTrainedTokenizerBase, example: Example) -> Toke
         SelfeditError: what is to be learnt cannot be told apart in such a prompt.
     """
     if example.prompt is None:
-        tokens = Tokens(tuple(tokenizer(example.completion).input_ids), 1)
+        tokens = text_tokens(tokenizer, example.completion)
     else:
         prefix = prompt_ids(tokenizer, example.prompt)
         completion = _completion_ids(tokenizer, example.prompt, example.completion)
         tokens = _learnt(tokenizer, example, Tokens((*prefix, *completion, tokenizer.eos_token_id), len(prefix)))
-    return tokens if example.teacher is None else replace(tokens, teacher=_teacher_tokens(tokenizer, example, tokens))
+    if example.teacher is None:
+        return tokens
+    return replace(tokens, teacher=_teacher_tokens(tokenizer, example, tokens), is_anchored=example.is_anchored)
+
+
+def text_tokens(tokenizer: PreTrainedTokenizerBase, text: str) -> Tokens:
+    """A bare text, with loss from its second token on."""
+    return Tokens(tuple(tokenizer(text).input_ids), 1)
 
 
 def _learnt(tokenizer: PreTrainedTokenizerBase, example: Example, tokens: Tokens) -> Tokens:

@@ -25,27 +25,44 @@ CANDIDATES = 64
 """How many of the likeliest tokens a distribution keeps."""
 
 
-def taught(model: Any, holder: PlanHolder, jobs: Sequence[Job], max_tokens: int) -> list[Job]:
+def taught(
+    model: Any, holder: PlanHolder, jobs: Sequence[Job], max_tokens: int, slots: Sequence[int] = ()
+) -> list[Job]:
     """The jobs, with what their teachers expect at every place that carries loss.
 
     Args:
         max_tokens: most tokens in one forward pass.
+        slots: where in the bank each job's policy lies, unless an example is anchored. Empty: in none.
     """
-    wanted = list(dict.fromkeys(t.teacher for job in jobs for t in job.examples if t.teacher is not None))
-    soft_of = dict(zip(wanted, expectations(model, holder, wanted, max_tokens), strict=True))
 
-    def learn(tokens: Tokens) -> Tokens:
-        return tokens if tokens.teacher is None else replace(tokens, soft=soft_of[tokens.teacher])
+    def teacher(job: int, tokens: Tokens) -> tuple[Tokens, int] | None:
+        """Who reads what."""
+        slot = slots[job] if slots and not tokens.is_anchored else -1
+        return None if tokens.teacher is None else (tokens.teacher, slot)
 
-    return [replace(job, examples=tuple(learn(tokens) for tokens in job.examples)) for job in jobs]
+    found = [teacher(i, tokens) for i, job in enumerate(jobs) for tokens in job.examples]
+    wanted = list(dict.fromkeys(one for one in found if one is not None))
+    read, held = [tokens for tokens, _ in wanted], [slot for _, slot in wanted]
+    soft_of = dict(zip(wanted, expectations(model, holder, read, max_tokens, held), strict=True))
+
+    def learn(job: int, tokens: Tokens) -> Tokens:
+        one = teacher(job, tokens)
+        return tokens if one is None else replace(tokens, soft=soft_of[one])
+
+    return [replace(job, examples=tuple(learn(i, tokens) for tokens in job.examples)) for i, job in enumerate(jobs)]
 
 
-def expectations(model: Any, holder: PlanHolder, sequences: Sequence[Tokens], max_tokens: int) -> list[Soft]:
-    """For each sequence, what the policy alone expects in the place of each token that carries loss."""
+def expectations(
+    model: Any, holder: PlanHolder, sequences: Sequence[Tokens], max_tokens: int, slots: Sequence[int] = ()
+) -> list[Soft]:
+    """For each sequence, what the policy alone expects in the place of each token that carries loss; with `slots`, the
+    adapter in the bank's slot on top, below 0 none."""
     k = min(CANDIDATES, model.config.get_text_config().vocab_size)
     found: dict[int, Soft] = {}
-    for chunk in batches_of(sequences, range(len(sequences)), max_tokens):
-        packed = pack([sequences[i] for i in chunk], [-1] * len(chunk), model.device)
+    order = sorted(range(len(sequences)), key=lambda i: slots[i] if slots else -1)
+    for chunk in batches_of(sequences, order, max_tokens):
+        held = [slots[i] if slots else -1 for i in chunk]
+        packed = pack([sequences[i] for i in chunk], held, model.device)
         ids, logits = likeliest(model, holder, packed, k)
         parts = zip(ids.int().split(packed.loss_counts), logits.softmax(1).split(packed.loss_counts), strict=True)
         found.update({chunk[owner]: Soft(*part) for owner, part in zip(packed.owners, parts, strict=True)})

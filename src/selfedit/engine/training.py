@@ -18,8 +18,9 @@ import torch
 
 from selfedit import seeds
 from selfedit.engine.attention import PlanHolder
-from selfedit.engine.bank import Bank
+from selfedit.engine.bank import Bank, Matrices
 from selfedit.engine.packing import Tokens, batches_of, pack, send
+from selfedit.engine.restraints import Restraint
 from selfedit.engine.scoring import token_losses
 from selfedit.engine.trunk import Lower
 from selfedit.records import LoraSettings
@@ -35,6 +36,10 @@ class Job:
     """How."""
     seed: int
     """Init and data order."""
+    beneath: Matrices = field(default_factory=dict)
+    """A frozen adapter (scale 1) that the new one is stacked on, beside the policy's."""
+    restraint: Restraint | None = None
+    """What the new adapter is kept from."""
 
     @property
     def n_steps(self) -> int:
@@ -134,16 +139,42 @@ class _Running:
 
     def __init__(self, index: int, job: Job, bank: Bank, slot: int) -> None:
         bank.fill(slot, job.settings, seeds.derive(job.seed, "init") % 2**31)
-        self.index, self.slot = index, slot
-        self.parameter = bank.weights[slot].detach().requires_grad_()
-        self.parameter.grad = bank.grads[slot]
-        self.descent = Descent(job, [self.parameter])
+        self.index, self.slot, self.row = index, slot, bank.weights[slot]
+        bank.lay_beneath(slot, job.settings.rank, job.beneath)
+        self.parts = bank.own_parts(slot, job.settings.rank) if job.beneath or job.restraint else None
+        """The new adapter's own weights with their gradients; None: all of the row is its own."""
+        self.restraint = job.restraint
+        if self.parts and self.restraint:
+            self.restraint.confine(self.parts.a_of)
+            bank.refresh([slot])
+        spans = self.parts.spans if self.parts else [(bank.weights[slot], bank.grads[slot])]
+        self.descent = Descent(job, [_leaf(weights, grads) for weights, grads in spans])
+
+    def bend(self) -> float | None:
+        """With the gradients of a batch in the bank: what the restraint adds to them, and the norm of those that are
+        the adapter's own; None: of the whole row."""
+        if self.parts is None:
+            return None
+        if self.restraint:
+            self.restraint.bend(self.parts.a_of)
+        return float(torch.nn.utils.get_total_norm([grads for _, grads in self.parts.spans]))
+
+    def confine(self) -> None:
+        """After a step: back to where the restraint allows."""
+        if self.parts and self.restraint:
+            self.restraint.confine(self.parts.a_of)
 
     def finish(self) -> Trained:
         result = self.descent.finish()
         if not result.failure:
-            result.row = self.parameter.detach().clone()
+            result.row = self.row.detach().clone()
         return result
+
+
+def _leaf(weights: torch.Tensor, grads: torch.Tensor) -> torch.Tensor:
+    parameter = weights.detach().requires_grad_()
+    parameter.grad = grads
+    return parameter
 
 
 def train(
@@ -201,10 +232,13 @@ def _step_together(
         losses.backward(send(weights, bank.device))
         owners_n.append(at)
         losses_n.append(losses.detach())
+    own_norms = {r.slot: r.bend() for r in running}
     # One transfer, at the end: each would make the GPU wait for the next launch.
     on_host = torch.cat([torch.linalg.vector_norm(bank.grads, dim=1), *losses_n]).cpu()
     nll.index_add_(0, torch.cat(owners_n), on_host[bank.size :].double())
     norms = on_host[: bank.size].tolist()
     for job, batch, nll_sum in zip(running, batches, nll.tolist(), strict=True):
-        job.descent.step(nll_sum, norms[job.slot], sum(len(t.ids) for t in batch))
+        own = own_norms[job.slot]
+        job.descent.step(nll_sum, norms[job.slot] if own is None else own, sum(len(t.ids) for t in batch))
+        job.confine()
     bank.refresh([r.slot for r in running])
