@@ -26,6 +26,7 @@ from pydantic import ValidationError
 from selfedit import commands, reproducing, solving
 from selfedit.config import (
     EMBEDDED_MODEL,
+    ContinualConfig,
     EvalConfig,
     ReproduceConfig,
     RunConfig,
@@ -37,7 +38,7 @@ from selfedit.recipes import RECIPES, find_recipe
 from selfedit.records import SelfeditError
 
 C = TypeVar("C", bound=RunConfig)
-_RESUMABLE = ("demo", "train", "eval", "reproduce", "solve")
+_RESUMABLE = ("demo", "train", "eval", "continual", "reproduce", "solve")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,6 +81,15 @@ class Eval(JsonCommand):
     """A table of methods on held-out contexts."""
 
     settings: Annotated[EvalConfig, tyro.conf.arg(name="")]
+    config: str = ""
+    """JSON or YAML file of defaults (a run's config.json will do); flags override it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Continual(JsonCommand):
+    """Sequences of updates by one model: what each leaves of the earlier ones, and what helps."""
+
+    settings: Annotated[ContinualConfig, tyro.conf.arg(name="")]
     config: str = ""
     """JSON or YAML file of defaults (a run's config.json will do); flags override it."""
 
@@ -170,6 +180,7 @@ COMMANDS: dict[str, type[Command]] = {
     "demo": Demo,
     "train": Train,
     "eval": Eval,
+    "continual": Continual,
     "reproduce": Reproduce,
     "solve": Solve,
     "report": Report,
@@ -247,6 +258,8 @@ def run(command: Command, words: Sequence[str]) -> None:
             commands.train("train", command.settings, words, command.json)
         case Eval():
             commands.evaluate(command.settings, words, command.json)
+        case Continual():
+            commands.continual(command.settings, words, command.json)
         case Reproduce():
             reproducing.reproduce(command.name, command.settings, words, command.json)
         case Solve():
@@ -274,7 +287,7 @@ def load_defaults(kind: type[C], words: Sequence[str]) -> C:
     model = peek(words, "--model") or str(given.get("model") or EMBEDDED_MODEL)
     task = peek(words, "--task") or str(given.get("task") or "passages")
     recipe = find_recipe(peek(words, "--recipe") or str(given.get("recipe") or ""), model, task)
-    shared = RunConfig.model_fields if kind is EvalConfig else kind.model_fields
+    shared = kind.model_fields if kind is TrainConfig else RunConfig.model_fields
     values = {name: value for name, value in recipe.model_dump().items() if name in shared}
     if kind is EvalConfig and recipe.task == "arc":
         values["methods"] = "base,synthetic,oracle"
@@ -316,6 +329,8 @@ def _default(kind: type[Command], words: Sequence[str]) -> dict[str, Any]:
         return {"default": Train(settings=load_defaults(TrainConfig, words))}
     if kind is Eval:
         return {"default": Eval(settings=load_defaults(EvalConfig, words))}
+    if kind is Continual:
+        return {"default": Continual(settings=load_defaults(ContinualConfig, words))}
     if kind is Doctor:
         named = words if _is_config_named(words) else [*words, "--recipe=paper"]
         return {"default": Doctor(settings=load_defaults(TrainConfig, named))}

@@ -11,11 +11,12 @@ import shlex
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from selfedit.config import UNTOUCHED, EvalConfig, RunConfig, TrainConfig
+from selfedit.config import UNTOUCHED, ContinualConfig, EvalConfig, RunConfig, TrainConfig
 from selfedit.edits import EndpointWriter, read_edit_files
 from selfedit.endpoints import Endpoint, EndpointSettings
 from selfedit.estimates import assumptions
@@ -26,12 +27,16 @@ from selfedit.loop import (
     Kit,
     Sources,
     check_adapter,
+    check_contexts,
     check_files,
     check_prompt,
     check_sizes,
+    draw_sequences,
+    plan_remedies,
     plan_rows,
     regrade,
     run_eval,
+    run_sequences,
     run_training,
     take_heldout,
 )
@@ -40,7 +45,7 @@ from selfedit.records import Policy, SelfeditError, Written, digest, to_json
 from selfedit.seams import Engine, KnowledgeTask
 from selfedit.store import Ledger
 from selfedit.store.folder import amend_run, check_run, code_version, open_run, read_run
-from selfedit.tasks import TASKS
+from selfedit.tasks import TASKS, load_probe
 from selfedit.tasks.arc.task import ArcTask
 
 if TYPE_CHECKING:
@@ -82,6 +87,38 @@ def run_evaluation(config: EvalConfig, path: Path, words: Sequence[str]) -> Path
     with _opened(config, path, task, words, policies) as kit:
         run_eval(config, kit, policies, _sources(config, files))
     return path
+
+
+def continual(config: ContinualConfig, words: Sequence[str], as_json: bool) -> None:
+    """Makes or resumes sequences of updates, and shows their report."""
+    _show(run_continual(config, config.run_path("continual"), words), as_json)
+
+
+def run_continual(config: ContinualConfig, path: Path, words: Sequence[str]) -> Path:
+    """Makes or resumes sequences of updates in the folder `path`, which it returns."""
+    check_run(path, config.identity(), type(config)().identity())
+    task, probe = load_task(config), load_probe(config.probe)
+    plan_remedies(config)
+    files = _merged(read_edit_files(config.edits)) if config.edits else None
+    check_contexts(config, draw_sequences(task, config), files)
+    if config.writer == "current" and not config.edits:
+        check_prompt(config)
+    policies = trained_policies(Path(config.policy), task)[-1:] if config.policy else []
+    start = policies[0] if policies else Policy()
+    with _opened(config, path, task, words, policies) as kit:
+        from selfedit.engine.keeper import ChainKeeper
+
+        keeper = ChainKeeper(kit.engine, config.inner, start, Path(config.policy))  # type: ignore[arg-type]
+        run_sequences(config, replace(kit, home=path), keeper, probe, start, files)
+    return path
+
+
+def _merged(files: Mapping[str, Mapping[str, Sequence[str]]]) -> dict[str, Sequence[str]]:
+    """The self-edits of several files as those of one; the first file that has a context counts."""
+    found: dict[str, Sequence[str]] = {}
+    for texts in files.values():
+        found = {**texts, **found}
+    return found
 
 
 def report(path: Path, as_json: bool) -> None:

@@ -258,6 +258,61 @@ class EvalConfig(RunConfig):
         return EndpointSettings(self.writer, self.writer_model, price_in=price_in, price_out=price_out, flag="--writer")
 
 
+class ContinualConfig(RunConfig):
+    """Sequences of contexts, learnt one after another by one model."""
+
+    remedy: str = "none"
+    """Against forgetting; a row for each, joined by commas: none, replay, self-replay, kl, gate, null-space,
+    orthogonal, reward-shaping, route, distil. `replay+kl` is both in one row."""
+    sequences: int = 3
+    """Sequences, each of contexts of its own while there are enough."""
+    contexts: int = 8
+    """Contexts of each sequence."""
+    writer: Literal["current", "untouched", "sentences"] = "current"
+    """Who writes the self-edits: the model as it is by then, as published; the model that the sequence began with, so
+    that all rows study the same; or nobody: the passage's own sentences."""
+    edits: str = ""
+    """Files of self-edits to take instead, joined by commas: JSONL, `{"id", "edits": [...]}` a line."""
+    policy: str = ""
+    """Run folder whose last trained policy every sequence begins with. Empty: the untouched model."""
+    probe: str = "bundled"
+    """What is asked beside the contexts after every update: `bundled`, or a JSONL file of questions {question, answer}
+    and texts {title, text}."""
+    held_back: int = 1
+    """Questions of each context that are in no result: gate and reward-shaping decide by them."""
+    budget: int = 8
+    """Examples that replay, self-replay and kl each add to an update."""
+    drafts: int = 4
+    """Self-edits that reward-shaping chooses from."""
+    tolerance: float = 0.1
+    """What gate lets an update cost, nats per token: of gold answers to earlier questions, and of the probe's texts."""
+    energy: float = 0.95
+    """Share of the earlier inputs' energy that null-space keeps an update from reading."""
+    penalty: float = 1.0
+    """Weight of orthogonal's penalty."""
+
+    @model_validator(mode="after")
+    def _check_sequences(self) -> ContinualConfig:
+        _require(self.task == "passages", f"--task {self.task}: sequences are of passages")
+        for field in ("sequences", "contexts", "drafts"):
+            _at_least(1, field, getattr(self, field))
+        for field in ("held_back", "budget", "tolerance", "penalty"):
+            _at_least(0, field, getattr(self, field))
+        _require(0 < self.energy <= 1, f"--energy must be above 0 and at most 1, not {self.energy}")
+        _require(self.inner.finetuning == "lora", "--inner.finetuning must be lora: versions are stored as adapters")
+        _require(self.writer == "current" or not self.edits, f"--edits and --writer {self.writer}: give one of them")
+        _require(
+            not self.learner, f"--learner {self.learner}: in a sequence the model that writes is the one that learns"
+        )
+        _require(bool(self.rows()), "--remedy is empty")
+        return self
+
+    def rows(self) -> tuple[tuple[str, ...], ...]:
+        """`remedy`, split: for each row the names of its remedies, each row once."""
+        rows = (tuple(name.strip() for name in row.split("+")) for row in self.remedy.split(",") if row.strip())
+        return tuple(dict.fromkeys(rows))
+
+
 def judge_settings(
     grader: str, url: str, model: str, prices: tuple[float, float] | None = None
 ) -> EndpointSettings | None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from selfedit.records import Example, LoraSettings, Policy
+from selfedit.records import Ask, Example, LoraSettings, Policy, Prompt
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +43,52 @@ class Update:
     """What the adapter is kept from."""
     factors: tuple[float, ...] = (1.0,)
     """How much of the trained adapter is added; one version each, from one training."""
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """What is asked over and over while contexts are learnt, so that forgetting shows."""
+
+    questions: tuple[Ask, ...]
+    """Common knowledge, with gold answers."""
+    texts: tuple[Ask, ...]
+    """General text behind its title: nothing is said, its log-probability alone is taken."""
+    openings: tuple[Prompt, ...]
+    """Beginnings of texts, for remedies; they share nothing with the rest."""
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """What a chain was after one of its contexts: the policy that goes on, and how it came about."""
+
+    row: str
+    """Which remedy, or remedies joined by +."""
+    chain: int
+    """Which sequence, from 0."""
+    step: int
+    """Contexts that it had met, this one among them; from 1."""
+    context_id: str
+    """What was to be learnt."""
+    edit_key: str
+    """The self-edit; empty where it could not be studied."""
+    policy: Policy
+    """What goes on; the parent where the update was rejected or failed."""
+    parent: Policy
+    """What it was before."""
+    factor: float
+    """How much of the trained adapter was kept: 1 all, 0 nothing."""
+    note: str = ""
+    """What the remedy says of it."""
+    losses: tuple[float, ...] = ()
+    """Mean training loss of each epoch."""
+    steps: int = 0
+    """Optimiser steps."""
+    tokens: int = 0
+    """Tokens trained on."""
+    seconds: float = 0.0
+    """Its share of wall time, from planning to acceptance."""
+    failure: str = ""
+    """Why there is no update; empty when there is one, or one that was rejected."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ from selfedit.loop.evaluation import Sources, check_files, evaluate, plan_rows, 
 from selfedit.loop.kit import Kit
 from selfedit.loop.regrading import regrade
 from selfedit.loop.rounds import check_adapter, check_prompt, check_sizes, run_training
+from selfedit.loop.sequence import check_contexts, draw_sequences, plan_remedies, run_sequences
 from selfedit.loop.writing import Draw
 
 __all__ = [
@@ -11,13 +12,17 @@ __all__ = [
     "Kit",
     "Sources",
     "check_adapter",
+    "check_contexts",
     "check_files",
     "check_prompt",
     "check_sizes",
+    "draw_sequences",
     "evaluate",
+    "plan_remedies",
     "plan_rows",
     "regrade",
     "run_eval",
+    "run_sequences",
     "run_training",
     "take_heldout",
 ]

@@ -11,6 +11,7 @@ from typing import Protocol
 
 from selfedit.records import Answer, Ask, Context, Edit, GradedAnswer, Outcome, Policy, Role, Scored, Usage
 from selfedit.seams import Deliberation, Engine, Executor, Progress, Task
+from selfedit.versions import Version
 
 Grade = Callable[[Sequence[Ask], Sequence[Answer]], Sequence[GradedAnswer]]
 """Asks and their answers → graded answers, in order."""
@@ -30,6 +31,8 @@ class LedgerLike(Protocol):
     def trained_on(self, version: int) -> Sequence[str]: ...
     def add_timing(self, stage: str, seconds: float) -> None: ...
     def add_usage(self, stage: str, role: Role, model: str, usage: Usage) -> None: ...
+    def add_versions(self, versions: Sequence[Version]) -> None: ...
+    def versions(self, row: str | None = None) -> list[Version]: ...
 
 
 class Metered(Protocol):

@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from selfedit import seeds
-from selfedit.config import MethodName, TrainConfig
+from selfedit.config import MethodName, RunConfig, TrainConfig
 from selfedit.edits import PROMPTS, load_prompt
 from selfedit.loop.evaluation import HeldoutPlan, evaluate, plan_rows, rows_of, take_heldout
 from selfedit.loop.kit import Kit
@@ -119,7 +119,7 @@ def check_adapter(policy: Policy, home: Path) -> None:
         raise SelfeditError(f"{home / policy.adapter}: the adapter of policy {policy.version} is missing")
 
 
-def check_prompt(config: TrainConfig) -> None:
+def check_prompt(config: RunConfig) -> None:
     """Refuses self-edits in two steps: the update learns prompt → self-edit, and theirs has several prompts."""
     if config.task == "passages" and load_prompt(config.prompt).second:
         fit = ", ".join(name for name, prompt in PROMPTS.items() if not prompt.second)

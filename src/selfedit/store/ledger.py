@@ -24,6 +24,7 @@ from typing import Any, Self, TypeVar
 from pydantic import TypeAdapter, ValidationError
 
 from selfedit.records import Context, Edit, Outcome, Policy, Role, Scored, SelfeditError, StageUsage, Usage, to_json
+from selfedit.versions import Version
 
 SCHEMA_VERSION = 1
 """Raised whenever a stored table changes its meaning; kept in the file as SQLite's `user_version`."""
@@ -55,16 +56,26 @@ CREATE TABLE IF NOT EXISTS usages (
 """
 """Made when there is first something to keep, so that a ledger without it is read, and only read, as it is."""
 
+_LATER = ("usages", "versions")
+_VERSIONS = """
+CREATE TABLE IF NOT EXISTS versions (
+    row TEXT, chain INTEGER, step INTEGER, body TEXT NOT NULL, PRIMARY KEY (row, chain, step))
+"""
+"""Likewise."""
+
 _ORDERS = {
     "contexts": "split, position",
     "edits": "stage, context_id, idx, key",
     "outcomes": "stage, context_id, method, edit_key, seed_index, key",
     "scored": "stage, context_id, edit_key",
     "policies": "version",
+    "versions": "row, chain, step",
 }
 """The tables of records, each with the order in which it is listed."""
 
-_ADAPTERS: dict[type, TypeAdapter[Any]] = {kind: TypeAdapter(kind) for kind in (Context, Edit, Outcome, Policy, Scored)}
+_ADAPTERS: dict[type, TypeAdapter[Any]] = {
+    kind: TypeAdapter(kind) for kind in (Context, Edit, Outcome, Policy, Scored, Version)
+}
 """How each kind of record is built again from its JSON."""
 
 R = TypeVar("R")
@@ -151,6 +162,16 @@ class Ledger:
             raise KeyError(f"{self.path}: no policy of version {version}")
         return [str(key) for key in json.loads(rows[0]["trained_on"])]
 
+    def add_versions(self, versions: Sequence[Version]) -> None:
+        """Store what chains have become; identity: (row, chain, step)."""
+        with self._transaction() as connection:
+            connection.execute(_VERSIONS)
+        self._add("versions", [(v.row, v.chain, v.step, _encode(v)) for v in versions])
+
+    def versions(self, row: str | None = None) -> list[Version]:
+        """The versions of one row, or of all, by chain and step."""
+        return self._records(Version, "versions", "row", row)
+
     def add_timing(self, stage: str, seconds: float) -> None:
         """Add `seconds` of wall time to those already spent on `stage`, in this start of the run or an earlier one."""
         statement = (
@@ -179,7 +200,7 @@ class Ledger:
     def usages(self) -> list[StageUsage]:
         """What endpoints were used for, by stage, role and model, over all starts of the run."""
         with self._readable():
-            if not self._connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'usages'").fetchone():
+            if not self._has("usages"):
                 return []
             rows = self._connection.execute("SELECT * FROM usages ORDER BY stage, role, model").fetchall()
         return [StageUsage(row["stage"], row["role"], row["model"], Usage(*row[3:])) for row in rows]
@@ -187,7 +208,8 @@ class Ledger:
     def counts(self) -> dict[str, int]:
         """Number of records by table."""
         with self._readable():
-            return {table: self._connection.execute(f"SELECT COUNT(*) FROM {table}").fetchone()[0] for table in _ORDERS}
+            tables = [table for table in _ORDERS if self._has(table)]
+            return {table: self._connection.execute(f"SELECT COUNT(*) FROM {table}").fetchone()[0] for table in tables}
 
     def fingerprint(self) -> str:
         """SHA-256 of all records but the times in them: two runs of one config on one machine have the same."""
@@ -238,10 +260,17 @@ class Ledger:
         with self._transaction() as connection:
             connection.executemany(f"INSERT OR REPLACE INTO {table} VALUES ({marks})", rows)
 
+    def _has(self, table: str) -> bool:
+        """Whether a table is there; all are but those that are made when there is first something to keep."""
+        known = "SELECT 1 FROM sqlite_master WHERE name = ?"
+        return table not in _LATER or self._connection.execute(known, (table,)).fetchone() is not None
+
     def _rows(self, table: str, column: str = "", value: object = None) -> list[sqlite3.Row]:
         where = "" if value is None else f"WHERE {column} = ?"
         values = () if value is None else (value,)
         with self._readable():
+            if not self._has(table):
+                return []
             statement = f"SELECT * FROM {table} {where} ORDER BY {_ORDERS[table]}"
             return self._connection.execute(statement, values).fetchall()
 

@@ -1,0 +1,78 @@
+"""L3. `route`: an adapter for each context, on the model that chains begin with; who answers a question is decided by a
+retriever that compares its words with the contexts' (BM25). Nothing is stacked, so nothing is overwritten: what is lost
+is lost to a wrong choice. Choosing by the context that a question belongs to is reported apart, as oracle."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from selfedit.loop.chains import Chain, Course, Remedy, Step
+from selfedit.records import Ask, Context, Policy
+from selfedit.versions import Update
+
+_K1, _B = 1.5, 0.75
+"""BM25's usual constants."""
+_SHORT = 3
+
+
+def start_afresh(step: Step, updates: list[Update]) -> list[Update]:
+    """Each update on what its chain began with."""
+    return [replace(update, policy=chain.start) for chain, update in zip(step.chains, updates, strict=True)]
+
+
+def by_words(course: Course, chain: Chain, asks: Mapping[str, Ask]) -> dict[str, Policy]:
+    """For each question the version of the context that fits best; the start where none does."""
+    known = {version.context_id: version.policy for version in chain.versions}
+    contexts = [context for context in chain.contexts if context.id in known]
+    served = {}
+    for ask_id, ask in asks.items():
+        best = best_match(ask.question, contexts)
+        served[ask_id] = known[best.id] if best else chain.start
+    return served
+
+
+def by_oracle(course: Course, chain: Chain, asks: Mapping[str, Ask]) -> dict[str, Policy]:
+    """For each question the version of its own context; the start while that has not been learnt."""
+    known = {version.context_id: version.policy for version in chain.versions}
+    owner = {ask.question_id: context.id for context in chain.contexts for ask in course.tests(context)}
+    return {ask_id: known.get(owner.get(ask_id, ""), chain.start) for ask_id in asks}
+
+
+def best_match(question: str, contexts: Sequence[Context]) -> Context | None:
+    """The context whose title and text have the question's words, by BM25; None where none has half of those that say
+    anything (longer than three letters)."""
+    bags = [Counter(_words(f"{context.title} {context.text}")) for context in contexts]
+    mean = sum(bag.total() for bag in bags) / max(1, len(bags))
+    wanted = [(word, sum(word in bag for bag in bags)) for word in dict.fromkeys(_words(question))]
+
+    def score(bag: Counter[str]) -> float:
+        long = _K1 * (1 - _B + _B * bag.total() / mean)
+        return sum(
+            math.log(1 + (len(bags) - n + 0.5) / (n + 0.5)) * bag[word] * (_K1 + 1) / (bag[word] + long)
+            for word, n in wanted
+            if bag[word]
+        )
+
+    scores = [score(bag) for bag in bags]
+    best = max(range(len(scores)), key=lambda i: scores[i], default=None)
+    telling = [word for word, _ in wanted if len(word) > _SHORT] or [word for word, _ in wanted]
+    if best is None or 2 * sum(word in bags[best] for word in telling) < len(telling):
+        return None
+    return contexts[best]
+
+
+def _words(text: str) -> list[str]:
+    return re.findall(r"\w+", text.lower())
+
+
+ROUTE = Remedy(
+    "route",
+    "an adapter for each context, chosen per question",
+    plan=start_afresh,
+    serve=by_words,
+    excludes=("replay", "self-replay", "gate", "null-space", "orthogonal", "reward-shaping"),
+)
