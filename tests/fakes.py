@@ -32,6 +32,7 @@ from selfedit.records import (
 )
 from selfedit.seams import AskFurther, Engine
 from selfedit.store import Ledger
+from selfedit.versions import Learnt, Update
 
 FACTS = {"model": "fake", "weights_sha256": "0", "device": "cpu"}
 
@@ -107,6 +108,65 @@ class FakeEngine:
         return Attempt(trial.key, tuple(answers), (2.0, 1.0), 4, 40, 0.5)
 
 
+class FakeKeeper:
+    """Remembers what was learnt last, in order, and forgets what was before; a question about something it remembers
+    is answered right, and so is what everybody knows, unless too much was learnt without anything general."""
+
+    def __init__(self, memory: int = 6) -> None:
+        self.memory = memory
+        self.learnt: dict[str, tuple[str, ...]] = {"": ()}
+        """By policy's digest: the texts that it remembers."""
+        self.updates: list[Update] = []
+        self.writers: list[str] = []
+        self.harm: Callable[[str, float], float] = lambda folder, factor: 0.0
+        """(folder, factor) → what an update costs every gold answer, nats."""
+        self.costs: dict[str, float] = {"": 0.0}
+
+    def write(
+        self,
+        home: Path,
+        policies: Sequence[Policy],
+        prompts: Sequence[Prompt],
+        sampling: Sampling,
+        seeds: Sequence[int],
+    ) -> list[Written]:
+        """A text that depends on all of it."""
+        self.writers += [policy.digest for policy in policies]
+        return [
+            Written(f"text {digest(policy.digest, prompt, seed)[:6]}", 2, True)
+            for policy, prompt, seed in zip(policies, prompts, seeds, strict=True)
+        ]
+
+    def learn(self, home: Path, updates: Sequence[Update]) -> list[Learnt]:
+        """Versions with folders; an example that says `broken` fails."""
+        self.updates += updates
+        return [self._learn(home, update) for update in updates]
+
+    def _learn(self, home: Path, update: Update) -> Learnt:
+        texts = [example.completion for example in update.examples]
+        if "broken" in " ".join(texts):
+            return Learnt(failure="it broke")
+        policies = []
+        for number, factor in enumerate(update.factors):
+            mark = digest(update.policy.digest, texts, update.settings, update.seed, factor)
+            folder = f"{update.folder}-{number}" if number else update.folder
+            (home / folder).mkdir(parents=True, exist_ok=True)
+            self.learnt[mark] = (*self.learnt[update.policy.digest], *texts)[-self.memory :]
+            self.costs[mark] = self.costs[update.policy.digest] + self.harm(update.folder, factor)
+            policies.append(Policy(update.policy.version + 1, folder, mark, update.policy.version))
+        return Learnt(tuple(policies), (2.0, 1.0), len(texts), 10 * len(texts), 0.5)
+
+    def ask(self, home: Path, asked: Sequence[tuple[Policy, Sequence[Ask]]]) -> list[tuple[Answer, ...]]:
+        """What it remembers."""
+        return [tuple(self._answer(policy.digest, ask) for ask in asks) for policy, asks in asked]
+
+    def _answer(self, mark: str, ask: Ask) -> Answer:
+        subject = ask.question.rpartition(" on ")[2].rstrip("?")
+        is_known = "everybody" in ask.question or any(subject in text.split() for text in self.learnt[mark])
+        level = (-1.0 if is_known else -5.0) - self.costs[mark]
+        return Answer(ask.question_id, (ask.gold if is_known else "no idea") if ask.max_new_tokens else "", level)
+
+
 class FakeTask:
     """Six training and three held-out contexts of two questions each. An empty text cannot be studied."""
 
@@ -132,8 +192,19 @@ class FakeTask:
         """The questions behind the text."""
         return self._asks(context, context.text)
 
+    def variant(self, prompt: str = "", is_distilled: bool = False) -> FakeTask:
+        """The same, or with teachers."""
+        return _Distilled(len(self.splits["train"]), len(self.splits["heldout"])) if is_distilled else self
+
     def _asks(self, context: Context, before: str) -> tuple[Ask, ...]:
         return tuple(Ask(q.id, q.question, q.answer, Prompt(before + q.question)) for q in context.questions)
+
+
+class _Distilled(FakeTask):
+    def study(self, context: Context, edit: str | None) -> Study:
+        study = super().study(context, edit)
+        teacher = Prompt(f"{context.text} in sight")
+        return replace(study, examples=tuple(replace(example, teacher=teacher) for example in study.examples))
 
 
 class TwoStepTask(FakeTask):

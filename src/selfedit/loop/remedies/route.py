@@ -43,8 +43,8 @@ def by_oracle(course: Course, chain: Chain, asks: Mapping[str, Ask]) -> dict[str
 
 
 def best_match(question: str, contexts: Sequence[Context]) -> Context | None:
-    """The context whose title and text have the question's words, by BM25; None where none has half of those that say
-    anything (longer than three letters)."""
+    """The context whose title and text have the question's words, by BM25; None where none has a third of those that
+    say anything (longer than three letters)."""
     bags = [Counter(_words(f"{context.title} {context.text}")) for context in contexts]
     mean = sum(bag.total() for bag in bags) / max(1, len(bags))
     wanted = [(word, sum(word in bag for bag in bags)) for word in dict.fromkeys(_words(question))]
@@ -60,7 +60,7 @@ def best_match(question: str, contexts: Sequence[Context]) -> Context | None:
     scores = [score(bag) for bag in bags]
     best = max(range(len(scores)), key=lambda i: scores[i], default=None)
     telling = [word for word, _ in wanted if len(word) > _SHORT] or [word for word, _ in wanted]
-    if best is None or 2 * sum(word in bags[best] for word in telling) < len(telling):
+    if best is None or 3 * sum(word in bags[best] for word in telling) < len(telling):
         return None
     return contexts[best]
 

@@ -1,0 +1,82 @@
+"""What a run of sequences shows, computed by hand on fakes that forget."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from fakes import FakeKeeper, FakeTask, make_kit
+from selfedit.config import ContinualConfig
+from selfedit.loop import run_sequences
+from selfedit.records import Ask, Policy, Prompt
+from selfedit.report import build_report, print_summary, summary
+from selfedit.report.spread import spread
+from selfedit.store import Ledger
+from selfedit.store.folder import open_run
+from selfedit.versions import Probe
+
+PROBE = Probe(
+    questions=tuple(Ask(f"@q{i}", "what does everybody know?", "this", Prompt("?"), 4) for i in range(5)),
+    texts=(Ask("@t", "everybody writes so", "a text", Prompt("title"), 0),),
+    openings=(Prompt("opening", plain=True),),
+)
+
+
+def make_run(path: Path, remedy: str = "none,replay,route", memory: int = 4) -> Path:
+    config = ContinualConfig(remedy=remedy, sequences=2, contexts=4, budget=8, writer="untouched")
+    keeper = FakeKeeper(memory)
+    keeper.harm = lambda folder, factor: 0.1 if "/none/" in folder else 0.0
+    with open_run(path, config.identity(), {"device": "cpu", "dtype": "float32"}) as run, Ledger(run.ledger) as ledger:
+        kit = replace(make_kit(path, ledger), task=FakeTask(n_heldout=8))
+        run_sequences(config, kit, keeper, PROBE, Policy())
+    return path
+
+
+def test_the_matrix_what_was_learnt_and_what_is_left_are_those_of_the_fake(tmp_path: Path) -> None:
+    """It remembers four examples, two of each context: without a remedy the last two contexts of four."""
+    told = summary(make_run(tmp_path / "run"))
+    rows = {row["name"]: row for row in told["rows"]}
+    assert list(rows) == ["none", "replay", "route", "route (oracle)"]
+    none = rows["none"]
+    assert (none["learnt"]["value"], none["final"]["value"], none["base"]["value"]) == (1.0, 0.5, 0.0)
+    assert (none["kept"]["value"], none["gained"]["value"]) == (-0.5, 0.5)
+    assert none["transfer"]["value"] == pytest.approx(-2 / 3)
+    assert none["versus"]["value"] is None
+    assert rows["route (oracle)"]["final"]["value"] == 1.0
+    assert rows["route (oracle)"]["versus"]["value"] == 0.5
+    assert told["matrices"]["none"][1:] == [[1, 0, 0, 0], [1, 1, 0, 0], [0, 1, 1, 0], [0, 0, 1, 1]]
+    assert none["perplexity"]["value"] == pytest.approx(2.718281828**0.4 - 1)
+    assert none["known"]["value"] == 0.0
+    assert none["accepted"] == "8 whole"
+    assert told["published"]["final"] == 0.247
+
+
+def test_the_page_has_a_heatmap_for_each_remedy_and_curves(tmp_path: Path) -> None:
+    page = build_report(make_run(tmp_path / "run", "none,replay+kl"))
+    text = page.read_text()
+    assert text.count("<figure>") == 4
+    names = {path.name for path in (tmp_path / "run/figures").glob("*.png")}
+    assert names == {"kept.png", "learnt.png", "matrix-none.png", "matrix-replay-and-kl.png"}
+    assert json.loads((tmp_path / "run/report.json").read_text())["rows"]
+
+
+def test_a_run_that_was_stopped_says_how_far_it_is(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run", "none")
+    with Ledger(run / "ledger.db") as ledger:
+        ledger._connection.execute("DELETE FROM outcomes WHERE stage = 'none/1/4'")
+        ledger._connection.commit()
+    console = Console(width=100, record=True)
+    print_summary(run, console)
+    assert "1 of 2 sequences are at their end" in console.export_text()
+    assert summary(run)["rows"][0]["final"]["n"] == 1
+
+
+def test_a_mean_over_few_sequences_has_students_interval() -> None:
+    found = spread([1.0, 2.0, 3.0])
+    assert found.value == 2.0 and found.low == pytest.approx(2 - 4.303 / 3**0.5) and not found.is_clear
+    assert spread([1.0, None]).low is None
+    assert spread([]).value is None
