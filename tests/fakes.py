@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
@@ -110,7 +111,7 @@ class FakeEngine:
 
 class FakeKeeper:
     """Remembers what was learnt last, in order, and forgets what was before; a question about something it remembers
-    is answered right, and so is what everybody knows, unless too much was learnt without anything general."""
+    is answered right, and so is the probe, but for riddles."""
 
     def __init__(self, memory: int = 6) -> None:
         self.memory = memory
@@ -148,9 +149,11 @@ class FakeKeeper:
             return Learnt(failure="it broke")
         policies = []
         for number, factor in enumerate(update.factors):
-            mark = digest(update.policy.digest, texts, update.settings, update.seed, factor)
+            content = digest(update.policy.digest, texts, update.settings, update.seed, factor).encode()
+            mark = hashlib.sha256(content).hexdigest()
             folder = f"{update.folder}-{number}" if number else update.folder
             (home / folder).mkdir(parents=True, exist_ok=True)
+            (home / folder / "adapter_model.safetensors").write_bytes(content)
             self.learnt[mark] = (*self.learnt[update.policy.digest], *texts)[-self.memory :]
             self.costs[mark] = self.costs[update.policy.digest] + self.harm(update.folder, factor)
             policies.append(Policy(update.policy.version + 1, folder, mark, update.policy.version))
@@ -162,7 +165,8 @@ class FakeKeeper:
 
     def _answer(self, mark: str, ask: Ask) -> Answer:
         subject = ask.question.rpartition(" on ")[2].rstrip("?")
-        is_known = "everybody" in ask.question or any(subject in text.split() for text in self.learnt[mark])
+        is_common = ask.question_id.startswith("@") and "riddle" not in ask.question
+        is_known = is_common or any(subject in text.split() for text in self.learnt[mark])
         level = (-1.0 if is_known else -5.0) - self.costs[mark]
         return Answer(ask.question_id, (ask.gold if is_known else "no idea") if ask.max_new_tokens else "", level)
 

@@ -19,7 +19,7 @@ LAYERS = [
     {"report", "recipes", "progress", "estimates"},
     {"doctor"},
     {"commands"},
-    {"reproducing", "solving"},
+    {"reproducing", "solving", "versioning"},
     {"cli"},
     {"__main__"},
 ]

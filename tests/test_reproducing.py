@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from endpoint_server import EndpointServer
-from fakes import FakeEngine
+from fakes import FakeEngine, FakeKeeper
 from selfedit import commands, report
 from selfedit.cli import main
 from selfedit.config import EvalConfig, ReproduceConfig, TrainConfig
@@ -33,6 +33,7 @@ def engines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[FakeEngine]
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(commands, "start_engine", start)
+    monkeypatch.setattr(commands, "start_keeper", lambda *_: FakeKeeper())
     return started
 
 

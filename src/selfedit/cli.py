@@ -23,7 +23,7 @@ import tyro
 import yaml
 from pydantic import ValidationError
 
-from selfedit import commands, reproducing, solving
+from selfedit import commands, reproducing, solving, versioning
 from selfedit.config import (
     EMBEDDED_MODEL,
     ContinualConfig,
@@ -95,11 +95,23 @@ class Continual(JsonCommand):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Adapters(JsonCommand):
+    """The versions that a run has kept, each with what it came from; or one of them, copied out for PEFT."""
+
+    run: tyro.conf.Positional[Path]
+    """A run folder."""
+    restore: str = ""
+    """Name of the version to copy, as the list shows it."""
+    to: str = ""
+    """Folder for the copy; it must not exist yet."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Reproduce(JsonCommand):
     """A table or figure of the paper, ours beside the published numbers: runs or resumes what it needs."""
 
     name: tyro.conf.Positional[str]
-    """table1, table2, figure4, figure5, prompts, cost or reward (how noisy it is)."""
+    """table1, table2, figure4, figure5, figure6, prompts, cost or reward (how noisy it is)."""
     settings: Annotated[ReproduceConfig, tyro.conf.arg(name="")]
 
 
@@ -181,6 +193,7 @@ COMMANDS: dict[str, type[Command]] = {
     "train": Train,
     "eval": Eval,
     "continual": Continual,
+    "adapters": Adapters,
     "reproduce": Reproduce,
     "solve": Solve,
     "report": Report,
@@ -260,6 +273,8 @@ def run(command: Command, words: Sequence[str]) -> None:
             commands.evaluate(command.settings, words, command.json)
         case Continual():
             commands.continual(command.settings, words, command.json)
+        case Adapters():
+            versioning.adapters(command.run, command.restore, command.to, command.json)
         case Reproduce():
             reproducing.reproduce(command.name, command.settings, words, command.json)
         case Solve():

@@ -42,7 +42,7 @@ from selfedit.loop import (
 )
 from selfedit.progress import show_progress
 from selfedit.records import Policy, SelfeditError, Written, digest, to_json
-from selfedit.seams import Engine, KnowledgeTask
+from selfedit.seams import Engine, Keeper, KnowledgeTask
 from selfedit.store import Ledger
 from selfedit.store.folder import amend_run, check_run, code_version, open_run, read_run
 from selfedit.tasks import TASKS, load_probe
@@ -106,11 +106,16 @@ def run_continual(config: ContinualConfig, path: Path, words: Sequence[str]) -> 
     policies = trained_policies(Path(config.policy), task)[-1:] if config.policy else []
     start = policies[0] if policies else Policy()
     with _opened(config, path, task, words, policies) as kit:
-        from selfedit.engine.keeper import ChainKeeper
-
-        keeper = ChainKeeper(kit.engine, config.inner, start, Path(config.policy))  # type: ignore[arg-type]
+        keeper = start_keeper(kit.engine, config, start)
         run_sequences(config, replace(kit, home=path), keeper, probe, start, files)
     return path
+
+
+def start_keeper(engine: Engine, config: ContinualConfig, start: Policy) -> Keeper:
+    """What keeps versions side by side, each begun with `start`."""
+    from selfedit.engine.keeper import ChainKeeper
+
+    return ChainKeeper(engine, config.inner, start, Path(config.policy))  # type: ignore[arg-type]  # the one there is
 
 
 def _merged(files: Mapping[str, Mapping[str, Sequence[str]]]) -> dict[str, Sequence[str]]:

@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from selfedit.commands import load_task, run_evaluation, run_train
-from selfedit.config import EvalConfig, ReproduceConfig, TrainConfig
+from selfedit.commands import load_task, run_continual, run_evaluation, run_train
+from selfedit.config import ContinualConfig, EvalConfig, ReproduceConfig, RunConfig, TrainConfig
 from selfedit.edits import load_prompt, read_edit_files
 from selfedit.loop import Sources, check_files, plan_rows
 from selfedit.recipes.reproduce import NAMES, Step, plan
@@ -51,6 +51,8 @@ def _run(step: Step, root: Path, words: Sequence[str], title: str) -> Step:
     _say(title)
     if isinstance(step.config, TrainConfig):
         run_train(step.config, path, words)
+    elif isinstance(step.config, ContinualConfig):
+        run_continual(step.config, path, words)
     else:
         run_evaluation(step.config, path, words)
     from selfedit.report import build_report
@@ -63,7 +65,7 @@ def _run(step: Step, root: Path, words: Sequence[str], title: str) -> Step:
 def _settled(step: Step) -> Step:
     """Without the methods that need a trained policy, where training has ended and trained none."""
     config = step.config
-    if isinstance(config, TrainConfig) or not config.policy or _has_policy(Path(config.policy)):
+    if not isinstance(config, EvalConfig) or not config.policy or _has_policy(Path(config.policy)):
         return step
     methods = [method for method in config.methods.split(",") if method not in ("seal", "seal-edits")]
     return replace(step, config=config.model_copy(update={"methods": ",".join(methods), "policy": ""}))
@@ -95,11 +97,12 @@ def _check(step: Step, root: Path, config: ReproduceConfig) -> None:
         _enough(config, "to train on", step.config.contexts, len(task.contexts("train")), "--data", noun)
     else:
         _enough(config, "held out", step.config.contexts, len(task.contexts("heldout")), "--heldout-data", noun)
+    if isinstance(step.config, EvalConfig):
         _check_sources(step.config, task)
     _check_folder(step, root / step.folder)
 
 
-def _noun(config: TrainConfig | EvalConfig) -> str:
+def _noun(config: RunConfig) -> str:
     return "puzzles" if config.task == "arc" else "passages"
 
 

@@ -18,13 +18,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from selfedit.config import EMBEDDED_MODEL, EvalConfig, ReproduceConfig, RunConfig, TrainConfig
+from selfedit.config import EMBEDDED_MODEL, ContinualConfig, EvalConfig, ReproduceConfig, RunConfig, TrainConfig
 from selfedit.recipes import RECIPES, find_recipe
 from selfedit.records import LoraSettings, SelfeditError
 
-Kind = Literal["train", "single", "cpt-lora", "cpt-full", "reward", "arc"]
+Kind = Literal["train", "single", "cpt-lora", "cpt-full", "reward", "arc", "sequences"]
 """What a step measures: training; held-out passages one by one; all together with LoRA, with all weights; the noise of
-the reward; held-out puzzles."""
+the reward; held-out puzzles; sequences of updates."""
 
 PROMPT = "implications"
 """The prompt of the paper's main results."""
@@ -42,7 +42,7 @@ class Step:
     """Its folder's name, the same for all names that need it."""
     kind: Kind
     """What it measures."""
-    config: TrainConfig | EvalConfig
+    config: TrainConfig | EvalConfig | ContinualConfig
     """Its settings."""
 
 
@@ -66,6 +66,8 @@ class Scale:
     """Its adapter."""
     grader: str
     """Who grades held-out answers."""
+    sequences: dict[str, object]
+    """Sequences of updates, and what helps against forgetting."""
     trained: tuple[str, ...]
     """Prompts that `prompts` trains."""
     untrained: tuple[str, ...]
@@ -76,6 +78,7 @@ _CPT = LoraSettings(rank=16, alpha=32.0, learning_rate=1e-3, epochs=3, batch_siz
 _FULL_LEARNING_RATE = 5e-5
 _TABLE2 = "base,in-context,passage,sentences,synthetic,seal,seal-edits,distil,entigraph,active-reading"
 _TABLE2_CPT = "base,passage,sentences,synthetic,entigraph,seal"
+_REMEDIES = "none,replay,self-replay,kl,gate,null-space,orthogonal,reward-shaping,distil,route"
 _SCALES = {
     "smoke": Scale(
         sizes={"rounds": 1, "contexts": 2, "edits": 2, "seeds": 1},
@@ -86,6 +89,7 @@ _SCALES = {
         cpt_edits=1,
         cpt_lora=_CPT,
         grader="contains",
+        sequences={"sequences": 2, "contexts": 3, "remedy": "none,replay,route"},
         trained=(PROMPT, "rewrite"),
         untrained=(),
     ),
@@ -98,6 +102,7 @@ _SCALES = {
         cpt_edits=2,
         cpt_lora=_CPT,
         grader=GRADER,
+        sequences={"sequences": 3, "contexts": 8, "remedy": _REMEDIES, "writer": "untouched"},
         trained=(PROMPT, "rewrite", "implications-long"),
         untrained=PUBLISHED_PROMPTS,
     ),
@@ -111,6 +116,7 @@ _SCALES = {
         cpt_edits=5,
         cpt_lora=replace(_CPT, rank=32, alpha=64.0),
         grader=GRADER,
+        sequences={"sequences": 8, "contexts": 8, "remedy": _REMEDIES},
         trained=PUBLISHED_PROMPTS,
         untrained=PUBLISHED_PROMPTS,
     ),
@@ -203,6 +209,14 @@ class _Planner:
         evaluation = EvalConfig.model_validate(shared | given | tested)
         return Step("train-puzzles", "train", training), Step("puzzles", "arc", evaluation)
 
+    def sequences(self) -> Step:
+        """Sequences of updates, with the remedies of the scale."""
+        recipe = {name: value for name, value in dict(self._recipe()).items() if name in RunConfig.model_fields}
+        graded = {"grader": self.config.grader or self.scale.grader, "judge": self.config.judge}
+        given = {"edits": self.config.edits, "writer": "current"} if self.config.edits else {}
+        sizes = {**graded, "judge_model": self.config.judge_model, **self.scale.sequences, **given}
+        return Step("sequences", "sequences", ContinualConfig.model_validate(recipe | self._inputs() | sizes))
+
     def _external(self, kind: Kind, values: dict[str, object]) -> list[Step]:
         """The same with the self-edits of other writers, where there are any."""
         named = {"edits": self.config.edits, "writer": self.config.writer}
@@ -264,6 +278,7 @@ NAMES = {
     "table2": "Knowledge incorporation: methods on held-out passages",
     "figure4": "Learning curve: what a self-edit teaches, by rounds of its writer's training",
     "figure5": "The same passages' self-edits across rounds",
+    "figure6": "Sequences of updates: what is kept of what was learnt",
     "prompts": "Ways of asking for self-edits, before and after training",
     "cost": "What a self-edit costs",
     "reward": "How noisy the reward is",
@@ -275,6 +290,7 @@ _PLANS: dict[str, Callable[[_Planner], tuple[Step, ...]]] = {
     "table2": _table2,
     "figure4": _one_policy,
     "figure5": _one_policy,
+    "figure6": lambda planner: (planner.sequences(),),
     "prompts": _prompts,
     "cost": _one_policy,
     "reward": lambda planner: (planner.reward(),),

@@ -12,6 +12,7 @@ from selfedit.report.fewshot import table1
 from selfedit.report.knowledge import figure4, table2
 from selfedit.report.noise import reward
 from selfedit.report.parts import Part
+from selfedit.report.sequences import figure6
 
 Builder = Callable[[str, Sequence[Part], Sequence[str]], Document]
 """(title, the runs, what is missing and why) → the page."""
@@ -21,6 +22,7 @@ BUILDERS: dict[str, Builder] = {
     "table2": table2,
     "figure4": figure4,
     "figure5": figure5,
+    "figure6": figure6,
     "prompts": prompts,
     "cost": cost,
     "reward": reward,

@@ -14,8 +14,9 @@ from selfedit.report.published import Setting
 from selfedit.report.tables import scored_by_stage
 from selfedit.store.folder import read_run
 from selfedit.store.ledger import Ledger
+from selfedit.versions import Version
 
-PartKind = Literal["train", "single", "cpt-lora", "cpt-full", "reward", "arc"]
+PartKind = Literal["train", "single", "cpt-lora", "cpt-full", "reward", "arc", "sequences"]
 Staged = TypeVar("Staged", Edit, Outcome)
 
 
@@ -45,6 +46,8 @@ class Part:
     """Trained policies."""
     judge_calls: Mapping[str, int]
     """Requests sent to a judge, by stage."""
+    kept: Sequence[Version] = ()
+    """What sequences of updates have become, step by step."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +99,7 @@ def read_part(path: Path, kind: PartKind) -> Part:
             timings=ledger.timings(),
             versions=sum(policy.version > 0 for policy in ledger.policies()),
             judge_calls={used.stage: used.usage.sent for used in ledger.usages() if used.role == "judge"},
+            kept=ledger.versions(),
         )
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import fmean
 
@@ -20,10 +20,9 @@ from selfedit.report import wording
 from selfedit.report.document import Cell, Document, Plate, Table
 from selfedit.report.heatmaps import CurveLine, curves, heatmap, learnt_and_left
 from selfedit.report.look import styled
+from selfedit.report.parts import Part, read_part
 from selfedit.report.published import FIGURE6, FIGURE6_SOURCE
 from selfedit.report.spread import Spread, spread
-from selfedit.store.folder import read_run
-from selfedit.store.ledger import Ledger
 from selfedit.versions import Version
 
 Matrix = Sequence[Sequence[float | None]]
@@ -78,18 +77,19 @@ class RemedyRow:
 
 def run_document(run: Path) -> Document:
     """One run of sequences: its tables, heatmaps and curves."""
-    return sequences_document("report", f"Sequences of updates: {run.resolve().name}", run)
+    return _document("report", f"Sequences of updates: {run.resolve().name}", read_part(run, "sequences"), ())
 
 
-def sequences_document(name: str, title: str, run: Path, gaps: Sequence[str] = ()) -> Document:
-    """The same under another name and title."""
-    written = read_run(run)
-    with Ledger(run / "ledger.db") as ledger:
-        outcomes, versions, timings = ledger.outcomes(), ledger.versions(), ledger.timings()
-    by_stage: dict[str, list[Outcome]] = {}
-    for outcome in outcomes:
-        by_stage.setdefault(outcome.stage, []).append(outcome)
-    config = written["config"]
+def figure6(title: str, parts: Sequence[Part], gaps: Sequence[str]) -> Document:
+    """The same beside the paper's figure."""
+    document = _document("figure6", title, parts[0], gaps)
+    first, *others = document.plates or (None,)
+    named = [replace(first, name="figure6")] if first else []
+    return replace(document, plates=(*named, *(replace(one, name=f"figure6-{one.name}") for one in others if one)))
+
+
+def _document(name: str, title: str, part: Part, gaps: Sequence[str]) -> Document:
+    config, versions, by_stage = part.config, part.kept, part.outcomes
     names = _in_order({version.row for version in versions}, str(config["remedy"]))
     courses = {row: _courses(row, versions, by_stage, int(config["contexts"])) for row in names}
     rows = [row for one in names for row in _rows(one, versions, courses, by_stage, int(config["contexts"]))]
@@ -121,13 +121,13 @@ def sequences_document(name: str, title: str, run: Path, gaps: Sequence[str] = (
         "rows": to_json(rows),
         "matrices": {one: _mean(courses[one]) for one in names if courses[one]},
         "versions": [to_json(version) for version in versions],
-        "timings": timings,
+        "timings": part.timings,
         "published": FIGURE6,
         "source": FIGURE6_SOURCE,
         "config": config,
-        "facts": written["facts"],
+        "facts": part.facts,
     }
-    sentences = (_result(rows), _basis(config, written["facts"], by_stage), *missing, *gaps)
+    sentences = (_result(rows), _basis(config, part.facts, by_stage), *missing, *gaps)
     tables = (_main_table(rows), _probe_table(rows))
     return Document(name, title, sentences, tuple(table for table in tables if table.rows), tuple(plates), data)
 

@@ -1,0 +1,68 @@
+"""The versions that a run has kept, from the command line."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from fakes import FakeEngine, FakeKeeper
+from selfedit import commands
+from selfedit.cli import main
+from selfedit.store import Ledger
+
+Capture = pytest.CaptureFixture[str]
+RUN = ["continual", "--sequences", "2", "--contexts", "2", "--remedy", "none,route", "--run", "r"]
+
+
+@pytest.fixture(autouse=True)
+def _fakes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(commands, "start_engine", lambda config: FakeEngine())
+    monkeypatch.setattr(commands, "start_keeper", lambda *_: FakeKeeper())
+    assert main(RUN) == 0
+    capsys.readouterr()
+
+
+def refused(words: list[str], capsys: Capture) -> str:
+    assert main(words) == 2
+    out, err = capsys.readouterr()
+    assert not out and err.count("\n") == 1
+    return err
+
+
+def test_every_version_is_listed_with_its_parent_what_it_learnt_and_its_edit(capsys: Capture) -> None:
+    assert main(["adapters", "r", "--json"]) == 0
+    found = {one["name"]: one for one in json.loads(capsys.readouterr().out)}
+    assert list(found) == [f"{row}/{chain}/{step}" for row in ("none", "route") for chain in (0, 1) for step in (1, 2)]
+    assert found["none/1/2"]["parent"] == "none/1/1" and found["route/1/2"]["parent"] == ""
+    with Ledger(Path("r/ledger.db")) as ledger:
+        edits = {edit.key: edit.context_id for edit in ledger.edits()}
+    assert all(edits[one["edits"][0]] == one["learnt"] for one in found.values())
+    assert main(["adapters", "r"]) == 0
+    assert "none/1/2" in capsys.readouterr().out
+
+
+def test_any_version_can_be_copied_out_whole(capsys: Capture) -> None:
+    assert main(["adapters", "r", "--restore", "none/0/1", "--to", "out/old"]) == 0
+    copied, kept = Path("out/old"), Path("r/adapters/none/0/1")
+    assert {p.name: p.read_bytes() for p in copied.iterdir()} == {p.name: p.read_bytes() for p in kept.iterdir()}
+
+
+def test_a_policy_of_training_is_a_version_too(capsys: Capture) -> None:
+    assert main(["train", "--contexts", "2", "--edits", "2", "--heldout", "0", "--run", "t"]) == 0
+    capsys.readouterr()
+    assert main(["adapters", "t", "--json"]) == 0
+    [one] = json.loads(capsys.readouterr().out)
+    assert one["name"] == "policy-1" and one["parent"] == "" and one["edits"]
+
+
+def test_what_cannot_be_restored_is_refused_in_one_line(capsys: Capture) -> None:
+    assert "no such version; it has none/0/1" in refused(["adapters", "r", "--restore", "x", "--to", "o"], capsys)
+    assert "go together" in refused(["adapters", "r", "--restore", "none/0/1"], capsys)
+    assert "is there already" in refused(["adapters", "r", "--restore", "none/0/1", "--to", "r"], capsys)
+    assert "no run here" in refused(["adapters", "nowhere"], capsys)
+    Path("r/adapters/none/0/1/adapter_model.safetensors").write_bytes(b"other")
+    assert "not what was recorded" in refused(["adapters", "r", "--restore", "none/0/1", "--to", "o"], capsys)
+    assert not Path("o").exists()
