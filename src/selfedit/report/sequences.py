@@ -21,6 +21,7 @@ from selfedit.report.document import Cell, Document, Plate, Table
 from selfedit.report.heatmaps import CurveLine, curves, heatmap, learnt_and_left
 from selfedit.report.look import styled
 from selfedit.report.parts import Part, read_part
+from selfedit.report.phrases import runs
 from selfedit.report.published import FIGURE6, FIGURE6_SOURCE
 from selfedit.report.spread import Spread, spread
 from selfedit.versions import Version
@@ -124,8 +125,7 @@ def _document(name: str, title: str, part: Part, gaps: Sequence[str]) -> Documen
         "timings": part.timings,
         "published": FIGURE6,
         "source": FIGURE6_SOURCE,
-        "config": config,
-        "facts": part.facts,
+        "runs": runs([part]),
     }
     sentences = (_result(rows), _basis(config, part.facts, by_stage), *missing, *gaps)
     tables = (_main_table(rows), _probe_table(rows))
