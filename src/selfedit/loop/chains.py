@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from selfedit import seeds
 from selfedit.config import ContinualConfig
 from selfedit.loop.kit import Kit
-from selfedit.records import Ask, Context, Edit, Example, Policy, SelfeditError
+from selfedit.records import Ask, Context, Edit, Example, Policy, Sampling, SelfeditError
 from selfedit.seams import Keeper, KnowledgeTask
 from selfedit.versions import Learnt, Probe, Update, Version
 
@@ -65,6 +65,8 @@ class Course:
     """What all chains begin with."""
     row: str
     """The remedies' names, joined by +."""
+    general: tuple[str, ...] = ()
+    """What the model wrote on from the probe's openings before it learnt anything, where a remedy wants that."""
 
     @property
     def task(self) -> KnowledgeTask:
@@ -87,6 +89,18 @@ class Course:
     def seed(self, *names: object) -> int:
         """The seed of a draw; the same in every row."""
         return seeds.derive(self.config.seed, "sequence", *names)
+
+
+FREELY = Sampling(temperature=1.0, top_p=1.0, max_new_tokens=64)
+"""As a model speaks of itself: neither sharpened nor cut."""
+
+
+def write_general(course: Course) -> tuple[str, ...]:
+    """How the model that chains begin with goes on from each opening."""
+    openings = course.probe.openings
+    seeds_O = [course.seed("general", number) for number in range(len(openings))]
+    written = course.keeper.write(course.kit.home, [course.start] * len(openings), openings, FREELY, seeds_O)
+    return tuple(f"{opening.text} {text.text}".strip() for opening, text in zip(openings, written, strict=True))
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,6 +167,8 @@ class Remedy:
     """Who answers; without it, the latest version."""
     excludes: tuple[str, ...] = ()
     """Remedies that it contradicts."""
+    reads_general: bool = False
+    """Whether it wants what the model wrote before it learnt anything."""
     is_alone: bool = False
     """Whether it goes with no other."""
 

@@ -22,7 +22,7 @@ from dataclasses import replace
 from selfedit import seeds
 from selfedit.config import ContinualConfig
 from selfedit.edits import split_sentences
-from selfedit.loop.chains import Chain, Course, Kept, Remedy, Serve, Step, check_row, plain_update
+from selfedit.loop.chains import Chain, Course, Kept, Remedy, Serve, Step, check_row, plain_update, write_general
 from selfedit.loop.kit import Kit
 from selfedit.loop.remedies import REMEDIES, by_oracle
 from selfedit.loop.trials import study_of
@@ -51,9 +51,12 @@ def run_sequences(
     contexts_S = draw_sequences(kit.task, config)
     check_contexts(config, contexts_S, files)
     kit.ledger.put_contexts("heldout", _each_once(contexts_S))
-    probe = _ask_at_start(Course(config, kit, keeper, probe, start, START), contexts_S)
+    first = Course(config, kit, keeper, probe, start, START)
+    first = replace(first, probe=_ask_at_start(first, contexts_S))
+    if any(remedy.reads_general for remedies in rows.values() for remedy in remedies):
+        first = replace(first, general=write_general(first))
     for names, remedies in rows.items():
-        course = Course(config, kit, keeper, probe, start, names)
+        course = replace(first, row=names)
         chains = tuple(Chain(index, contexts, start) for index, contexts in enumerate(contexts_S))
         kit.progress.stage(f"{names}: updates", config.contexts * len(chains))
         for _ in range(config.contexts):

@@ -8,15 +8,13 @@ import random
 from dataclasses import replace
 
 from selfedit.loop.chains import Remedy, Step
-from selfedit.loop.remedies.self_replay import SAMPLING
 from selfedit.records import Example, Prompt
 from selfedit.versions import Update
 
 
 def anchor(step: Step, updates: list[Update]) -> list[Update]:
     """Each update with a draw of anchored texts, up to the budget."""
-    texts = first_texts(step)
-    held = [Example(text, teacher=Prompt("", plain=True), is_anchored=True) for text in texts]
+    held = [Example(text, teacher=Prompt("", plain=True), is_anchored=True) for text in step.course.general]
     n = min(step.course.config.budget, len(held))
     return [
         replace(update, examples=(*update.examples, *random.Random(step.seed(chain, "kl")).sample(held, n)))
@@ -24,13 +22,4 @@ def anchor(step: Step, updates: list[Update]) -> list[Update]:
     ]
 
 
-def first_texts(step: Step) -> list[str]:
-    """How the model that chains began with goes on from each opening; the same in every step and row."""
-    course = step.course
-    openings = course.probe.openings
-    seeds = [course.seed("first-texts", number) for number in range(len(openings))]
-    written = course.keeper.write(course.kit.home, [course.start] * len(openings), openings, SAMPLING, seeds)
-    return [f"{opening.text} {text.text}".strip() for opening, text in zip(openings, written, strict=True)]
-
-
-KL = Remedy("kl", "held to the untouched model on general text", plan=anchor)
+KL = Remedy("kl", "held to the untouched model on general text", plan=anchor, reads_general=True)

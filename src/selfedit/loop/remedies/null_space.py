@@ -5,21 +5,23 @@ from __future__ import annotations
 from dataclasses import replace
 
 from selfedit.loop.chains import Remedy, Step
-from selfedit.loop.remedies.kl import first_texts
 from selfedit.versions import Restraint, Update
 
 
 def confine(step: Step, updates: list[Update]) -> list[Update]:
     """Each update out of reach of its chain's earlier examples."""
-    course, general = step.course, tuple(first_texts(step))
-    confined = []
+    course, confined = step.course, []
     for chain, update in zip(step.chains, updates, strict=True):
         past = [e.completion for context, edit in chain.earlier for e in course.examples(context, edit)]
-        restraint = Restraint("null-space", course.config.energy, (*past, *general))
+        restraint = Restraint("null-space", course.config.energy, (*past, *course.general))
         confined.append(replace(update, restraint=restraint))
     return confined
 
 
 NULL_SPACE = Remedy(
-    "null-space", "adapters that cannot read earlier material", plan=confine, excludes=("orthogonal", "route")
+    "null-space",
+    "adapters that cannot read earlier material",
+    plan=confine,
+    reads_general=True,
+    excludes=("orthogonal", "route"),
 )

@@ -6,12 +6,9 @@ from __future__ import annotations
 import random
 from dataclasses import replace
 
-from selfedit.loop.chains import Chain, Remedy, Step
-from selfedit.records import Example, Prompt, Sampling
+from selfedit.loop.chains import FREELY, Chain, Remedy, Step
+from selfedit.records import Example, Prompt
 from selfedit.versions import Update
-
-SAMPLING = Sampling(temperature=1.0, top_p=1.0, max_new_tokens=64)
-"""As the model would speak of itself: neither sharpened nor cut."""
 
 
 def mix_in(step: Step, updates: list[Update]) -> list[Update]:
@@ -20,7 +17,7 @@ def mix_in(step: Step, updates: list[Update]) -> list[Update]:
     wanted = [(chain, prompt) for chain in step.chains for prompt in _prompts(step, chain)]
     seeds = [step.seed(chain, "self-replay", number) for number, (chain, _) in enumerate(wanted)]
     written = course.keeper.write(
-        course.kit.home, [chain.policy for chain, _ in wanted], [prompt for _, prompt in wanted], SAMPLING, seeds
+        course.kit.home, [chain.policy for chain, _ in wanted], [prompt for _, prompt in wanted], FREELY, seeds
     )
     samples: dict[int, list[Example]] = {chain.index: [] for chain in step.chains}
     for (chain, prompt), text in zip(wanted, written, strict=True):
