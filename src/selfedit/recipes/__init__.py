@@ -29,11 +29,15 @@ _QUICK = {
 _PUZZLE_TARGETS = "q_proj,v_proj,gate_proj,up_proj,down_proj"
 _PUBLISHED_TRAIN = "44f52bb0,4be741c5,5582e5ca,5614dbcf,6150a2bd,67e8384a,6d0aefbc,6e02f1e3,8be77c9e,8d5021e8,8e1813be"
 _PUBLISHED_HELDOUT = "59341089,66e6c45b,68b67ca3,903d1b4a,b1fc8b8e,bc4146bd,c7d4e6ad,ce8d95cc"
+# Of the 30 and 18 smallest tasks of the two sets, those that the embedded model solves when it is trained with known
+# settings; of these the cheapest ten and eight (docs/results/arc.md).
+_OUR_TRAIN = "6150a2bd,e9afcf9a,5582e5ca,44f52bb0,25ff71a9,3c9b0459,49d1d64f,8be77c9e,88a62173,746b3537"
+_OUR_HELDOUT = "00576224,66e6c45b,4cd1b7b2,ca8de6ea,e633a9e5,68b67ca3,5783df64,59341089"
 _PUZZLES = TrainConfig(
     recipe="arc",
     task="arc",
-    data="arcagi-training:40",
-    heldout_data="arcagi-evaluation:20",
+    data=_OUR_TRAIN,
+    heldout_data=_OUR_HELDOUT,
     prompt="extended",
     ask_style="cells",
     grader="attempts",
