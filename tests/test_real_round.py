@@ -78,3 +78,35 @@ def test_a_killed_run_resumes_to_the_same_ledger(whole: tuple[Path, dict[str, ob
     with Ledger(run / "ledger.db") as resumed, Ledger(whole[0] / "ledger.db") as uninterrupted:
         assert len(resumed.outcomes()) > before
         assert resumed.fingerprint() == uninterrupted.fingerprint()
+
+
+def test_a_sequence_teaches_each_passage_keeps_every_version_and_resumes_after_a_kill(tmp_path: Path) -> None:
+    def sequence(run: Path) -> list[str]:
+        words = "continual --sequences 1 --contexts 2 --writer sentences --remedy none --bank 2 --inner.epochs 3 --json"
+        return [sys.executable, "-m", "selfedit", *words.split(), "--run", str(run)]
+
+    def versions_so_far(run: Path) -> int:
+        try:
+            with sqlite3.connect(f"file:{run / 'ledger.db'}?mode=ro", uri=True) as ledger:
+                return int(ledger.execute("SELECT count(*) FROM versions").fetchone()[0])
+        except sqlite3.OperationalError:
+            return 0
+
+    process = subprocess.Popen(sequence(tmp_path / "r"), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 300
+    while not versions_so_far(tmp_path / "r") and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.05)
+    os.kill(process.pid, signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL, "the run had ended before it could be killed"
+    done = subprocess.run(sequence(tmp_path / "r"), capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    told = json.loads(done.stdout)
+    with Ledger(tmp_path / "r" / "ledger.db") as ledger:
+        start = {o.context_id: o.gold_logprob for o in ledger.outcomes("start") if o.method == "tested"}
+        for version in ledger.versions():
+            after = [o for o in ledger.outcomes(f"none/0/{version.step}") if o.context_id == version.context_id]
+            assert (after[0].gold_logprob or 0) > start[version.context_id]
+            assert (tmp_path / "r" / version.policy.adapter / "adapter_model.safetensors").is_file()
+        known = [o for o in ledger.outcomes("start") if o.method == "known"]
+    assert sum(answer.verdict == "right" for answer in known[0].answers) >= 20, "the probe is within the model's reach"
+    assert [version["step"] for version in told["versions"]] == [1, 2]
