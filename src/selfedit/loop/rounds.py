@@ -124,7 +124,7 @@ def check_prompt(config: RunConfig) -> None:
     if config.task == "passages" and load_prompt(config.prompt).second:
         fit = ", ".join(name for name, prompt in PROMPTS.items() if not prompt.second)
         raise SelfeditError(
-            f"--prompt {config.prompt} is written in two steps, which train cannot reinforce; choose from {fit}"
+            f"--prompt {config.prompt} is written in two steps, which is for eval alone; choose from {fit}"
         )
 
 
