@@ -237,7 +237,7 @@ def test_the_demo_runs_and_its_command_resumes_without_naming_a_folder(capsys: C
 @pytest.mark.parametrize("prompt", ["entigraph", "active-reading"])
 def test_train_refuses_two_steps_and_eval_takes_them(capsys: Capture, prompt: str) -> None:
     said = refused(["train", *SMALL, "--prompt", prompt], capsys)
-    assert f"--prompt {prompt} is written in two steps, which train cannot reinforce; choose from implications," in said
+    assert f"--prompt {prompt} is written in two steps, which is for eval alone; choose from implications," in said
     assert prompt not in said.split(";")[1] and "chain-of-thought, none" in said
     assert main(["eval", "--methods", "synthetic", "--contexts", "2", "--prompt", prompt, "--run", "e"]) == 0
     with Ledger(Path("e/ledger.db")) as ledger:
