@@ -289,7 +289,7 @@ class Bench:
             engine.bank.load_row(slot, result.row, job.settings.alpha / job.settings.rank)
         slots = [slot for slot in range(len(jobs)) for _ in range(QUESTIONS)]
         golds = [question(i, self.config.vocab_size) for i in range(len(slots))]
-        mean_logprobs(engine.model, engine.holder, golds, slots, 4 * engine.sizes.pack_tokens, engine._lower)
+        mean_logprobs(engine.model, engine.holder, golds, slots, 4 * engine.sizes.pack_tokens, engine.lower)
         greedy = Sampling(temperature=0.0, max_new_tokens=n_tokens)
         requests = [Request(g.ids[: g.loss_from], slot, greedy) for g, slot in zip(golds, slots, strict=True)]
         return len(self._decoder().generate(requests))
