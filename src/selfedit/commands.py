@@ -101,7 +101,7 @@ def run_continual(config: ContinualConfig, path: Path, words: Sequence[str]) -> 
     plan_remedies(config)
     files = _merged(read_edit_files(config.edits)) if config.edits else None
     check_contexts(config, draw_sequences(task, config), files)
-    if config.writer == "current" and not config.edits:
+    if config.writer != "sentences" and not config.edits:
         check_prompt(config)
     policies = trained_policies(Path(config.policy), task)[-1:] if config.policy else []
     start = policies[0] if policies else Policy()

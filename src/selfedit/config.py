@@ -294,9 +294,9 @@ class ContinualConfig(RunConfig):
     @model_validator(mode="after")
     def _check_sequences(self) -> ContinualConfig:
         _require(self.task == "passages", f"--task {self.task}: sequences are of passages")
-        for field in ("sequences", "contexts", "drafts"):
+        for field in ("sequences", "contexts", "drafts", "budget"):
             _at_least(1, field, getattr(self, field))
-        for field in ("held_back", "budget", "tolerance", "penalty"):
+        for field in ("held_back", "tolerance", "penalty"):
             _at_least(0, field, getattr(self, field))
         _require(0 < self.energy <= 1, f"--energy must be above 0 and at most 1, not {self.energy}")
         _require(self.inner.finetuning == "lora", "--inner.finetuning must be lora: versions are stored as adapters")

@@ -301,6 +301,7 @@ def test_a_question_goes_to_the_context_with_its_words_and_to_none_that_has_few_
         ({"remedy": "null-space+orthogonal"}, "contradict each other"),
         ({"remedy": "gate+route"}, "contradict each other"),
         ({"remedy": "reward-shaping", "writer": "sentences"}, "has one"),
+        ({"remedy": "reward-shaping", "held_back": 0}, "--held-back must be at least 1"),
     ],
 )
 def test_remedies_that_cannot_be_are_refused_in_one_line(settings: dict[str, Any], told: str) -> None:

@@ -81,6 +81,8 @@ def plan_remedies(config: ContinualConfig) -> dict[str, tuple[Remedy, ...]]:
         raise SelfeditError(
             f"--remedy {shaped[0]} chooses among self-edits, and --writer sentences has one; use another"
         )
+    if shaped and not config.held_back:
+        raise SelfeditError(f"--remedy {shaped[0]} chooses by held-back questions; --held-back must be at least 1")
     return rows
 
 
@@ -270,6 +272,7 @@ def _ask_at_start(course: Course, contexts_S: Sequence[Sequence[Context]]) -> Pr
         said = {answer.question_id: answer for answer in answers}
         found = _outcomes(course, START, Chain(0, (), course.start), asks, said)
         course.kit.ledger.add_outcomes(found)
+        course.kit.note_usage(START, "judge", course.kit.judge)
     course.kit.progress.advance(1)
     [known] = [outcome for outcome in found if outcome.method == KNOWN]
     right = {answer.question_id for answer in known.answers if answer.verdict == "right"}
@@ -307,6 +310,7 @@ def _test(course: Course, chains: Sequence[Chain], method: str, serve: Serve | N
         own = {ask_id: answer for (index, ask_id), answer in said.items() if index == chain.index}
         outcomes += _outcomes(course, stages[chain.index], chain, asks, own)
     course.kit.ledger.add_outcomes(outcomes)
+    course.kit.note_usage(course.row, "judge", course.kit.judge)
     course.kit.ledger.add_timing(f"{course.row}/tests", time.monotonic() - started)
 
 

@@ -127,6 +127,9 @@ def _document(name: str, title: str, part: Part, gaps: Sequence[str]) -> Documen
         "source": FIGURE6_SOURCE,
         "runs": runs([part]),
     }
+    asked = [a for found in by_stage.values() for o in found if o.method != FLUENT for a in o.answers]
+    if ungraded := sum(answer.verdict == "ungraded" for answer in asked):
+        missing.append(f"Ungraded, and in no share: {ungraded} of {len(asked)} answers.")
     sentences = (_result(rows), _basis(config, part.facts, by_stage), *missing, *gaps)
     tables = (_main_table(rows), _probe_table(rows))
     return Document(name, title, sentences, tuple(table for table in tables if table.rows), tuple(plates), data)
@@ -164,11 +167,11 @@ def _accuracy(outcomes: Sequence[Outcome], context_id: str, method: str) -> floa
 def _ends(row: str, chain: int, n: int, by_stage: Mapping[str, Sequence[Outcome]], method: str) -> tuple[float, float]:
     """What the probe says at the start and at the end, of the questions that are asked at the end."""
     [last] = [o for o in by_stage[f"{row}/{chain}/{n}"] if o.method == method]
-    asked = {answer.question_id for answer in last.answers}
+    asked = {answer.question_id for answer in last.answers if method == FLUENT or answer.verdict != "ungraded"}
     [first] = [o for o in by_stage[START] if o.method == method]
     ends = [[a for a in outcome.answers if a.question_id in asked] for outcome in (first, last)]
     if method == KNOWN:
-        start, end = (fmean(answer.verdict == "right" for answer in answers) for answers in ends)
+        start, end = (fmean(answer.verdict == "right" for answer in answers) if answers else 0.0 for answers in ends)
     else:
         start, end = (fmean(answer.gold_logprob for answer in answers) for answers in ends)
     return start, end
