@@ -157,7 +157,7 @@ class FakeKeeper:
             self.learnt[mark] = (*self.learnt[update.policy.digest], *texts)[-self.memory :]
             self.costs[mark] = self.costs[update.policy.digest] + self.harm(update.folder, factor)
             policies.append(Policy(update.policy.version + 1, folder, mark, update.policy.version))
-        return Learnt(tuple(policies), (2.0, 1.0), len(texts), 10 * len(texts), 0.5)
+        return Learnt(tuple(policies), (2.0, 1.0), len(texts), 10 * len(texts))
 
     def ask(self, home: Path, asked: Sequence[tuple[Policy, Sequence[Ask]]]) -> list[tuple[Answer, ...]]:
         """What it remembers."""

@@ -58,6 +58,12 @@ def test_a_policy_of_training_is_a_version_too(capsys: Capture) -> None:
     assert one["name"] == "policy-1" and one["parent"] == "" and one["edits"]
 
 
+def test_a_prompt_of_two_steps_is_refused_whoever_writes(capsys: Capture) -> None:
+    for writer in ("current", "untouched"):
+        assert "two steps" in refused(["continual", "--prompt", "entigraph", "--writer", writer, "--run", "n"], capsys)
+    assert not Path("n").exists()
+
+
 def test_what_cannot_be_restored_is_refused_in_one_line(capsys: Capture) -> None:
     assert "no such version; it has none/0/1" in refused(["adapters", "r", "--restore", "x", "--to", "o"], capsys)
     assert "go together" in refused(["adapters", "r", "--restore", "none/0/1"], capsys)

@@ -103,7 +103,5 @@ class Learnt:
     """Optimiser steps."""
     tokens: int = 0
     """Tokens trained on, all epochs."""
-    seconds: float = 0.0
-    """Its share of the wall time of its group."""
     failure: str = ""
     """Why it failed; empty when it did not."""

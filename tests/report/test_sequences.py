@@ -75,6 +75,17 @@ def test_a_run_that_was_stopped_says_how_far_it_is(tmp_path: Path) -> None:
     assert summary(run)["rows"][0]["final"]["n"] == 1
 
 
+def test_ungraded_answers_are_counted_and_in_no_share(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run", "none")
+    with Ledger(run / "ledger.db") as ledger:
+        [known] = [o for o in ledger.outcomes("none/0/4") if o.method == "known"]
+        lost = (replace(known.answers[0], verdict="ungraded"), *known.answers[1:])
+        ledger.add_outcomes([replace(known, answers=lost)])
+    told = summary(run)
+    assert told["rows"][0]["known"]["value"] == 0.0
+    assert any("Ungraded, and in no share: 1 of" in sentence for sentence in told["sentences"])
+
+
 def test_a_mean_over_few_sequences_has_students_interval() -> None:
     found = spread([1.0, 2.0, 3.0])
     assert found.value == 2.0 and found.low == pytest.approx(2 - 4.303 / 3**0.5) and not found.is_clear

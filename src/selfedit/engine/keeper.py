@@ -7,7 +7,6 @@ adapters make of a question is computed once for all chains and all their versio
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -98,7 +97,6 @@ class ChainKeeper:
         return [slot if matrices else -1 for slot, matrices in enumerate(adapters_K)]
 
     def _learn(self, home: Path, updates: Sequence[Update]) -> list[Learnt]:
-        started = time.perf_counter()
         beneath = [self._load(home, update.policy) for update in updates]
         prepared = self._prepare(updates, beneath)
         jobs = [job for job in prepared if isinstance(job, Job)]
@@ -107,10 +105,7 @@ class ChainKeeper:
         engine.holder.is_recomputed = engine.sizes.is_recomputed
         done = iter(train(engine.model, engine.holder, engine.bank, jobs, engine.sizes.pack_tokens, engine.lower))
         trained = [next(done) if isinstance(job, Job) else Trained(None, failure=job) for job in prepared]
-        found = [self._keep(home, *parts) for parts in zip(updates, beneath, trained, strict=True)]
-        seconds = time.perf_counter() - started
-        in_all = sum(one.tokens + 1 for one in found)
-        return [replace(one, seconds=seconds * (one.tokens + 1) / in_all) for one in found]
+        return [self._keep(home, *parts) for parts in zip(updates, beneath, trained, strict=True)]
 
     def _prepare(self, updates: Sequence[Update], beneath: Sequence[Matrices]) -> list[Job | str]:
         """Training jobs on what lies beneath, with what teachers expect and restraints; or why there is none."""
