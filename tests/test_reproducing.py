@@ -225,3 +225,9 @@ def test_a_judge_grades_what_is_held_out_and_its_calls_are_counted(
 
 def test_a_judge_without_an_endpoint_is_refused(capsys: Capture) -> None:
     assert "--grader judge needs an endpoint" in refused(["reproduce", "cost", "--grader", "judge"], capsys)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_number_type_and_device_go_into_every_sub_run(name: str) -> None:
+    steps = plan(name, ReproduceConfig(dtype="bfloat16", device="cpu"))
+    assert {(step.config.dtype, step.config.device) for step in steps} == {("bfloat16", "cpu")}

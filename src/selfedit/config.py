@@ -368,6 +368,8 @@ class ReproduceConfig(BaseModel):
     """Every draw of the sub-runs comes from this; another seed wants another folder."""
     device: str = "auto"
     """`auto`, `cpu`, `cuda` or `cuda:N`."""
+    dtype: str = "auto"
+    """Number type of the base: `auto`, `float32` or `bfloat16`."""
     run: str = ""
     """Folder of the sub-runs, which all names of one scale share; the same command on it resumes. Empty:
     `runs/reproduce-SCALE`."""

@@ -197,7 +197,8 @@ class _Planner:
         """Training on puzzles, and all methods on held-out ones."""
         scale = _PUZZLE_SCALES[self.config.scale]
         recipe = RECIPES[scale.recipe]
-        given = {"seed": self.config.seed, "device": self.config.device, "model": self.config.model or recipe.model}
+        given = {name: getattr(self.config, name) for name in ("seed", "device", "dtype")}
+        given["model"] = self.config.model or recipe.model
         named = {"data": self.config.data, "heldout_data": self.config.heldout_data}
         sources = {"data": scale.train, "heldout_data": scale.heldout}
         given |= {name: source for name, source in sources.items() if source}
@@ -245,7 +246,7 @@ class _Planner:
         return Step(folder, kind, EvalConfig.model_validate(recipe | self._inputs() | tested | values))
 
     def _inputs(self) -> dict[str, object]:
-        given = {name: getattr(self.config, name) for name in ("data", "heldout_data", "seed", "device")}
+        given = {name: getattr(self.config, name) for name in ("data", "heldout_data", "seed", "device", "dtype")}
         return {**given, "model": self._model()}
 
     def _recipe(self) -> TrainConfig:
