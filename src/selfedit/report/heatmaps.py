@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from matplotlib.figure import Figure
@@ -23,6 +23,7 @@ from selfedit.report.look import (
     VERMILION,
     WIDTH,
     bare,
+    draw_interval,
 )
 from selfedit.report.spread import Spread
 
@@ -81,7 +82,7 @@ def curves(lines: Sequence[CurveLine]) -> Figure:
         axes.plot(
             *zip(*points, strict=True), f"o{style}", color=CYCLE[place % len(CYCLE)], markersize=4, label=line.name
         )
-    axes.set_ylim(bottom=0)
+    axes.set_ylim(bottom=0, top=1.05 * max(axes.get_ylim()[1], 1))
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_xlabel("updates done")
     axes.set_title("accuracy on contexts learnt so far, %", color=MUTED)
@@ -90,24 +91,57 @@ def curves(lines: Sequence[CurveLine]) -> Figure:
     return figure
 
 
-def learnt_and_left(rows: Sequence[tuple[str, Spread, Spread]], base: float) -> Figure:
-    """For each remedy, accuracy just after learning (open) and at the end (filled, with its interval)."""
-    figure = Figure(figsize=(WIDTH, 1.1 + 0.36 * len(rows)))
-    axes = figure.subplots()
-    axes.axvline(100 * base, color=MUTED, linewidth=1, linestyle="--", label="untouched")
-    for place, (_, learnt, final) in enumerate(rows):
-        if final.low is not None and final.high is not None:
-            axes.plot([100 * final.low, 100 * final.high], [place, place], color=BLUE, linewidth=2.2)
-        axes.plot(
-            [100 * (final.value or 0)], [place], "o", color=BLUE, markersize=7, label="" if place else "at the end"
-        )
-        if learnt.value is not None:
-            label = "" if place else "just learnt"
-            axes.plot([100 * learnt.value], [place], "o", color=BLUE, markersize=8, markerfacecolor="none", label=label)
-    axes.set_yticks(range(len(rows)), [name for name, _, _ in rows])
-    axes.set_ylim(len(rows) - 0.4, -0.6)
-    axes.set_xlim(left=min(0, axes.get_xlim()[0]))
-    axes.set_xlabel("accuracy, %")
-    bare(axes, "x")
+@dataclass(frozen=True, slots=True)
+class KeptLine:
+    """One remedy's ends."""
+
+    name: str
+    """Of the remedy."""
+    learnt: Spread
+    """Accuracy just after learning, 0 to 1."""
+    final: Spread
+    """At the end."""
+    perplexity: Spread
+    """Change of the probe's perplexity, as a share."""
+
+
+def learnt_and_left(lines: Sequence[KeptLine], base: float) -> Figure:
+    """For each remedy, on the left accuracy just after learning (open) and at the end (filled, with its interval), on
+    the right what became of general text."""
+    figure = Figure(figsize=(WIDTH + 1, 1.2 + 0.36 * len(lines)))
+    left, right = figure.subplots(1, 2, sharey=True, width_ratios=(2, 1))
+    left.axvline(100 * base, color=MUTED, linewidth=1, linestyle="--", label="untouched")
+    right.axvline(0, color=MUTED, linewidth=1, linestyle="--")
+    for place, line in enumerate(lines):
+        draw_interval(left, place, _in_percent(line.final), BLUE)
+        draw_interval(right, place, _in_percent(line.perplexity), VERMILION)
+        if line.learnt.value is not None:
+            left.plot([100 * line.learnt.value], [place], "o", color=BLUE, markersize=9, markerfacecolor="none")
+    left.plot([], [], "o", color=BLUE, markersize=8, label="at the end")
+    left.plot([], [], "o", color=BLUE, markersize=9, markerfacecolor="none", label="just learnt")
+    left.set_yticks(range(len(lines)), [line.name for line in lines])
+    left.set_ylim(len(lines) - 0.4, -0.6)
+    left.set_xlim(*_around(_scaled(value) for line in lines for value in (line.final.value, line.learnt.value)))
+    left.set_xlabel("accuracy, %")
+    right.set_xlim(*_around(_scaled(line.perplexity.value) for line in lines))
+    right.set_xlabel("perplexity of general text, %")
+    bare(left, "x")
+    bare(right, "x")
     figure.legend(loc="outside lower center", ncols=3)
     return figure
+
+
+def _around(values: Iterable[float | None]) -> tuple[float, float]:
+    """Ends of an axis with 0 and all values: an interval over two or three sequences may be far longer."""
+    known = [0.0, *(value for value in values if value is not None)]
+    low, high = min(known), max(known)
+    room = 0.12 * (high - low) or 1.0
+    return low - room, high + room
+
+
+def _in_percent(one: Spread) -> tuple[float | None, float | None, float | None]:
+    return _scaled(one.value), _scaled(one.low), _scaled(one.high)
+
+
+def _scaled(share: float | None) -> float | None:
+    return None if share is None else 100 * share

@@ -18,7 +18,7 @@ from selfedit.loop.sequence import FLUENT, KNOWN, ORACLE, START, TESTED
 from selfedit.records import Outcome, to_json
 from selfedit.report import wording
 from selfedit.report.document import Cell, Document, Plate, Table
-from selfedit.report.heatmaps import CurveLine, curves, heatmap, learnt_and_left
+from selfedit.report.heatmaps import CurveLine, KeptLine, curves, heatmap, learnt_and_left
 from selfedit.report.look import styled
 from selfedit.report.parts import Part, read_part
 from selfedit.report.phrases import runs
@@ -113,10 +113,15 @@ def _document(name: str, title: str, part: Part, gaps: Sequence[str]) -> Documen
             plates.insert(
                 0, Plate("learnt", curves(lines), "Mean accuracy on what was learnt so far, by updates done.")
             )
-        shown = [(row.name, row.learnt, row.final) for row in rows if row.final.value is not None]
+        shown = [
+            KeptLine(row.name, row.learnt, row.final, row.perplexity) for row in rows if row.final.value is not None
+        ]
         if shown:
             base = next(row.base.value for row in rows if row.base.value is not None)
-            caption = "Accuracy just after learning, and at the end. The line is the untouched model."
+            caption = (
+                "Accuracy just after learning and at the end, and how much likelier or less likely general text has"
+                " become. Lines: the untouched model. Bars: 95 % intervals over sequences, cut at the edge."
+            )
             plates.insert(0, Plate("kept", learnt_and_left(shown, base), caption))
     data = {
         "rows": to_json(rows),
@@ -290,15 +295,13 @@ def _main_table(rows: Sequence[RemedyRow]) -> Table:
     heads = ("remedy", "just learnt, %", "at the end, %", "end − just learnt", "end − untouched", "end − none")
     return Table(
         "Accuracy on the sequences' contexts",
-        (*heads, "backward transfer", "updates", "seconds per update"),
+        heads,
         tuple(
             (
                 Cell(row.name, row.does),
                 _cell(row.learnt, wording.percent),
                 _cell(row.final, wording.percent),
-                *(_cell(one, wording.points) for one in (row.kept, row.gained, row.versus, row.transfer)),
-                Cell(row.accepted),
-                Cell(wording.duration(row.seconds)),
+                *(_cell(one, wording.points) for one in (row.kept, row.gained, row.versus)),
             )
             for row in rows
         ),
@@ -315,19 +318,32 @@ def _published(name: str) -> str:
 
 def _probe_table(rows: Sequence[RemedyRow]) -> Table:
     return Table(
-        "What else changed by the end",
-        ("remedy", "probe's questions, points", "probe's perplexity, %", "contexts to come, points"),
+        "What else changed by the end, and what it took",
+        (
+            "remedy",
+            "probe's questions, points",
+            "probe's perplexity, %",
+            "backward transfer, points",
+            "contexts to come, points",
+            "updates",
+            "seconds per update",
+        ),
         tuple(
             (
                 Cell(row.name),
                 _cell(row.known, wording.points),
                 _cell(row.perplexity, wording.points),
+                _cell(row.transfer, wording.points),
                 _cell(row.ahead, wording.points),
+                Cell(row.accepted),
+                Cell(wording.duration(row.seconds)),
             )
             for row in rows
         ),
-        "The probe: questions of common knowledge that the untouched model gets right, and general texts. Contexts to"
-        " come: their accuracy before their own update, minus the untouched model's.",
+        "The probe: questions of common knowledge that the untouched model gets right, and general texts. Backward"
+        " transfer: each context but the last at the end, minus just after its update. Contexts to come: before their"
+        " own update, minus the untouched model's.",
+        narrow=3,
     )
 
 
