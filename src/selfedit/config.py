@@ -278,6 +278,9 @@ class ContinualConfig(RunConfig):
     probe: str = "bundled"
     """What is asked beside the contexts after every update: `bundled`, or a JSONL file of questions {question, answer}
     and texts {title, text}."""
+    ask_every: int = 1
+    """Updates between two times that everything is asked; in between, the context just learnt alone. For long
+    sequences, whose matrix costs more than learning. The end is always asked about."""
     held_back: int = 1
     """Questions of each context that are in no result: gate and reward-shaping decide by them."""
     budget: int = 8
@@ -294,7 +297,7 @@ class ContinualConfig(RunConfig):
     @model_validator(mode="after")
     def _check_sequences(self) -> ContinualConfig:
         _require(self.task == "passages", f"--task {self.task}: sequences are of passages")
-        for field in ("sequences", "contexts", "drafts", "budget"):
+        for field in ("sequences", "contexts", "drafts", "budget", "ask_every"):
             _at_least(1, field, getattr(self, field))
         for field in ("held_back", "tolerance", "penalty"):
             _at_least(0, field, getattr(self, field))

@@ -51,7 +51,7 @@ def accuracy(ledger: Ledger, row: str, chain: int = 0) -> list[list[float | None
     found = []
     for step in range(1, len(order) + 1):
         by_id = {o.context_id: o.accuracy for o in ledger.outcomes(f"{row}/{chain}/{step}") if o.method == "tested"}
-        found.append([by_id[context_id] for context_id in order])
+        found.append([by_id.get(context_id) for context_id in order])
     return found
 
 
@@ -62,6 +62,15 @@ def test_after_each_update_all_contexts_are_asked_about_and_the_probe(tmp_path: 
     assert last == {"tested": 1, "known": 6, "fluent": 1}
     start = [o for o in ledger.outcomes("start") if o.method == "tested"]
     assert len(start) == 6 and all(o.accuracy == 0 for o in start)
+
+
+def test_long_sequences_ask_about_everything_only_every_so_often_but_always_about_what_was_just_learnt(
+    tmp_path: Path, ledger: Ledger
+) -> None:
+    run(tmp_path, ledger, FakeKeeper(memory=2), contexts=3, ask_every=2)
+    assert accuracy(ledger, "none") == [[1, None, None], [0, 1, 0], [0, 0, 1]]
+    methods = [{o.method for o in ledger.outcomes(f"none/0/{step}")} for step in (1, 2, 3)]
+    assert methods == [{"tested"}, {"tested", "known", "fluent"}, {"tested", "known", "fluent"}]
 
 
 def test_every_version_has_its_parent_its_context_its_edit_and_a_folder(tmp_path: Path, ledger: Ledger) -> None:

@@ -14,6 +14,8 @@ from selfedit.config import ContinualConfig
 from selfedit.loop import run_sequences
 from selfedit.records import Ask, Policy, Prompt
 from selfedit.report import build_report, print_summary, summary
+from selfedit.report.parts import read_part
+from selfedit.report.sequences import _courses, _line
 from selfedit.report.spread import spread
 from selfedit.store import Ledger
 from selfedit.store.folder import open_run
@@ -26,8 +28,9 @@ PROBE = Probe(
 )
 
 
-def make_run(path: Path, remedy: str = "none,replay,route", memory: int = 4) -> Path:
-    config = ContinualConfig(remedy=remedy, sequences=2, contexts=4, budget=8, writer="untouched")
+def make_run(path: Path, remedy: str = "none,replay,route", memory: int = 4, ask_every: int = 1) -> Path:
+    shared = {"sequences": 2, "contexts": 4, "budget": 8, "writer": "untouched"}
+    config = ContinualConfig.model_validate({**shared, "remedy": remedy, "ask_every": ask_every})
     keeper = FakeKeeper(memory)
     keeper.harm = lambda folder, factor: 0.1 if "/none/" in folder else 0.0
     with open_run(path, config.identity(), {"device": "cpu", "dtype": "float32"}) as run, Ledger(run.ledger) as ledger:
@@ -62,6 +65,15 @@ def test_the_page_has_a_heatmap_for_each_remedy_and_curves(tmp_path: Path) -> No
     names = {path.name for path in (tmp_path / "run/figures").glob("*.png")}
     assert names == {"kept.png", "learnt.png", "matrix-none.png", "matrix-replay-and-kl.png"}
     assert json.loads((tmp_path / "run/report.json").read_text())["rows"]
+
+
+def test_what_was_not_asked_is_missing_in_the_matrix_and_in_the_curve_and_changes_neither_end(tmp_path: Path) -> None:
+    told = summary(make_run(tmp_path / "run", "none", ask_every=3))
+    assert told["matrices"]["none"][1:3] == [[1, None, None, None], [None, 1, None, None]]
+    row = told["rows"][0]
+    assert (row["learnt"]["value"], row["final"]["value"]) == (1.0, 0.5)
+    part = read_part(tmp_path / "run", "sequences")
+    assert _line("none", _courses("none", part.kept, part.outcomes, 4)).values == [1.0, None, pytest.approx(2 / 3), 0.5]
 
 
 def test_a_run_that_was_stopped_says_how_far_it_is(tmp_path: Path) -> None:

@@ -284,8 +284,10 @@ def _ask_at_start(course: Course, contexts_S: Sequence[Sequence[Context]]) -> Pr
 
 
 def _test(course: Course, chains: Sequence[Chain], method: str, serve: Serve | None) -> None:
-    """What every chain answers after a step: on all its contexts and, but for the oracle, the probe."""
+    """What every chain answers after a step: on all its contexts and, but for the oracle, the probe; where not all is
+    asked, on the context just learnt."""
     step = len(chains[0].versions)
+    is_whole = step % course.config.ask_every == 0 or step == len(chains[0].contexts)
     stages = {chain.index: f"{course.row}/{chain.index}/{step}" for chain in chains}
     if all(any(o.method == method for o in course.kit.ledger.outcomes(stage)) for stage in stages.values()):
         return
@@ -293,8 +295,9 @@ def _test(course: Course, chains: Sequence[Chain], method: str, serve: Serve | N
     asked: dict[tuple[int, Policy], list[Ask]] = {}
     asks_S = []
     for chain in chains:
-        asks: dict[tuple[str, str], Sequence[Ask]] = {(c.id, method): course.tests(c) for c in chain.contexts}
-        asks_S.append(asks | _probe_asks(course) if method == TESTED else asks)
+        contexts = chain.contexts if is_whole else chain.contexts[step - 1 : step]
+        asks: dict[tuple[str, str], Sequence[Ask]] = {(c.id, method): course.tests(c) for c in contexts}
+        asks_S.append(asks | _probe_asks(course) if is_whole and method == TESTED else asks)
         by_id = {ask.question_id: ask for lot in asks_S[-1].values() for ask in lot}
         served = serve(course, chain, by_id) if serve else dict.fromkeys(by_id, chain.policy)
         for ask_id, policy in served.items():

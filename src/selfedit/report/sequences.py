@@ -276,8 +276,9 @@ def _mean(courses: Sequence[Course]) -> list[list[float | None]]:
 
 
 def _line(name: str, courses: Sequence[Course]) -> CurveLine:
-    mean = _mean(courses)
-    return CurveLine(name, [_fmean(row[: step + 1]) for step, row in enumerate(mean[1:])])
+    """Where all that was learnt so far was asked."""
+    parts = [row[: step + 1] for step, row in enumerate(_mean(courses)[1:])]
+    return CurveLine(name, [None if None in part else _fmean(part) for part in parts])
 
 
 def _accepted(versions: Sequence[Version]) -> str:
