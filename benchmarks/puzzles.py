@@ -1,8 +1,8 @@
 """How much faster puzzles × directives go through one bank than one by one, in the same run.
 
-    python benchmarks/puzzles.py [--puzzles IDS] [--json]
+    python benchmarks/puzzles.py [--puzzles IDS] [--dtype bfloat16] [--json]
 
-Each puzzle is tried with two directives that differ in rank, learning rate, loss and number of views. Timed:
+Each puzzle is tried with four directives that differ in rank, learning rate, loss, epochs and number of views. Timed:
 
 - bank: all trials in one call: trained, asked in 16 views, gold answers scored, candidates judged;
 - alone: a call for each trial, of the same engine;
@@ -38,11 +38,18 @@ from selfedit.tasks.arc.task import ORACLES, ArcTask, load_arc
 
 POLICY, HERE = Policy(), Path()
 IGNORED = -100
+DIRECTIVES: dict[str, dict[str, object]] = {
+    "careful": {"views": 64},
+    "bold": {"views": 32, "rank": 16, "learning_rate": 0.005, "strategy": "train_using_all_tokens"},
+    "small": {"views": 64, "rank": 8, "learning_rate": 0.001},
+    "twice": {"views": 32, "rank": 16, "num_train_epochs": 2},
+}
+"""What each trial chooses otherwise than the settings that are known to work."""
 
 
 def main() -> None:
     args = parse_arguments()
-    engine = load_engine(args.model, bank=args.bank)
+    engine = load_engine(args.model, dtype=args.dtype, bank=args.bank)
     task = load_arc(RECIPES["arc"].model_copy(update={"data": "none", "heldout_data": args.puzzles}))
     trials = trials_of(task)
     reference = load_model(args.model, engine.model.device, engine.model.dtype).model
@@ -68,13 +75,12 @@ def main() -> None:
 
 
 def trials_of(task: ArcTask) -> list[Trial]:
-    """Two trials a puzzle."""
-    careful, bold = json.loads(ORACLES["extended"]), json.loads(ORACLES["extended"])
-    careful["training"] |= {"views": 64}
-    bold["training"] |= {"views": 32, "rank": 16, "learning_rate": 0.005, "strategy": "train_using_all_tokens"}
+    """Four trials a puzzle."""
     trials = []
     for context in task.contexts("heldout"):
-        for name, directives in {"careful": careful, "bold": bold}.items():
+        for name, choices in DIRECTIVES.items():
+            directives = json.loads(ORACLES["extended"])
+            directives["training"] |= choices
             study = task.study(context, json.dumps(directives))
             trials.append(Trial(f"{context.id} {name}", study, study.settings or LoraSettings(), 7))
     return trials
@@ -164,6 +170,7 @@ def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--puzzles", default="6150a2bd,5582e5ca,d037b0a7,25ff71a9")
     parser.add_argument("--model", default="smollm2-135m")
+    parser.add_argument("--dtype", default="auto")
     parser.add_argument("--bank", type=int, default=8)
     parser.add_argument("--json", action="store_true")
     return parser.parse_args()
