@@ -45,8 +45,9 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import AutoModelForCausalLM, LlamaConfig, PretrainedConfig, PreTrainedTokenizerFast, Qwen2Config
 
 from selfedit import seeds
-from selfedit.engine.core import TorchEngine, choose_device, choose_dtype
+from selfedit.engine.core import TorchEngine
 from selfedit.engine.decoding import Decoder, Request
+from selfedit.engine.devices import choose_device, choose_dtype
 from selfedit.engine.models import LoadedModel
 from selfedit.engine.packing import Tokens
 from selfedit.engine.scoring import mean_logprobs

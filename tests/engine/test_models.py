@@ -11,7 +11,8 @@ import transformers
 from tiny import FAMILIES, save_tiny, tiny_tokenizer
 
 from selfedit.engine import models
-from selfedit.engine.core import choose_device, choose_dtype, load_engine
+from selfedit.engine.core import load_engine
+from selfedit.engine.devices import choose_device, choose_dtype
 from selfedit.records import SelfeditError
 
 pytestmark = pytest.mark.model

@@ -21,6 +21,7 @@ from selfedit.engine.attention import Plan, PlanHolder
 from selfedit.engine.bank import Bank, Matrices
 from selfedit.engine.continuations import continuation_logprobs
 from selfedit.engine.decoding import Decoder, Request
+from selfedit.engine.devices import choose_device, choose_dtype
 from selfedit.engine.grammar import JsonGrammars
 from selfedit.engine.jobs import job_of
 from selfedit.engine.packing import Tokens
@@ -382,57 +383,3 @@ def load_engine(model: str, device: str = "auto", dtype: str = "auto", bank: int
     memory.keep_freed_memory()
     chosen = choose_device(device)
     return TorchEngine(models.load_model(model, chosen, choose_dtype(dtype, chosen)), bank or BANK[chosen.type])
-
-
-def choose_device(name: str) -> torch.device:
-    """The named device, or the best there is."""
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:
-        raise SelfeditError(f"--device {name}: not available here") from error
-    if device.type not in BANK:
-        raise SelfeditError(f"--device {name}: not supported; use {' or '.join(BANK)}")
-    return device
-
-
-def choose_dtype(name: str, device: torch.device) -> torch.dtype:
-    """`auto`: bfloat16 on a GPU, float32 on a CPU. Adapters and their optimiser are float32 always."""
-    known = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float64": torch.float64}
-    if name in known:
-        return known[name]
-    if name != "auto":
-        raise SelfeditError(f"--dtype {name}: known are auto, {', '.join(known)}")
-    return torch.bfloat16 if device.type == "cuda" else torch.float32
-
-
-def probe() -> dict[str, float | str]:
-    """What this machine can do: device, threads, free memory (GB), and the rate of large products (GFLOP/s) in the
-    number type that `auto` stands for and, on a CPU, in bfloat16."""
-    device = choose_device("auto")
-    dtype = choose_dtype("auto", device)
-    found: dict[str, float | str] = {
-        "device": torch.cuda.get_device_name() if device.type == "cuda" else "cpu",
-        "dtype": str(dtype).removeprefix("torch."),
-        "threads": torch.get_num_threads(),
-        "free_gb": memory.free_bytes(device) / 1e9,
-        "gflops": _product_gflops(device, dtype),
-    }
-    if dtype != torch.bfloat16:
-        found["gflops_bfloat16"] = _product_gflops(device, torch.bfloat16)
-    return found
-
-
-def _product_gflops(device: torch.device, dtype: torch.dtype) -> float:
-    size = 4096 if device.type == "cuda" else 1024
-    left, right = (torch.randn(size, size, device=device).to(dtype) for _ in range(2))
-    seconds = min(_time_product(left, right) for _ in range(5))
-    return 2 * size**3 / seconds / 1e9
-
-
-def _time_product(left: torch.Tensor, right: torch.Tensor) -> float:
-    started = time.perf_counter()
-    (left @ right)[0, 0].item()
-    return time.perf_counter() - started

@@ -23,10 +23,11 @@ import torch
 
 from selfedit.engine import memory
 from selfedit.engine.attention import PlanHolder
-from selfedit.engine.bank import Bank, Site
+from selfedit.engine.bank import Bank
 from selfedit.engine.memory import Sizes
 from selfedit.engine.packing import Tokens, batches_of, pack
 from selfedit.engine.scoring import token_losses
+from selfedit.engine.sites import Site
 from selfedit.engine.training import Descent, Job, Trained
 from selfedit.records import SelfeditError
 
