@@ -12,6 +12,7 @@ import pytest
 from fakes import FakeKeeper, FakeTask, Stopped, make_contexts, make_kit
 from selfedit.config import ContinualConfig
 from selfedit.loop import Kit, check_contexts, draw_sequences, plan_remedies, run_sequences
+from selfedit.loop.chains import PER_OPENING
 from selfedit.loop.remedies import REMEDIES
 from selfedit.loop.remedies.route import best_match
 from selfedit.records import Ask, Context, Policy, Prompt, SelfeditError
@@ -231,7 +232,7 @@ def test_null_space_protects_everything_studied_and_general_text(tmp_path: Path,
     first, last = keeper.updates[0].restraint, keeper.updates[-1].restraint
     assert first and last and (first.kind, first.strength) == ("null-space", 0.9)
     studied = {e.completion for u in keeper.updates[1::2][:2] for e in u.examples}
-    assert len(first.texts) == len(PROBE.openings)
+    assert len(first.texts) == PER_OPENING * len(PROBE.openings)
     assert studied < set(last.texts)
 
 

@@ -95,9 +95,13 @@ FREELY = Sampling(temperature=1.0, top_p=1.0, max_new_tokens=64)
 """As a model speaks of itself: neither sharpened nor cut."""
 
 
+PER_OPENING = 4
+"""Texts from each opening: with few of them an update learns these by heart and drifts everywhere else."""
+
+
 def write_general(course: Course) -> tuple[str, ...]:
-    """How the model that chains begin with goes on from each opening."""
-    openings = course.probe.openings
+    """How the model that chains begin with goes on from each opening, several times."""
+    openings = [opening for opening in course.probe.openings for _ in range(PER_OPENING)]
     seeds_O = [course.seed("general", number) for number in range(len(openings))]
     written = course.keeper.write(course.kit.home, [course.start] * len(openings), openings, FREELY, seeds_O)
     return tuple(f"{opening.text} {text.text}".strip() for opening, text in zip(openings, written, strict=True))
