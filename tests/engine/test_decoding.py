@@ -7,6 +7,7 @@ import torch
 from reference import JOBS, engine_of, greedy, run_bank, sequences
 from tiny import FAMILIES, tiny_model
 
+from selfedit.engine import decoding
 from selfedit.engine.decoding import Decoder, Request, common_prefixes, draw_tokens
 from selfedit.records import Sampling
 
@@ -115,6 +116,23 @@ def test_a_nucleus_larger_than_the_first_look_is_sorted_in_full() -> None:
     logits = torch.zeros(1, 1000)
     drawn = {draw_tokens(logits, [Sampling(1.0, 0.9005)], [u / 4000])[0] for u in range(4000)}
     assert len(drawn) == 901
+
+
+def test_without_top_p_the_token_is_where_the_draw_falls_in_the_sorted_distribution_and_few_are_sorted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    logits = 3 * torch.randn(200, 5000, generator=torch.Generator().manual_seed(1))
+    draws = torch.rand(200, generator=torch.Generator().manual_seed(2)).tolist()
+    values, order = logits.softmax(-1).sort(dim=-1, descending=True, stable=True)
+    places = [int((row.double().cumsum(0) <= draw).sum()) for row, draw in zip(values, draws, strict=True)]
+    looks: list[int] = []
+    likeliest = decoding._likeliest
+    monkeypatch.setattr(
+        decoding, "_likeliest", lambda rows, n: looks.append(len(rows) * (n == 5000)) or likeliest(rows, n)
+    )
+    drawn = draw_tokens(logits, [Sampling(1.0, 1.0)] * 200, draws)
+    assert drawn == [int(order[i, place]) for i, place in enumerate(places)]
+    assert sum(looks) < 100
 
 
 def test_no_requests_give_no_texts() -> None:

@@ -271,7 +271,8 @@ def common_prefixes(requests: Sequence[Request]) -> list[Prefix]:
 def draw_tokens(logits: torch.Tensor, samplings: Sequence[Sampling], draws: Sequence[float]) -> list[int]:
     """One token per row of logits [R, V]; row i uses the uniform draw draws[i] in [0, 1) by inverse transform.
 
-    Top-p needs the likeliest tokens only: 256 are looked at, and more just for rows whose nucleus is larger.
+    Top-p needs the likeliest tokens only: 256 are looked at, and more just for rows whose nucleus is larger. Without
+    top-p (1) the mass is known beforehand, so that a draw that falls among those looked at is settled.
     """
     tokens = [0] * len(samplings)
     greedy = [i for i, sampling in enumerate(samplings) if sampling.temperature == 0]
@@ -314,12 +315,13 @@ def _likeliest(logits: torch.Tensor, n: int) -> tuple[torch.Tensor, torch.Tensor
 def _place_in_nucleus(
     probabilities: torch.Tensor, top_p: torch.Tensor, uniform: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """([R] place of the token drawn, [R] whether the nucleus ends among these) of the largest probabilities [R, n]."""
+    """([R] place of the token drawn, [R] whether it is settled) of the largest probabilities [R, n]."""
     cumulative = probabilities.cumsum(-1)
     last = (cumulative < top_p[:, None]).sum(-1).clamp(max=probabilities.shape[-1] - 1)
-    mass = cumulative.gather(1, last[:, None])
-    place = torch.minimum((cumulative <= uniform[:, None] * mass).sum(-1), last)
-    return place, cumulative[:, -1] >= top_p
+    is_uncut = top_p >= 1
+    mass = torch.where(is_uncut, 1.0, cumulative.gather(1, last[:, None])[:, 0])
+    place = torch.minimum((cumulative <= (uniform * mass)[:, None]).sum(-1), last)
+    return place, torch.where(is_uncut, cumulative[:, -1] > uniform, cumulative[:, -1] >= top_p)
 
 
 def _start(index: int, request: Request, follower: Follower | None) -> _Row:
