@@ -139,7 +139,7 @@ class PuzzleScale:
     """Self-edits for each held-out puzzle."""
 
 
-PUZZLE_METHODS = "base,synthetic,seal,label-free,oracle"
+PUZZLE_METHODS = "base,oracle,synthetic,seal,label-free"
 _PUZZLE_SCALES = {
     "smoke": PuzzleScale("arc", "6150a2bd,d037b0a7", "25ff71a9,a85d4709", {"contexts": 2, "edits": 2}, 2),
     "small": PuzzleScale("arc", "", "", {"contexts": 10, "edits": 8}, 5),
