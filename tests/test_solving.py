@@ -83,9 +83,11 @@ def test_self_edits_are_written_under_the_grammar_and_one_is_chosen_without_the_
 
 
 def test_a_folder_is_solved_puzzle_by_puzzle(capsys: Capture, folder: Path, model: str) -> None:
-    found = solve(capsys, "known.json,hidden.json", "--directives", QUICK, "--model", model, "--run", "run")
+    words = ("--directives", QUICK, "--model", model, "--dtype", "bfloat16", "--run", "run")
+    found = solve(capsys, "known.json,hidden.json", *words)
+    assert json.loads((folder / "run" / "config.json").read_text())["config"]["dtype"] == "bfloat16"
     assert [one["task"] for one in found] == ["known", "hidden"]
-    assert main(["solve", "known.json,hidden.json", "--directives", QUICK, "--model", model, "--run", "run"]) == 0
+    assert main(["solve", "known.json,hidden.json", *words]) == 0
     told = capsys.readouterr().out
     assert "known: " in told and "hidden: answer unknown" in told and "attempt 1:" in told
 

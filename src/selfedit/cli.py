@@ -135,6 +135,8 @@ class Solve(JsonCommand):
     """arc (ours) or arc-paper (as published). Empty: arc."""
     device: str = "auto"
     """`auto`, `cpu`, `cuda` or `cuda:N`."""
+    dtype: str = "auto"
+    """Number type of the base: `auto`, `float32` or `bfloat16`."""
     seed: int = 0
     """Every draw comes from this."""
     run: str = ""
@@ -142,7 +144,7 @@ class Solve(JsonCommand):
 
     def config(self) -> EvalConfig:
         """The evaluation that this is."""
-        names = ("policy", "model", "recipe", "device", "seed", "run")
+        names = ("policy", "model", "recipe", "device", "dtype", "seed", "run")
         given = {name: getattr(self, name) for name in names}
         return solving.solve_config(self.puzzle, self.edits, self.directives, given)
 
