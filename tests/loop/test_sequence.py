@@ -298,6 +298,9 @@ def test_a_question_goes_to_the_context_with_its_words_and_to_none_that_has_few_
     assert best_match("Who founded the town of Oston?", [river, town]) == town
     assert best_match("Where does the river Amber rise?", [river, town]) == river
     assert best_match("What is the chemical symbol for gold?", [river, town]) is None
+    assert best_match("Which river flows through Paris?", [river, town]) is None
+    assert best_match("What is Oston?", [river, town]) == town
+    assert best_match("And what is it?", [river, town]) is None
     assert best_match("Who founded the town of Oston?", []) is None
 
 
