@@ -124,7 +124,7 @@ def learnt_and_left(lines: Sequence[KeptLine], base: float) -> Figure:
     left.set_xlim(*_around(_scaled(value) for line in lines for value in (line.final.value, line.learnt.value)))
     left.set_xlabel("accuracy, %")
     right.set_xlim(*_around(_scaled(line.perplexity.value) for line in lines))
-    right.set_xlabel("perplexity of general text, %")
+    right.set_xlabel("perplexity of general text, ± %")
     bare(left, "x")
     bare(right, "x")
     figure.legend(loc="outside lower center", ncols=3)
