@@ -100,6 +100,7 @@ def _document(name: str, title: str, part: Part, gaps: Sequence[str]) -> Documen
         if len(courses[one]) < int(config["sequences"])
     ]
     lines = [_line(one, courses[one]) for one in names if courses[one]]
+    lines = [line for line in lines if any(value is not None for value in line.values)]
     top = max(
         (value or 0.0 for one in names if courses[one] for row in _mean(courses[one]) for value in row), default=1
     )
