@@ -98,13 +98,14 @@ def test_ungraded_answers_are_counted_and_in_no_share(tmp_path: Path) -> None:
     assert any("Ungraded, and in no share: 1 of" in sentence for sentence in told["sentences"])
 
 
-def test_a_run_whose_every_answer_is_ungraded_still_has_its_page(tmp_path: Path) -> None:
+def test_a_run_whose_every_answer_is_ungraded_has_a_page_without_curves(tmp_path: Path) -> None:
     run = make_run(tmp_path / "run", "none")
     with Ledger(run / "ledger.db") as ledger:
         tested = [o for o in ledger.outcomes() if o.method == "tested" and o.stage != "start"]
         lost = [replace(o, answers=tuple(replace(a, verdict="ungraded") for a in o.answers)) for o in tested]
         ledger.add_outcomes(lost)
     assert "Ungraded, and in no share" in build_report(run).read_text()
+    assert not (run / "figures/learnt.png").exists()
 
 
 def test_a_mean_over_few_sequences_has_students_interval() -> None:
