@@ -257,7 +257,8 @@ class Policy:
     version: int = 0
     """0 is the untouched base."""
     adapter: str = ""
-    """Folder of a PEFT adapter holding everything accepted so far, relative to the run folder; empty for version 0."""
+    """Folder of a PEFT adapter, relative to the run folder: everything accepted so far, or the last of it with the name
+    of the folder that it lies on; empty for version 0."""
     digest: str = ""
     """SHA-256 of that adapter's weights; empty for version 0."""
     parent: int | None = None

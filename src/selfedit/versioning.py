@@ -1,4 +1,4 @@
-"""L5. `selfedit adapters`: the versions that a run has kept, where each came from, and copies of them for PEFT.
+"""L5. `selfedit adapters`: the versions that a run has kept, where each came from, and whole copies of them for PEFT.
 
 Nothing that was accepted is ever overwritten, so that going back is a matter of naming an older version.
 """
@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -102,12 +101,11 @@ def _restore(run: Path, found: Sequence[Kept], name: str, to: Path) -> None:
         raise SelfeditError(f"--restore {name}: {source} is not what was recorded")
     if to.exists():
         raise SelfeditError(f"--to {to}: is there already; name a new folder")
-    staging = to.with_name(f".{to.name}.tmp")
+    from selfedit.engine.adapters import save_whole
+
     try:
         to.parent.mkdir(parents=True, exist_ok=True)
-        shutil.rmtree(staging, ignore_errors=True)
-        shutil.copytree(source, staging)
-        staging.rename(to)
+        save_whole(source, to)
     except OSError as error:
         raise SelfeditError(f"--to {to}: cannot be written ({error.strerror})") from error
 

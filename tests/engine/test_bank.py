@@ -55,7 +55,7 @@ def test_stacked_adapters_act_as_one_on_the_other() -> None:
     engine.bank.load_row(0, rows[1], 1.0)
     apart = mean_logprobs(engine.model, engine.holder, probe, [0], 1024)
     engine.bank.release()
-    engine.bank.set_under(adapters.stack(lower, upper, 1.0))
+    engine.bank.set_under(adapters.stack([lower, upper]))
     assert mean_logprobs(engine.model, engine.holder, probe, [-1], 1024) == pytest.approx(apart, rel=1e-9)
 
 

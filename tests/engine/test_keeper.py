@@ -8,16 +8,17 @@ from pathlib import Path
 
 import pytest
 import torch
-from reference import engine_of
-from tiny import Float64Throughout
+from peft import PeftModel
+from reference import engine_of, peft_losses
+from tiny import Float64Throughout, tiny_model
 
-from selfedit.engine.adapters import load_adapter
+from selfedit.engine.adapters import load_adapter, save_whole
 from selfedit.engine.bank import Matrices
 from selfedit.engine.core import TorchEngine
 from selfedit.engine.keeper import ChainKeeper
 from selfedit.engine.models import weights_sha256
 from selfedit.engine.packing import pack
-from selfedit.engine.rendering import text_tokens
+from selfedit.engine.rendering import gold_tokens, text_tokens
 from selfedit.engine.restraints import main_directions, watched
 from selfedit.engine.scoring import token_losses
 from selfedit.records import Answer, Ask, Example, LoraSettings, Policy, Prompt, Sampling, SelfeditError, Study, Trial
@@ -123,6 +124,39 @@ def test_versions_by_factor_come_from_one_training_and_lie_between_what_was_and_
     for name, before in was.items():
         torch.testing.assert_close(nothing[name], before)
         torch.testing.assert_close(quarter[name] - before, (whole[name] - before) / 4, rtol=1e-6, atol=1e-9)
+
+
+def test_a_chain_takes_room_for_each_update_once_and_its_end_can_be_copied_out_whole(
+    engine: TorchEngine, tmp_path: Path
+) -> None:
+    keeper, policy, sizes = ChainKeeper(engine, SETTINGS), Policy(), []
+    for step, text in enumerate(TEXTS):
+        policy = learn_one(keeper, tmp_path, update(policy, f"chain/{step}", text))
+        sizes.append((tmp_path / policy.adapter / "adapter_model.safetensors").stat().st_size)
+    assert max(sizes) < 1.1 * min(sizes)
+    save_whole(tmp_path / policy.adapter, tmp_path / "whole")
+    (tmp_path / "chain").rename(tmp_path / "elsewhere")
+    ours, whole = (load_adapter(tmp_path / at) for at in ("elsewhere/3", "whole"))
+    assert all(a.shape[0] == len(TEXTS) * SETTINGS.rank for a, _ in whole.values())
+    torch.testing.assert_close(products(whole), products(ours))
+    alone = PeftModel.from_pretrained(tiny_model("llama", n_layers=4), tmp_path / "whole", autocast_adapter_dtype=False)
+    [found] = keeper.ask(tmp_path, [(replace(policy, adapter="elsewhere/3"), ASKS)])
+    tokens = [gold_tokens(engine.tokenizer, ask) for ask in ASKS]
+    wanted = [-peft_losses(alone, one).mean().item() for one in tokens]
+    assert logprobs(found) == pytest.approx(wanted, rel=1e-6)
+
+
+def test_a_version_whose_parent_is_gone_or_another_is_refused(engine: TorchEngine, tmp_path: Path) -> None:
+    keeper = ChainKeeper(engine, SETTINGS)
+    first = learn_one(keeper, tmp_path, update(Policy(), "first", TEXTS[0]))
+    second = learn_one(keeper, tmp_path, update(first, "second", TEXTS[1]))
+    other = learn_one(keeper, tmp_path, update(Policy(), "other", TEXTS[2]))
+    (tmp_path / first.adapter).rename(tmp_path / "was")
+    with pytest.raises(SelfeditError, match=r"first: not a readable PEFT adapter"):
+        keeper.ask(tmp_path, [(second, ASKS)])
+    (tmp_path / other.adapter).rename(tmp_path / first.adapter)
+    with pytest.raises(SelfeditError, match=r"first: is not the adapter that later ones were trained on"):
+        keeper.ask(tmp_path, [(second, ASKS)])
 
 
 def test_an_adapter_in_the_null_space_leaves_what_layers_make_of_earlier_material(

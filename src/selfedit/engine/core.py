@@ -5,7 +5,6 @@ It holds no state that a caller could notice: every call names the policy it is 
 
 from __future__ import annotations
 
-import hashlib
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -188,8 +187,8 @@ class TorchEngine:
         lower = adapters.load_adapter(home / policy.adapter) if policy.adapter else {}
         version_number = policy.version + 1
         folder = f"adapters/policy-{version_number}"
-        stacked = adapters.stack(lower, upper, settings.alpha / settings.rank)
-        digest = adapters.save_adapter(home / folder, stacked, 1.0, self.bank, self.name)
+        stacked = adapters.stack([lower, adapters.scaled(upper, settings.alpha / settings.rank)])
+        digest = adapters.save_adapter(home / folder, stacked, self.bank, self.name)
         return Policy(version_number, folder, digest, policy.version)
 
     def _allocate(self, jobs: Sequence[Job]) -> None:
@@ -338,7 +337,7 @@ class TorchEngine:
     @staticmethod
     def _check_adapter(folder: Path, policy: Policy) -> None:
         try:
-            found = hashlib.sha256((folder / "adapter_model.safetensors").read_bytes()).hexdigest()
+            found = adapters.sha256_of(folder)
         except OSError as error:
             raise SelfeditError(f"{folder}: the adapter of policy {policy.version} cannot be read") from error
         if found != policy.digest:

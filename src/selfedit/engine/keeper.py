@@ -154,11 +154,12 @@ class ChainKeeper:
             return Learnt((), *told, failure=result.failure or "nothing was trained")
         engine, settings = self.engine, update.settings
         upper = engine.bank.matrices(result.row, settings.rank)
+        lies_on = (home / update.policy.adapter, update.policy.digest) if beneath else None
         policies = []
         for number, factor in enumerate(update.factors):
             folder = f"{update.folder}-{number}" if number else update.folder
-            stacked = adapters.stack(beneath, upper, factor * settings.alpha / settings.rank)
-            digest = adapters.save_adapter(home / folder, stacked, 1.0, engine.bank, engine.name)
+            added = adapters.scaled(upper, factor * settings.alpha / settings.rank)
+            digest = adapters.save_adapter(home / folder, added, engine.bank, engine.name, lies_on)
             policies.append(Policy(update.policy.version + 1, folder, digest, update.policy.version))
         return Learnt(tuple(policies), *told)
 

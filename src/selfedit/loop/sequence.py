@@ -9,7 +9,7 @@ Departures from the paper:
 1. A row for each remedy, on the same sequences and seeds; `none` is the paper's.
 2. Sequences share no context while there are enough.
 3. Some questions of each context are held back from all results, for remedies that decide by questions.
-4. Everything learnt stays an adapter: each version is a folder of its own, with the parent that it came from.
+4. Everything learnt stays an adapter: each version is a folder of its own that names the one that it lies on.
 """
 
 from __future__ import annotations
