@@ -110,8 +110,8 @@ def load_adapter(folder: Path) -> Matrices:
     """Read a PEFT LoRA adapter with all that it lies on: module name → (A, B · alpha / r).
 
     Raises:
-        SelfeditError: a file is missing or damaged, it is no plain LoRA adapter, or what lies beneath is not the one that
-            it was trained on.
+        SelfeditError: a file is missing or damaged, it is no plain LoRA adapter, or it was trained on another one than
+            lies beneath.
     """
     parts = [_read(folder)]
     while link := _link(folder):
