@@ -13,6 +13,7 @@ from selfedit.records import GradedAnswer, Outcome, Verdict
 from selfedit.report.fewshot import table1
 from selfedit.report.intervals import solved, solved_difference
 from selfedit.report.parts import read_part
+from selfedit.store import Ledger
 
 IDS = "6150a2bd,5582e5ca,67e8384a"
 HELDOUT = "25ff71a9,a85d4709"
@@ -89,13 +90,18 @@ def test_table1_has_a_row_for_every_method_beside_the_published_number(runs: Pat
     assert {one["id"] for one in document.data["puzzles"]} == set(HELDOUT.split(","))
     chosen = document.data["directives"]["train"]["round-1"]
     assert all(sum(chosen[name].values()) == 9 for name in ("learning_rate", "rank", "views", "augmentations"))
+    kept = document.data["directives"]["train"]["round-1, kept"]
+    with Ledger(runs / "train" / "ledger.db") as ledger:
+        n_kept = sum(one.is_kept for _, one in ledger.scored())
+    assert sum(kept["learning_rate"].values()) == n_kept > 0
     assert document.sentences[-1] == "a gap"
     assert {plate.name for plate in document.plates} >= {"table1", "directives-train", "attempts"}
 
 
 def test_a_run_on_puzzles_has_a_page_of_its_own(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
     page = (runs / "train" / "report.html").read_text()
-    assert "No held-out puzzle has been tried." in page and "<h2>Training</h2>" in page
+    assert "Of 9 self-edits in training" in page and "no held-out puzzle tried" in page and "<h2>Training</h2>" in page
+    assert "Share of trials that solve their puzzle" not in page, "a figure without rows"
     tested = (runs / "eval" / "report.html").read_text()
     assert "Success on held-out puzzles" in tested and "passage" not in tested.split("</style>")[1]
     assert main(["report", "eval"]) == 0

@@ -29,6 +29,8 @@ from selfedit.tasks.arc.grids import Grid, grid_of
 
 SETTINGS = ("learning_rate", "num_train_epochs", "rank", "views", "strategy", "augmentations")
 """What directives choose."""
+KEPT = ", kept"
+"""After a round's name: those of its self-edits that train the next policy."""
 PUZZLES_DRAWN = 8
 LETTERS_ABREAST = 34
 """Of tick labels that stand side by side in half a figure."""
@@ -76,7 +78,8 @@ def table1(title: str, parts: Sequence[Part], gaps: Sequence[str]) -> Document:
     differences = _differences(rows, outcomes)
     chosen = [_choices(part) for part in parts]
     with styled():
-        plates = [Plate("table1", _methods(rows), "Share of trials that solve their puzzle. Bars are 95 % intervals.")]
+        caption = "Share of trials that solve their puzzle. Bars are 95 % intervals."
+        plates = [Plate("table1", _methods(rows), caption)] if rows else []
         plates += [plate for part, one in zip(parts, chosen, strict=True) for plate in _setting_plates(part, one)]
         plates += _attempts(tested)
     data = {
@@ -89,7 +92,7 @@ def table1(title: str, parts: Sequence[Part], gaps: Sequence[str]) -> Document:
     }
     tables = [_method_table(rows), _difference_table(differences), *(_round_table(part) for part in parts)]
     tables += [_puzzle_table(tested, rows, outcomes)]
-    sentences = (_result(rows, differences), _basis(tested), *gaps)
+    sentences = (_result(rows, differences) or _learnt(parts), _basis(tested), *gaps)
     return Document("table1", title, sentences, tuple(table for table in tables if table.rows), tuple(plates), data)
 
 
@@ -209,7 +212,7 @@ def _round_table(part: Part) -> Table:
             )
         )
     heads = ("round", "self-edits", "different", "failed", "success, %", "kept", "mean reward", "seconds per self-edit")
-    return Table("Training", heads, tuple(rows), "These trials chose what trains the policy: no result.")
+    return Table("Training", heads, tuple(rows), "These trials chose what trains the policy: no result.", narrow=6)
 
 
 def _puzzle_table(parts: Sequence[Part], rows: Sequence[SolveRow], outcomes: Mapping[str, Sequence[Outcome]]) -> Table:
@@ -240,9 +243,15 @@ def _heldout(parts: Sequence[Part]) -> list[Context]:
 
 
 def _choices(part: Part) -> dict[str, dict[str, dict[str, int]]]:
-    """Stage → setting → value → how often it was chosen."""
+    """Stage → setting → value → how often it was chosen; after a round, those of its self-edits that were kept."""
     found = {}
-    for stage, edits in part.edits.items():
+    groups = dict(part.edits)
+    for stage, scored in part.scored.items():
+        keys = {one.edit_key for one in scored if one.is_kept}
+        groups[stage + KEPT] = [edit for edit in part.edits.get(stage, ()) if edit.key in keys]
+    for stage, edits in groups.items():
+        if not edits:
+            continue
         counts: dict[str, Counter[str]] = {name: Counter() for name in SETTINGS}
         for edit in edits:
             for name, value in _settings(edit).items():
@@ -271,6 +280,8 @@ def _setting_plates(part: Part, chosen: Mapping[str, Mapping[str, Mapping[str, i
     if not stages:
         return []
     caption = f"{part.name}: what directives chose, by who wrote them: the share of self-edits with each value."
+    if any(stage.endswith(KEPT) for stage in stages):
+        caption += " Kept: those that train the next policy."
     return [Plate(f"directives-{part.name}", _settings_figure(stages, chosen), caption)]
 
 
@@ -287,7 +298,7 @@ def _settings_figure(stages: Sequence[str], chosen: Mapping[str, Mapping[str, Ma
             step = 0.8 / len(stages)
             heights = [100 * counts.get(value, 0) / total for value in values]
             places = [x - 0.4 + step * (place + 0.5) for x in range(len(values))]
-            label = wording.stage_label(stage) if name == names[0] else None
+            label = _series_label(stage) if name == names[0] else None
             axes.bar(places, heights, step, color=palette[place % len(palette)], label=label)
         axes.set_xticks(range(len(values)), values, fontsize=8)
         if sum(map(len, values)) > LETTERS_ABREAST:
@@ -300,9 +311,13 @@ def _settings_figure(stages: Sequence[str], chosen: Mapping[str, Mapping[str, Ma
     return figure
 
 
+def _series_label(stage: str) -> str:
+    return wording.stage_label(stage.removesuffix(KEPT)) + (KEPT if stage.endswith(KEPT) else "")
+
+
 def _by_version(stage: str) -> tuple[int, bool, str]:
     """A round before the policy that it trains."""
-    number = wording.stage_number(stage) or 0
+    number = wording.stage_number(stage.removesuffix(KEPT)) or 0
     return number, stage.startswith("eval-"), stage
 
 
@@ -364,11 +379,25 @@ def _result(rows: Sequence[SolveRow], differences: _Differences) -> str:
         )
     known = [row for row in rows if row.success.value is not None]
     told = "; ".join(f"{row.label}: {wording.percent(row.success.value)} %" for row in known)
-    return f"Solved: {told}." if told else "No held-out puzzle has been tried."
+    return f"Solved: {told}." if told else ""
+
+
+def _learnt(parts: Sequence[Part]) -> str:
+    """Where nothing was held out: what training came to."""
+    rounds = [(part.outcomes.get(stage, ()), scored) for part in parts for stage, scored in part.scored.items()]
+    tried = [one for outcomes, _ in rounds for one in outcomes if one.edit_key and one.accuracy is not None]
+    if not tried:
+        return "No puzzle has been tried yet."
+    n_solved, n_kept = (
+        sum(one.accuracy == 1.0 for one in tried),
+        sum(one.is_kept for _, found in rounds for one in found),
+    )
+    return f"Of {wording.count(len(tried), 'self-edit')} in training {n_solved} solve their puzzle; {n_kept} train the policy."
 
 
 def _basis(parts: Sequence[Part]) -> str:
     part = parts[0]
-    puzzles = wording.count(len(_heldout(parts)), "held-out puzzle")
+    n_heldout = len(_heldout(parts))
+    puzzles = wording.count(n_heldout, "held-out puzzle") if n_heldout else "no held-out puzzle tried"
     how = f"directives {part.config['prompt']}, grids as {part.config['ask_style']}"
     return f"Ours: {part.config['model']} on {hardware(part)}; {puzzles}; {how}."
