@@ -388,11 +388,10 @@ def _learnt(parts: Sequence[Part]) -> str:
     tried = [one for outcomes, _ in rounds for one in outcomes if one.edit_key and one.accuracy is not None]
     if not tried:
         return "No puzzle has been tried yet."
-    n_solved, n_kept = (
-        sum(one.accuracy == 1.0 for one in tried),
-        sum(one.is_kept for _, found in rounds for one in found),
-    )
-    return f"Of {wording.count(len(tried), 'self-edit')} in training {n_solved} solve their puzzle; {n_kept} train the policy."
+    n_solved = sum(one.accuracy == 1.0 for one in tried)
+    n_kept = sum(one.is_kept for _, scored in rounds for one in scored)
+    told = wording.count(len(tried), "self-edit")
+    return f"Of {told} in training {n_solved} solve their puzzle; {n_kept} train the policy."
 
 
 def _basis(parts: Sequence[Part]) -> str:
