@@ -284,7 +284,7 @@ class ContinualConfig(RunConfig):
     held_back: int = 1
     """Questions of each context that are in no result: gate and reward-shaping decide by them."""
     budget: int = 8
-    """Examples that replay, self-replay and kl each add to an update."""
+    """Examples that replay, self-replay and kl each add to an epoch of an update."""
     drafts: int = 4
     """Self-edits that reward-shaping chooses from."""
     tolerance: float = 0.1

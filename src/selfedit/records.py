@@ -91,6 +91,8 @@ class Example:
     nothing has shown how to give; for plain prompts alone. `all`: every token but the first."""
     is_anchored: bool = False
     """True: the teacher is the model that everything began with, instead of the policy as it is by now."""
+    in_epoch: int | None = None
+    """The one epoch, from 0, in which it is studied; None: in every one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -416,6 +418,7 @@ _LATER: dict[str, Any] = {
     "is_spelled": False,
     "learnt": "completion",
     "is_anchored": False,
+    "in_epoch": None,
     "settings": None,
 }
 """Fields that records got after runs had been made, each with its default. At that they are no part of a key, so that

@@ -136,7 +136,8 @@ def train_plainly(model: torch.nn.Module, job: Job, losses_of: Losses = peft_los
             torch.nn.utils.clip_grad_norm_(parameters, settings.clip)
         optimizer.param_groups[0]["lr"] = learning_rate(settings, step, job.n_steps)
         optimizer.step()
-    return [total / sum(t.loss_count for t in job.examples) for total in sums]
+    counts = [sum(job.examples[i].loss_count for i in job.studied_in(epoch)) for epoch in range(settings.epochs)]
+    return [total / count for total, count in zip(sums, counts, strict=True)]
 
 
 def merged(engine: TorchEngine, adapter: Path | None = None) -> torch.nn.Module:

@@ -24,6 +24,7 @@ from tiny import FAMILIES, Float64Throughout
 
 from selfedit.engine.decoding import Decoder, Request
 from selfedit.engine.scoring import mean_logprobs
+from selfedit.engine.training import batch_order
 from selfedit.records import Sampling
 
 pytestmark = pytest.mark.model
@@ -55,6 +56,18 @@ def test_every_adapter_of_a_mixed_bank_is_the_one_that_peft_reaches_alone(family
             assert logprobs[slot] == pytest.approx(-peft_losses(alone, probe).mean().item(), rel=1e-8)
         assert texts[slot] == greedy(alone, probe.ids, 12)
     assert len({tuple(text) for text in texts}) > 1
+
+
+def test_an_example_of_one_epoch_is_studied_in_that_one_alone() -> None:
+    engine, job = engine_of("llama"), JOBS[2]
+    marked = tuple(replace(one, in_epoch=epoch) for one, epoch in zip(job.examples, (None, 0, 1, 1, 1), strict=True))
+    job = replace(job, examples=marked)
+    studied = [sorted(i for epoch, batch in batch_order(job) if epoch == e for i in batch) for e in range(2)]
+    assert studied == [[0, 1], [0, 2, 3, 4]] and job.n_steps == 3
+    [result] = train_bank(engine, [job], size=1)
+    alone, losses = train_peft(engine, job)
+    assert_same_weights(engine.bank.matrices(result.row, job.settings.rank), alone)
+    assert result.losses == pytest.approx(losses, rel=1e-8) and result.steps == 3
 
 
 @pytest.mark.parametrize("family", FAMILIES)

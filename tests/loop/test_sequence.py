@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
@@ -12,10 +14,10 @@ import pytest
 from fakes import FakeKeeper, FakeTask, Stopped, make_contexts, make_kit
 from selfedit.config import ContinualConfig
 from selfedit.loop import Kit, check_contexts, draw_sequences, plan_remedies, run_sequences
-from selfedit.loop.chains import PER_OPENING
+from selfedit.loop.chains import PER_OPENING, spread
 from selfedit.loop.remedies import REMEDIES
 from selfedit.loop.remedies.route import best_match
-from selfedit.records import Ask, Context, Policy, Prompt, SelfeditError
+from selfedit.records import Ask, Context, Example, Policy, Prompt, SelfeditError
 from selfedit.store import Ledger
 from selfedit.versions import Probe, Version
 
@@ -198,15 +200,19 @@ def test_replay_mixes_in_what_was_studied_before_and_keeps_it_known(tmp_path: Pa
     firsts, seconds = keeper.updates[6:8], keeper.updates[8:10]
     assert all(len(update.examples) == 2 for update in firsts)
     for first, second in zip(firsts, seconds, strict=True):
-        assert set(second.examples[2:]) == set(first.examples)
-    assert keeper.updates[-1].examples[2:] and len(keeper.updates[-1].examples) <= 2 + 6
+        for epoch in range(second.settings.epochs):
+            mixed = {replace(e, in_epoch=None) for e in second.examples[2:] if e.in_epoch == epoch}
+            assert mixed == set(first.examples)
+    assert keeper.updates[-1].examples[2:]
     assert accuracy(ledger, "replay")[1] == [1, 1, 0]
     assert accuracy(ledger, "none")[2] == [0, 1, 1]
 
 
 def test_replay_stays_within_its_budget(tmp_path: Path, ledger: Ledger) -> None:
     keeper = run(tmp_path, ledger, remedy="replay", budget=3)
-    assert [len(update.examples) for update in keeper.updates] == [2, 2, 4, 4, 5, 5]
+    epochs = range(keeper.updates[0].settings.epochs)
+    for update, wanted in zip(keeper.updates, [2, 2, 4, 4, 5, 5], strict=True):
+        assert [sum(e.in_epoch in (None, epoch) for e in update.examples) for epoch in epochs] == [wanted] * len(epochs)
 
 
 def test_self_replay_mixes_in_what_the_model_says_of_earlier_topics_and_in_general(
@@ -224,7 +230,18 @@ def test_kl_holds_the_model_to_what_it_expected_at_the_start(tmp_path: Path, led
     keeper = run(tmp_path, ledger, remedy="kl", budget=2)
     for update in keeper.updates:
         held = update.examples[2:]
-        assert len(held) == 2 and all(e.is_anchored and e.teacher and e.completion.startswith("opening") for e in held)
+        assert len(held) == 2 * update.settings.epochs
+        assert all(e.is_anchored and e.teacher and e.completion.startswith("opening") for e in held)
+
+
+def test_what_is_rehearsed_comes_up_evenly_over_the_epochs() -> None:
+    pool = [Example(letter) for letter in "abcdefg"]
+    drawn = spread(pool, 3, 5, Random(1))
+    by_epoch = [[e.completion for e in drawn if e.in_epoch == epoch] for epoch in range(5)]
+    assert all(len(set(texts)) == 3 for texts in by_epoch)
+    counts = Counter(e.completion for e in drawn)
+    assert set(counts) == set("abcdefg") and max(counts.values()) - min(counts.values()) <= 1
+    assert [len(spread(pool[:2], 3, 2, Random(1))), len(spread([], 3, 2, Random(1)))] == [4, 0]
 
 
 def test_null_space_protects_everything_studied_and_general_text(tmp_path: Path, ledger: Ledger) -> None:
@@ -300,6 +317,7 @@ def test_a_question_goes_to_the_context_with_its_words_and_to_none_that_has_few_
     assert best_match("What is the chemical symbol for gold?", [river, town]) is None
     assert best_match("Which river flows through Paris?", [river, town]) is None
     assert best_match("What is Oston?", [river, town]) == town
+    assert best_match("What is a widow?", [river, town]) is None, "one word, and in no title"
     assert best_match("And what is it?", [river, town]) is None
     assert best_match("Who founded the town of Oston?", []) is None
 

@@ -37,6 +37,8 @@ class Tokens:
     """What the teacher reads: other tokens before, and the same ones that carry loss."""
     is_anchored: bool = False
     """Whether the teacher is the model without adapters, whatever the policy."""
+    in_epoch: int | None = field(default=None, compare=False)
+    """The one epoch in which it is trained on; None: in every one."""
     soft: Soft | None = field(default=None, compare=False)
     """What the teacher expects in the place of each token that carries loss; None: the tokens themselves are learnt."""
 
@@ -263,7 +265,7 @@ def split_to_context(tokens: Tokens, longest: int) -> list[Tokens]:
     if len(tokens.ids) <= longest:
         return [tokens]
     starts = range(0, len(tokens.ids) - 1, longest - 1)
-    return [Tokens(tokens.ids[start : start + longest], 1) for start in starts]
+    return [Tokens(tokens.ids[start : start + longest], 1, in_epoch=tokens.in_epoch) for start in starts]
 
 
 def _extend(segments: list[Segment], slot: int, start: int, stop: int) -> None:

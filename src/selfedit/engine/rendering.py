@@ -48,6 +48,7 @@ def example_tokens(tokenizer: PreTrainedTokenizerBase, example: Example) -> Toke
         prefix = prompt_ids(tokenizer, example.prompt)
         completion = _completion_ids(tokenizer, example.prompt, example.completion)
         tokens = _learnt(tokenizer, example, Tokens((*prefix, *completion, tokenizer.eos_token_id), len(prefix)))
+    tokens = replace(tokens, in_epoch=example.in_epoch)
     if example.teacher is None:
         return tokens
     return replace(tokens, teacher=_teacher_tokens(tokenizer, example, tokens), is_anchored=example.is_anchored)

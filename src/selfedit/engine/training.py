@@ -44,7 +44,12 @@ class Job:
     @property
     def n_steps(self) -> int:
         """Optimiser steps."""
-        return math.ceil(len(self.examples) / self.settings.batch_size) * self.settings.epochs
+        epochs = range(self.settings.epochs)
+        return sum(math.ceil(len(self.studied_in(epoch)) / self.settings.batch_size) for epoch in epochs)
+
+    def studied_in(self, epoch: int) -> list[int]:
+        """Indices of this epoch's examples."""
+        return [i for i, example in enumerate(self.examples) if example.in_epoch in (None, epoch)]
 
     @property
     def is_full(self) -> bool:
@@ -80,7 +85,7 @@ def learning_rate(settings: LoraSettings, step: int, n_steps: int) -> float:
 def batch_order(job: Job) -> Iterator[tuple[int, list[int]]]:
     """(epoch, example indices) of each step: every epoch in an order of its own, drawn from the job's seed."""
     for epoch in range(job.settings.epochs):
-        order = list(range(len(job.examples)))
+        order = job.studied_in(epoch)
         random.Random(seeds.derive(job.seed, "order", epoch)).shuffle(order)
         for start in range(0, len(order), job.settings.batch_size):
             yield epoch, order[start : start + job.settings.batch_size]
@@ -128,9 +133,10 @@ class Descent:
 
     def finish(self) -> Trained:
         """What has come of it, without a row."""
-        per_epoch = sum(example.loss_count for example in self.job.examples)
+        job = self.job
         if not self.result.failure:
-            self.result.losses = [nll / per_epoch for nll in self.nll_by_epoch]
+            counts = [sum(job.examples[i].loss_count for i in job.studied_in(e)) for e in range(job.settings.epochs)]
+            self.result.losses = [nll / count for nll, count in zip(self.nll_by_epoch, counts, strict=True) if count]
         return self.result
 
 

@@ -7,6 +7,7 @@ answers a question (`serve`).
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -105,6 +106,16 @@ def write_general(course: Course) -> tuple[str, ...]:
     seeds_O = [course.seed("general", number) for number in range(len(openings))]
     written = course.keeper.write(course.kit.home, [course.start] * len(openings), openings, FREELY, seeds_O)
     return tuple(f"{opening.text} {text.text}".strip() for opening, text in zip(openings, written, strict=True))
+
+
+def spread(pool: Sequence[Example], n: int, epochs: int, draw: random.Random) -> tuple[Example, ...]:
+    """`n` examples of the pool for each epoch, all where there are fewer; none comes again before every other has come.
+
+    Studied in every epoch, a few would be learnt by heart; so what is rehearsed covers as much as the budget allows.
+    """
+    order, n = draw.sample(pool, len(pool)), min(n, len(pool))
+    places = ((epoch, (epoch * n + i) % len(order)) for epoch in range(epochs) for i in range(n))
+    return tuple(replace(order[place], in_epoch=epoch) for epoch, place in places)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 The bundled one is original: paragraphs whose log-probability stands for fluency, questions that the untouched model
 gets right (those it fails say nothing about forgetting and are left out), and openings from which remedies let the
-untouched model write on. Openings share nothing with the probe.
+untouched model write on. Openings share nothing with the probe but how a question is put.
 """
 
 from __future__ import annotations

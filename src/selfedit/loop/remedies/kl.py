@@ -7,19 +7,19 @@ from __future__ import annotations
 import random
 from dataclasses import replace
 
-from selfedit.loop.chains import Remedy, Step
+from selfedit.loop.chains import Remedy, Step, spread
 from selfedit.records import Example, Prompt
 from selfedit.versions import Update
 
 
 def anchor(step: Step, updates: list[Update]) -> list[Update]:
-    """Each update with a draw of anchored texts, up to the budget."""
+    """Each update with anchored texts, up to the budget in each epoch."""
     held = [Example(text, teacher=Prompt("", plain=True), is_anchored=True) for text in step.course.general]
-    n = min(step.course.config.budget, len(held))
-    return [
-        replace(update, examples=(*update.examples, *random.Random(step.seed(chain, "kl")).sample(held, n)))
-        for chain, update in zip(step.chains, updates, strict=True)
-    ]
+    anchored = []
+    for chain, update in zip(step.chains, updates, strict=True):
+        drawn = spread(held, step.course.config.budget, update.settings.epochs, random.Random(step.seed(chain, "kl")))
+        anchored.append(replace(update, examples=(*update.examples, *drawn)))
+    return anchored
 
 
 KL = Remedy("kl", "held to the untouched model on general text", plan=anchor, reads_general=True)
