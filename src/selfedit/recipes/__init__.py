@@ -41,8 +41,8 @@ _PUZZLES = TrainConfig(
     prompt="extended",
     ask_style="cells",
     grader="attempts",
-    reward="accuracy",
-    keep="all",
+    reward="logprob",
+    keep="best",
     learner="untouched",
     rounds=1,
     contexts=10,
@@ -51,7 +51,7 @@ _PUZZLES = TrainConfig(
     heldout=0,
     sampling=Sampling(temperature=1.0, top_p=1.0, max_new_tokens=384),
     inner=LoraSettings(rank=32, alpha=64.0, adapt_layers=0.5, learning_rate=2e-3, epochs=1, batch_size=4),
-    outer=LoraSettings(rank=32, alpha=64.0, learning_rate=2e-4, epochs=4, batch_size=2),
+    outer=LoraSettings(rank=32, alpha=64.0, learning_rate=2e-4, epochs=8, batch_size=2),
 )
 
 RECIPES: dict[str, TrainConfig] = {
