@@ -284,7 +284,9 @@ class ContinualConfig(RunConfig):
     held_back: int = 1
     """Questions of each context that are in no result: gate and reward-shaping decide by them."""
     budget: int = 8
-    """Examples that replay, self-replay and kl each add to an epoch of an update."""
+    """Examples that replay and self-replay each add to an epoch of an update."""
+    anchors: int = 8
+    """Texts that kl adds to an epoch of an update."""
     drafts: int = 4
     """Self-edits that reward-shaping chooses from."""
     tolerance: float = 0.1
@@ -297,7 +299,7 @@ class ContinualConfig(RunConfig):
     @model_validator(mode="after")
     def _check_sequences(self) -> ContinualConfig:
         _require(self.task == "passages", f"--task {self.task}: sequences are of passages")
-        for field in ("sequences", "contexts", "drafts", "budget", "ask_every"):
+        for field in ("sequences", "contexts", "drafts", "budget", "anchors", "ask_every"):
             _at_least(1, field, getattr(self, field))
         for field in ("held_back", "tolerance", "penalty"):
             _at_least(0, field, getattr(self, field))

@@ -227,7 +227,7 @@ def test_self_replay_mixes_in_what_the_model_says_of_earlier_topics_and_in_gener
 
 
 def test_kl_holds_the_model_to_what_it_expected_at_the_start(tmp_path: Path, ledger: Ledger) -> None:
-    keeper = run(tmp_path, ledger, remedy="kl", budget=2)
+    keeper = run(tmp_path, ledger, remedy="kl", anchors=2)
     for update in keeper.updates:
         held = update.examples[2:]
         assert len(held) == 2 * update.settings.epochs

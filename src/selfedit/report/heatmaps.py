@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
 from selfedit.report.look import (
     BLUE,
@@ -105,16 +105,20 @@ class KeptLine:
     """Change of the probe's perplexity, as a share."""
 
 
+_LEAST = 0.01
+"""The least factor that is drawn."""
+
+
 def learnt_and_left(lines: Sequence[KeptLine], base: float) -> Figure:
     """For each remedy, on the left accuracy just after learning (open) and at the end (filled, with its interval), on
     the right what became of general text."""
     figure = Figure(figsize=(WIDTH + 1, 1.2 + 0.36 * len(lines)))
     left, right = figure.subplots(1, 2, sharey=True, width_ratios=(2, 1))
     left.axvline(100 * base, color=MUTED, linewidth=1, linestyle="--", label="untouched")
-    right.axvline(0, color=MUTED, linewidth=1, linestyle="--")
+    right.axvline(1, color=MUTED, linewidth=1, linestyle="--")
     for place, line in enumerate(lines):
         draw_interval(left, place, _in_percent(line.final), BLUE)
-        draw_interval(right, place, _in_percent(line.perplexity), VERMILION)
+        draw_interval(right, place, _as_factor(line.perplexity), VERMILION)
         if line.learnt.value is not None:
             left.plot([100 * line.learnt.value], [place], "o", color=BLUE, markersize=9, markerfacecolor="none")
     left.plot([], [], "o", color=BLUE, markersize=8, label="at the end")
@@ -123,8 +127,13 @@ def learnt_and_left(lines: Sequence[KeptLine], base: float) -> Figure:
     left.set_ylim(len(lines) - 0.4, -0.6)
     left.set_xlim(*_around(_scaled(value) for line in lines for value in (line.final.value, line.learnt.value)))
     left.set_xlabel("accuracy, %")
-    right.set_xlim(*_around(_scaled(line.perplexity.value) for line in lines))
-    right.set_xlabel("perplexity of general text, ± %")
+    right.set_xscale("log")
+    factors = [_as_factor(line.perplexity)[0] or 1.0 for line in lines]
+    right.set_xlim(min([0.9, *factors]) / 1.15, max([1.2, *factors]) * 1.15)
+    right.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    right.xaxis.set_major_formatter(FuncFormatter(lambda factor, _: f"{factor:g}"))
+    right.xaxis.set_minor_locator(NullLocator())
+    right.set_xlabel("perplexity of text, ×")
     bare(left, "x")
     bare(right, "x")
     figure.legend(loc="outside lower center", ncols=3)
@@ -137,6 +146,12 @@ def _around(values: Iterable[float | None]) -> tuple[float, float]:
     low, high = min(known), max(known)
     room = 0.12 * (high - low) or 1.0
     return low - room, high + room
+
+
+def _as_factor(one: Spread) -> tuple[float | None, float | None, float | None]:
+    """A change as what it multiplies by; an interval over few sequences may reach below nothing."""
+    value, low, high = (None if end is None else max(_LEAST, 1 + end) for end in (one.value, one.low, one.high))
+    return value, low, high
 
 
 def _in_percent(one: Spread) -> tuple[float | None, float | None, float | None]:

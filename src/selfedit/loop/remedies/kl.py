@@ -13,11 +13,11 @@ from selfedit.versions import Update
 
 
 def anchor(step: Step, updates: list[Update]) -> list[Update]:
-    """Each update with anchored texts, up to the budget in each epoch."""
+    """Each update with anchored texts in each epoch."""
     held = [Example(text, teacher=Prompt("", plain=True), is_anchored=True) for text in step.course.general]
     anchored = []
     for chain, update in zip(step.chains, updates, strict=True):
-        drawn = spread(held, step.course.config.budget, update.settings.epochs, random.Random(step.seed(chain, "kl")))
+        drawn = spread(held, step.course.config.anchors, update.settings.epochs, random.Random(step.seed(chain, "kl")))
         anchored.append(replace(update, examples=(*update.examples, *drawn)))
     return anchored
 
