@@ -107,8 +107,8 @@ def check_contexts(config: ContinualConfig, contexts_S: Sequence[Sequence[Contex
     """Refuses contexts that leave nothing to ask, or that `--edits` has nothing for."""
     for context in _each_once(contexts_S):
         if len(context.questions) <= config.held_back:
-            few = f"{context.id} has {len(context.questions)} questions"
-            raise SelfeditError(f"--held-back {config.held_back}: {few}, so that none is left; lower it")
+            why = f"{context.id} has no more questions than that, so that none is left to ask"
+            raise SelfeditError(f"--held-back {config.held_back}: {why}; lower it")
         if files is not None and not files.get(context.id):
             raise SelfeditError(f"--edits: has no self-edit for {context.id}")
 
