@@ -346,7 +346,7 @@ def test_more_contexts_than_there_are_are_refused() -> None:
 
 
 def test_holding_back_every_question_is_refused() -> None:
-    with pytest.raises(SelfeditError, match="--held-back 2: h0 has 2 questions"):
+    with pytest.raises(SelfeditError, match="--held-back 2: h0 has no more questions than that"):
         check_contexts(config(held_back=2), [make_contexts("h", 2)], None)
 
 
