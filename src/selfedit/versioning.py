@@ -5,7 +5,6 @@ Nothing that was accepted is ever overwritten, so that going back is a matter of
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -94,15 +93,15 @@ def _restore(run: Path, found: Sequence[Kept], name: str, to: Path) -> None:
     if version is None:
         known = ", ".join(one.name for one in found[:4]) or "none"
         raise SelfeditError(f"--restore {name}: {run} has no such version; it has {known}{', …' * (len(found) > 4)}")
+    from selfedit.engine.adapters import WEIGHTS, save_whole, sha256_of
+
     source = run / version.adapter
-    if not version.adapter or not (source / "adapter_model.safetensors").is_file():
+    if not version.adapter or not (source / WEIGHTS).is_file():
         raise SelfeditError(f"--restore {name}: it has no adapter ({source}); it is the model that the run began with")
-    if hashlib.sha256((source / "adapter_model.safetensors").read_bytes()).hexdigest() != version.digest:
+    if sha256_of(source) != version.digest:
         raise SelfeditError(f"--restore {name}: {source} is not what was recorded")
     if to.exists():
         raise SelfeditError(f"--to {to}: is there already; name a new folder")
-    from selfedit.engine.adapters import save_whole
-
     try:
         to.parent.mkdir(parents=True, exist_ok=True)
         save_whole(source, to)

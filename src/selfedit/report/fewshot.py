@@ -16,24 +16,19 @@ from statistics import fmean
 
 from matplotlib.figure import Figure
 
-from selfedit.records import Context, Edit, Outcome, to_json
+from selfedit.records import Context, Outcome, to_json
 from selfedit.report import wording
+from selfedit.report.choices import choice_plates, choices_of
 from selfedit.report.document import Cell, Document, Plate, Table
 from selfedit.report.intervals import Interval, solved, solved_difference
-from selfedit.report.look import BLUE, GREEN, GREY, MUTED, ORANGE, SKY, VERMILION, WIDTH, bare, draw_interval, styled
+from selfedit.report.look import BLUE, GREEN, GREY, MUTED, ORANGE, VERMILION, WIDTH, bare, draw_interval, styled
 from selfedit.report.parts import Part, effort, read_part
 from selfedit.report.phrases import accuracy_cell, gain_cell, hardware, published_cell, runs
 from selfedit.report.published import TABLE1, TABLE1_SOURCE
 from selfedit.report.puzzles import attempts_of
 from selfedit.tasks.arc.grids import Grid, grid_of
 
-SETTINGS = ("learning_rate", "num_train_epochs", "rank", "views", "strategy", "augmentations")
-"""What directives choose."""
-KEPT = ", kept"
-"""After a round's name: those of its self-edits that train the next policy."""
 PUZZLES_DRAWN = 8
-LETTERS_ABREAST = 34
-"""Of tick labels that stand side by side in half a figure."""
 _KEYS = {"base": "in-context", "in-context": "in-context", "oracle": "oracle", "label-free": "label-free"}
 _COLOURS = {"in-context": GREY, "synthetic": BLUE, "seal": VERMILION, "oracle": GREEN, "label-free": ORANGE}
 _LABELS = {
@@ -76,11 +71,11 @@ def table1(title: str, parts: Sequence[Part], gaps: Sequence[str]) -> Document:
     rows = [row for part in tested for row in _rows(part)]
     outcomes = {stage: found for part in tested for stage, found in part.outcomes.items()}
     differences = _differences(rows, outcomes)
-    chosen = [_choices(part) for part in parts]
+    chosen = [choices_of(part) for part in parts]
     with styled():
         caption = "Share of trials that solve their puzzle. Bars are 95 % intervals."
         plates = [Plate("table1", _methods(rows), caption)] if rows else []
-        plates += [plate for part, one in zip(parts, chosen, strict=True) for plate in _setting_plates(part, one)]
+        plates += [plate for part, one in zip(parts, chosen, strict=True) for plate in choice_plates(part, one)]
         plates += _attempts(tested)
     data = {
         "rows": to_json(rows),
@@ -240,92 +235,6 @@ def _heldout(parts: Sequence[Part]) -> list[Context]:
     tried = {outcome.context_id for found in heldout for outcome in found}
     contexts = {context.id: context for part in parts for context in part.contexts if context.id in tried}
     return list(contexts.values())
-
-
-def _choices(part: Part) -> dict[str, dict[str, dict[str, int]]]:
-    """Stage → setting → value → how often it was chosen; after a round, those of its self-edits that were kept."""
-    found = {}
-    groups = dict(part.edits)
-    for stage, scored in part.scored.items():
-        keys = {one.edit_key for one in scored if one.is_kept}
-        groups[stage + KEPT] = [edit for edit in part.edits.get(stage, ()) if edit.key in keys]
-    for stage, edits in groups.items():
-        if not edits:
-            continue
-        counts: dict[str, Counter[str]] = {name: Counter() for name in SETTINGS}
-        for edit in edits:
-            for name, value in _settings(edit).items():
-                counts[name][value] += 1
-        found[stage] = {name: dict(sorted(values.items())) for name, values in counts.items() if values}
-    return found
-
-
-def _settings(edit: Edit) -> dict[str, str]:
-    """What valid directives choose; nothing of invalid ones."""
-    if edit.invalid:
-        return {}
-    try:
-        value = json.loads(edit.text)
-        flags = value["data_generation"]
-        chosen = {name: f"{value['training'][name]}" for name in SETTINGS[:-1] if name in value["training"]}
-    except (ValueError, KeyError, TypeError):
-        return {}
-    chosen["strategy"] = "all tokens" if chosen.get("strategy") == "train_using_all_tokens" else "output tokens"
-    names = [name.split("_")[1] for name, is_on in flags.items() if is_on]
-    return chosen | {"augmentations": "+".join(names) or "none"}
-
-
-def _setting_plates(part: Part, chosen: Mapping[str, Mapping[str, Mapping[str, int]]]) -> list[Plate]:
-    stages = sorted((stage for stage in chosen if chosen[stage]), key=_by_version)
-    if not stages:
-        return []
-    caption = f"{part.name}: what directives chose, by who wrote them: the share of self-edits with each value."
-    if any(stage.endswith(KEPT) for stage in stages):
-        caption += " Kept: those that train the next policy."
-    return [Plate(f"directives-{part.name}", _settings_figure(stages, chosen), caption)]
-
-
-def _settings_figure(stages: Sequence[str], chosen: Mapping[str, Mapping[str, Mapping[str, int]]]) -> Figure:
-    names = [name for name in SETTINGS if any(name in chosen[stage] for stage in stages)]
-    figure = Figure(figsize=(WIDTH + 1, 2.1 * ((len(names) + 1) // 2) + 0.5))
-    panels = figure.subplots((len(names) + 1) // 2, 2, squeeze=False).flatten()
-    palette = (GREY, BLUE, VERMILION, GREEN, ORANGE, SKY)
-    for axes, name in zip(panels, names, strict=False):
-        values = sorted({value for stage in stages for value in chosen[stage].get(name, {})}, key=_by_size)
-        for place, stage in enumerate(stages):
-            counts = chosen[stage].get(name, {})
-            total = sum(counts.values()) or 1
-            step = 0.8 / len(stages)
-            heights = [100 * counts.get(value, 0) / total for value in values]
-            places = [x - 0.4 + step * (place + 0.5) for x in range(len(values))]
-            label = _series_label(stage) if name == names[0] else None
-            axes.bar(places, heights, step, color=palette[place % len(palette)], label=label)
-        axes.set_xticks(range(len(values)), values, fontsize=8)
-        if sum(map(len, values)) > LETTERS_ABREAST:
-            axes.set_xticklabels(values, rotation=30, ha="right")
-        axes.set_title(f"{name.replace('_', ' ')}, %", color=MUTED)
-        bare(axes, "y")
-    for axes in panels[len(names) :]:
-        axes.set_axis_off()
-    figure.legend(loc="outside lower center", ncols=2)
-    return figure
-
-
-def _series_label(stage: str) -> str:
-    return wording.stage_label(stage.removesuffix(KEPT)) + (KEPT if stage.endswith(KEPT) else "")
-
-
-def _by_version(stage: str) -> tuple[int, bool, str]:
-    """A round before the policy that it trains."""
-    number = wording.stage_number(stage.removesuffix(KEPT)) or 0
-    return number, stage.startswith("eval-"), stage
-
-
-def _by_size(value: str) -> tuple[float, str]:
-    try:
-        return float(value), value
-    except ValueError:
-        return 0.0, value
 
 
 def _methods(rows: Sequence[SolveRow]) -> Figure:

@@ -54,8 +54,8 @@ def by_oracle(course: Course, chain: Chain, asks: Mapping[str, Ask]) -> dict[str
 
 
 def best_match(question: str, contexts: Sequence[Context]) -> Context | None:
-    """The context whose title and text have the question's telling words, by BM25; None where none has two of them. A
-    question of one such word goes to a context with it in the title."""
+    """The context whose title and text have the question's telling words, by BM25; None where that has fewer
+    than two of them. A question of one such word goes there only if the title has it."""
     bags = [Counter(_telling(f"{context.title} {context.text}")) for context in contexts]
     mean = sum(bag.total() for bag in bags) / max(1, len(bags))
     wanted = [(word, sum(word in bag for bag in bags)) for word in dict.fromkeys(_telling(question))]
@@ -72,10 +72,10 @@ def best_match(question: str, contexts: Sequence[Context]) -> Context | None:
     best = max(range(len(scores)), key=lambda i: scores[i], default=None)
     if best is None:
         return None
-    place = contexts[best]
+    found = contexts[best]
     common = [word for word, _ in wanted if word in bags[best]]
-    is_title = len(wanted) == 1 and common and common[0] in _telling(place.title)
-    return place if is_title or len(common) >= _FEWEST else None
+    is_title = len(wanted) == 1 and common and common[0] in _telling(found.title)
+    return found if is_title or len(common) >= _FEWEST else None
 
 
 def _telling(text: str) -> list[str]:
