@@ -44,6 +44,16 @@ def test_every_version_is_listed_with_its_parent_what_it_learnt_and_its_edit(cap
     assert "none/1/2" in capsys.readouterr().out
 
 
+def test_a_parent_is_of_the_versions_own_row_also_where_two_rows_began_alike(capsys: Capture) -> None:
+    alike = ["continual", "--sequences", "1", "--contexts", "2", "--remedy", "none,replay", "--run", "alike"]
+    assert main(alike) == 0
+    capsys.readouterr()
+    assert main(["adapters", "alike", "--json"]) == 0
+    found = {one["name"]: one for one in json.loads(capsys.readouterr().out)}
+    assert found["none/0/1"]["digest"] == found["replay/0/1"]["digest"]
+    assert (found["none/0/2"]["parent"], found["replay/0/2"]["parent"]) == ("none/0/1", "replay/0/1")
+
+
 def test_any_version_can_be_copied_out_whole(capsys: Capture) -> None:
     assert main(["adapters", "r", "--restore", "none/0/1", "--to", "out/old"]) == 0
     copied, kept = Path("out/old"), Path("r/adapters/none/0/1")

@@ -65,12 +65,12 @@ def kept_versions(run: Path) -> list[Kept]:
             _trained(policy, tuple(ledger.trained_on(policy.version))) for policy in ledger.policies() if policy.version
         ]
         versions, outcomes = ledger.versions(), ledger.outcomes()
-    names = {version.policy.digest: f"{version.row}/{version.chain}/{version.step}" for version in reversed(versions)}
+    names = {(v.row, v.chain, v.policy.digest): f"{v.row}/{v.chain}/{v.step}" for v in reversed(versions)}
     right = {(o.stage, o.context_id): o.accuracy for o in outcomes if o.method == "tested"}
     return trained + [
         Kept(
             name=f"{version.row}/{version.chain}/{version.step}",
-            parent=names.get(version.parent.digest, ""),
+            parent=names.get((version.row, version.chain, version.parent.digest), ""),
             learnt=version.context_id,
             edits=(version.edit_key,),
             accuracy=right.get((f"{version.row}/{version.chain}/{version.step}", version.context_id)),
