@@ -68,7 +68,7 @@ class FakeEngine:
         """`n` texts a prompt."""
         self.prompts_written += len(prompts)
         draws = [
-            [self.write_text(prompt, seeds.derive(policy.digest, seed, i)) for i in range(n)]
+            [self.write_text(prompt, seeds.derive(policy.digest, seeds.derive(seed, "draw", i))) for i in range(n)]
             for prompt, seed in zip(prompts, seeds_P, strict=True)
         ]
         return [[Written(text, len(text.split()), True) for text in texts] for texts in draws]
