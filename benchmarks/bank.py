@@ -35,12 +35,12 @@ from telling import rounded, say
 from transformers import PrinterCallback, Trainer, TrainingArguments
 
 from selfedit.engine import load_engine
-from selfedit.engine.core import TorchEngine
-from selfedit.engine.decoding import Request
-from selfedit.engine.models import load_model
-from selfedit.engine.rendering import example_tokens, prompt_ids
-from selfedit.engine.training import Job
-from selfedit.records import LoraSettings, Sampling
+from selfedit.engine.engine import TorchEngine
+from selfedit.engine.generate.decoding import Request
+from selfedit.engine.model.loading import load_model
+from selfedit.engine.model.tokenization import example_tokens, prompt_ids
+from selfedit.engine.train.adapters import TrainingJob
+from selfedit.records import SamplingParams, TrainingConfig
 from selfedit.tasks import PassagesTask, load_passages
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"
@@ -61,7 +61,7 @@ def main() -> None:
     train_bank(engine, [replace(jobs[0], examples=jobs[0].examples[:2])])
     counter = TokenCounter(engine.model)
     bank_seconds = [train_bank(engine, jobs)]
-    token_share = sum(job_tokens(job) * job.settings.epochs for job in jobs) / counter.take()
+    token_share = sum(job_tokens(job) * job.training.epochs for job in jobs) / counter.take()
     peak_gb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
     rates.append(matmul_rate(dtype))
     say(f"bank: {bank_seconds[0]:.1f} s")
@@ -81,11 +81,11 @@ def main() -> None:
     trainer_seconds = sum(peft_seconds) * trainer_half / sum(peft_seconds[: len(half)])
     say(f"(b) PEFT, Trainer: {trainer_half:.1f} s for the first {len(half)} studies")
     step_seconds = padded_step_seconds(reference, jobs[0], args.padded_steps)
-    padded_seconds = step_seconds * sum(len(job.examples) * job.settings.epochs for job in jobs)
+    padded_seconds = step_seconds * sum(len(job.examples) * job.training.epochs for job in jobs)
     rates.append(matmul_rate(dtype))
 
     seconds = statistics.fmean(bank_seconds)
-    tokens = sum(job_tokens(job) * job.settings.epochs for job in jobs)
+    tokens = sum(job_tokens(job) * job.training.epochs for job in jobs)
     n_parameters = sum(p.numel() for p in reference.parameters())
     rate = statistics.median(rates)
     found: dict[str, Any] = {
@@ -142,25 +142,25 @@ def parse_arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def studies(engine: TorchEngine, args: argparse.Namespace) -> list[Job]:
+def studies(engine: TorchEngine, args: argparse.Namespace) -> list[TrainingJob]:
     """One job per passage: the pieces of its first self-edit and the passage, batch 1."""
     edits = {record["id"]: record["edits"][0] for record in map(json.loads, args.edits.open())}
     train, heldout = load_passages(str(args.data))
     contexts = (*train, *heldout)[: args.passages]
     task = PassagesTask(contexts, (), "implications")
-    settings = LoraSettings(rank=args.rank, alpha=2.0 * args.rank, epochs=args.epochs)
-    examples = [task.study(context, edits[context.id]).examples for context in contexts]
+    training = TrainingConfig(rank=args.rank, alpha=2.0 * args.rank, epochs=args.epochs)
+    examples = [task.compile(context, edits[context.id]).examples for context in contexts]
     return [
-        Job(tuple(example_tokens(engine.tokenizer, e) for e in one), settings, SEED + i)
+        TrainingJob(tuple(example_tokens(engine.tokenizer, e) for e in one), training, SEED + i)
         for i, one in enumerate(examples)
     ]
 
 
-def upper_half(engine: TorchEngine, job: Job) -> Job:
-    return replace(job, settings=replace(job.settings, adapt_layers=0.5))
+def upper_half(engine: TorchEngine, job: TrainingJob) -> TrainingJob:
+    return replace(job, training=replace(job.training, top_layers=0.5))
 
 
-def train_bank(engine: TorchEngine, jobs: Sequence[Job]) -> float:
+def train_bank(engine: TorchEngine, jobs: Sequence[TrainingJob]) -> float:
     started = time.perf_counter()
     results = engine._train(jobs)
     seconds = time.perf_counter() - started
@@ -168,21 +168,21 @@ def train_bank(engine: TorchEngine, jobs: Sequence[Job]) -> float:
     return seconds
 
 
-def train_peft(reference: Any, job: Job) -> float:
+def train_peft(reference: Any, job: TrainingJob) -> float:
     """One adapter with PEFT's own layers, a plain loop and torch's AdamW; a sequence a step, unpadded."""
     started = time.perf_counter()
     model = get_peft_model(copy.copy(reference), lora_config(job))
     parameters = [p for p in model.parameters() if p.requires_grad]
-    optimizer = torch.optim.AdamW(parameters, lr=job.settings.learning_rate, weight_decay=0.0)
-    n_steps = len(job.examples) * job.settings.epochs
+    optimizer = torch.optim.AdamW(parameters, lr=job.training.learning_rate, weight_decay=0.0)
+    n_steps = len(job.examples) * job.training.epochs
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 1 - step / n_steps)
-    for _ in range(job.settings.epochs):
+    for _ in range(job.training.epochs):
         for tokens in job.examples:
             ids = torch.tensor([tokens.ids])
             loss = model(input_ids=ids, labels=ids, use_cache=False).loss
             optimizer.zero_grad()
             loss.backward()
-            torch.nn.utils.clip_grad_norm_(parameters, job.settings.clip)
+            torch.nn.utils.clip_grad_norm_(parameters, job.training.max_grad_norm)
             optimizer.step()
             schedule.step()
     seconds = time.perf_counter() - started
@@ -190,7 +190,7 @@ def train_peft(reference: Any, job: Job) -> float:
     return seconds
 
 
-def train_with_trainer(reference: Any, job: Job) -> float:
+def train_with_trainer(reference: Any, job: TrainingJob) -> float:
     """The same by transformers' Trainer."""
     started = time.perf_counter()
     model = get_peft_model(copy.copy(reference), lora_config(job))
@@ -198,10 +198,10 @@ def train_with_trainer(reference: Any, job: Job) -> float:
     with tempfile.TemporaryDirectory() as folder:
         arguments = TrainingArguments(
             output_dir=folder,
-            num_train_epochs=job.settings.epochs,
+            num_train_epochs=job.training.epochs,
             per_device_train_batch_size=1,
-            learning_rate=job.settings.learning_rate,
-            max_grad_norm=job.settings.clip,
+            learning_rate=job.training.learning_rate,
+            max_grad_norm=job.training.max_grad_norm,
             save_strategy="no",
             report_to="none",
             disable_tqdm=True,
@@ -216,11 +216,11 @@ def train_with_trainer(reference: Any, job: Job) -> float:
     return seconds
 
 
-def padded_step_seconds(reference: Any, job: Job, n_steps: int) -> float:
+def padded_step_seconds(reference: Any, job: TrainingJob, n_steps: int) -> float:
     """Seconds of one optimiser step of batch 1 padded to 2,048 tokens, the median of a few."""
     model = get_peft_model(copy.copy(reference), lora_config(job))
     parameters = [p for p in model.parameters() if p.requires_grad]
-    optimizer = torch.optim.AdamW(parameters, lr=job.settings.learning_rate)
+    optimizer = torch.optim.AdamW(parameters, lr=job.training.learning_rate)
     seconds = []
     for tokens in job.examples[: n_steps + 1]:
         started = time.perf_counter()
@@ -236,9 +236,9 @@ def padded_step_seconds(reference: Any, job: Job, n_steps: int) -> float:
     return statistics.median(seconds[1:])
 
 
-def lora_config(job: Job) -> LoraConfig:
+def lora_config(job: TrainingJob) -> LoraConfig:
     return LoraConfig(
-        r=job.settings.rank, lora_alpha=job.settings.alpha, target_modules="all-linear", task_type="CAUSAL_LM"
+        r=job.training.rank, lora_alpha=job.training.alpha, target_modules="all-linear", task_type="CAUSAL_LM"
     )
 
 
@@ -247,8 +247,8 @@ def compare_decoders(engine: TorchEngine, args: argparse.Namespace) -> dict[int,
     train, heldout = load_passages(str(args.data))
     contexts = (*train, *heldout)[: max(args.rows)]
     task = PassagesTask(contexts, (), "implications")
-    asks = [ask for context in contexts for ask in task.study(context, None).asks]
-    prompts = [prompt_ids(engine.tokenizer, ask.prompt) for ask in asks]
+    queries = [query for context in contexts for query in task.compile(context, None).queries]
+    prompts = [prompt_ids(engine.tokenizer, query.prompt) for query in queries]
     reference = load_model(args.model, engine.model.device, engine.model.dtype).model
     found = {}
     for rows in args.rows:
@@ -261,9 +261,9 @@ def compare_decoders(engine: TorchEngine, args: argparse.Namespace) -> dict[int,
 
 def decode_ours(engine: TorchEngine, prompts: Sequence[tuple[int, ...]]) -> float:
     """Tokens per second; no row may end early."""
-    sampling = Sampling(temperature=1.0, top_p=0.95, max_new_tokens=NEW_TOKENS)
+    sampling = SamplingParams(temperature=1.0, top_p=0.95, max_new_tokens=NEW_TOKENS)
     requests = [Request(prompt, -1, sampling, seed) for seed, prompt in enumerate(prompts)]
-    decoder = copy.copy(engine._decoder)
+    decoder = copy.copy(engine.speaker.decoder)
     decoder.stop_ids = frozenset()
     started = time.perf_counter()
     texts = decoder.generate(requests)
@@ -321,7 +321,7 @@ def timed(function: Callable[[], Any]) -> float:
     return time.perf_counter() - started
 
 
-def job_tokens(job: Job) -> int:
+def job_tokens(job: TrainingJob) -> int:
     """Tokens of one pass over a study."""
     return sum(len(tokens.ids) for tokens in job.examples)
 

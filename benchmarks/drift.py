@@ -14,24 +14,63 @@ import itertools
 import json
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from telling import rounded, say
 
 from selfedit.engine import load_engine
-from selfedit.records import Ask, Context, Example, LoraSettings, Policy, Study, Trial
-from selfedit.report.intervals import Interval, bootstrap
-from selfedit.store import Ledger
-from selfedit.store.folder import read_run
+from selfedit.protocols import Engine
+from selfedit.records import (
+    UNTOUCHED,
+    Context,
+    Example,
+    Policy,
+    Query,
+    Stage,
+    TrainingConfig,
+    Trial,
+    TrialSpec,
+    Update,
+)
+from selfedit.report.stats.intervals import Interval, bootstrap
+from selfedit.store import AdapterFolders, Ledger
+from selfedit.store.run_folder import read_run
 from selfedit.tasks import PassagesTask, load_passages
+from selfedit.tasks.passages.task import AskStyle
 
-STYLES = ("plain", "chat")
-UNTOUCHED = Policy()
+STYLES: tuple[AskStyle, ...] = ("plain", "chat")
+Logprobs = Mapping[str, Mapping[tuple[str, str], float]]
+"""By style and part of the answer: (context, question) → gold log-probability, nats per token."""
 
 
 def main() -> None:
+    args = parse_arguments()
+    config = read_run(args.run)["config"]
+    contexts = [context for part in load_passages(args.data) for context in part][: args.passages]
+    with Ledger(args.run / "ledger.db") as ledger:
+        examples = kept_examples(ledger, Stage.parse(args.stage), config["task_args"]["prompt"])
+    say(f"{len(examples)} kept self-edits of {args.stage}; {len(contexts)} passages asked")
+    rows = []
+    with tempfile.TemporaryDirectory() as folder:
+        engine = load_engine(config["model"], adapters=AdapterFolders(Path(folder)))
+        before = ask(engine, UNTOUCHED, contexts)
+        for label, training in grid_of(args):
+            started = time.perf_counter()
+            [[result]] = [done.results for done in engine.update([[Update(UNTOUCHED, "tried", examples, training, 0)]])]
+            told = change(before, ask(engine, result.policies[0], contexts)) if result.policies else {}
+            rows.append({"settings": label, "seconds": time.perf_counter() - started, "failure": result.failure} | told)
+            if not args.json:
+                print(line(rows[-1]), flush=True)
+    if args.json:
+        arguments = {name: str(value) if isinstance(value, Path) else value for name, value in vars(args).items()}
+        found = {"facts": engine.facts, "arguments": arguments, "examples": len(examples), "rows": rows}
+        print(json.dumps(rounded(found), indent=1))
+
+
+def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
         "--run", type=Path, required=True, help="run folder; its kept self-edits of --stage are trained on"
@@ -43,88 +82,68 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, nargs="+", default=[2])
     parser.add_argument("--batch-sizes", type=int, nargs="+", default=[2])
     parser.add_argument("--rank", type=int, default=32)
-    parser.add_argument("--adapt-layers", type=float, nargs="+", default=[1.0])
-    parser.add_argument("--targets", nargs="+", default=["all-linear"])
+    parser.add_argument("--top-layers", type=float, nargs="+", default=[1.0])
+    parser.add_argument("--target-modules", nargs="+", default=["all-linear"])
     parser.add_argument("--json", action="store_true")
-    args = parser.parse_args()
-    config = read_run(args.run)["config"]
-    engine = load_engine(config["model"])
-    contexts = [context for part in load_passages(args.data) for context in part][: args.passages]
-    with Ledger(args.run / "ledger.db") as ledger:
-        examples = kept_examples(ledger, args.stage, config["prompt"])
-    say(f"{len(examples)} kept self-edits of {args.stage}; {len(contexts)} passages asked")
-    before, rows = ask(engine, UNTOUCHED, Path(), contexts), []
-    grid = itertools.product(args.learning_rates, args.epochs, args.batch_sizes, args.adapt_layers, args.targets)
-    for rate, epochs, batch, share, targets in grid:
-        settings = LoraSettings(
+    return parser.parse_args()
+
+
+def grid_of(args: argparse.Namespace) -> Iterator[tuple[str, TrainingConfig]]:
+    """(in words, settings) for every combination."""
+    grid = itertools.product(args.learning_rates, args.epochs, args.batch_sizes, args.top_layers, args.target_modules)
+    for rate, epochs, batch, share, modules in grid:
+        training = TrainingConfig(
             rank=args.rank,
             alpha=2.0 * args.rank,
-            targets=targets,
-            adapt_layers=share,
+            target_modules=modules,
+            top_layers=share,
             learning_rate=rate,
             epochs=epochs,
             batch_size=batch,
         )
-        started = time.perf_counter()
-        with tempfile.TemporaryDirectory() as folder:
-            policy = engine.update(UNTOUCHED, Path(folder), examples, settings, 0)
-            after = ask(engine, policy, Path(folder), contexts)
-        label = f"lr {rate:g}, {epochs} epochs, batch {batch}, {targets}, layers {share:g}"
-        rows.append({"settings": label, "seconds": time.perf_counter() - started} | change(before, after))
-        if not args.json:
-            print(line(rows[-1]), flush=True)
-    if args.json:
-        arguments = {name: str(value) if isinstance(value, Path) else value for name, value in vars(args).items()}
-        found = {"facts": engine.facts, "arguments": arguments, "examples": len(examples), "rows": rows}
-        print(json.dumps(rounded(found), indent=1))
+        yield f"lr {rate:g}, {epochs} epochs, batch {batch}, {modules}, layers {share:g}", training
 
 
-def kept_examples(ledger: Ledger, stage: str, prompt: str) -> list[Example]:
+def kept_examples(ledger: Ledger, stage: Stage, prompt: str) -> tuple[Example, ...]:
     """Prompt → self-edit, as the run's own update had them."""
     contexts = {context.id: context for context in ledger.contexts("train")}
     task = PassagesTask((), (), prompt)
-    kept = {one.edit_key for at, one in ledger.scored(stage) if one.is_kept}
-    return [
+    kept = {one.edit_key for _, one in ledger.scored(stage) if one.is_kept}
+    return tuple(
         Example(edit.text, task.prompt(contexts[edit.context_id])) for edit in ledger.edits(stage) if edit.key in kept
-    ]
+    )
 
 
-def ask(
-    engine, policy: Policy, home: Path, contexts: Sequence[Context]
-) -> Mapping[str, Mapping[tuple[str, str], float]]:
-    """By style and part of the answer: (context, question) → gold log-probability, nats per token."""
+def ask(engine: Engine, policy: Policy, contexts: Sequence[Context]) -> Logprobs:
+    """What a policy holds of the gold answers."""
     found: dict[str, dict[tuple[str, str], float]] = {}
     for style in STYLES:
         task = PassagesTask((), contexts, "implications", style)
-        asks_C = [[brief(ask) for ask in task.study(context, None).asks] for context in contexts]
-        for part, cut in (("whole answer", whole), ("first word", first_word)):
+        queries_C = [task.compile(context, None).queries for context in contexts]
+        for part, cut in (("whole answer", scored), ("first word", first_word)):
             trials = [
-                Trial(context.id, Study((), tuple(map(cut, asks))), LoraSettings(), 0)
-                for context, asks in zip(contexts, asks_C, strict=True)
+                Trial(context.id, TrialSpec((), tuple(map(cut, queries))), TrainingConfig(), 0, policy)
+                for context, queries in zip(contexts, queries_C, strict=True)
             ]
-            attempts = engine.run_trials(policy, home, trials)
+            [done] = engine.run_trials([trials])
             found[f"{style}, {part}"] = {
-                (attempt.key, answer.question_id): answer.gold_logprob
-                for attempt in attempts
-                for answer in attempt.answers
+                (result.key, answer.question_id): answer.gold_logprob
+                for result in done.results
+                for answer in result.answers
             }
     return found
 
 
-def brief(ask: Ask) -> Ask:
-    """The same question, answered with one token: only the gold answer is scored here."""
-    return replace(ask, max_new_tokens=1)
+def scored(query: Query) -> Query:
+    """The same question without a reply: its gold answer is scored."""
+    return replace(query, max_new_tokens=0)
 
 
-def whole(ask: Ask) -> Ask:
-    return ask
+def first_word(query: Query) -> Query:
+    return replace(scored(query), gold=query.gold.split()[0])
 
 
-def first_word(ask: Ask) -> Ask:
-    return replace(ask, gold=ask.gold.split()[0])
-
-
-def change(before, after) -> dict[str, dict[str, float | int | None]]:
+def change(before: Logprobs, after: Logprobs) -> dict[str, dict[str, float | int | None]]:
     def told(interval: Interval) -> dict[str, float | int | None]:
         ends = {"low": interval.low, "high": interval.high}
         return {"change": interval.value, **ends, "n": interval.n_questions, "passages": interval.n_contexts}
@@ -135,11 +154,13 @@ def change(before, after) -> dict[str, dict[str, float | int | None]]:
     }
 
 
-def line(row) -> str:
+def line(row: Mapping[str, Any]) -> str:
+    if row["failure"]:
+        return f"{row['settings']}: failed: {row['failure']}"
     parts = [
         f"{name} {row[name]['change']:+.2f} ({row[name]['low']:+.2f} to {row[name]['high']:+.2f})"
         for name in row
-        if name not in ("settings", "seconds")
+        if name not in ("settings", "seconds", "failure")
     ]
     return f"{row['settings']}: " + ", ".join(parts) + f"; {row['seconds']:.0f} s"
 

@@ -1,6 +1,6 @@
 """Fit the `calibrated` grader to another judge's verdicts, and say how far the two agree on passages it never saw.
 
-    python benchmarks/fit_grader.py VERDICTS.jsonl... [--out src/selfedit/grading/calibrated.json] [--json]
+    python benchmarks/fit_grader.py VERDICTS.jsonl... [--out src/selfedit/grading/calibrated/weights.json] [--json]
 
 Each line of a file: `context_id, model, question, gold, answer, correct`. All answers about a passage are on one side,
 in all files: a passage is for fitting when the first byte of its id's SHA-256 is even. A logistic model with a ridge
@@ -27,11 +27,11 @@ from typing import Any
 import numpy as np
 from telling import say
 
-from selfedit.grading.calibrated import WEIGHTS
-from selfedit.grading.features import NAMES, read_features
+from selfedit.grading.calibrated.features import NAMES, read_features
+from selfedit.grading.calibrated.grader import WEIGHTS
 from selfedit.grading.metrics import contains
 from selfedit.jsonl import read_objects
-from selfedit.report.intervals import bootstrap
+from selfedit.report.stats.intervals import bootstrap
 
 RIDGE = 10.0
 """Penalty on squared standardised weights, beside the summed log-loss."""

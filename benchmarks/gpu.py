@@ -45,14 +45,14 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import AutoModelForCausalLM, LlamaConfig, PretrainedConfig, PreTrainedTokenizerFast, Qwen2Config
 
 from selfedit import seeds
-from selfedit.engine.core import TorchEngine
-from selfedit.engine.decoding import Decoder, Request
-from selfedit.engine.devices import choose_device, choose_dtype
-from selfedit.engine.models import LoadedModel
-from selfedit.engine.packing import Tokens
-from selfedit.engine.scoring import mean_logprobs
-from selfedit.engine.training import Job, Trained
-from selfedit.records import LoraSettings, Sampling
+from selfedit.engine.engine import TorchEngine
+from selfedit.engine.forward.packing import Tokens
+from selfedit.engine.forward.scoring import mean_logprobs
+from selfedit.engine.generate.decoding import Decoder, Request
+from selfedit.engine.model.devices import choose_device, choose_dtype
+from selfedit.engine.model.loading import LoadedModel
+from selfedit.engine.train.adapters import Trained, TrainingJob
+from selfedit.records import SamplingParams, TrainingConfig
 
 SEQUENCES, SEQUENCE_TOKENS, PASSAGE_TOKENS = (7, 12), (20, 50), (150, 250)
 QUESTIONS, QUESTION_TOKENS, GOLD_TOKENS, ANSWER_TOKENS = 5, (20, 50), 8, 64
@@ -223,8 +223,8 @@ class Bench:
         self.device = choose_device(args.device)
         self.dtype = choose_dtype("auto", self.device)
         self.timed_epochs, self.n_peft = args.timed_epochs, args.peft_studies
-        settings = LoraSettings(rank=args.rank, alpha=2.0 * args.rank, epochs=args.timed_epochs)
-        self.jobs = [study(i, self.config.vocab_size, settings) for i in range(max(args.banks))]
+        training = TrainingConfig(rank=args.rank, alpha=2.0 * args.rank, epochs=args.timed_epochs)
+        self.jobs = [made_up_study(i, self.config.vocab_size, training) for i in range(max(args.banks))]
         self.rates: list[float] = []
         self.banks: dict[int, dict[str, float]] = {}
         self.peft: dict[str, float] = {}
@@ -282,16 +282,16 @@ class Bench:
         engine.bank.release()
         self.rates.append(matmul_rate(self.device, self.dtype))
 
-    def _ask(self, jobs: Sequence[Job], results: Sequence[Trained], n_tokens: int) -> int:
+    def _ask(self, jobs: Sequence[TrainingJob], results: Sequence[Trained], n_tokens: int) -> int:
         """As `TorchEngine.run_trials` asks, but on token ids; returns how many answers there are."""
         engine = self.engine
         for slot, (job, result) in enumerate(zip(jobs, results, strict=True)):
             assert result.row is not None
-            engine.bank.load_row(slot, result.row, job.settings.alpha / job.settings.rank)
+            engine.bank.load_row(slot, result.row, job.training.alpha / job.training.rank)
         slots = [slot for slot in range(len(jobs)) for _ in range(QUESTIONS)]
         golds = [question(i, self.config.vocab_size) for i in range(len(slots))]
         mean_logprobs(engine.model, engine.holder, golds, slots, 4 * engine.sizes.pack_tokens, engine.lower)
-        greedy = Sampling(temperature=0.0, max_new_tokens=n_tokens)
+        greedy = SamplingParams(temperature=0.0, max_new_tokens=n_tokens)
         requests = [Request(g.ids[: g.loss_from], slot, greedy) for g, slot in zip(golds, slots, strict=True)]
         return len(self._decoder().generate(requests))
 
@@ -327,7 +327,7 @@ class Bench:
         self.decoded["generate"][rows] = rows * DECODED_TOKENS / seconds
 
     def _write(self, rows: int, n_tokens: int) -> None:
-        sampling = Sampling(temperature=1.0, top_p=0.95, max_new_tokens=n_tokens)
+        sampling = SamplingParams(temperature=1.0, top_p=0.95, max_new_tokens=n_tokens)
         requests = [Request(ids, -1, sampling, seed) for seed, ids in enumerate(self._prompts(rows))]
         texts = self._decoder().generate(requests)
         assert all(len(ids) == n_tokens for ids, _ in texts), "a text ended early"
@@ -354,7 +354,7 @@ class Bench:
 
     def _decoder(self) -> Decoder:
         """The engine's, with 256 rows, and no text that ends early."""
-        decoder = copy.copy(self.engine._decoder)
+        decoder = copy.copy(self.engine.speaker.decoder)
         decoder.stop_ids, decoder.max_rows = frozenset(), 256
         return decoder
 
@@ -425,13 +425,13 @@ def random_tokenizer() -> PreTrainedTokenizerFast:
     return PreTrainedTokenizerFast(tokenizer_object=raw, eos_token="<|end|>", pad_token="<|end|>")
 
 
-def study(index: int, vocab_size: int, settings: LoraSettings) -> Job:
+def made_up_study(index: int, vocab_size: int, training: TrainingConfig) -> TrainingJob:
     """The `index`-th study: the sequences of a self-edit and the passage."""
     draw = random.Random(seeds.derive("study", index))
     lengths = [draw.randint(*SEQUENCE_TOKENS) for _ in range(draw.randint(*SEQUENCES))]
     lengths.append(draw.randint(*PASSAGE_TOKENS))
     examples = [Tokens(random_ids(n, vocab_size, "sequence", index, i), 1) for i, n in enumerate(lengths)]
-    return Job(tuple(examples), settings, SEED + index)
+    return TrainingJob(tuple(examples), training, SEED + index)
 
 
 def question(index: int, vocab_size: int) -> Tokens:
@@ -445,35 +445,35 @@ def random_ids(n: int, vocab_size: int, *names: object) -> tuple[int, ...]:
     return tuple(draw.randrange(vocab_size) for _ in range(n))
 
 
-def warm_up(job: Job) -> Job:
+def warm_up(job: TrainingJob) -> TrainingJob:
     """A few steps of a job, among them the longest sequence."""
     lengths = [len(tokens.ids) for tokens in job.examples]
     chosen = (job.examples[0], job.examples[1], job.examples[lengths.index(max(lengths))])
-    return Job(chosen, replace(job.settings, epochs=1), job.seed)
+    return TrainingJob(chosen, replace(job.training, epochs=1), job.seed)
 
 
-def train_peft(reference: Any, job: Job) -> tuple[float, float]:
+def train_peft(reference: Any, job: TrainingJob) -> tuple[float, float]:
     """(seconds until the adapter is there, seconds of its steps)."""
     device = reference.device
     synchronize(device)
     started = time.perf_counter()
     config = LoraConfig(
-        r=job.settings.rank, lora_alpha=job.settings.alpha, target_modules="all-linear", task_type="CAUSAL_LM"
+        r=job.training.rank, lora_alpha=job.training.alpha, target_modules="all-linear", task_type="CAUSAL_LM"
     )
     with device:  # the adapter is drawn on the GPU, which is faster than on the CPU
         model = get_peft_model(copy.copy(reference), config)
     parameters = [p for p in model.parameters() if p.requires_grad]
-    optimizer = torch.optim.AdamW(parameters, lr=job.settings.learning_rate, weight_decay=0.0, fused=True)
+    optimizer = torch.optim.AdamW(parameters, lr=job.training.learning_rate, weight_decay=0.0, fused=True)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 1 - step / job.n_steps)
     synchronize(device)
     ready = time.perf_counter()
-    for _ in range(job.settings.epochs):
+    for _ in range(job.training.epochs):
         for tokens in job.examples:
             ids = torch.tensor([tokens.ids], device=device)
             loss = model(input_ids=ids, labels=ids, use_cache=False).loss
             optimizer.zero_grad()
             loss.backward()
-            torch.nn.utils.clip_grad_norm_(parameters, job.settings.clip)
+            torch.nn.utils.clip_grad_norm_(parameters, job.training.max_grad_norm)
             optimizer.step()
             schedule.step()
     synchronize(device)

@@ -1,4 +1,4 @@
-"""What adapters on the upper layers only cost in quality, and what they save: the measurement behind `--adapt-layers`.
+"""What adapters on the upper layers only cost in quality, and what they save: the measurement behind `--top-layers`.
 
     python benchmarks/layers.py --out layers.jsonl [--json]
 
@@ -27,16 +27,15 @@ from telling import say
 
 from selfedit import seeds
 from selfedit.engine import load_engine
-from selfedit.engine.core import TorchEngine
+from selfedit.engine.engine import TorchEngine
 from selfedit.grading import contains
-from selfedit.records import Attempt, Context, LoraSettings, Policy, Study, Trial
-from selfedit.report.intervals import Interval, bootstrap
-from selfedit.report.look import BLUE, MUTED, STYLE, WIDTH
+from selfedit.records import Context, TrainingConfig, Trial, TrialResult, TrialSpec
+from selfedit.report.figures.style import BLUE, MUTED, STYLE, WIDTH
+from selfedit.report.stats.intervals import Interval, bootstrap
 from selfedit.tasks import PassagesTask, load_passages
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"
 SETTINGS = ("model", "select", "test", "seeds", "epochs", "rank", "bank", "learning_rates", "choose_by")
-HERE, UNTOUCHED = Path("."), Policy()
 Answers = list[tuple[str, dict[str, dict[str, float]]]]
 """(context id, question id → measure → value) of each trial."""
 Values = dict[tuple[str, str], float]
@@ -50,7 +49,7 @@ def main() -> None:
     contexts = (*train, *heldout)[: args.select + args.test]
     edits = {record["id"]: record["edits"][0] for record in map(json.loads, args.edits.open())}
     task = PassagesTask(contexts, (), "implications")
-    lab = Lab(engine, {c.id: task.study(c, edits[c.id]) for c in contexts}, args)
+    lab = Lab(engine, {c.id: task.compile(c, edits[c.id]) for c in contexts}, args)
     chosen_on, tested_on = contexts[: args.select], contexts[args.select :]
     base = lab.untouched(contexts)
     before = values(base, "logprob")
@@ -67,7 +66,7 @@ def main() -> None:
         found = [one for answers, _ in runs for one in answers]
         on_all = on_all or found
         row = {
-            "adapt_layers": share,
+            "top_layers": share,
             "learning_rate": best,
             "tried": tried,
             "gain": asdict(minus(values(found, "logprob"), before)),
@@ -114,42 +113,42 @@ def parse_arguments() -> argparse.Namespace:
 class Lab:
     """Runs trials, and remembers them in a file."""
 
-    def __init__(self, engine: TorchEngine, studies: dict[str, Study], args: argparse.Namespace) -> None:
-        self.engine, self.studies, self.args = engine, studies, args
+    def __init__(self, engine: TorchEngine, specs: dict[str, TrialSpec], args: argparse.Namespace) -> None:
+        self.engine, self.specs, self.args = engine, specs, args
         lines = args.out.read_text().splitlines() if args.out.exists() else []
         self.known: dict[str, Any] = {record["key"]: record for record in map(json.loads, lines)}
 
     def untouched(self, contexts: Sequence[Context]) -> Answers:
         """The model as it is."""
-        trials = [Trial(c.id, Study((), self.studies[c.id].asks), LoraSettings(), 0) for c in contexts]
+        trials = [Trial(c.id, TrialSpec((), self.specs[c.id].queries), TrainingConfig(), 0) for c in contexts]
         return self._run("untouched", trials)[0]
 
     def measure(self, share: float, rate: float, name: str, contexts: Sequence[Context]) -> tuple[Answers, float]:
         """(answers of the trials that did not fail, seconds)."""
         args = self.args
-        settings = LoraSettings(
-            rank=args.rank, alpha=2.0 * args.rank, learning_rate=rate, epochs=args.epochs, adapt_layers=share
+        training = TrainingConfig(
+            rank=args.rank, alpha=2.0 * args.rank, learning_rate=rate, epochs=args.epochs, top_layers=share
         )
-        trials = [Trial(c.id, self.studies[c.id], settings, seeds.derive("layers", name, c.id)) for c in contexts]
+        trials = [Trial(c.id, self.specs[c.id], training, seeds.derive("layers", name, c.id)) for c in contexts]
         return self._run(f"{share:g} {rate:g} {name} {len(contexts)} {args.epochs} {args.rank}", trials)
 
     def _run(self, key: str, trials: Sequence[Trial]) -> tuple[Answers, float]:
         if key not in self.known:
             started = time.perf_counter()
-            attempts = self.engine.run_trials(UNTOUCHED, HERE, trials)
-            answers = [(t.key, measures(t.study, a)) for t, a in zip(trials, attempts, strict=True) if not a.failure]
+            [done] = self.engine.run_trials([trials])
+            tried = zip(trials, done.results, strict=True)
+            answers = [(trial.key, measures(trial.spec, result)) for trial, result in tried if not result.failure]
             self.known[key] = {"key": key, "answers": answers, "seconds": time.perf_counter() - started}
             with self.args.out.open("a") as file:
                 file.write(json.dumps(self.known[key]) + "\n")
         return self.known[key]["answers"], self.known[key]["seconds"]
 
 
-def measures(study: Study, attempt: Attempt) -> dict[str, dict[str, float]]:
+def measures(spec: TrialSpec, result: TrialResult) -> dict[str, dict[str, float]]:
     """Question id → what was measured."""
-    pairs = zip(study.asks, attempt.answers, strict=True)
     return {
-        ask.question_id: {"logprob": answer.gold_logprob, "contains": float(contains(ask.gold, answer.text))}
-        for ask, answer in pairs
+        query.question_id: {"logprob": answer.gold_logprob, "contains": float(contains(query.gold, answer.text))}
+        for query, answer in zip(spec.queries, result.answers, strict=True)
     }
 
 
@@ -177,7 +176,7 @@ def table(result: dict[str, Any]) -> str:
         "|---|---|---|---|---|---|---|",
     ]
     for row in result["rows"]:
-        cells = [f"{row['adapt_layers']:g}", f"{row['learning_rate']:g}"]
+        cells = [f"{row['top_layers']:g}", f"{row['learning_rate']:g}"]
         cells += [span(row[name], "+.3f") for name in ("gain", "gain_against_first")]
         cells += [span(row["contains"], ".3f"), span(row["contains_against_first"], "+.3f")]
         lines.append("| " + " | ".join([*cells, f"{row['seconds_per_trial']:.1f}"]) + " |")
@@ -193,7 +192,7 @@ def draw(result: dict[str, Any], path: Path) -> None:
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(WIDTH, 2.6))
         rows, places = result["rows"], range(len(result["rows"]))
-        labels = [f"{row['adapt_layers']:.0%}\nlr {row['learning_rate']:g}" for row in rows]
+        labels = [f"{row['top_layers']:.0%}\nlr {row['learning_rate']:g}" for row in rows]
         panels = (("contains", "answers that contain the gold answer"), ("gain", "gain in gold log-probability, nats"))
         for axes, (name, title) in zip(figure.subplots(1, 2), panels, strict=True):
             spans = [row[name] for row in rows]

@@ -19,7 +19,6 @@ import copy
 import json
 import time
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -27,16 +26,14 @@ from peft import LoraConfig, get_peft_model
 from telling import rounded, say
 
 from selfedit.engine import load_engine
-from selfedit.engine.core import TorchEngine
-from selfedit.engine.jobs import job_of
-from selfedit.engine.models import load_model
-from selfedit.engine.rendering import prompt_ids
-from selfedit.engine.training import Job, batch_order
+from selfedit.engine.engine import TorchEngine
+from selfedit.engine.model.loading import load_model
+from selfedit.engine.model.tokenization import prompt_ids
+from selfedit.engine.train.adapters import TrainingJob, batch_order, job_of
 from selfedit.recipes import RECIPES
-from selfedit.records import LoraSettings, Policy, Trial
-from selfedit.tasks.arc.task import ORACLES, ArcTask, load_arc
+from selfedit.records import TrainingConfig, Trial
+from selfedit.tasks.arc.task import ORACLES, ArcSettings, ArcTask, load_arc
 
-POLICY, HERE = Policy(), Path()
 IGNORED = -100
 DIRECTIVES: dict[str, dict[str, object]] = {
     "careful": {"views": 64},
@@ -50,15 +47,14 @@ DIRECTIVES: dict[str, dict[str, object]] = {
 def main() -> None:
     args = parse_arguments()
     engine = load_engine(args.model, dtype=args.dtype, bank=args.bank)
-    task = load_arc(RECIPES["arc"].model_copy(update={"data": "none", "heldout_data": args.puzzles}))
+    task = load_arc(ArcSettings(heldout_data=args.puzzles), RECIPES["arc"].inner)
     trials = trials_of(task)
     reference = load_model(args.model, engine.model.device, engine.model.dtype).model
-    further = task.ask_further
-    timed(lambda: engine.run_trials(POLICY, HERE, trials[:1], further))  # memory is warm afterwards
+    timed(lambda: list(engine.run_trials([trials[:1]])))  # memory is warm afterwards
     engine._give_back()
-    bank = timed(lambda: engine.run_trials(POLICY, HERE, trials, further))
+    bank = timed(lambda: list(engine.run_trials([trials])))
     say(f"bank: {bank:.1f} s")
-    alone = sum(map(forgetful(engine, further), trials))
+    alone = sum(map(forgetful(engine), trials))
     say(f"alone: {alone:.1f} s")
     peft = sum(timed(lambda trial=trial: by_peft(engine, reference, trial)) for trial in trials)  # type: ignore[misc]
     say(f"PEFT, one by one: {peft:.1f} s")
@@ -81,8 +77,8 @@ def trials_of(task: ArcTask) -> list[Trial]:
         for name, choices in DIRECTIVES.items():
             directives = json.loads(ORACLES["extended"])
             directives["training"] |= choices
-            study = task.study(context, json.dumps(directives))
-            trials.append(Trial(f"{context.id} {name}", study, study.settings or LoraSettings(), 7))
+            spec = task.compile(context, json.dumps(directives))
+            trials.append(Trial(f"{context.id} {name}", spec, spec.training or TrainingConfig(), 7))
     return trials
 
 
@@ -92,22 +88,22 @@ def timed(work: Callable[[], object]) -> float:
     return time.perf_counter() - started
 
 
-def forgetful(engine: TorchEngine, further: Any) -> Callable[[Trial], float]:
+def forgetful(engine: TorchEngine) -> Callable[[Trial], float]:
     """Seconds of one trial by itself, with nothing kept from the one before."""
 
     def seconds(trial: Trial) -> float:
         engine._give_back()
-        return timed(lambda: engine.run_trials(POLICY, HERE, [trial], further))
+        return timed(lambda: list(engine.run_trials([[trial]])))
 
     return seconds
 
 
 def by_peft(engine: TorchEngine, reference: Any, trial: Trial) -> None:
     job = job_of(engine.tokenizer, trial, engine.max_context)
-    assert isinstance(job, Job), job
-    model = get_peft_model(copy.copy(reference), lora_config(engine, trial.settings))
+    assert isinstance(job, TrainingJob), job
+    model = get_peft_model(copy.copy(reference), lora_config(engine, trial.training))
     parameters = [p for p in model.parameters() if p.requires_grad]
-    optimizer = torch.optim.AdamW(parameters, lr=job.settings.learning_rate, weight_decay=0.0)
+    optimizer = torch.optim.AdamW(parameters, lr=job.training.learning_rate, weight_decay=0.0)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 1 - step / job.n_steps)
     for _, chosen in batch_order(job):
         batch = padded([job.examples[i].ids for i in chosen], is_left=False)
@@ -118,14 +114,14 @@ def by_peft(engine: TorchEngine, reference: Any, trial: Trial) -> None:
         loss = model(**batch, labels=labels, use_cache=False).loss
         optimizer.zero_grad()
         loss.backward()
-        torch.nn.utils.clip_grad_norm_(parameters, job.settings.clip)
+        torch.nn.utils.clip_grad_norm_(parameters, job.training.max_grad_norm)
         optimizer.step()
         schedule.step()
-    prompts = [prompt_ids(engine.tokenizer, ask.prompt) for ask in trial.study.asks]
+    prompts = [prompt_ids(engine.tokenizer, query.prompt) for query in trial.spec.queries]
     with torch.no_grad():
         model.generate(  # type: ignore[no-untyped-call]
             **padded(prompts, is_left=True),
-            max_new_tokens=trial.study.asks[0].max_new_tokens,
+            max_new_tokens=trial.spec.queries[0].max_new_tokens,
             do_sample=False,
             pad_token_id=engine.tokenizer.eos_token_id,
         )
@@ -142,12 +138,12 @@ def padded(rows: Sequence[Sequence[int]], is_left: bool) -> dict[str, torch.Tens
     return {"input_ids": ids, "attention_mask": mask}
 
 
-def lora_config(engine: TorchEngine, settings: LoraSettings) -> LoraConfig:
+def lora_config(engine: TorchEngine, training: TrainingConfig) -> LoraConfig:
     """The same layers as the bank's."""
-    below, _ = engine.adapted(settings)
+    below, _ = engine.adapted(training)
     return LoraConfig(
-        r=settings.rank,
-        lora_alpha=int(settings.alpha),
+        r=training.rank,
+        lora_alpha=int(training.alpha),
         target_modules=["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"],
         layers_to_transform=list(range(below, engine.layer_count)),
         task_type="CAUSAL_LM",

@@ -1,4 +1,4 @@
-"""Where the retriever of `selfedit continual --remedy route` sends questions; needs no model.
+"""Where the retriever of `selfedit continual --strategy route` sends questions; needs no model.
 
     python benchmarks/routing.py PASSAGES.jsonl [--contexts 8 32] [--draws 20] [--json]
 
@@ -15,11 +15,11 @@ from collections.abc import Sequence
 
 from telling import rounded
 
-from selfedit.loop.remedies.route import best_match
+from selfedit.continual.strategies.route import best_match
 from selfedit.records import Context
 from selfedit.seeds import derive
 from selfedit.tasks import load_passages
-from selfedit.tasks.retention import BUNDLED, load_probe
+from selfedit.tasks.probe import BUNDLED, load_probe
 
 
 def main() -> None:
@@ -41,8 +41,8 @@ def shares(pool: Sequence[Context], n: int, draws: int) -> dict[str, float]:
             home += sum(one is context for one in sent)
             none += sum(one is None for one in sent)
             n_own += len(sent)
-        asked += sum(best_match(ask.question, contexts) is not None for ask in probe.questions)
-        texts += sum(best_match(ask.question, contexts) is not None for ask in probe.texts)
+        asked += sum(best_match(query.question, contexts) is not None for query in probe.questions)
+        texts += sum(best_match(query.question, contexts) is not None for query in probe.texts)
         n_probe += len(probe.questions)
         n_texts += len(probe.texts)
     return {

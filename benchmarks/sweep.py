@@ -14,18 +14,29 @@ import argparse
 import itertools
 import json
 import time
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from selfedit import seeds
 from selfedit.engine import load_engine
+from selfedit.errors import InvalidEdit
 from selfedit.grading import contains
-from selfedit.records import InvalidEdit, LoraSettings, Policy, Sampling, Trial
+from selfedit.protocols import Engine
+from selfedit.records import (
+    UNTOUCHED,
+    Context,
+    Generation,
+    SamplingParams,
+    TrainingConfig,
+    Trial,
+    TrialResult,
+    TrialSpec,
+)
 from selfedit.tasks import PassagesTask, load_passages
-
-HERE, UNTOUCHED = Path("."), Policy()
 
 
 def main() -> None:
@@ -43,10 +54,8 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, nargs="+", default=[4, 8])
     parser.add_argument("--batch-sizes", type=int, nargs="+", default=[1, 4])
     parser.add_argument("--ranks", type=int, nargs="+", default=[16])
-    parser.add_argument("--targets", nargs="+", default=["all-linear"])
-    parser.add_argument(
-        "--adapt-layers", type=float, nargs="+", default=[1.0], help="shares of the layers, from the top"
-    )
+    parser.add_argument("--target-modules", nargs="+", default=["all-linear"])
+    parser.add_argument("--top-layers", type=float, nargs="+", default=[1.0], help="shares of the layers, from the top")
     parser.add_argument("--json", action="store_true")
     args = parser.parse_args()
     engine = load_engine(args.model, dtype=args.dtype)
@@ -54,30 +63,37 @@ def main() -> None:
     contexts = (load_passages(args.data)[0] + contexts)[: args.passages]
     tasks = {style: PassagesTask(contexts, (), args.prompt, style) for style in ("plain", "chat")}
     edits = own_edits(engine, tasks["plain"], contexts, args) if args.own else file_edits(args.edits, contexts)
-    studies = [both_styles(tasks, c, edits[c.id]) for c in contexts]
-    pairs = list(zip(studies, contexts, strict=True))
-    base = engine.run_trials(UNTOUCHED, HERE, [trial(replace(s, examples=()), LoraSettings(), c) for s, c in pairs])
+    specs = [both_styles(tasks, context, edits[context.id]) for context in contexts]
+    pairs = list(zip(specs, contexts, strict=True))
+    base = run(engine, [trial(replace(spec, examples=()), TrainingConfig(), context) for spec, context in pairs])
     rows = [row("untouched", base, base, contexts, 0.0, args.json)]
-    for lr, epochs, batch, rank, targets, share in itertools.product(
-        args.learning_rates, args.epochs, args.batch_sizes, args.ranks, args.targets, args.adapt_layers
+    for lr, epochs, batch, rank, modules, share in itertools.product(
+        args.learning_rates, args.epochs, args.batch_sizes, args.ranks, args.target_modules, args.top_layers
     ):
-        settings = LoraSettings(rank, 2.0 * rank, targets, share, learning_rate=lr, epochs=epochs, batch_size=batch)
+        training = TrainingConfig(rank, 2.0 * rank, modules, share, learning_rate=lr, epochs=epochs, batch_size=batch)
         started = time.perf_counter()
-        found = engine.run_trials(UNTOUCHED, HERE, [trial(s, settings, c) for s, c in pairs])
-        label = f"lr {lr:g} epochs {epochs} batch {batch} r {rank} {targets} layers {share:g}"
+        found = run(engine, [trial(spec, training, context) for spec, context in pairs])
+        label = f"lr {lr:g} epochs {epochs} batch {batch} r {rank} {modules} layers {share:g}"
         rows.append(row(label, found, base, contexts, time.perf_counter() - started, args.json))
     if args.json:
         print(json.dumps({"facts": engine.facts, "arguments": vars(args), "rows": rows}, indent=1))
 
 
-def own_edits(engine, task, contexts, args):
-    sampling = Sampling(temperature=args.temperature, top_p=0.95, max_new_tokens=args.max_new_tokens)
-    prompts, seeds_C = [task.prompt(c) for c in contexts], [seeds.derive("sweep", c.id) for c in contexts]
-    written = engine.write(UNTOUCHED, HERE, prompts, 1, sampling, seeds_C)
-    return {c.id: w[0].text for c, w in zip(contexts, written, strict=True)}
+def run(engine: Engine, trials: Sequence[Trial]) -> list[TrialResult]:
+    [done] = engine.run_trials([trials])
+    return list(done.results)
 
 
-def file_edits(path, contexts):
+def own_edits(
+    engine: Engine, task: PassagesTask, contexts: Sequence[Context], args: argparse.Namespace
+) -> dict[str, str | None]:
+    sampling = SamplingParams(temperature=args.temperature, top_p=0.95, max_new_tokens=args.max_new_tokens)
+    items = [Generation(UNTOUCHED, task.prompt(c), sampling, seeds.derive("sweep", c.id)) for c in contexts]
+    [done] = engine.generate([items])
+    return {context.id: text.text for context, text in zip(contexts, done.results, strict=True)}
+
+
+def file_edits(path: str | None, contexts: Sequence[Context]) -> dict[str, str | None]:
     if path is None:
         return {c.id: None for c in contexts}
     found = {}
@@ -87,28 +103,36 @@ def file_edits(path, contexts):
     return {c.id: found[c.id] for c in contexts}
 
 
-def both_styles(tasks, context, edit):
+def both_styles(tasks: Mapping[str, PassagesTask], context: Context, edit: str | None) -> TrialSpec:
+    """The study, asked in one style and then in the other; of the passage alone where the edit cannot be studied."""
     try:
-        plain = tasks["plain"].study(context, edit)
+        plain = tasks["plain"].compile(context, edit)
     except InvalidEdit:
-        plain = tasks["plain"].study(context, None)
-    return replace(plain, asks=plain.asks + tasks["chat"].study(context, None).asks)
+        plain = tasks["plain"].compile(context, None)
+    return replace(plain, queries=plain.queries + tasks["chat"].compile(context, None).queries)
 
 
-def trial(study, settings, context):
-    return Trial(context.id, study, settings, seeds.derive("sweep", "trial", context.id))
+def trial(spec: TrialSpec, training: TrainingConfig, context: Context) -> Trial:
+    return Trial(context.id, spec, training, seeds.derive("sweep", "trial", context.id))
 
 
-def row(label, found, base, contexts, seconds, quiet):
-    result = {"settings": label, "seconds": seconds, "tokens": sum(a.tokens for a in found)}
-    result["failed"] = sum(bool(a.failure) for a in found)
+def row(
+    label: str,
+    found: Sequence[TrialResult],
+    base: Sequence[TrialResult],
+    contexts: Sequence[Context],
+    seconds: float,
+    quiet: bool,
+) -> dict[str, Any]:
+    result: dict[str, Any] = {"settings": label, "seconds": seconds, "tokens": sum(one.tokens for one in found)}
+    result["failed"] = sum(bool(one.failure) for one in found)
     for half, style in enumerate(("plain", "chat")):
         hits, gains = [], []
-        for attempt, untouched, context in zip(found, base, contexts, strict=True):
+        for tried, untouched, context in zip(found, base, contexts, strict=True):
             n = len(context.questions)
             part = slice(half * n, half * n + n)
             for answer, before, question in zip(
-                attempt.answers[part], untouched.answers[part], context.questions, strict=True
+                tried.answers[part], untouched.answers[part], context.questions, strict=True
             ):
                 hits.append(contains(question.answer, answer.text))
                 gains.append(answer.gold_logprob - before.gold_logprob)

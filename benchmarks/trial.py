@@ -13,18 +13,18 @@ import argparse
 import json
 import resource
 import time
-from collections.abc import Callable
-from pathlib import Path
-from typing import Any
+from collections.abc import Callable, Iterable
+from typing import Any, TypeVar
 
 from selfedit import seeds
 from selfedit.engine import load_engine
-from selfedit.engine.core import TorchEngine
+from selfedit.errors import InvalidEdit
+from selfedit.protocols import Done
 from selfedit.recipes import RECIPES
-from selfedit.records import InvalidEdit, Policy, Trial
+from selfedit.records import UNTOUCHED, Completion, Context, Generation, Trial, TrialResult, TrialSpec
 from selfedit.tasks import PassagesTask, load_passages
 
-HERE, UNTOUCHED = Path("."), Policy()
+R = TypeVar("R")
 
 
 def main() -> None:
@@ -37,17 +37,19 @@ def main() -> None:
     recipe = RECIPES["embedded"]
     engine = load_engine(args.model, dtype=args.dtype, bank=args.contexts)
     train, heldout = load_passages("invented")
-    task = PassagesTask(train, heldout, recipe.prompt, "plain")
+    task = PassagesTask(train, heldout, recipe.task_args.prompt, "plain")
     contexts = train[: args.contexts]
     stages: dict[str, float] = {}
-    seeds_C = [seeds.derive("benchmark", context.id) for context in contexts]
-    prompts = [task.prompt(context) for context in contexts]
-    writing = timed(stages, "writing", engine.write)
-    texts = [drawn[0] for drawn in writing(UNTOUCHED, HERE, prompts, 1, recipe.sampling, seeds_C)]
-    trials = [Trial(c.id, study(task, c, t.text), recipe.inner, 1) for c, t in zip(contexts, texts, strict=True)]
-    spied = TimedEngine(engine, stages)
-    attempts = spied.run_trials(trials)
-    trained = sum(attempt.tokens for attempt in attempts)
+    items = [
+        Generation(UNTOUCHED, task.prompt(context), recipe.sampling, seeds.derive("benchmark", context.id))
+        for context in contexts
+    ]
+    texts: list[Completion] = timed(stages, "writing", lambda: only_group(engine.generate([items])))()
+    trials = [Trial(c.id, spec_of(task, c, t.text), recipe.inner, 1) for c, t in zip(contexts, texts, strict=True)]
+    engine._train = timed(stages, "training", engine._train)  # type: ignore[method-assign]
+    engine._ask = timed(stages, "asking", engine._ask)  # type: ignore[method-assign]
+    results: list[TrialResult] = only_group(engine.run_trials([trials]))
+    trained = sum(result.tokens for result in results)
     written = sum(text.tokens for text in texts)
     found: dict[str, Any] = {
         "facts": engine.facts,
@@ -65,19 +67,15 @@ def main() -> None:
         print(f"{name:28s} {value}")
 
 
-class TimedEngine:
-    """Times the two halves of `run_trials` from outside."""
-
-    def __init__(self, engine: TorchEngine, stages: dict[str, float]) -> None:
-        self.engine = engine
-        engine._train = timed(stages, "training", engine._train)  # type: ignore[method-assign]
-        engine._ask = timed(stages, "asking", engine._ask)  # type: ignore[method-assign]
-
-    def run_trials(self, trials: list[Trial]) -> Any:
-        return self.engine.run_trials(UNTOUCHED, HERE, trials)
+def only_group(stream: Iterable[Done[R]]) -> list[R]:
+    """The results of the one group that was given."""
+    [done] = stream
+    return list(done.results)
 
 
 def timed(stages: dict[str, float], name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+    """The same function, whose time is added to a stage."""
+
     def run(*args: Any) -> Any:
         started = time.perf_counter()
         result = function(*args)
@@ -87,11 +85,12 @@ def timed(stages: dict[str, float], name: str, function: Callable[..., Any]) -> 
     return run
 
 
-def study(task: PassagesTask, context: Any, text: str) -> Any:
+def spec_of(task: PassagesTask, context: Context, text: str) -> TrialSpec:
+    """Of the passage alone where the self-edit cannot be studied."""
     try:
-        return task.study(context, text)
+        return task.compile(context, text)
     except InvalidEdit:
-        return task.study(context, None)
+        return task.compile(context, None)
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ import torch
 import gpu
 engine = gpu.TorchEngine(gpu.LoadedModel(
     gpu.random_model(gpu.CONFIGS["tiny"](), torch.device("cpu"), torch.float32), gpu.random_tokenizer(), "tiny", ""))
-job = gpu.warm_up(gpu.study(0, 512, gpu.LoraSettings(rank=2)))
+job = gpu.warm_up(gpu.made_up_study(0, 512, gpu.TrainingConfig(rank=2)))
 [result] = engine._train([job])
 print(result.steps, result.failure, sys.modules["pydantic"])
 """

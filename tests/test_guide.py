@@ -1,44 +1,74 @@
-"""The guide's commands are commands: each is read as the command line reads it, up to where a model would be loaded."""
+"""Commands in the docs are commands: each is read as the command line reads it, up to where a model would be loaded."""
 
 from __future__ import annotations
 
 import re
 import shlex
+from dataclasses import fields
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
-from selfedit.cli import COMMANDS, parse
-from selfedit.config import METHODS
+from selfedit.cli.main import COMMANDS, SETTINGS, parse
+from selfedit.continual import STRATEGIES, parse_row
 from selfedit.edits import PROMPTS
+from selfedit.loop import METHODS
+from selfedit.recipes.reproduce import ReproduceConfig
+from selfedit.records import SamplingParams, TrainingConfig
+from selfedit.tasks import TASKS
 
 ROOT = Path(__file__).parents[1]
-GUIDE = (ROOT / "docs" / "guide.md").read_text()
-BLOCKS = re.findall(r"^```(\w*)\n(.*?)^```$", GUIDE, re.DOTALL | re.MULTILINE)
-LINES = [line.partition("  #")[0].strip() for kind, block in BLOCKS if not kind for line in block.splitlines()]
+GUIDE = sorted((ROOT / "docs" / "guide").glob("*.md"))
+PAGES = [ROOT / "README.md", *GUIDE, *sorted((ROOT / "docs" / "results").glob("*.md"))]
+
+
+def commands(page: Path) -> list[str]:
+    """The lines of the page's blocks without a language, continued ones as one."""
+    found = re.findall(r"^```(\w*)\n(.*?)^```$", page.read_text(), re.DOTALL | re.MULTILINE)
+    lines = [line for kind, block in found if not kind for line in block.replace("\\\n", " ").splitlines()]
+    return [line.partition("  #")[0].strip() for line in lines]
+
+
+LINES = [(page.name, line) for page in PAGES for line in commands(page) if line.startswith("selfedit ")]
 
 
 def test_the_guide_shows_every_command_that_it_is_about() -> None:
-    assert {shlex.split(line)[1] for line in LINES} >= {"train", "eval", "grade", "doctor", "reproduce"}
+    lines = [line for page in GUIDE for line in commands(page)]
+    assert [line for line in lines if not line.startswith("selfedit ")] == []
+    assert {shlex.split(line)[1] for line in lines} >= set(COMMANDS) - {"setup"}
 
 
-@pytest.mark.parametrize("line", LINES)
-def test_a_command_of_the_guide_is_one(line: str) -> None:
-    program, *words = shlex.split(line)
-    assert program == "selfedit"
-    assert type(parse(words)) is COMMANDS[words[0]]
+@pytest.mark.parametrize(("page", "line"), LINES, ids=[f"{page}: {line[:60]}" for page, line in LINES])
+def test_a_command_in_the_docs_is_one(page: str, line: str) -> None:
+    words = shlex.split(line)[1:]
+    assert isinstance(parse(words), COMMANDS[words[0]])
+    for flag, value in pairwise(words):
+        if flag == "--strategy":
+            assert all(parse_row(row) for row in value.split(","))
 
 
-def test_flags_methods_and_prompts_in_the_text_exist() -> None:
-    known = "".join((ROOT / "src" / "selfedit" / name).read_text() for name in ("config.py", "cli.py", "records.py"))
-    flags = {flag.removeprefix("--").split(".")[-1] for flag in re.findall(r"--[a-z][a-z.-]*[a-z]", GUIDE)}
-    assert {flag for flag in flags if not re.search(rf"^ +{flag.replace('-', '_')}: ", known, re.MULTILINE)} == set()
-    section = GUIDE.split("## What `eval` compares")[1].split("## Reading")[0]
-    assert {name for name in METHODS if f"`{name}`" not in section} == set()
-    assert {name for name in PROMPTS if f"`{name}`" not in section} == set()
+def known_flags() -> set[str]:
+    """The last part of every flag that any command has."""
+    records = [*COMMANDS.values(), TrainingConfig, SamplingParams]
+    names = {field.name for kind in records for field in fields(kind)}
+    models = [*SETTINGS.values(), ReproduceConfig, *(plugin.settings for plugin in TASKS.values())]
+    names |= {name for model in models for name in model.model_fields}
+    return {name.replace("_", "-") for name in names}
 
 
-def test_what_the_guide_links_to_is_there() -> None:
-    links = re.findall(r"\]\((?!http|#)([^)#]+)", GUIDE)
-    assert links
-    assert [link for link in links if not (ROOT / "docs" / link).exists()] == []
+@pytest.mark.parametrize("page", [ROOT / "README.md", *GUIDE, ROOT / "docs" / "paper.md"], ids=lambda page: page.name)
+def test_flags_in_the_text_exist(page: Path) -> None:
+    flags = re.findall(r"(?<![\w-])--([a-z][a-z.-]*[a-z])", page.read_text())
+    parts = {flag.split(".")[-1].removeprefix("no-") for flag in flags}
+    assert parts - known_flags() - {"help"} == set()
+
+
+@pytest.mark.parametrize(
+    ("page", "names"),
+    [("passages.md", METHODS), ("passages.md", PROMPTS), ("continual.md", STRATEGIES)],
+    ids=["methods", "prompts", "strategies"],
+)
+def test_the_guide_names_everything_that_can_be_chosen(page: str, names: dict[str, object]) -> None:
+    text = (ROOT / "docs" / "guide" / page).read_text()
+    assert {name for name in names if f"`{name}`" not in text} == set()

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from selfedit.records import Example, LoraSettings, Prompt, Study, digest
+from selfedit.records import Example, Prompt, TrainingConfig, TrialSpec, digest
 
-STUDY = Study((Example("text"), Example("reply", Prompt("request"))), ())
+STUDY = TrialSpec((Example("text"), Example("reply", Prompt("request"))), ())
 
 
 def test_a_key_stays_what_it_was_before_fields_were_added() -> None:
-    assert digest({"model": "m"}, "", STUDY, LoraSettings(rank=8), 7) == "ce0b05bb7c174e78f06bf01c"
+    assert digest({"model": "m"}, "", STUDY, TrainingConfig(rank=8), 7) == "ce0b05bb7c174e78f06bf01c"
 
 
 def test_fields_that_were_added_are_part_of_a_key_once_they_say_something() -> None:
     taught = replace(STUDY, examples=(Example("text", teacher=Prompt("passage")), STUDY.examples[1]))
     assert digest(taught) != digest(STUDY)
-    assert digest(LoraSettings(finetuning="full")) != digest(LoraSettings())
+    assert digest(TrainingConfig(method="full")) != digest(TrainingConfig())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from selfedit.records import SelfeditError
+from selfedit.errors import SelfeditError
 from selfedit.sizing import FEWEST_TOKENS, MOST_TOKENS, SHAPES, plan
 
 GB = 2**30
@@ -25,7 +25,9 @@ def test_an_adapter_grows_with_its_rank_its_targets_and_its_share_of_the_layers(
 
 
 def test_a_layer_that_does_not_exist_is_refused_with_those_that_do() -> None:
-    with pytest.raises(SelfeditError, match=r"--inner.targets: no linear layer is called c_attn; there are q_proj"):
+    with pytest.raises(
+        SelfeditError, match=r"inner.target_modules: no linear layer is called c_attn; there are q_proj"
+    ):
         SHAPES["7B"].adapter_weights(8, "q_proj,c_attn")
 
 

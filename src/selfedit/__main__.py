@@ -2,6 +2,6 @@
 
 import sys
 
-from selfedit.cli import main
+from selfedit.cli.main import main
 
 sys.exit(main())

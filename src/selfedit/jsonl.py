@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from selfedit.records import SelfeditError
+from selfedit.errors import SelfeditError
 
 
 def read_text(path: Path) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from selfedit.records import SelfeditError
+from selfedit.errors import Field, SettingError
 
 BANK = {"cpu": 8, "cuda": 32}
 """Trials done together where nothing else is said."""
@@ -43,16 +43,22 @@ class Shape:
     widths: Mapping[str, int]
     """Inputs + outputs of the linear layers but the head, summed over the layers of one name: weights per rank."""
 
-    def adapter_weights(self, rank: int, targets: str, share: float = 1.0) -> int:
-        """Numbers in a LoRA adapter on `targets` (see `LoraSettings`) in the upper `share` of the layers.
+    def adapter_weights(self, rank: int, target_modules: str, share: float = 1.0) -> int:
+        """Numbers in a LoRA adapter on `target_modules` (see `TrainingConfig`) in the upper `share` of the layers.
 
         Raises:
             SelfeditError: no layer is called so.
         """
-        names = list(self.widths) if targets == "all-linear" else [t.strip().split(".")[-1] for t in targets.split(",")]
+        names = (
+            list(self.widths)
+            if target_modules == "all-linear"
+            else [t.strip().split(".")[-1] for t in target_modules.split(",")]
+        )
         if missing := [name for name in names if name not in self.widths]:
             known = ", ".join(self.widths)
-            raise SelfeditError(f"--inner.targets: no linear layer is called {', '.join(missing)}; there are {known}")
+            raise SettingError(
+                Field("inner.target_modules"), f": no linear layer is called {', '.join(missing)}; there are {known}"
+            )
         adapted = max(1, round(share * self.layers))
         return rank * sum(self.widths[name] for name in names) * adapted // self.layers
 
@@ -94,7 +100,7 @@ SHAPES = {
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class SizePlan:
     """How much is done at once."""
 
     slots: int
@@ -105,7 +111,7 @@ class Plan:
     """Layers run again in the backward pass instead of keeping what they made."""
 
 
-def plan(shape: Shape, device: str, element: int, wanted_slots: int, free: float) -> Plan:
+def plan(shape: Shape, device: str, element: int, wanted_slots: int, free: float) -> SizePlan:
     """Half of what is planned with for adapters, half for what a pass keeps. Powers of two, so that a little more or
     less memory changes nothing.
 
@@ -121,7 +127,7 @@ def plan(shape: Shape, device: str, element: int, wanted_slots: int, free: float
     if is_recomputed:
         tokens = half / shape.kept_per_token(element, is_recomputed=True)
     fitting = int(half / (BYTES_PER_WEIGHT * shape.adapter_weights(PLANNED_RANK, "all-linear")))
-    return Plan(
+    return SizePlan(
         slots=wanted_slots if fitting >= wanted_slots else _power_of_two(fitting),
         pack_tokens=max(FEWEST_TOKENS, min(MOST_TOKENS[device], _power_of_two(tokens))),
         is_recomputed=is_recomputed,

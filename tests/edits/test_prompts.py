@@ -3,7 +3,8 @@
 import pytest
 
 from selfedit.edits import PROMPTS, ask_for_edit, load_prompt
-from selfedit.records import Prompt, SelfeditError
+from selfedit.errors import SelfeditError
+from selfedit.records import Prompt
 
 ASKING = [name for name in PROMPTS if name != "none"]
 
@@ -33,12 +34,12 @@ def test_a_prompt_holds_title_and_passage_once_and_begins_the_reply(name):
     prompt = ask_for_edit(name, "Oskaveld {x}", "Nine {huts} beside the {title}.")
     assert prompt.text.count("Title: Oskaveld {x}\n") == 1
     assert prompt.text.count("Passage:\nNine {huts} beside the {title}.") == 1
-    assert prompt.opening and prompt.opening.endswith((".", ":"))
-    assert not prompt.plain
+    assert prompt.prefill and prompt.prefill.endswith((".", ":"))
+    assert not prompt.raw
 
 
 def test_without_an_instruction_the_model_carries_on_from_the_passage_alone():
-    assert ask_for_edit("none", "Oskaveld", "Nine huts.") == Prompt("Oskaveld\nNine huts.\n", "", plain=True)
+    assert ask_for_edit("none", "Oskaveld", "Nine huts.") == Prompt("Oskaveld\nNine huts.\n", "", raw=True)
 
 
 def test_a_prompt_with_a_marker_asks_for_it():

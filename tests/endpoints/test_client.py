@@ -19,12 +19,13 @@ from pathlib import Path
 
 import pytest
 
-from endpoint_server import EndpointServer, Said, Seen, completion, refusal
 from selfedit.endpoints import ChatRequest, Endpoint, EndpointSettings, Reply
-from selfedit.records import Sampling, SelfeditError, Usage
+from selfedit.errors import SelfeditError
+from selfedit.records import SamplingParams, Usage
+from tests.support.endpoint_server import EndpointServer, Said, Seen, completion, refusal
 
 KEY = "sk-secret-0123456789-abcdef"
-GREEDY = Sampling(0.0, 1.0, 32)
+GREEDY = SamplingParams(0.0, 1.0, 32)
 
 
 @pytest.fixture(autouse=True)
@@ -251,9 +252,9 @@ KILLED = """
 import signal, sys
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs inherit that it is ignored
 from selfedit.endpoints import ChatRequest, Endpoint, EndpointSettings
-from selfedit.records import Sampling
+from selfedit.records import SamplingParams
 endpoint = Endpoint(EndpointSettings(sys.argv[1], "m", concurrency=2))
-endpoint.complete([ChatRequest(f"q{i}", Sampling(0.0, 1.0, 32)) for i in range(12)])
+endpoint.complete([ChatRequest(f"q{i}", SamplingParams(0.0, 1.0, 32)) for i in range(12)])
 """
 
 
@@ -370,7 +371,7 @@ def test_an_endpoint_can_be_used_where_an_event_loop_runs_already(server: Endpoi
 
 def test_without_the_package_the_way_to_get_it_is_told(server: EndpointServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "openai", None)
-    with pytest.raises(SelfeditError, match=r"^--judge needs the openai package: pip install 'selfedit\[judge\]'$"):
+    with pytest.raises(SelfeditError, match=r"^judge needs the openai package: pip install 'selfedit\[judge\]'$"):
         connect(server)
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from selfedit.endpoints import EndpointSettings
 from selfedit.endpoints.settings import read_key
-from selfedit.records import SelfeditError
+from selfedit.errors import SelfeditError
 
 KEY = "sk-secret-0123456789-abcdef"
 
@@ -36,7 +36,7 @@ def no_key(monkeypatch: pytest.MonkeyPatch) -> None:
     ],
 )
 def test_what_is_no_http_url_is_refused_in_one_line(url: str) -> None:
-    with pytest.raises(SelfeditError, match=r"^--judge[^\n]*: [^\n]+$"):
+    with pytest.raises(SelfeditError, match=r"^judge[^\n]*: [^\n]+$"):
         EndpointSettings(url, "m")
 
 
@@ -45,21 +45,21 @@ def test_what_is_no_http_url_is_refused_in_one_line(url: str) -> None:
     [f"https://{KEY}@host/v1", f"https://user:{KEY}@host/v1", f"https://host/v1?key={KEY}", f"https://h/v1#{KEY}"],
 )
 def test_a_url_that_holds_a_secret_is_refused_without_being_shown(url: str) -> None:
-    with pytest.raises(SelfeditError, match=r"^--writer: the URL holds") as refusal:
-        EndpointSettings(url, "m", flag="--writer")
+    with pytest.raises(SelfeditError, match=r"^writer: the URL holds") as refusal:
+        EndpointSettings(url, "m", field="writer")
     assert KEY not in str(refusal.value)
 
 
 @pytest.mark.parametrize(
     ("values", "said"),
     [
-        ({"model": " "}, "--judge-model is empty"),
+        ({"model": " "}, "judge_model is empty"),
         ({"concurrency": 0}, "at least 1 request at once"),
         ({"timeout_seconds": 0.0}, "time limit"),
         ({"timeout_seconds": float("nan")}, "time limit"),
         ({"retries": -1}, "at least 0 retries"),
-        ({"price_in": 1.0}, "--judge-prices: give both"),
-        ({"price_in": 1.0, "price_out": -1.0}, "--judge-prices must be at least 0"),
+        ({"price_in": 1.0}, "judge_prices: give both"),
+        ({"price_in": 1.0, "price_out": -1.0}, "judge_prices must be at least 0"),
     ],
 )
 def test_a_value_that_cannot_work_is_refused(values: dict[str, object], said: str) -> None:
@@ -99,7 +99,7 @@ def test_a_key_is_not_sent_over_plain_http_to_another_machine(monkeypatch: pytes
     settings = EndpointSettings(url, "m")
     assert read_key(settings) == ""
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
-    with pytest.raises(SelfeditError, match=r"^--judge http://[^\n]+OPENAI_API_KEY is not sent over plain http") as no:
+    with pytest.raises(SelfeditError, match=r"^judge http://[^\n]+OPENAI_API_KEY is not sent over plain http") as no:
         read_key(settings)
     assert KEY not in str(no.value)
 

@@ -7,7 +7,12 @@ from dataclasses import replace
 
 import pytest
 import torch
-from reference import (
+
+from selfedit.engine.forward.scoring import mean_logprobs
+from selfedit.engine.generate.decoding import Decoder, Request
+from selfedit.engine.train.adapters import batch_order
+from selfedit.records import SamplingParams
+from tests.support.reference import (
     JOBS,
     UPPER,
     assert_same_weights,
@@ -20,12 +25,7 @@ from reference import (
     train_bank,
     train_peft,
 )
-from tiny import FAMILIES, Float64Throughout
-
-from selfedit.engine.decoding import Decoder, Request
-from selfedit.engine.scoring import mean_logprobs
-from selfedit.engine.training import batch_order
-from selfedit.records import Sampling
+from tests.support.tiny import FAMILIES, Float64Throughout
 
 pytestmark = pytest.mark.model
 
@@ -42,11 +42,11 @@ def test_every_adapter_of_a_mixed_bank_is_the_one_that_peft_reaches_alone(family
     engine = engine_of(family)
     results = train_bank(engine, JOBS, size=4)
     fill_slots(engine, [result.row for result in results], JOBS)
-    matrices = [engine.bank.matrices(r.row, job.settings.rank) for r, job in zip(results, JOBS, strict=True)]
+    matrices = [engine.bank.matrices(r.row, job.training.rank) for r, job in zip(results, JOBS, strict=True)]
     [probe] = sequences(9, (17,))
     logprobs = mean_logprobs(engine.model, engine.holder, [probe] * 4, [0, 1, 2, 3], 40)
     decoder = Decoder(engine.model, engine.holder, frozenset({0}), frozenset(), frozenset(), 3, 64)
-    requests = [Request(probe.ids, slot, Sampling(temperature=0, max_new_tokens=12)) for slot in range(4)]
+    requests = [Request(probe.ids, slot, SamplingParams(temperature=0, max_new_tokens=12)) for slot in range(4)]
     texts = [tokens for tokens, _ in decoder.generate(requests)]
     for slot, job in enumerate(JOBS):
         alone, losses = train_peft(engine, job)
@@ -66,7 +66,7 @@ def test_an_example_of_one_epoch_is_studied_in_that_one_alone() -> None:
     assert studied == [[0, 1], [0, 2, 3, 4]] and job.n_steps == 3
     [result] = train_bank(engine, [job], size=1)
     alone, losses = train_peft(engine, job)
-    assert_same_weights(engine.bank.matrices(result.row, job.settings.rank), alone)
+    assert_same_weights(engine.bank.matrices(result.row, job.training.rank), alone)
     assert result.losses == pytest.approx(losses, rel=1e-8) and result.steps == 3
 
 
@@ -74,18 +74,18 @@ def test_an_example_of_one_epoch_is_studied_in_that_one_alone() -> None:
 def test_adapters_on_the_upper_half_are_those_that_peft_puts_there(family: str) -> None:
     engine = engine_of(family, n_layers=4)
     results = train_bank(engine, UPPER, size=4)
-    matrices = [engine.bank.matrices(r.row, job.settings.rank) for r, job in zip(results, UPPER, strict=True)]
+    matrices = [engine.bank.matrices(r.row, job.training.rank) for r, job in zip(results, UPPER, strict=True)]
     for result, mine, job in list(zip(results, matrices, UPPER, strict=True))[::3]:
         alone, losses = train_peft(engine, job)
         assert_same_weights(mine, alone)
         assert result.losses == pytest.approx(losses, rel=1e-8)
 
 
-@pytest.mark.parametrize("targets", ["q_proj,v_proj", "k_proj,down_proj,up_proj", "o_proj"])
-def test_adapters_on_named_layers_are_those_that_peft_puts_there(targets: str) -> None:
+@pytest.mark.parametrize("target_modules", ["q_proj,v_proj", "k_proj,down_proj,up_proj", "o_proj"])
+def test_adapters_on_named_layers_are_those_that_peft_puts_there(target_modules: str) -> None:
     engine = engine_of("qwen2")
-    jobs = [replace(job, settings=replace(job.settings, targets=targets)) for job in JOBS[:2]]
+    jobs = [replace(job, training=replace(job.training, target_modules=target_modules)) for job in JOBS[:2]]
     rows = run_bank(engine, jobs, size=2)
-    matrices = [engine.bank.matrices(row, job.settings.rank) for row, job in zip(rows, jobs, strict=True)]
+    matrices = [engine.bank.matrices(row, job.training.rank) for row, job in zip(rows, jobs, strict=True)]
     for mine, job in zip(matrices, jobs, strict=True):
         assert_same_weights(mine, train_peft(engine, job)[0])

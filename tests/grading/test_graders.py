@@ -4,8 +4,9 @@ import json
 
 import pytest
 
+from selfedit.errors import SelfeditError
 from selfedit.grading import GRADERS, grade_answers, grade_file, load_grader
-from selfedit.records import Answer, Ask, GradedAnswer, Prompt, SelfeditError
+from selfedit.records import Answer, GradedAnswer, Prompt, Query
 
 
 class Faulty:
@@ -21,7 +22,7 @@ class Faulty:
 
 
 def ask(question_id, gold):
-    return Ask(question_id, "Which bird?", gold, Prompt("Which bird?"))
+    return Query(question_id, "Which bird?", gold, Prompt("Which bird?"))
 
 
 def write_lines(path, *records):
@@ -32,12 +33,12 @@ def write_lines(path, *records):
 @pytest.mark.parametrize(
     ("name", "answer", "verdict"),
     [
-        ("exact", "a heron", "right"),
-        ("exact", "a grey heron", "wrong"),
-        ("contains", "a grey heron", "right"),
-        ("contains", "herons", "wrong"),
-        ("f1", "grey heron", "right"),
-        ("f1", "a tall grey heron there", "wrong"),
+        ("exact", "a heron", "correct"),
+        ("exact", "a grey heron", "incorrect"),
+        ("contains", "a grey heron", "correct"),
+        ("contains", "herons", "incorrect"),
+        ("f1", "grey heron", "correct"),
+        ("f1", "a tall grey heron there", "incorrect"),
     ],
 )
 def test_each_grader_follows_its_rule(name, answer, verdict):
@@ -45,7 +46,7 @@ def test_each_grader_follows_its_rule(name, answer, verdict):
 
 
 def test_f1_of_exactly_one_half_is_right():
-    assert load_grader("f1").grade([("", "heron", "tall grey heron")]) == ["right"]
+    assert load_grader("f1").grade([("", "heron", "tall grey heron")]) == ["correct"]
 
 
 def test_a_grader_carries_the_name_that_chose_it():
@@ -57,19 +58,19 @@ def test_an_unknown_grader_is_refused_with_the_known_names():
         load_grader("gpt")
 
 
-@pytest.mark.parametrize(("name", "verdict"), [("contains", "ungraded"), ("f1", "ungraded"), ("exact", "wrong")])
+@pytest.mark.parametrize(("name", "verdict"), [("contains", "ungraded"), ("f1", "ungraded"), ("exact", "incorrect")])
 def test_a_gold_answer_without_words_is_ungraded_where_words_are_needed(name, verdict):
-    assert load_grader(name).grade([("", "The", "A"), ("", "The", "The")]) == [verdict, "right"]
+    assert load_grader(name).grade([("", "The", "A"), ("", "The", "The")]) == [verdict, "correct"]
 
 
 def test_graded_answers_join_the_ask_the_answer_and_the_measures():
     graded = grade_answers(load_grader("contains"), [ask("c#1", "heron")], [Answer("c#1", "grey heron", -1.5)])
     assert graded == (
-        GradedAnswer("c#1", "Which bird?", "heron", "grey heron", -1.5, "right", False, pytest.approx(2 / 3), True),
+        GradedAnswer("c#1", "Which bird?", "heron", "grey heron", -1.5, "correct", False, pytest.approx(2 / 3), True),
     )
 
 
-@pytest.mark.parametrize("outcome", [ConnectionError("outage"), [], ["right", "right", "right"]])
+@pytest.mark.parametrize("outcome", [ConnectionError("outage"), [], ["correct", "correct", "correct"]])
 def test_a_grader_that_fails_leaves_all_answers_ungraded(outcome):
     asks, answers = [ask("1", "heron"), ask("2", "mule")], [Answer("1", "heron", -1.0), Answer("2", "", -1.0)]
     graded = grade_answers(Faulty(outcome), asks, answers)
@@ -87,7 +88,7 @@ def test_a_file_is_graded_and_compared_with_the_verdicts_that_it_carries(tmp_pat
     records = [{"question": "Q", "gold": g, "answer": a, "correct": c, "model": "x"} for g, a, c in rows]
     uncompared = [{"question": "Q", "gold": "heron", "answer": ""}, {"question": "Q", "gold": "The", "answer": "An"}]
     summary = grade_file(write_lines(tmp_path / "a.jsonl", *records, *uncompared), load_grader("contains"))
-    assert (summary.n, summary.right, summary.wrong, summary.ungraded) == (6, 2, 3, 1)
+    assert (summary.n, summary.correct, summary.incorrect, summary.ungraded) == (6, 2, 3, 1)
     assert (summary.accuracy, summary.f1_mean) == (0.4, pytest.approx(2 / 6))
     assert (summary.n_compared, summary.agreement, summary.precision, summary.recall) == (4, 0.5, 0.5, 0.5)
 
@@ -134,18 +135,18 @@ def test_a_file_that_cannot_be_read_is_told_by_name(tmp_path):
 def test_a_byte_order_mark_is_passed_over(tmp_path):
     path = tmp_path / "bom.jsonl"
     path.write_text('{"question": "q", "gold": "a1", "answer": "a1"}', encoding="utf-8-sig")
-    assert grade_file(path, load_grader("exact")).right == 1
+    assert grade_file(path, load_grader("exact")).correct == 1
 
 
 @pytest.mark.parametrize(
     ("gold", "answer", "verdict"),
     [
-        ("[[0,1]]", "[[[1,1]],[[0,1]]]", "right"),
-        ("[[0,1]]", "[[[0, 1]]]", "right"),
-        ("[[0,1]]", "[[[0],[1]],[[0,1,0]]]", "wrong"),
-        ("[[0,1]]", "[]", "wrong"),
-        ("[[0,1]]", "no grid", "wrong"),
-        ("[[0,1]]", '{"a": 1}', "wrong"),
+        ("[[0,1]]", "[[[1,1]],[[0,1]]]", "correct"),
+        ("[[0,1]]", "[[[0, 1]]]", "correct"),
+        ("[[0,1]]", "[[[0],[1]],[[0,1,0]]]", "incorrect"),
+        ("[[0,1]]", "[]", "incorrect"),
+        ("[[0,1]]", "no grid", "incorrect"),
+        ("[[0,1]]", '{"a": 1}', "incorrect"),
         ("", "[[[0,1]]]", "ungraded"),
     ],
 )

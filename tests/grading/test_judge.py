@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from endpoint_server import EndpointServer, Said, refusal
 from selfedit.endpoints import Endpoint, EndpointSettings, Reply
+from selfedit.errors import SelfeditError
 from selfedit.grading import JudgeGrader, grade_file, load_grader
 from selfedit.grading.judge import ask_judge, read_verdict
-from selfedit.records import SelfeditError
+from tests.support.endpoint_server import EndpointServer, Said, refusal
 
 TRIPLE = ("Which bird?", "heron", "a grey heron")
 
@@ -47,13 +47,13 @@ def judge_of(server: EndpointServer, **settings: object) -> JudgeGrader:
 
 def test_verdicts_come_in_order_from_greedy_requests(server: EndpointServer) -> None:
     triples = [("Q", "heron", "a heron"), ("Q", "heron", "a crow"), ("Q", "gull", "gull"), ("Q", "gull", "")]
-    assert judge_of(server).grade(triples) == ["right", "wrong", "right", "wrong"]
+    assert judge_of(server).grade(triples) == ["correct", "incorrect", "correct", "incorrect"]
     assert {seen.body["temperature"] for seen in server.seen} == {0.0}
 
 
 def test_equal_triples_are_asked_once_also_in_a_later_call(server: EndpointServer) -> None:
     judge = judge_of(server)
-    assert judge.grade([TRIPLE] * 3) == judge.grade([TRIPLE] * 3) == ["right"] * 3
+    assert judge.grade([TRIPLE] * 3) == judge.grade([TRIPLE] * 3) == ["correct"] * 3
     assert len(server.seen) == judge.endpoint.usage.sent == 1
 
 
@@ -68,13 +68,13 @@ def test_question_gold_answer_and_model_each_decide_what_is_asked(server: Endpoi
 @pytest.mark.parametrize(
     ("text", "verdict"),
     [
-        ("yes", "right"),
-        ("No", "wrong"),
-        ("YES.", "right"),
-        (" **No.**\n", "wrong"),
-        ("`yes`", "right"),
-        ('"No".', "wrong"),
-        ("_yes_", "right"),
+        ("yes", "correct"),
+        ("No", "incorrect"),
+        ("YES.", "correct"),
+        (" **No.**\n", "incorrect"),
+        ("`yes`", "correct"),
+        ('"No".', "incorrect"),
+        ("_yes_", "correct"),
         ("", "ungraded"),
         ("yes and no", "ungraded"),
         ("Yes, the student is right.", "ungraded"),
@@ -128,16 +128,16 @@ def test_an_outage_leaves_answers_ungraded_and_says_so(
     lines = [json.dumps({"question": "Q", "gold": "heron", "answer": bird}) for bird in birds]
     (tmp_path / "a.jsonl").write_text("\n".join(lines))
     summary = grade_file(tmp_path / "a.jsonl", judge_of(server, retries=2))
-    assert (summary.right, summary.wrong, summary.ungraded, summary.accuracy) == (1, 0, 2, 1.0)
+    assert (summary.correct, summary.incorrect, summary.ungraded, summary.accuracy) == (1, 0, 2, 1.0)
     assert caplog.messages == ["selfedit: judge: 2 of 3 answers ungraded: HTTP 503: down"]
     server.answers = lambda seen: "no"
-    assert grade_file(tmp_path / "a.jsonl", judge_of(server)).wrong == 2
+    assert grade_file(tmp_path / "a.jsonl", judge_of(server)).incorrect == 2
 
 
 def test_the_reasons_of_ungraded_answers_are_counted(server: EndpointServer, caplog: pytest.LogCaptureFixture) -> None:
     says: dict[str, Said | str] = {"a": "perhaps", "b": "perhaps", "c": refusal(400, "odd"), "d": "yes"}
     server.answers = lambda seen: says[re.findall(r"<student \w+>\n(.)\n", seen.text)[0]]
-    assert judge_of(server).grade([("Q", "g", name) for name in says]) == ["ungraded"] * 3 + ["right"]
+    assert judge_of(server).grade([("Q", "g", name) for name in says]) == ["ungraded"] * 3 + ["correct"]
     [told] = caplog.messages
     assert told.endswith("3 of 4 answers ungraded: the reply is neither yes nor no (2), HTTP 400: odd (1)")
 
@@ -154,6 +154,6 @@ def test_a_cache_that_breaks_in_the_middle_leaves_answers_ungraded_and_says_so(
 
 def test_the_judge_is_loaded_by_name_with_its_endpoint(server: EndpointServer) -> None:
     grader = load_grader("judge", EndpointSettings(server.url, "m"))
-    assert grader.name == "judge" and grader.grade([TRIPLE]) == ["right"]
-    with pytest.raises(SelfeditError, match="--judge URL and --judge-model NAME"):
+    assert grader.name == "judge" and grader.grade([TRIPLE]) == ["correct"]
+    with pytest.raises(SelfeditError, match="judge URL and judge_model NAME"):
         load_grader("judge")

@@ -10,12 +10,14 @@ from typing import Any
 
 import pytest
 
-from fakes import FakeEngine, FakeExecutor, make_kit
-from selfedit.config import EvalConfig
 from selfedit.edits import split_sentences
-from selfedit.loop import Kit, Sources, run_eval
-from selfedit.records import LoraSettings, Outcome, Policy, SelfeditError
+from selfedit.errors import SelfeditError
+from selfedit.loop import EvalConfig, RowRequest, find_method, methods, plan_evaluation
+from selfedit.loop import evaluate as measure
+from selfedit.loop.methods import all_methods, plan_rows
+from selfedit.records import Outcome, Policy, Stage, TrainingConfig
 from selfedit.store import Ledger
+from selfedit.testing import FakeEngine, FakeTask, make_runtime
 
 FILES = {f"h{i}": (f"line of h{i}\nsecond line of h{i}", f"other of h{i}") for i in range(3)}
 POLICIES = [
@@ -25,20 +27,26 @@ POLICIES = [
 
 
 def configure(methods: str, **changes: Any) -> EvalConfig:
-    return EvalConfig(methods=methods, inner=LoraSettings(epochs=1), **changes)
+    return EvalConfig(methods=methods, inner=TrainingConfig(epochs=1), **changes)
 
 
 def evaluate(
-    home: Path, config: EvalConfig, files: dict[str, dict[str, Sequence[str]]] | None = None, **kit: Any
+    home: Path,
+    config: EvalConfig,
+    files: dict[str, dict[str, Sequence[str]]] | None = None,
+    engine: FakeEngine | None = None,
+    **runtime: Any,
 ) -> list[Outcome]:
     with Ledger(home / "ledger.db") as ledger:
-        policies = POLICIES if config.policy else []
-        return run_eval(config, replace(make_kit(home, ledger), **kit), policies, Sources(files or {}, {}))
+        made = replace(make_runtime(ledger, engine), **runtime)
+        plan = plan_evaluation(config, made.task, POLICIES if config.policy else [], files)
+        made.ledger.put_contexts("heldout", plan.contexts)
+        return measure(made, plan)
 
 
 def test_each_policy_is_a_row_that_writes_and_learns_and_one_that_only_writes(tmp_path: Path) -> None:
     outcomes = evaluate(tmp_path, configure("base,seal,seal-edits", policy="trained"))
-    learners = {(outcome.stage, outcome.policy) for outcome in outcomes}
+    learners = {(outcome.stage.name, outcome.policy) for outcome in outcomes}
     assert learners == {
         ("eval-base", 0),
         ("eval-base-1", 1),
@@ -49,7 +57,7 @@ def test_each_policy_is_a_row_that_writes_and_learns_and_one_that_only_writes(tm
         ("eval-seal-edits-2", 0),
     }
     with Ledger(tmp_path / "ledger.db") as ledger:
-        assert {edit.policy for edit in ledger.edits("eval-seal-edits-2")} == {2}
+        assert {edit.policy for edit in ledger.edits(Stage.of("seal-edits", 2))} == {2}
 
 
 def test_self_edits_from_a_file_are_tried_and_recorded_with_its_name(tmp_path: Path) -> None:
@@ -57,16 +65,16 @@ def test_self_edits_from_a_file_are_tried_and_recorded_with_its_name(tmp_path: P
     outcomes = evaluate(tmp_path, config, {"gpt-4": FILES})
     assert Counter(outcome.context_id for outcome in outcomes) == {"h0": 2, "h1": 2}
     with Ledger(tmp_path / "ledger.db") as ledger:
-        edits = ledger.edits("eval-edits:gpt-4-0")
+        edits = ledger.edits(Stage.of("edits", 0, "gpt-4"))
     assert [edit.text for edit in edits] == [text for name in ("h0", "h1") for text in FILES[name]]
     assert {edit.writer for edit in edits} == {"gpt-4"}
 
 
 def test_a_passages_own_sentences_are_a_self_edit_that_nobody_wrote(tmp_path: Path) -> None:
     outcomes = evaluate(tmp_path, configure("sentences", contexts=2))
-    assert [(outcome.stage, outcome.method) for outcome in outcomes] == [("eval-sentences", "sentences")] * 2
+    assert [(outcome.stage.name, outcome.method) for outcome in outcomes] == [("eval-sentences", "sentences")] * 2
     with Ledger(tmp_path / "ledger.db") as ledger:
-        contexts, edits = ledger.contexts("heldout"), ledger.edits("eval-sentences")
+        contexts, edits = ledger.contexts("heldout"), ledger.edits(Stage.of("sentences"))
     assert [edit.text for edit in edits] == [split_sentences(context.text) for context in contexts]
     assert {edit.writer for edit in edits} == {"sentences"}
 
@@ -74,17 +82,17 @@ def test_a_passages_own_sentences_are_a_self_edit_that_nobody_wrote(tmp_path: Pa
 def test_a_file_without_self_edits_for_a_context_is_refused_before_anything_runs(tmp_path: Path) -> None:
     engine = FakeEngine()
     config, files = configure("base,edits", edits="short.jsonl"), {"short": {"h0": ("text",)}}
-    with pytest.raises(SelfeditError, match="--edits short: has no self-edit for 2 of 3 held-out contexts, such as h1"):
-        evaluate(tmp_path, config, files, executor=FakeExecutor(engine))
+    with pytest.raises(SelfeditError, match=r"^edits short: has no self-edit for 2 of 3 held-out contexts, such as h1"):
+        evaluate(tmp_path, config, files, engine=engine)
     assert not engine.trials_run
 
 
 def test_continued_pretraining_is_one_trial_with_an_outcome_for_each_context(tmp_path: Path) -> None:
     engine = FakeEngine()
     config = configure("passage,edits", setting="cpt", edits="gpt.jsonl", n_edits=2)
-    outcomes = evaluate(tmp_path, config, {"gpt": FILES}, executor=FakeExecutor(engine))
+    outcomes = evaluate(tmp_path, config, {"gpt": FILES}, engine=engine)
     assert len(engine.trials_run) == 2
-    assert Counter(outcome.stage for outcome in outcomes) == {"eval-passage": 3, "eval-edits:gpt-0": 3}
+    assert Counter(outcome.stage.name for outcome in outcomes) == {"eval-passage": 3, "eval-edits:gpt-0": 3}
     for outcome in outcomes:
         assert [answer.question_id for answer in outcome.answers] == [f"{outcome.context_id}#{q}" for q in (1, 2)]
     assert sum(outcome.seconds for outcome in outcomes) == pytest.approx(2 * 0.5)
@@ -97,9 +105,10 @@ class Watching(FakeEngine):
         super().__init__()
         self.texts: list[list[str]] = []
 
-    def run_trials(self, policy: Policy, home: Path, trials: Sequence[Any], further: Any = None) -> list[Any]:
-        self.texts += [[example.completion for example in trial.study.examples] for trial in trials]
-        return super().run_trials(policy, home, trials)
+    def run_trials(self, groups):  # type: ignore[no-untyped-def]
+        for group in groups:
+            self.texts += [[example.completion for example in trial.spec.examples] for trial in group]
+            yield from super().run_trials([group])
 
 
 def test_continued_pretraining_studies_each_context_once_and_every_self_edit_that_can_be_studied(
@@ -108,7 +117,7 @@ def test_continued_pretraining_studies_each_context_once_and_every_self_edit_tha
     engine = Watching()
     files = {**FILES, "h1": ("", "other of h1")}
     config = configure("edits", setting="cpt", edits="gpt.jsonl", n_edits=2)
-    evaluate(tmp_path, config, {"gpt": files}, executor=FakeExecutor(engine))
+    evaluate(tmp_path, config, {"gpt": files}, engine=engine)
     [texts] = engine.texts
     of_h0 = ["line of h0", "second line of h0", "other of h0", "text h0"]
     of_h2 = [text.replace("h0", "h2") for text in of_h0]
@@ -119,13 +128,13 @@ def test_continued_pretraining_that_was_done_is_not_done_again(tmp_path: Path) -
     config = configure("base,passage,synthetic", setting="cpt", seeds=2)
     first = evaluate(tmp_path, config)
     engine = FakeEngine()
-    assert evaluate(tmp_path, config, executor=FakeExecutor(engine)) == first
+    assert evaluate(tmp_path, config, engine=engine) == first
     assert not engine.trials_run
 
 
 def test_with_an_untouched_learner_policies_write_and_the_learner_stays_what_it_was(tmp_path: Path) -> None:
-    outcomes = evaluate(tmp_path, configure("seal", policy="trained"), learner_facts={"model": "another"})
-    assert {(outcome.stage, outcome.policy) for outcome in outcomes} == {
+    outcomes = evaluate(tmp_path, configure("seal", policy="trained"), is_learner_fixed=True)
+    assert {(outcome.stage.name, outcome.policy) for outcome in outcomes} == {
         ("eval-synthetic-1", 0),
         ("eval-synthetic-2", 0),
     }
@@ -135,29 +144,71 @@ def test_another_learner_has_other_keys(tmp_path: Path) -> None:
     keys = []
     for name in ("own", "other"):
         (tmp_path / name).mkdir()
-        facts = {"model": "another"} if name == "other" else None
-        keys.append({outcome.key for outcome in evaluate(tmp_path / name, configure("passage"), learner_facts=facts)})
+        other = FakeEngine()
+        other.facts["model"] = "another"
+        changed = {"learner": other, "is_learner_fixed": True} if name == "other" else {}
+        keys.append({outcome.key for outcome in evaluate(tmp_path / name, configure("passage"), **changed)})
     assert not keys[0] & keys[1]
 
 
 @pytest.mark.parametrize(
     ("settings", "said"),
     [
-        ({"methods": "edits"}, "--methods edits needs --edits"),
-        ({"methods": "writer"}, "--methods writer needs --writer"),
-        ({"methods": "seal"}, "--methods seal needs --policy"),
-        ({"methods": "base", "edits": "a.jsonl"}, "--edits is given, but --methods lacks edits"),
+        ({"methods": "edits"}, "methods edits needs edits"),
+        ({"methods": "writer"}, "methods writer needs writer"),
+        ({"methods": "seal"}, "methods seal needs policy"),
+        ({"methods": "base", "edits": "a.jsonl"}, "edits is given, but methods lacks edits"),
         ({"methods": "base:rewrite"}, "base takes no prompt"),
-        ({"methods": "writer", "writer": "https://host/v1"}, "--writer-model"),
+        ({"methods": "writer", "writer": "https://host/v1"}, "writer_model"),
+        ({"methods": "magic"}, "methods magic: unknown; choose from base, passage"),
+        ({"methods": "oracle"}, "methods oracle: not for task passages; choose from base"),
     ],
 )
 def test_methods_that_lack_what_they_need_are_refused(settings: dict[str, str], said: str) -> None:
-    with pytest.raises(ValueError, match=said):
-        EvalConfig(**settings)  # type: ignore[arg-type]  # the wrong is meant
+    with pytest.raises(SelfeditError, match=said):
+        plan_evaluation(EvalConfig(**settings), FakeTask())  # type: ignore[arg-type]  # the wrong is meant
 
 
-def test_a_kit_learns_with_the_policy_unless_it_has_another_learner(tmp_path: Path) -> None:
+def test_adapters_sit_on_the_policy_unless_the_learner_is_fixed(tmp_path: Path) -> None:
     with Ledger(tmp_path / "ledger.db") as ledger:
-        kit: Kit = make_kit(tmp_path, ledger)
-        assert kit.learner(POLICIES[0]) is POLICIES[0]
-        assert replace(kit, learner_facts={"model": "m"}).learner(POLICIES[0]) == Policy()
+        runtime = make_runtime(ledger)
+        assert runtime.learner_of(POLICIES[0]) is POLICIES[0]
+        assert replace(runtime, is_learner_fixed=True).learner_of(POLICIES[0]) == Policy()
+
+
+def test_one_method_under_two_prompts_that_make_one_stage_is_refused() -> None:
+    config = configure("edits,edits:rewrite", edits="a.jsonl")
+    with pytest.raises(SelfeditError, match="eval-edits:a-0 would be two rows, by their prompts"):
+        plan_rows(config.requests(), RowRequest("", (), ("a",), ()))
+    same = plan_rows(configure("entigraph,synthetic:entigraph").requests(), RowRequest("", (), (), ()))
+    assert len(same) == 1
+
+
+def test_a_row_of_another_model_is_never_written_by_the_policy(tmp_path: Path) -> None:
+    config = configure("writer", writer="models/big")
+    with pytest.raises(SelfeditError, match="eval-writer:big-0: no writer is called big"):
+        evaluate(tmp_path, config)
+
+
+def test_what_a_method_needs_stands_in_its_record(monkeypatch: pytest.MonkeyPatch) -> None:
+    other = replace(find_method("edits"), name="given")
+    monkeypatch.setattr(methods, "load_plugins", lambda group, kind: [other])
+    all_methods.cache_clear()
+    try:
+        assert configure("given", edits="a.jsonl").edits == "a.jsonl"
+        with pytest.raises(SelfeditError, match="edits is given, but methods lacks edits"):
+            configure("base", edits="a.jsonl")
+    finally:
+        all_methods.cache_clear()
+
+
+def test_a_name_that_is_taken_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    base = find_method("base")
+    monkeypatch.setattr(methods, "load_plugins", lambda group, kind: [base])
+    all_methods.cache_clear()
+    try:
+        with pytest.raises(SelfeditError, match=r"selfedit\.methods base: there is one of this name already"):
+            all_methods()
+    finally:
+        monkeypatch.undo()
+        all_methods.cache_clear()

@@ -5,18 +5,19 @@ from __future__ import annotations
 from functools import partial
 from pathlib import Path
 
-from fakes import FakeGrader, make_kit
-from selfedit.config import EvalConfig
 from selfedit.grading import grade_answers
-from selfedit.loop import regrade, run_eval
-from selfedit.records import LoraSettings, Outcome
+from selfedit.loop import EvalConfig, evaluate, plan_evaluation, regrade
+from selfedit.records import Outcome, TrainingConfig
 from selfedit.store import Ledger
+from selfedit.testing import FakeGrader, make_runtime
 
 
 def evaluated(home: Path, grader: FakeGrader) -> Ledger:
     """A ledger with two rows on three contexts."""
     ledger = Ledger(home / "ledger.db")
-    run_eval(EvalConfig(methods="base,passage", inner=LoraSettings(epochs=1)), make_kit(home, ledger, grader=grader))
+    runtime = make_runtime(ledger, grader=grader)
+    config = EvalConfig(methods="base,passage", inner=TrainingConfig(epochs=1))
+    evaluate(runtime, plan_evaluation(config, runtime.task))
     return ledger
 
 
@@ -38,14 +39,14 @@ def test_another_grader_changes_verdicts_and_nothing_else(tmp_path: Path) -> Non
 def test_an_outage_is_made_good_without_touching_the_verdicts_that_are_there(tmp_path: Path) -> None:
     class Wrong(FakeGrader):
         def grade(self, answers):  # type: ignore[no-untyped-def]
-            return ["wrong" for _ in answers]
+            return ["incorrect" for _ in answers]
 
     with evaluated(tmp_path, FakeGrader(["gold h1 1"])) as ledger:
         before = verdicts(ledger.outcomes())
         found = regrade(ledger, partial(grade_answers, Wrong()), only_ungraded=True)
         after = verdicts(ledger.outcomes())
     assert before.count("ungraded") == 2 and (found.answers, found.changed, found.ungraded) == (2, 2, 0)
-    assert after == ["wrong" if verdict == "ungraded" else verdict for verdict in before]
+    assert after == ["incorrect" if verdict == "ungraded" else verdict for verdict in before]
 
 
 def test_grading_again_alike_changes_no_record(tmp_path: Path) -> None:

@@ -10,48 +10,54 @@ from pathlib import Path
 
 import pytest
 
-from fakes import FakeEngine, FakeExecutor, FakeTask, SilentProgress, Stopped, make_contexts, make_kit
-from selfedit.config import EvalConfig, TrainConfig
-from selfedit.loop import run_eval, run_training
-from selfedit.loop.rounds import choose_contexts
-from selfedit.records import LoraSettings, Policy, SelfeditError
+from selfedit.errors import SelfeditError
+from selfedit.loop import EvalConfig, TrainConfig, evaluate, plan_evaluation, plan_training, run_training
+from selfedit.loop.plan import choose_contexts
+from selfedit.records import Policy, Stage, TrainingConfig
 from selfedit.store import Ledger
+from selfedit.testing import FakeEngine, FakeTask, SilentProgress, Stopped, TwoStepTask, make_contexts, make_runtime
 
-CONFIG = TrainConfig(rounds=2, contexts=3, edits=2, seeds=2, reward="logprob", inner=LoraSettings(epochs=1))
+CONFIG = TrainConfig(rounds=2, contexts=3, edits=2, seeds=2, reward="logprob", inner=TrainingConfig(epochs=1))
 
 
 class WritingStops(FakeEngine):
-    """Dies at a given prompt, or in the middle of an update once its folder is there."""
+    """Dies when so many texts have been written, or in the middle of an update once its folder is there."""
 
-    def __init__(self, prompt: int = -1, update: int = -1) -> None:
+    def __init__(self, text: int = -1, update: int = -1) -> None:
         super().__init__()
-        self.stop_prompt, self.stop_update = prompt, update
+        self.stop_text, self.stop_update = text, update
 
-    def write(self, *args):  # type: ignore[no-untyped-def]
-        if self.stop_prompt == self.prompts_written:
-            raise Stopped
-        return super().write(*args)
+    def generate(self, groups):  # type: ignore[no-untyped-def]
+        def watched():  # type: ignore[no-untyped-def]
+            for group in groups:
+                if self.stop_text == self.texts_written:
+                    raise Stopped
+                yield group
 
-    def update(self, *args):  # type: ignore[no-untyped-def]
-        policy = super().update(*args)
-        if self.stop_update == policy.version:
-            raise Stopped
-        return policy
+        return super().generate(watched())
+
+    def update(self, groups):  # type: ignore[no-untyped-def]
+        for done in super().update(groups):
+            if self.stop_update == done.results[0].policies[0].version:
+                raise Stopped
+            yield done
 
 
 def train(home: Path, config: TrainConfig = CONFIG, engine: FakeEngine | None = None, stop: int | None = None) -> str:
     """One start of a run in `home`; returns the ledger's fingerprint."""
     home.mkdir(exist_ok=True)
-    engine = engine or FakeEngine()
+    engine = engine or FakeEngine(stop_at=stop)
+    engine.adapters = FakeEngine(home=home).adapters
     with Ledger(home / "ledger.db") as ledger:
-        run_training(config, replace(make_kit(home, ledger, engine), executor=FakeExecutor(engine, stop)))
+        runtime = make_runtime(ledger, engine)
+        run_training(plan_training(config, runtime.task), runtime)
         return ledger.fingerprint()
 
 
 def test_a_run_goes_through_its_stages(tmp_path: Path) -> None:
     train(tmp_path)
     with Ledger(tmp_path / "ledger.db") as ledger:
-        assert Counter((o.stage, o.method) for o in ledger.outcomes()) == {
+        assert Counter((o.stage.name, o.method) for o in ledger.outcomes()) == {
             ("eval-base", "base"): 3,
             ("eval-passage", "passage"): 3,
             ("eval-synthetic-0", "synthetic"): 3,
@@ -63,9 +69,9 @@ def test_a_run_goes_through_its_stages(tmp_path: Path) -> None:
             ("eval-synthetic-2", "synthetic"): 3,
         }
         assert [policy.version for policy in ledger.policies()] == [0, 1, 2]
-        assert {o.policy for o in ledger.outcomes("eval-synthetic-2")} == {2}
-        assert {"round-1/write", "round-1/trials", "round-1/update"} <= set(ledger.timings())
-        kept = {scored.edit_key for stage, scored in ledger.scored("round-1") if scored.is_kept}
+        assert {o.policy for o in ledger.outcomes(Stage.of("synthetic", 2))} == {2}
+        assert {"round-1/write", "round-1/trials", "round-1/update"} <= {timing.name for timing in ledger.timings()}
+        kept = {scored.edit_key for stage, scored in ledger.scored(Stage.round(1)) if scored.is_kept}
         assert set(ledger.trained_on(1)) == kept != set()
 
 
@@ -73,9 +79,9 @@ def test_the_policy_is_trained_to_write_the_kept_self_edits(tmp_path: Path) -> N
     engine = FakeEngine()
     train(tmp_path, engine=engine)
     with Ledger(tmp_path / "ledger.db") as ledger:
-        text_of = {edit.key: edit for edit in ledger.edits("round-1")}
+        text_of = {edit.key: edit for edit in ledger.edits(Stage.round(1))}
         expected = [(text_of[key].text, f"write about text {text_of[key].context_id}") for key in ledger.trained_on(1)]
-    assert [(e.completion, e.prompt.text if e.prompt else "") for e in engine.updates[0]] == expected
+    assert [(e.completion, e.prompt.text if e.prompt else "") for e in engine.updates[0].examples] == expected
 
 
 def test_two_runs_of_one_config_have_the_same_fingerprint(tmp_path: Path) -> None:
@@ -92,7 +98,7 @@ def test_a_run_killed_among_its_trials_and_resumed_equals_one_that_was_not(tmp_p
 
 
 @pytest.mark.parametrize(
-    "engine", [WritingStops(prompt=0), WritingStops(prompt=4), WritingStops(update=1), WritingStops(update=2)]
+    "engine", [WritingStops(text=0), WritingStops(text=7), WritingStops(update=1), WritingStops(update=2)]
 )
 def test_a_run_killed_elsewhere_and_resumed_equals_one_that_was_not(tmp_path: Path, engine: FakeEngine) -> None:
     whole = train(tmp_path / "whole")
@@ -105,13 +111,13 @@ def test_a_finished_run_started_again_does_nothing(tmp_path: Path) -> None:
     whole = train(tmp_path)
     engine = FakeEngine()
     assert train(tmp_path, engine=engine) == whole
-    assert (engine.prompts_written, engine.trials_run, engine.updates) == (0, [], [])
+    assert (engine.texts_written, engine.trials_run, engine.updates) == (0, [], [])
 
 
 def test_a_missing_adapter_stops_the_resumed_run(tmp_path: Path) -> None:
     train(tmp_path)
     shutil.rmtree(tmp_path / "adapters/policy-1")
-    with pytest.raises(SelfeditError, match="adapter of policy 1 is missing"):
+    with pytest.raises(SelfeditError, match="adapter of version 1 is missing"):
         train(tmp_path)
 
 
@@ -120,11 +126,12 @@ def test_where_nothing_beats_the_baseline_the_policy_stays_and_it_is_said(tmp_pa
     engine.gain = lambda trial: -0.5
     progress = SilentProgress()
     with Ledger(tmp_path / "ledger.db") as ledger:
-        policy = run_training(CONFIG, replace(make_kit(tmp_path, ledger, engine), progress=progress))
+        runtime = replace(make_runtime(ledger, engine), progress=progress)
+        policy = run_training(plan_training(CONFIG, runtime.task), runtime)
         assert policy == Policy()
         assert [known.version for known in ledger.policies()] == [0]
         assert not any(scored.is_kept for _, scored in ledger.scored())
-        assert "eval-synthetic-0" in {o.stage for o in ledger.outcomes()}
+        assert Stage.of("synthetic", 0) in {o.stage for o in ledger.outcomes()}
     assert engine.updates == []
     assert sum("NO self-edit beat" in stage for stage in progress.stages) == 2
 
@@ -137,7 +144,7 @@ def test_an_invalid_self_edit_is_recorded_with_its_reason_and_never_kept(tmp_pat
     with Ledger(tmp_path / "ledger.db") as ledger:
         invalid = {edit.key for edit in ledger.edits() if edit.invalid == "empty"}
         assert invalid
-        refused = {o.edit_key for o in ledger.outcomes() if o.failure == "invalid edit: empty"}
+        refused = {o.edit_key for o in ledger.outcomes() if (o.status, o.failure) == ("invalid", "empty")}
         assert refused == invalid
         assert all(scored.reward is None for _, scored in ledger.scored() if scored.edit_key in invalid)
 
@@ -145,18 +152,18 @@ def test_an_invalid_self_edit_is_recorded_with_its_reason_and_never_kept(tmp_pat
 def test_without_held_out_contexts_the_rounds_run_alone(tmp_path: Path) -> None:
     train(tmp_path, CONFIG.model_copy(update={"heldout": 0}))
     with Ledger(tmp_path / "ledger.db") as ledger:
-        assert {o.stage for o in ledger.outcomes()} == {"round-1", "round-2"}
+        assert {o.stage.name for o in ledger.outcomes()} == {"round-1", "round-2"}
 
 
 @pytest.mark.parametrize(("field", "number"), [("contexts", 7), ("heldout", 4)])
 def test_more_contexts_than_there_are_is_refused_by_its_flag(tmp_path: Path, field: str, number: int) -> None:
-    with pytest.raises(SelfeditError, match=f"--{field} {number}"):
+    with pytest.raises(SelfeditError, match=f"^{field} {number}"):
         train(tmp_path, CONFIG.model_copy(update={field: number}))
 
 
-def test_self_edits_in_two_steps_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(SelfeditError, match="--prompt entigraph is written in two steps"):
-        train(tmp_path, CONFIG.model_copy(update={"prompt": "entigraph"}))
+def test_self_edits_in_two_steps_are_refused() -> None:
+    with pytest.raises(SelfeditError, match=r"^prompt two-step is written in two steps"):
+        plan_training(CONFIG, TwoStepTask())
 
 
 def test_contexts_come_again_only_when_all_had_their_turn() -> None:
@@ -179,20 +186,24 @@ def test_held_out_contexts_never_train(tmp_path: Path) -> None:
     train(tmp_path, engine=engine)
     heldout = {context.text for context in FakeTask().contexts("heldout")}
     assert not any(
-        text in (e.prompt.text if e.prompt else "") for used in engine.updates for e in used for text in heldout
+        text in (e.prompt.text if e.prompt else "")
+        for used in engine.updates
+        for e in used.examples
+        for text in heldout
     )
 
 
 def test_eval_compares_methods_for_the_untouched_model_and_a_policy(tmp_path: Path) -> None:
     train(tmp_path)
     config = EvalConfig(
-        methods="base,in-context,passage,synthetic,seal", policy="trained", contexts=2, inner=LoraSettings(epochs=1)
+        methods="base,in-context,passage,synthetic,seal", policy="trained", contexts=2, inner=TrainingConfig(epochs=1)
     )
     with Ledger(tmp_path / "ledger.db") as trained:
         policies = [trained.policies()[-1]]
     with Ledger(tmp_path / "eval.db") as ledger:
-        run_eval(config, make_kit(tmp_path, ledger), policies)
-        assert Counter(o.stage for o in ledger.outcomes()) == dict.fromkeys(
+        engine = FakeEngine(home=tmp_path)
+        evaluate(make_runtime(ledger, engine), plan_evaluation(config, FakeTask(), policies))
+        assert Counter(o.stage.name for o in ledger.outcomes()) == dict.fromkeys(
             ["eval-base", "eval-in-context", "eval-passage", "eval-synthetic-0", "eval-base-2", "eval-synthetic-2"], 2
         )
 
@@ -203,9 +214,11 @@ RACING = CONFIG.model_copy(update={"edits": 5, "seeds": 3, "racing": True, "roun
 def test_racing_tries_every_self_edit_once_and_two_of_each_context_under_all_seeds(tmp_path: Path) -> None:
     train(tmp_path, RACING)
     with Ledger(tmp_path / "ledger.db") as ledger:
-        tried = Counter((o.context_id, o.seed_index) for o in ledger.outcomes("round-1") if o.method == "synthetic")
-        finalists = Counter(o.edit_key for o in ledger.outcomes("round-1") if o.method == "synthetic")
-        kept = {scored.edit_key for _, scored in ledger.scored("round-1") if scored.is_kept}
+        tried = Counter(
+            (o.context_id, o.seed_index) for o in ledger.outcomes(Stage.round(1)) if o.method == "synthetic"
+        )
+        finalists = Counter(o.edit_key for o in ledger.outcomes(Stage.round(1)) if o.method == "synthetic")
+        kept = {scored.edit_key for _, scored in ledger.scored(Stage.round(1)) if scored.is_kept}
     assert set(tried.values()) == {5, 2} and sum(tried.values()) == 3 * 9
     assert {finalists[key] for key in kept} == {3}
 
@@ -219,5 +232,5 @@ def test_a_race_that_was_killed_ends_as_one_that_was_not(tmp_path: Path, stop: i
 
 
 def test_racing_with_one_seed_is_refused() -> None:
-    with pytest.raises(ValueError, match="--racing needs --seeds above 1"):
+    with pytest.raises(SelfeditError, match="racing needs seeds above 1"):
         TrainConfig(racing=True, seeds=1)

@@ -7,16 +7,16 @@ from dataclasses import replace
 import pytest
 
 from selfedit.loop.selection import best_so_far, choose_finalists, score, select
-from selfedit.records import Edit, GradedAnswer, Outcome, Scored, Verdict
+from selfedit.records import GradedAnswer, Outcome, ScoredEdit, SelfEdit, Verdict
 
 
-def edit(key: str, context_id: str = "c") -> Edit:
-    return Edit(key, context_id, "round-1", 0, 0, "text", 1)
+def edit(key: str, context_id: str = "c") -> SelfEdit:
+    return SelfEdit(key, context_id, "round-1", 0, 0, "text", 1)
 
 
 def outcome(edit_key: str, verdicts: str, logprob: float = -1.0, context_id: str = "c", seed: int = 0) -> Outcome:
     """`verdicts`: r, w or u for each question; empty for a failed trial."""
-    named: dict[str, Verdict] = {"r": "right", "w": "wrong", "u": "ungraded"}
+    named: dict[str, Verdict] = {"r": "correct", "w": "incorrect", "u": "ungraded"}
     answers = tuple(
         GradedAnswer(f"q{i}", "?", "gold", "said", logprob, named[letter], False, 0.0, False)
         for i, letter in enumerate(verdicts)
@@ -26,8 +26,8 @@ def outcome(edit_key: str, verdicts: str, logprob: float = -1.0, context_id: str
     return Outcome(f"k{edit_key}{seed}", "round-1", method, context_id, edit_key, 0, seed, answers, failure=failure)
 
 
-def scored(key: str, reward: float | None, context_id: str = "c") -> Scored:
-    return Scored(key, context_id, None, None, None, reward)
+def scored(key: str, reward: float | None, context_id: str = "c") -> ScoredEdit:
+    return ScoredEdit(key, context_id, None, None, None, reward)
 
 
 def test_gains_are_measured_against_the_baseline_of_the_same_context() -> None:

@@ -2,20 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from fakes import FakeEngine, SilentProgress, TwoStepTask, make_kit
-from selfedit.loop import Kit
-from selfedit.loop.trials import Setup, edit_jobs
-from selfedit.loop.writing import Draw, write_edits
-from selfedit.records import Edit, LoraSettings, Policy, Prompt, Sampling, SelfeditError, Written, digest
+from selfedit.errors import SelfeditError
+from selfedit.loop import Runtime
+from selfedit.loop.trials import TrialPlanner
+from selfedit.loop.writing import Draw, Write, WritingPlan, write_edits
+from selfedit.protocols import Done
+from selfedit.records import (
+    Completion,
+    Failed,
+    Invalid,
+    Policy,
+    Prompt,
+    SamplingParams,
+    SelfEdit,
+    Stage,
+    TrainingConfig,
+    digest,
+)
 from selfedit.store import Ledger
+from selfedit.testing import FakeEngine, SilentProgress, TwoStepTask, make_runtime
 
-STAGE = "round-1"
+STAGE = Stage.round(1)
 
 
 @pytest.fixture
@@ -30,13 +43,16 @@ def engine() -> FakeEngine:
 
 
 @pytest.fixture
-def kit(tmp_path: Path, ledger: Ledger, engine: FakeEngine) -> Kit:
-    return make_kit(tmp_path, ledger, engine)
+def runtime(ledger: Ledger, engine: FakeEngine) -> Runtime:
+    return make_runtime(ledger, engine)
 
 
-def write(kit: Kit, n: int = 2, contexts: int = 4, draw: Draw | None = None, writer: str = "") -> list[Edit]:
-    chosen = kit.task.contexts("train")[:contexts]
-    return write_edits(kit, STAGE, Policy(), chosen, n, Sampling(), 0, draw, writer)
+def write(
+    runtime: Runtime, n: int = 2, contexts: int = 4, draw: Write | None = None, writer: str = ""
+) -> list[SelfEdit]:
+    chosen = runtime.task.contexts("train")[:contexts]
+    plan = WritingPlan(STAGE, Policy(), n, SamplingParams(), 0, writer)
+    return write_edits(runtime, plan, chosen, draw)
 
 
 class Endpoint:
@@ -46,46 +62,47 @@ class Endpoint:
         self.fails = fails
         self.asked: list[str] = []
 
-    def __call__(self, prompts: Sequence[Prompt], n: int, seeds: Sequence[int]) -> list[list[Written | str]]:
-        pairs = zip(prompts, seeds, strict=True)
-        return [[self._one(prompt, seed + draw) for draw in range(n)] for prompt, seed in pairs]
+    def __call__(self, groups: Iterable[Sequence[Draw]]) -> Iterator[Done[Completion | Failed]]:
+        for number, group in enumerate(groups):
+            yield Done(number, tuple(self._one(draw.prompt, draw.seed + draw.number) for draw in group))
 
-    def _one(self, prompt: Prompt, seed: int) -> Written | str:
+    def _one(self, prompt: Prompt, seed: int) -> Completion | Failed:
         self.asked.append(prompt.text)
         text = f"about {prompt.text}, {digest(prompt, seed)[:6]}"
-        return "HTTP 503" if self.fails(prompt, len(self.asked)) else Written(text, 7, True)
+        return Failed("HTTP 503") if self.fails(prompt, len(self.asked)) else Completion(text, 7, True)
 
 
-def test_self_edits_come_in_the_order_of_contexts_and_draws(kit: Kit, ledger: Ledger) -> None:
-    edits = write(kit, n=2, contexts=3)
+def test_self_edits_come_in_the_order_of_contexts_and_draws(runtime: Runtime, ledger: Ledger) -> None:
+    edits = write(runtime, n=2, contexts=3)
     assert [(edit.context_id, edit.index) for edit in edits] == [(c, i) for c in ("t0", "t1", "t2") for i in (0, 1)]
     assert {edit.key for edit in ledger.edits(STAGE)} == {edit.key for edit in edits}
     assert {edit.writer for edit in edits} == {""}
 
 
-def test_what_the_ledger_holds_is_not_written_again(kit: Kit, engine: FakeEngine) -> None:
-    edits = write(kit)
-    before = engine.prompts_written
-    assert write(kit) == edits
-    assert engine.prompts_written == before
+def test_what_the_ledger_holds_is_not_written_again(runtime: Runtime, engine: FakeEngine) -> None:
+    edits = write(runtime)
+    before = engine.texts_written
+    assert write(runtime) == edits
+    assert engine.texts_written == before
 
 
-def test_the_key_of_a_self_edit_is_that_of_what_it_was_drawn_from(kit: Kit) -> None:
-    assert write(kit)[1].key == "517e8f02efcc6aa34a1d8e81"
+def test_the_key_of_a_self_edit_is_that_of_what_it_was_drawn_from(runtime: Runtime) -> None:
+    assert write(runtime)[1].key == "517e8f02efcc6aa34a1d8e81"
 
 
-def test_follow_ups_are_asked_in_one_batch_and_their_replies_joined(kit: Kit, engine: FakeEngine) -> None:
+def test_follow_ups_are_asked_in_one_batch_and_their_replies_joined(runtime: Runtime, engine: FakeEngine) -> None:
     batches: list[list[str]] = []
-    usual = engine.write
+    usual = engine.generate
 
-    def watch(*args):  # type: ignore[no-untyped-def]
-        batches.append([prompt.text for prompt in args[2]])
-        return usual(*args)
+    def watch(groups):  # type: ignore[no-untyped-def]
+        for group in groups:
+            batches.append([item.prompt.text for item in group])
+            yield from usual([group])
 
-    engine.write = watch  # type: ignore[method-assign]
-    kit = replace(kit, task=TwoStepTask(), rows=4)
-    edits = write(kit, n=2, contexts=2)
-    assert batches[0] == ["write about text t0", "write about text t1"]
+    engine.generate = watch  # type: ignore[method-assign]
+    runtime = replace(runtime, task=TwoStepTask(), texts=4)
+    edits = write(runtime, n=2, contexts=2)
+    assert batches[0] == ["write about text t0"] * 2 + ["write about text t1"] * 2
     assert len(batches) == 2 and len(batches[1]) == 2 * 2 * 2
     assert len(set(batches[1])) == 8, "each draw is asked about its own first reply"
     assert all(edit.text.count("\n\n") == 1 and edit.text.count("implication") == 4 for edit in edits)
@@ -93,84 +110,89 @@ def test_follow_ups_are_asked_in_one_batch_and_their_replies_joined(kit: Kit, en
     assert {edit.tokens for edit in edits} == {8}
 
 
-def test_the_same_follow_up_is_drawn_anew_for_each_draw(kit: Kit, engine: FakeEngine) -> None:
+def test_the_same_follow_up_is_drawn_anew_for_each_draw(runtime: Runtime, engine: FakeEngine) -> None:
     usual = engine.write_text
     engine.write_text = lambda prompt, seed: "same\nsame" if prompt.text.startswith("write") else usual(prompt, seed)
-    edits = write(replace(kit, task=TwoStepTask()), n=2, contexts=1)
+    edits = write(replace(runtime, task=TwoStepTask()), n=2, contexts=1)
     parts = [part for edit in edits for part in edit.text.split("\n\n")]
     assert len(set(parts)) == 4
 
 
-def test_two_steps_are_resumed_from_the_ledger_and_written_alike_elsewhere(kit: Kit, tmp_path: Path) -> None:
-    kit = replace(kit, task=TwoStepTask())
-    edits = write(kit)
-    assert write(kit) == edits
+def test_two_steps_are_resumed_from_the_ledger_and_written_alike_elsewhere(runtime: Runtime, tmp_path: Path) -> None:
+    runtime = replace(runtime, task=TwoStepTask())
+    edits = write(runtime)
+    assert write(runtime) == edits
     with Ledger(tmp_path / "other.db") as other:
-        assert write(replace(kit, ledger=other)) == edits
+        assert write(replace(runtime, ledger=other)) == edits
 
 
-def test_a_first_reply_that_nothing_can_be_asked_about_is_an_invalid_edit(kit: Kit, engine: FakeEngine) -> None:
+def test_a_first_reply_that_nothing_can_be_asked_about_is_an_invalid_edit(runtime: Runtime, engine: FakeEngine) -> None:
     engine.write_text = lambda prompt, seed: "alone" if prompt.text == "write about text t0" else "one\ntwo"
-    kit = replace(kit, task=TwoStepTask())
-    edits = write(kit, n=1, contexts=2)
+    runtime = replace(runtime, task=TwoStepTask())
+    edits = write(runtime, n=1, contexts=2)
     assert (edits[0].text, edits[0].invalid, edits[0].tokens) == ("alone", "names one thing", 1)
     assert (edits[1].text, edits[1].invalid, edits[1].tokens) == ("one\ntwo\n\none\ntwo", "", 4)
 
 
-def test_an_edit_that_failed_in_its_first_step_is_never_tried(kit: Kit, engine: FakeEngine) -> None:
+def test_an_edit_that_failed_in_its_first_step_is_never_tried(runtime: Runtime, engine: FakeEngine) -> None:
     engine.write_text = lambda prompt, seed: "alone"
-    kit = replace(kit, task=TwoStepTask())
-    contexts = kit.task.contexts("train")[:1]
-    jobs = edit_jobs(Setup(kit, Policy(), LoraSettings(), 2, 0), contexts, write(kit, n=1, contexts=1))
-    assert [(job.trial, job.refusal) for job in jobs] == [(None, "invalid edit: names one thing")]
+    runtime = replace(runtime, task=TwoStepTask())
+    contexts = runtime.task.contexts("train")[:1]
+    planner = TrialPlanner(runtime.task, {}, Policy(), TrainingConfig(), 2, 0)
+    planned = planner.each_edit("synthetic", contexts, write(runtime, n=1, contexts=1))
+    assert [one.work for one in planned] == [Invalid("names one thing")]
 
 
-def test_another_writer_is_named_in_the_edit_and_told_apart_by_its_key(kit: Kit, engine: FakeEngine) -> None:
-    own, other, third = write(kit), write(kit, draw=Endpoint(), writer="big"), write(kit, draw=Endpoint(), writer="x")
+def test_another_writer_is_named_in_the_edit_and_told_apart_by_its_key(runtime: Runtime, engine: FakeEngine) -> None:
+    own, other, third = (
+        write(runtime),
+        write(runtime, draw=Endpoint(), writer="big"),
+        write(runtime, draw=Endpoint(), writer="x"),
+    )
     assert {edit.writer for edit in other} == {"big"} and all(edit.text.startswith("about ") for edit in other)
     assert len({edit.key for edit in (*own, *other, *third)}) == 3 * len(own)
 
 
-def test_a_failure_of_the_writer_is_no_edit_and_the_rest_is_kept(kit: Kit, ledger: Ledger) -> None:
+def test_a_failure_of_the_writer_is_no_edit_and_the_rest_is_kept(runtime: Runtime, ledger: Ledger) -> None:
     flaky = Endpoint(lambda prompt, call: call == 3)
     with pytest.raises(SelfeditError, match=r"1 of 8 self-edits could not be written: HTTP 503; run again to resume"):
-        write(kit, draw=flaky, writer="big")
+        write(runtime, draw=flaky, writer="big")
     assert len(ledger.edits(STAGE)) == 7
     assert not any(edit.invalid or "503" in edit.text for edit in ledger.edits(STAGE))
 
 
-def test_a_resumed_run_asks_the_writer_only_about_contexts_that_miss_an_edit(kit: Kit, ledger: Ledger) -> None:
+def test_a_resumed_run_asks_the_writer_only_about_contexts_that_miss_an_edit(runtime: Runtime, ledger: Ledger) -> None:
     with pytest.raises(SelfeditError):
-        write(kit, draw=Endpoint(lambda prompt, call: call == 3), writer="big")
+        write(runtime, draw=Endpoint(lambda prompt, call: call == 3), writer="big")
     kept = ledger.edits(STAGE)
     again = Endpoint()
-    edits = write(kit, draw=again, writer="big")
+    edits = write(runtime, draw=again, writer="big")
     assert again.asked == ["write about text t1"] * 2
     assert len(edits) == 8 and set(kept) < set(edits)
 
 
-def test_an_outage_ends_the_asking_after_one_chunk(kit: Kit, ledger: Ledger) -> None:
+def test_an_outage_ends_the_asking_after_one_chunk(runtime: Runtime, ledger: Ledger) -> None:
     down = Endpoint(lambda prompt, call: True)
     with pytest.raises(SelfeditError, match="8 of 8 self-edits could not be written"):
-        write(replace(kit, rows=4), draw=down, writer="big")
+        write(replace(runtime, texts=4), draw=down, writer="big")
     assert len(down.asked) == 4 and ledger.edits(STAGE) == []
 
 
-def test_a_failure_in_the_second_step_loses_the_edit(kit: Kit, ledger: Ledger) -> None:
-    kit = replace(kit, task=TwoStepTask(), rows=8)
+def test_a_failure_in_the_second_step_loses_the_edit(runtime: Runtime, ledger: Ledger) -> None:
+    runtime = replace(runtime, task=TwoStepTask(), texts=8)
 
     class TwoLines(Endpoint):
-        def _one(self, prompt: Prompt, seed: int) -> Written | str:
+        def _one(self, prompt: Prompt, seed: int) -> Completion | Failed:
             one = super()._one(prompt, seed)
-            return one if isinstance(one, str) else replace(one, text=f"{one.text}\nmore")
+            return one if isinstance(one, Failed) else replace(one, text=f"{one.text}\nmore")
 
     flaky = TwoLines(lambda prompt, call: call == 6)
     with pytest.raises(SelfeditError, match="1 of 4 self-edits could not be written"):
-        write(kit, n=1, draw=flaky, writer="big")
+        write(runtime, n=1, draw=flaky, writer="big")
     assert [edit.context_id for edit in ledger.edits(STAGE)] == ["t1", "t2", "t3"]
 
 
-def test_progress_counts_what_is_written(kit: Kit) -> None:
+def test_progress_counts_what_is_written(runtime: Runtime) -> None:
     progress = SilentProgress()
-    write(replace(kit, progress=progress))
+    write(replace(runtime, progress=progress))
     assert progress.stages == ["round-1: writing self-edits"]

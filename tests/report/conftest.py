@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from made_up_runs import RunBuilder, make_context, make_outcome
-from selfedit.records import Outcome
+from selfedit.records import Outcome, Stage
 from selfedit.report import build_report
+from tests.support.made_up_runs import RunBuilder, make_context, make_outcome
 
 
 @pytest.fixture
@@ -46,7 +46,7 @@ def together(tmp_path_factory: pytest.TempPathFactory) -> RunBuilder:
 def ask() -> Callable[..., Outcome]:
     """An outcome on one context: `ask(3, n_right=2)`."""
 
-    def ask(number: int, n_right: int = 0, logprob: float = -1.0, stage: str = "eval-base") -> Outcome:
-        return make_outcome(stage, "base", make_context("heldout", number), n_right, logprob)
+    def ask(number: int, n_right: int = 0, logprob: float = -1.0, stage: Stage | None = None) -> Outcome:
+        return make_outcome(stage or Stage.of("base"), "base", make_context("heldout", number), n_right, logprob)
 
     return ask

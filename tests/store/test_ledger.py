@@ -7,23 +7,26 @@ from dataclasses import replace
 
 import pytest
 
+from selfedit.errors import SelfeditError
 from selfedit.records import (
     Context,
-    Edit,
     GradedAnswer,
     Outcome,
     Policy,
     Question,
-    Scored,
-    SelfeditError,
+    ScoredEdit,
+    SelfEdit,
+    Stage,
     StageUsage,
+    Timing,
     Usage,
 )
 from selfedit.store import Ledger
 
-ANSWER = GradedAnswer("c1#1", "Wer?", "Ålvik", "Ålvik\n\u2028\x00", -1 / 3, "right", True, 0.1 + 0.2, True)
-OUTCOME = Outcome("k", "round-1", "synthetic", "c1", "e1", 0, 2, (ANSWER, ANSWER), (2.5, 1e-300), 7, 90, 0.25)
-EDIT = Edit("e1", "c1", "round-1", 0, 0, "1. Nine huts.", 5)
+ROUND, BASE = Stage.round(1), Stage.of("base")
+ANSWER = GradedAnswer("c1#1", "Wer?", "Ålvik", "Ålvik\n\u2028\x00", -1 / 3, "correct", True, 0.1 + 0.2, True)
+OUTCOME = Outcome("k", ROUND, "synthetic", "c1", "e1", 0, 2, (ANSWER, ANSWER), (2.5, 1e-300), 7, 90, 0.25)
+EDIT = SelfEdit("e1", "c1", ROUND, 0, 0, "1. Nine huts.", 5)
 CONTEXT = Context("c1", "Title", "Text", (Question("c1#1", "Wer?", "Ålvik"), Question("c1#2", "Was?", "Rad")))
 
 
@@ -37,9 +40,9 @@ def fill(ledger, seconds=1.0):
     ledger.put_contexts("train", [CONTEXT])
     ledger.add_edits([EDIT])
     ledger.add_outcomes([replace(OUTCOME, seconds=seconds)])
-    ledger.add_scored("round-1", [Scored("e1", "c1", 0.5, None, -0.25, 0.5, True)])
+    ledger.add_scored(ROUND, [ScoredEdit("e1", "c1", 0.5, None, -0.25, 0.5, True)])
     ledger.add_policy(Policy(1, "adapters/1", "abc", 0), ["e1"], seconds)
-    ledger.add_timing("round-1", seconds)
+    ledger.add_timing(ROUND, "trials", seconds)
 
 
 def test_every_kind_of_record_comes_back_equal_after_reopening(tmp_path):
@@ -47,12 +50,13 @@ def test_every_kind_of_record_comes_back_equal_after_reopening(tmp_path):
         fill(ledger, seconds=0.25)
     with Ledger(tmp_path / "ledger.db") as ledger:
         assert ledger.contexts("train") == [CONTEXT]
-        assert ledger.edits("round-1") == [EDIT]
-        assert ledger.outcomes("round-1") == [OUTCOME]
-        assert ledger.scored() == [("round-1", Scored("e1", "c1", 0.5, None, -0.25, 0.5, True))]
+        assert ledger.edits(ROUND) == [EDIT]
+        assert ledger.outcomes(ROUND) == [OUTCOME]
+        assert ledger.scored() == [(ROUND, ScoredEdit("e1", "c1", 0.5, None, -0.25, 0.5, True))]
         assert ledger.policies() == [Policy(1, "adapters/1", "abc", 0)]
         assert ledger.trained_on(1) == ["e1"]
-        assert ledger.counts() == {"contexts": 1, "edits": 1, "outcomes": 1, "scored": 1, "policies": 1}
+        ones = dict.fromkeys(("contexts", "edits", "outcomes", "scored", "policies", "stages"), 1)
+        assert ledger.counts() == {**ones, "versions": 0}
 
 
 def test_tuples_stay_tuples_and_floats_keep_every_bit(ledger):
@@ -79,19 +83,19 @@ def test_a_trial_tried_again_takes_the_place_of_its_failure(ledger):
 
 
 def test_one_trial_may_serve_several_edits_and_stages(ledger):
-    served = [OUTCOME, replace(OUTCOME, edit_key="e2"), replace(OUTCOME, stage="eval", edit_key="")]
+    served = [OUTCOME, replace(OUTCOME, edit_key="e2"), replace(OUTCOME, stage=BASE, edit_key="")]
     ledger.add_outcomes(served)
     assert ledger.counts()["outcomes"] == 3
-    assert ledger.outcomes("eval") == served[2:]
+    assert ledger.outcomes(BASE) == served[2:]
 
 
 def test_one_edit_may_be_of_two_stages(ledger):
-    ledger.add_edits([EDIT, replace(EDIT, stage="eval")])
-    assert [edit.stage for edit in ledger.edits()] == ["eval", "round-1"]
+    ledger.add_edits([EDIT, replace(EDIT, stage=BASE)])
+    assert [edit.stage for edit in ledger.edits()] == [BASE, ROUND]
 
 
 def test_order_and_fingerprint_do_not_depend_on_the_order_of_arrival(tmp_path):
-    edits = [Edit(f"k{i % 3}{c}", c, "round-1", i, 0, "text", 1) for c in ("c1", "c2") for i in range(12)]
+    edits = [SelfEdit(f"k{i % 3}{c}", c, ROUND, i, 0, "text", 1) for c in ("c1", "c2") for i in range(12)]
     outcomes = [replace(OUTCOME, key=f"t{i}", seed_index=i % 3, edit_key=f"e{i % 2}") for i in range(12)]
     found = []
     for seed in range(3):
@@ -117,32 +121,32 @@ def test_contexts_keep_the_order_in_which_they_were_put_and_replace_their_split(
 def test_timings_add_up_over_restarts(tmp_path):
     for seconds in (1.5, 2.0):
         with Ledger(tmp_path / "ledger.db") as ledger:
-            ledger.add_timing("round-1", seconds)
-            ledger.add_timing("eval", 0.5)
+            ledger.add_timing(ROUND, "trials", seconds)
+            ledger.add_timing(BASE, "trials", 0.5)
     with Ledger(tmp_path / "ledger.db") as ledger:
-        assert ledger.timings() == {"eval": 1.0, "round-1": 3.5}
+        assert ledger.timings() == [Timing(BASE, "trials", 1.0), Timing(ROUND, "trials", 3.5)]
 
 
 def test_usage_adds_up_by_stage_role_and_model_over_restarts(tmp_path):
     for _ in range(2):
         with Ledger(tmp_path / "ledger.db") as ledger:
-            ledger.add_usage("round-1", "judge", "m", Usage(3, 1, 1, 0, 100, 6, 0.25))
-            ledger.add_usage("round-1", "writer", "m", Usage(1, 0, 0, 0, 10, 20, None))
+            ledger.add_usage(ROUND, "judge", "m", Usage(3, 1, 1, 0, 100, 6, 0.25))
+            ledger.add_usage(ROUND, "writer", "m", Usage(1, 0, 0, 0, 10, 20, None))
     with Ledger(tmp_path / "ledger.db") as ledger:
-        ledger.add_usage("eval", "judge", "m", Usage(1, cost=0.5))
-        ledger.add_usage("eval", "judge", "m", Usage(1, unmetered=1))
+        ledger.add_usage(BASE, "judge", "m", Usage(1, cost=0.5))
+        ledger.add_usage(BASE, "judge", "m", Usage(1, unmetered=1))
         assert ledger.usages() == [
-            StageUsage("eval", "judge", "m", Usage(2, 0, 0, 1, 0, 0, None)),
-            StageUsage("round-1", "judge", "m", Usage(6, 2, 2, 0, 200, 12, 0.5)),
-            StageUsage("round-1", "writer", "m", Usage(2, 0, 0, 0, 20, 40, None)),
+            StageUsage(BASE, "judge", "m", Usage(2, 0, 0, 1, 0, 0, None)),
+            StageUsage(ROUND, "judge", "m", Usage(6, 2, 2, 0, 200, 12, 0.5)),
+            StageUsage(ROUND, "writer", "m", Usage(2, 0, 0, 0, 20, 40, None)),
         ]
 
 
 def test_a_ledger_in_which_nothing_was_used_is_not_changed_by_asking(ledger):
     fill(ledger)
     fingerprint = ledger.fingerprint()
-    assert ledger.usages() == [] and "usages" not in ledger.counts()
-    ledger.add_usage("round-1", "judge", "m", Usage(1))
+    assert ledger.usages() == []
+    ledger.add_usage(ROUND, "judge", "m", Usage(1))
     assert ledger.fingerprint() == fingerprint  # a resumed run asks the cache instead, and is the same run
 
 
@@ -162,7 +166,7 @@ def test_the_fingerprint_ignores_times(tmp_path):
         lambda ledger: ledger.add_edits([replace(EDIT, text="other")]),
         lambda ledger: ledger.add_policy(Policy(1, "adapters/1", "abc", 0), ["e2"], 1.0),
         lambda ledger: ledger.put_contexts("train", []),
-        lambda ledger: ledger.add_scored("round-2", [Scored("e1", "c1", 0.5, None, -0.25, 0.5, True)]),
+        lambda ledger: ledger.add_scored(Stage.round(2), [ScoredEdit("e1", "c1", 0.5, None, -0.25, 0.5, True)]),
     ],
 )
 def test_the_fingerprint_sees_any_other_change(ledger, change):
@@ -238,3 +242,44 @@ def test_a_record_that_cannot_be_read_is_told_by_file(ledger, body):
 def test_a_missing_folder_is_refused_by_name(tmp_path):
     with one_line_about(tmp_path / "absent" / "ledger.db"):
         Ledger(tmp_path / "absent" / "ledger.db")
+
+
+STAGES = [
+    Stage.round(2),
+    Stage.of("base"),
+    Stage.of("base", 2),
+    Stage.of("synthetic", 0, "rewrite"),
+    Stage.of("edits", 0, "gpt-4.1"),
+    Stage("loo", version=1),
+    Stage("start"),
+    Stage("edits"),
+    Stage.sequence("replay:budget=16+kl", 0, 3),
+]
+
+
+def test_a_stage_comes_back_with_its_parts_which_are_columns(ledger):
+    ledger.add_outcomes([replace(OUTCOME, stage=stage) for stage in STAGES])
+    assert ledger.stages() == {stage.name: stage for stage in STAGES}
+    assert {outcome.stage for outcome in ledger.outcomes()} == set(STAGES)
+    row = sqlite3.connect(ledger.path).execute("SELECT * FROM stages WHERE method = 'edits'").fetchone()
+    assert row == ("eval-edits:gpt-4.1-0", "eval", "edits", "gpt-4.1", 0, "", None, None)
+
+
+@pytest.mark.parametrize("stage", STAGES, ids=str)
+def test_people_may_type_a_stages_name(stage):
+    assert Stage.parse(stage.name) == stage
+
+
+def test_a_name_that_no_stage_has_is_refused():
+    with pytest.raises(ValueError, match="no stage is called so"):
+        Stage.parse("lunch")
+
+
+def test_a_ledger_of_an_older_schema_is_refused_in_one_line(tmp_path):
+    path = tmp_path / "ledger.db"
+    Ledger(path).close()
+    other = sqlite3.connect(path)
+    other.execute("PRAGMA user_version = 1")
+    other.close()
+    with pytest.raises(SelfeditError, match="has schema 1, and this version reads schema 2; choose another run folder"):
+        Ledger(path)

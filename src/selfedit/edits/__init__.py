@@ -1,11 +1,11 @@
 """L1. How a self-edit is asked for and read."""
 
-from selfedit.edits.endpoint_writer import EndpointWriter
 from selfedit.edits.files import read_edit_files
+from selfedit.edits.parsing import read_edit, read_items
 from selfedit.edits.prompts import PROMPTS, EditPrompt, SecondStep, ask_for_edit, load_prompt
-from selfedit.edits.reading import read_edit, read_items
+from selfedit.edits.remote import EndpointWriter
 from selfedit.edits.sentences import split_sentences
-from selfedit.edits.steps import ask_follow_ups
+from selfedit.edits.two_step import ask_follow_ups
 
 __all__ = [
     "PROMPTS",

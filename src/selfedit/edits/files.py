@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from selfedit.errors import Field, SelfeditError, SettingError
 from selfedit.jsonl import read_objects, read_string
-from selfedit.records import SelfeditError
 
 
 def read_edit_files(paths: str) -> dict[str, Mapping[str, Sequence[str]]]:
@@ -19,7 +19,7 @@ def read_edit_files(paths: str) -> dict[str, Mapping[str, Sequence[str]]]:
     for path in files:
         name = path.name.removesuffix(".jsonl")
         if name in found:
-            raise SelfeditError(f"--edits {paths}: two files are called {name}; rename one")
+            raise SettingError(Field("edits"), f" {paths}: two files are called {name}; rename one")
         found[name] = _read_file(path)
     return found
 

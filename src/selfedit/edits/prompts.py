@@ -19,7 +19,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from selfedit.records import Prompt, SelfeditError
+from selfedit.errors import SelfeditError
+from selfedit.records import Prompt
 
 PieceKind = Literal["lines", "sections", "pairs", "paragraphs"]
 """What one piece of a reply is: a line; a version of the text; a question with its answer; a paragraph of one of
@@ -34,7 +35,7 @@ class SecondStep:
 
     instruction: str
     """The request, with places for {title}, {passage} and {items}."""
-    opening: str
+    prefill: str
     """How each reply begins, with a place for {items}; no part of what the model writes."""
     asked: tuple[tuple[int, int], ...]
     """(items in a request, such requests at most), e.g. four pairs and two triples."""
@@ -57,11 +58,11 @@ class EditPrompt:
     """As chosen on the command line."""
     instruction: str
     """The request, with places for {title} and {passage}."""
-    opening: str
+    prefill: str
     """How the reply begins; given to the model, and no part of what it writes."""
     kind: PieceKind
     """How the finished self-edit is cut into pieces."""
-    plain: bool = False
+    raw: bool = False
     """True: never through the chat template, for there is no request to be answered."""
     marker: str = ""
     """A line that begins with this ends the reasoning; only what follows it is trained on. Empty: all of it is."""
@@ -124,7 +125,7 @@ PROMPTS: dict[str, EditPrompt] = {
             "lines",
             marker="Implications:",
         ),
-        EditPrompt("none", "{title}\n{passage}\n", "", "lines", plain=True),
+        EditPrompt("none", "{title}\n{passage}\n", "", "lines", raw=True),
         EditPrompt(
             "entigraph",
             "List what the passage names: people, places, organisations, events, works, dates, things and ideas. Write"
@@ -174,4 +175,4 @@ def load_prompt(name: str) -> EditPrompt:
 def ask_for_edit(name: str, title: str, passage: str) -> Prompt:
     """What is put before the policy to have it write a self-edit about `passage`: all of it, or its first step."""
     prompt = load_prompt(name)
-    return Prompt(prompt.instruction.format(title=title, passage=passage), prompt.opening, prompt.plain)
+    return Prompt(prompt.instruction.format(title=title, passage=passage), prompt.prefill, prompt.raw)

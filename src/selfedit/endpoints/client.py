@@ -23,11 +23,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from selfedit import seeds
 from selfedit.cache import cache_folder
-from selfedit.endpoints.faults import Fault, fault_of
-from selfedit.endpoints.replies import ReplyCache
+from selfedit.endpoints.errors import Fault, fault_of
+from selfedit.endpoints.reply_cache import ReplyCache
 from selfedit.endpoints.requests import ChatRequest, Reply, read_reply
 from selfedit.endpoints.settings import EndpointSettings, is_loopback, read_key, split_url
-from selfedit.records import SelfeditError, Usage
+from selfedit.errors import Field, SelfeditError, SettingError
+from selfedit.records import Usage
 
 if TYPE_CHECKING:
     from openai import AsyncOpenAI
@@ -69,7 +70,7 @@ class Endpoint:
         Raises:
             SelfeditError: no openai package; a key that must not be sent there; a folder that cannot be used.
         """
-        _require_openai(settings.flag)
+        _require_openai(settings.field)
         self.settings = settings
         self.model = settings.model
         self._key = read_key(settings)
@@ -164,7 +165,7 @@ class Endpoint:
     def _client(self) -> AsyncOpenAI:
         from openai import AsyncOpenAI, DefaultAsyncHttpxClient
 
-        parts = split_url(self.settings.url, self.settings.flag)
+        parts = split_url(self.settings.url, self.settings.field)
         transport = DefaultAsyncHttpxClient(
             follow_redirects=False,
             # a proxy named by the environment would see what plain http carries to this machine itself
@@ -219,8 +220,8 @@ def _run(work: Coroutine[Any, Any, T]) -> T:
         return thread.submit(asyncio.run, work).result()
 
 
-def _require_openai(flag: str) -> None:
+def _require_openai(field: str) -> None:
     try:
         import openai  # noqa: F401
     except ImportError:
-        raise SelfeditError(f"{flag} needs the openai package: pip install 'selfedit[judge]'") from None
+        raise SettingError(Field(field), " needs the openai package: pip install 'selfedit[judge]'") from None

@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from selfedit.records import Sampling, digest
+from selfedit.records import SamplingParams, digest, to_json
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,7 +15,7 @@ class ChatRequest:
 
     text: str
     """The message. Half a surrogate pair, which no request can carry, becomes a question mark."""
-    sampling: Sampling
+    sampling: SamplingParams
     """Temperature, nucleus and length bound."""
     seed: int | None = None
     """Sent along where the endpoint takes one."""
@@ -29,7 +29,7 @@ class ChatRequest:
 
     def key(self, url: str, model: str) -> str:
         """What the reply is kept under."""
-        return digest(url, model, self)
+        return digest(url, model, to_json(self))
 
     def body(self, model: str, without: frozenset[str] = frozenset()) -> dict[str, Any]:
         """The request's JSON, less the parameters that the endpoint was found not to take."""

@@ -11,7 +11,7 @@ import os
 from dataclasses import dataclass
 from urllib.parse import SplitResult, urlsplit
 
-from selfedit.records import SelfeditError
+from selfedit.errors import Field, SettingError
 
 KEY_NAMES = ("SELFEDIT_API_KEY", "OPENAI_API_KEY")
 """Where a key is looked for; the first that is set counts, and set but empty means that no key is sent."""
@@ -35,37 +35,50 @@ class EndpointSettings:
     """Price of a million tokens read; None: unknown."""
     price_out: float | None = None
     """Price of a million tokens written; None: unknown."""
-    flag: str = "--judge"
-    """How the user named the URL; complaints begin with it."""
+    field: str = "judge"
+    """The setting that holds the URL; complaints begin with it."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "url", self.url.strip().rstrip("/"))
-        split_url(self.url, self.flag)
-        _require(bool(self.model.strip()), f"{self.flag}-model is empty; name the endpoint's model")
-        _require(self.concurrency >= 1, f"{self.flag}: at least 1 request at once, not {self.concurrency}")
-        _require(0 < self.timeout_seconds < float("inf"), f"{self.flag}: the time limit must be above 0 and finite")
-        _require(self.retries >= 0, f"{self.flag}: at least 0 retries, not {self.retries}")
-        prices = [price for price in (self.price_in, self.price_out) if price is not None]
-        _require(len(prices) != 1, f"{self.flag}-prices: give both, for tokens read and written, or neither")
+        split_url(self.url, self.field)
+        _require(bool(self.model.strip()), Field(f"{self.field}_model"), " is empty; name the endpoint's model")
+        _require(self.concurrency >= 1, Field(self.field), f": at least 1 request at once, not {self.concurrency}")
         _require(
-            all(0 <= price < float("inf") for price in prices), f"{self.flag}-prices must be at least 0 and finite"
+            0 < self.timeout_seconds < float("inf"), Field(self.field), ": the time limit must be above 0 and finite"
+        )
+        _require(self.retries >= 0, Field(self.field), f": at least 0 retries, not {self.retries}")
+        prices = [price for price in (self.price_in, self.price_out) if price is not None]
+        _require(
+            len(prices) != 1, Field(f"{self.field}_prices"), ": give both, for tokens read and written, or neither"
+        )
+        _require(
+            all(0 <= price < float("inf") for price in prices),
+            Field(f"{self.field}_prices"),
+            " must be at least 0 and finite",
         )
 
 
-def split_url(url: str, flag: str) -> SplitResult:
+def split_url(url: str, field: str) -> SplitResult:
     """The parts of an http(s) URL that holds no secret and that every reader reads alike; SelfeditError otherwise."""
     _require(
         url.isascii() and url.isprintable() and not any(letter in url for letter in " \\"),
-        f"{flag}: the URL holds a character that URLs do not have",
+        Field(field),
+        ": the URL holds a character that URLs do not have",
     )
     try:
         parts = urlsplit(url)
         is_complete = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
     except ValueError:
-        raise SelfeditError(f"{flag}: not a URL; give one such as http://localhost:8000/v1") from None
-    _require("@" not in parts.netloc, f"{flag}: the URL holds a user name or password; put the key into {KEY_NAMES[0]}")
-    _require("?" not in url and "#" not in url, f"{flag}: the URL holds a query or fragment; leave out what follows")
-    _require(is_complete, f"{flag} {url}: not an http(s) URL; give one such as http://localhost:8000/v1")
+        raise SettingError(Field(field), ": not a URL; give one such as http://localhost:8000/v1") from None
+    _require(
+        "@" not in parts.netloc,
+        Field(field),
+        f": the URL holds a user name or password; put the key into {KEY_NAMES[0]}",
+    )
+    _require(
+        "?" not in url and "#" not in url, Field(field), ": the URL holds a query or fragment; leave out what follows"
+    )
+    _require(is_complete, Field(field), f" {url}: not an http(s) URL; give one such as http://localhost:8000/v1")
     return parts
 
 
@@ -87,15 +100,16 @@ def read_key(settings: EndpointSettings) -> str:
     name = next((name for name in KEY_NAMES if name in os.environ), "")
     key = os.environ.get(name, "").strip()
     _require(all("!" <= letter <= "~" for letter in key), f"{name}: holds a character that no key has; set it anew")
-    parts = split_url(settings.url, settings.flag)
+    parts = split_url(settings.url, settings.field)
     _require(
         not key or parts.scheme == "https" or is_loopback(parts),
-        f"{settings.flag} {settings.url}: the key in {name} is not sent over plain http to another machine; "
+        Field(settings.field),
+        f" {settings.url}: the key in {name} is not sent over plain http to another machine; "
         f"use https, or set {KEY_NAMES[0]} to nothing so that no key is sent",
     )
     return key
 
 
-def _require(is_met: bool, otherwise: str) -> None:
+def _require(is_met: bool, *otherwise: str) -> None:
     if not is_met:
-        raise SelfeditError(otherwise)
+        raise SettingError(*otherwise)

@@ -1,6 +1,6 @@
 """L1. The only home of torch: a model that writes, is adapted in groups, and answers."""
 
-from selfedit.engine.core import TorchEngine, load_engine
-from selfedit.engine.devices import probe
+from selfedit.engine.engine import TorchEngine, load_engine
+from selfedit.engine.model.devices import measure_device
 
-__all__ = ["TorchEngine", "load_engine", "probe"]
+__all__ = ["TorchEngine", "load_engine", "measure_device"]

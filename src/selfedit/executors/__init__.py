@@ -1,8 +1,5 @@
-"""L3. Where trials run."""
+"""L3. Many engines as one."""
 
-from selfedit.executors.local import LocalExecutor
+from selfedit.executors.pool import EnginePool
 
-EXECUTORS = {"local": LocalExecutor}
-"""Each executor by the name that chooses it on the command line; made from the engine."""
-
-__all__ = ["EXECUTORS", "LocalExecutor"]
+__all__ = ["EnginePool"]

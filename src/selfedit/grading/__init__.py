@@ -1,6 +1,6 @@
 """L1. Right, wrong or ungraded: metrics, graders, and the grading of answers and of files of answers."""
 
-from selfedit.grading.calibrated import CalibratedGrader
+from selfedit.grading.calibrated.grader import CalibratedGrader
 from selfedit.grading.graders import (
     F1_THRESHOLD,
     GRADERS,

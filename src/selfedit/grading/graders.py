@@ -13,14 +13,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from selfedit.config import ATTEMPTS, JUDGE
+from selfedit.config import JUDGE
 from selfedit.endpoints import Endpoint, EndpointSettings
-from selfedit.grading.calibrated import CalibratedGrader
+from selfedit.errors import Field, SelfeditError, SettingError
+from selfedit.grading.calibrated.grader import CalibratedGrader
 from selfedit.grading.judge import JudgeGrader
 from selfedit.grading.metrics import contains, exact, f1, is_among, normalise
 from selfedit.jsonl import read_objects, read_string
-from selfedit.records import Answer, Ask, GradedAnswer, SelfeditError, Verdict
-from selfedit.seams import Grader
+from selfedit.protocols import Grader
+from selfedit.records import Answer, GradedAnswer, Query, Verdict
 
 F1_THRESHOLD = 0.5
 """Least token F1 with which the `f1` grader calls an answer right."""
@@ -41,8 +42,8 @@ class RuleGrader:
 
     def _verdict(self, gold: str, answer: str) -> Verdict:
         if self._is_right(gold, answer):
-            return "right"
-        return "ungraded" if self._needs_words and not normalise(gold) else "wrong"
+            return "correct"
+        return "ungraded" if self._needs_words and not normalise(gold) else "incorrect"
 
 
 GRADERS: dict[str, Callable[[], Grader]] = {
@@ -50,7 +51,7 @@ GRADERS: dict[str, Callable[[], Grader]] = {
     "contains": lambda: RuleGrader("contains", contains, needs_words=True),
     "f1": lambda: RuleGrader("f1", lambda gold, answer: f1(gold, answer) >= F1_THRESHOLD, needs_words=True),
     "calibrated": CalibratedGrader,
-    ATTEMPTS: lambda: RuleGrader(ATTEMPTS, is_among, needs_words=True),
+    "attempts": lambda: RuleGrader("attempts", is_among, needs_words=True),
 }
 """Each rule by the name that chooses it on the command line; the judge, which needs an endpoint, is `judge`."""
 
@@ -61,10 +62,10 @@ class GradeSummary:
 
     n: int
     """Answers read."""
-    right: int
-    """Called right."""
-    wrong: int
-    """Called wrong."""
+    correct: int
+    """Called correct."""
+    incorrect: int
+    """Called incorrect."""
     ungraded: int
     """Without a verdict; in no denominator below."""
     accuracy: float | None
@@ -89,38 +90,39 @@ def load_grader(name: str, judge: EndpointSettings | None = None) -> Grader:
     """
     if name == JUDGE:
         if judge is None:
-            raise SelfeditError("--grader judge needs an endpoint: give --judge URL and --judge-model NAME")
+            needed = " judge needs an endpoint: give ", Field("judge"), " URL and ", Field("judge_model"), " NAME"
+            raise SettingError(Field("grader"), *needed)
         return JudgeGrader(Endpoint(judge))
     if name not in GRADERS:
         raise SelfeditError(f"no grader named {name!r}; known: {', '.join([*sorted(GRADERS), JUDGE])}")
     return GRADERS[name]()
 
 
-def grade_answers(grader: Grader, asks: Sequence[Ask], answers: Sequence[Answer]) -> tuple[GradedAnswer, ...]:
-    """Each answer with its verdict and its overlap with the gold answer; asks and answers go in pairs, in order."""
-    if [ask.question_id for ask in asks] != [answer.question_id for answer in answers]:
-        raise ValueError("asks and answers are not about the same questions in the same order")
-    triples = [(ask.question, ask.gold, answer.text) for ask, answer in zip(asks, answers, strict=True)]
+def grade_answers(grader: Grader, queries: Sequence[Query], answers: Sequence[Answer]) -> tuple[GradedAnswer, ...]:
+    """Each answer with its verdict and its overlap with the gold answer; queries and answers go in pairs, in order."""
+    if [query.question_id for query in queries] != [answer.question_id for answer in answers]:
+        raise ValueError("queries and answers are not about the same questions in the same order")
+    triples = [(query.question, query.gold, answer.text) for query, answer in zip(queries, answers, strict=True)]
     verdicts = _verdicts(grader, triples)
-    return tuple(_graded(*row) for row in zip(asks, answers, verdicts, strict=True))
+    return tuple(_graded(*row) for row in zip(queries, answers, verdicts, strict=True))
 
 
 def grade_file(path: Path, grader: Grader) -> GradeSummary:
     """Grade the JSONL file `path`: `question, gold, answer` a line, and `correct` where another judge has spoken."""
     rows = [(_read_triple(place, record), _read_correct(place, record)) for place, record in read_objects(path)]
     verdicts = _verdicts(grader, [triple for triple, _ in rows])
-    right, wrong = verdicts.count("right"), verdicts.count("wrong")
+    correct, incorrect = verdicts.count("correct"), verdicts.count("incorrect")
     pairs_N = [
-        (verdict == "right", correct)
-        for verdict, (_, correct) in zip(verdicts, rows, strict=True)
-        if verdict != "ungraded" and correct is not None
+        (verdict == "correct", theirs)
+        for verdict, (_, theirs) in zip(verdicts, rows, strict=True)
+        if verdict != "ungraded" and theirs is not None
     ]
     return GradeSummary(
         n=len(rows),
-        right=right,
-        wrong=wrong,
+        correct=correct,
+        incorrect=incorrect,
         ungraded=verdicts.count("ungraded"),
-        accuracy=_share([verdict == "right" for verdict in verdicts if verdict != "ungraded"]),
+        accuracy=_share([verdict == "correct" for verdict in verdicts if verdict != "ungraded"]),
         f1_mean=sum(f1(gold, answer) for (_, gold, answer), _ in rows) / len(rows),
         n_compared=len(pairs_N),
         agreement=_share([ours == theirs for ours, theirs in pairs_N]),
@@ -137,17 +139,17 @@ def _verdicts(grader: Grader, triples: Sequence[tuple[str, str, str]]) -> list[V
     return verdicts if len(verdicts) == len(triples) else ["ungraded"] * len(triples)
 
 
-def _graded(ask: Ask, answer: Answer, verdict: Verdict) -> GradedAnswer:
+def _graded(query: Query, answer: Answer, verdict: Verdict) -> GradedAnswer:
     return GradedAnswer(
-        question_id=ask.question_id,
-        question=ask.question,
-        gold=ask.gold,
+        question_id=query.question_id,
+        question=query.question,
+        gold=query.gold,
         text=answer.text,
         gold_logprob=answer.gold_logprob,
         verdict=verdict,
-        exact=exact(ask.gold, answer.text),
-        f1=f1(ask.gold, answer.text),
-        contains=contains(ask.gold, answer.text),
+        exact=exact(query.gold, answer.text),
+        f1=f1(query.gold, answer.text),
+        contains=contains(query.gold, answer.text),
     )
 
 

@@ -22,10 +22,11 @@ from collections.abc import Sequence
 from selfedit.config import JUDGE
 from selfedit.endpoints import ChatRequest, Endpoint, Reply
 from selfedit.endpoints.requests import encodable
-from selfedit.records import Sampling, SelfeditError, Verdict, digest
+from selfedit.errors import SelfeditError
+from selfedit.records import SamplingParams, Verdict, digest
 
 _LOG = logging.getLogger("selfedit")
-_SAMPLING = Sampling(temperature=0.0, top_p=1.0, max_new_tokens=1024)
+_SAMPLING = SamplingParams(temperature=0.0, top_p=1.0, max_new_tokens=1024)
 """Greedy. The length leaves room for a model that thinks before it speaks; a plain yes ends by itself."""
 _REASONS_TOLD = 3
 _WORD = re.compile(r"[\s*_`\"'“”‘’]*(yes|no)[\s*_`\"'“”‘’]*\.?[\s*_`\"'“”‘’]*", re.IGNORECASE)
@@ -88,7 +89,7 @@ def read_verdict(reply: Reply) -> Verdict:
     word = _WORD.fullmatch(reply.text)
     if reply.failure or not word:
         return "ungraded"
-    return "right" if word[1].lower() == "yes" else "wrong"
+    return "correct" if word[1].lower() == "yes" else "incorrect"
 
 
 def _listed(reasons: Counter[str]) -> str:

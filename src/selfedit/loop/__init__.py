@@ -1,28 +1,50 @@
 """L3. The two loops of SEAL, free of torch: they work through the seams and keep what they find in the ledger."""
 
-from selfedit.loop.evaluation import Sources, check_files, evaluate, plan_rows, run_eval, take_heldout
-from selfedit.loop.kit import Kit
+from selfedit.loop.evaluation import (
+    Bench,
+    HeldoutPlan,
+    Method,
+    MethodRequest,
+    Row,
+    RowRequest,
+    ask_only,
+    evaluate,
+    study_context,
+    study_written,
+)
+from selfedit.loop.methods import METHODS, all_methods, by_the_base, find_method, of_policies, once
+from selfedit.loop.plan import EvalConfig, TrainConfig, TrainingPlan, plan_evaluation, plan_training
 from selfedit.loop.regrading import regrade
-from selfedit.loop.rounds import check_adapter, check_prompt, check_sizes, run_training
-from selfedit.loop.sequence import check_contexts, draw_sequences, plan_remedies, run_sequences
-from selfedit.loop.writing import Draw
+from selfedit.loop.rounds import run_training
+from selfedit.loop.runtime import Runtime
+from selfedit.loop.writing import Draw, Write, engine_write
 
 __all__ = [
+    "METHODS",
+    "Bench",
     "Draw",
-    "Kit",
-    "Sources",
-    "check_adapter",
-    "check_contexts",
-    "check_files",
-    "check_prompt",
-    "check_sizes",
-    "draw_sequences",
+    "EvalConfig",
+    "HeldoutPlan",
+    "Method",
+    "MethodRequest",
+    "Row",
+    "RowRequest",
+    "Runtime",
+    "TrainConfig",
+    "TrainingPlan",
+    "Write",
+    "all_methods",
+    "ask_only",
+    "by_the_base",
+    "engine_write",
     "evaluate",
-    "plan_remedies",
-    "plan_rows",
+    "find_method",
+    "of_policies",
+    "once",
+    "plan_evaluation",
+    "plan_training",
     "regrade",
-    "run_eval",
-    "run_sequences",
     "run_training",
-    "take_heldout",
+    "study_context",
+    "study_written",
 ]

@@ -1,10 +1,7 @@
 """L3. What held-out contexts show: methods side by side, on contexts that never trained the policy.
 
-Each row of the table is one stage of the run. Its name says who wrote, how it was asked, and which policy:
-`eval-base`, `eval-passage`, `eval-sentences`, `eval-synthetic-0` (the untouched model writes and learns),
-`eval-synthetic-2` (so does the policy after two updates: SEAL), `eval-synthetic:rewrite-0` (asked by another prompt),
-`eval-seal-edits-2` (policy 2 writes, the untouched model learns), `eval-edits:gpt-4.1-0` (from a file),
-`eval-writer:NAME-0` (by another model).
+Each row of the table is one stage of the run, made by a method (methods.py). What methods have in common is here: rows,
+where self-edits come from, and the ways of measuring.
 
 Departures from the paper:
 
@@ -17,48 +14,106 @@ Departures from the paper:
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from typing import Literal
 
-from selfedit.config import EvalConfig, MethodName
 from selfedit.edits import split_sentences
-from selfedit.loop.kit import Kit, Metered
-from selfedit.loop.rehearsal import rehearse
-from selfedit.loop.trials import Job, Setup, baseline_jobs, edit_jobs, study_of, try_all
-from selfedit.loop.writing import Draw, write_edits
-from selfedit.records import Context, Edit, LoraSettings, Outcome, Policy, Sampling, SelfeditError, digest
-from selfedit.seams import KnowledgeTask, Task
+from selfedit.errors import SelfeditError
+from selfedit.loop.runtime import Metered, Runtime
+from selfedit.loop.trials import PlannedTrial, TrialPlanner, compile_edit, try_all
+from selfedit.loop.writing import Write, WritingPlan, write_edits
+from selfedit.protocols import InContext, Task, Variable
+from selfedit.records import (
+    UNTOUCHED,
+    Context,
+    Invalid,
+    Outcome,
+    Policy,
+    SamplingParams,
+    SelfEdit,
+    Stage,
+    TrainingConfig,
+    digest,
+)
 
-UNTOUCHED = Policy()
-WITHOUT_EDITS = ("passage", "oracle")
-"""Methods that study a context as the task itself says."""
+Family = Literal[
+    "baseline", "context", "control", "teacher", "policy", "policy-writes", "external", "in-sight", "other"
+]
+"""What kind of method it is. `baseline`: nothing is learnt. `context`: the context alone is. `control`: self-edits that
+nobody wrote. `teacher`: distillation. `policy`: the policy writes and learns. `policy-writes`: it writes, another
+learns. `external`: others wrote. `in-sight`: the context is in the prompt. Reports colour and compare by it."""
 
 
 @dataclass(frozen=True, slots=True)
-class HeldoutPlan:
-    """How held-out contexts are tested."""
+class Method:
+    """A way of learning from contexts that `eval` can compare; declared once, here with all that reports say of it."""
 
-    inner: LoraSettings
-    """The adapter of one trial."""
-    sampling: Sampling
-    """How self-edits are drawn."""
-    edits: int
-    """Self-edits for each context."""
-    seeds: int
-    """Trials of each."""
-    run_seed: int
-    """The run's seed."""
-    is_together: bool = False
-    """All contexts in one trial (continued pretraining) instead of a trial each."""
+    name: str
+    """As in the run's `methods`, and in `Stage.method`."""
+    help: str
+    """In a few words."""
+    family: Family
+    """What kind it is."""
+    rows: Callable[[RowRequest], list[Row]]
+    """The rows that it means: one, or one for each policy, file or model."""
+    measure: Measure
+    """How a row is measured."""
+    label: str = ""
+    """What a row is called. {time}: where the policy stood; {asked}: the prompt, where it is not the run's own; {name}:
+    the file or model that self-edits come from. Empty: the name."""
+    label_untouched: str = ""
+    """The same for a row without a policy's version, where that is called otherwise."""
+    cause: str = ""
+    """What it did to the model, to begin a sentence with; {name} as above. Empty: headlines pass it over."""
+    written: str = ""
+    """Who wrote its self-edits; {name} as above. Empty: the policy, before or after its updates."""
+    remark: str = ""
+    """How its self-edits were studied, where that is out of the ordinary."""
+    compared_with: tuple[str, ...] = ("base",)
+    """Methods whose untouched row is subtracted from its rows."""
+    takes_prompt: bool = False
+    """True: `NAME:PROMPT` asks for self-edits by another prompt."""
+    needs: str = ""
+    """The setting without which it has no rows: `policy`, `edits` or `writer`."""
+    tasks: tuple[str, ...] = ()
+    """Tasks that it adds itself to, beside those that list it."""
+
+
+@dataclass(frozen=True, slots=True)
+class MethodRequest:
+    """One entry of a run's `methods`."""
+
+    name: str
+    """A method's name."""
+    prompt: str = ""
+    """How self-edits are asked for; empty: as the run says."""
+
+    def __str__(self) -> str:
+        return f"{self.name}:{self.prompt}" if self.prompt else self.name
+
+
+@dataclass(frozen=True, slots=True)
+class RowRequest:
+    """What a method is given to say which rows it means."""
+
+    prompt: str
+    """Another prompt than the run's; empty: the run's."""
+    policies: Sequence[Policy]
+    """Trained policies, by version."""
+    files: Sequence[str]
+    """Names of files of self-edits."""
+    writers: Sequence[str]
+    """Names of other models that write."""
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
     """One row of the table: who writes, how, and who learns."""
 
-    stage: str
-    """Its name in the ledger."""
-    method: str
-    """As in `Outcome.method`."""
+    stage: Stage
+    """Where in the run."""
+    method: Method
+    """What is done."""
     learner: Policy = UNTOUCHED
     """What the adapters sit on."""
     writer: Policy = UNTOUCHED
@@ -72,204 +127,157 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True)
-class Sources:
-    """Self-edits that no policy of this run writes."""
+class HeldoutPlan:
+    """How held-out contexts are tested."""
 
-    files: Mapping[str, Mapping[str, Sequence[str]]]
+    rows: tuple[Row, ...]
+    """What is measured, in order."""
+    contexts: tuple[Context, ...]
+    """On which contexts."""
+    training: TrainingConfig
+    """The adapter of one trial."""
+    sampling: SamplingParams
+    """How self-edits are drawn."""
+    edits: int
+    """Self-edits for each context."""
+    seeds: int
+    """Trials of each."""
+    seed: int
+    """The run's seed."""
+    is_together: bool = False
+    """All contexts in one trial (continued pretraining) instead of a trial each."""
+    files: Mapping[str, Mapping[str, Sequence[str]]] = field(default_factory=dict)
     """File's name → context id → its self-edits."""
-    writers: Mapping[str, Draw]
-    """Another model's name → how it draws texts."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bench:
+    """A row's place of measurement: everything that a method's `measure` works with."""
+
+    runtime: Runtime
+    """With the row's variant of the task."""
+    plan: HeldoutPlan
+    """How contexts are tested."""
+    row: Row
+    """What is measured."""
+    write: Write | None = None
+    """How another model writes, where the row's self-edits come from one."""
     endpoint: Metered | None = None
-    """The endpoint behind a writer, where there is one."""
+    """The endpoint behind it, where there is one."""
+
+    @property
+    def trials(self) -> TrialPlanner:
+        """Plans the row's trials."""
+        runtime, plan = self.runtime, self.plan
+        base = runtime.learner_of(self.row.learner)
+        return TrialPlanner(runtime.task, runtime.trial_facts, base, plan.training, plan.seeds, plan.seed)
+
+    def try_all(self, planned: Sequence[PlannedTrial]) -> list[Outcome]:
+        """The outcomes of what is planned."""
+        return try_all(self.runtime, self.row.stage, planned)
+
+    def study(self, edits: Sequence[SelfEdit]) -> list[Outcome]:
+        """Every self-edit tried with its context; or all contexts together with all of them."""
+        plan, method = self.plan, self.row.stage.method
+        if plan.is_together:
+            return self.try_all(self.trials.together(method, plan.contexts, edits))
+        return self.try_all(self.trials.each_edit(method, plan.contexts, edits))
+
+    def written_edits(self) -> list[SelfEdit]:
+        """Self-edits by the row's policy, or by the other model that it names."""
+        row, plan = self.row, self.plan
+        writing = WritingPlan(row.stage, row.writer, plan.edits, plan.sampling, plan.seed, row.source)
+        try:
+            return write_edits(self.runtime, writing, plan.contexts, self.write)
+        finally:
+            self.runtime.note_usage(row.stage, "writer", self.endpoint)
+
+    def given_edits(self, texts_by_id: Mapping[str, Sequence[str]], n: int, source: str) -> list[SelfEdit]:
+        """The first `n` of each context, recorded as if written here."""
+        edits = []
+        for context in self.plan.contexts:
+            for index, text in enumerate(texts_by_id[context.id][:n]):
+                key = digest("file", source, context.id, text, index)
+                spec = compile_edit(self.runtime.task, context, text)
+                invalid = spec.reason if isinstance(spec, Invalid) else ""
+                edits.append(SelfEdit(key, context.id, self.row.stage, index, 0, text, 0, invalid, writer=source))
+        self.runtime.ledger.add_edits(edits)
+        return edits
 
 
-NO_SOURCES = Sources({}, {})
+Measure = Callable[[Bench], list[Outcome]]
+"""Measures a row."""
 
 
-def run_eval(
-    config: EvalConfig, kit: Kit, policies: Sequence[Policy] = (), sources: Sources = NO_SOURCES
-) -> list[Outcome]:
-    """The methods of `config` on held-out contexts. `policies`: the trained ones, by version."""
-    heldout = take_heldout(kit.task, config.contexts)
-    if not heldout:
-        raise SelfeditError(f"--data {config.data}: no held-out contexts to evaluate on")
-    rows = plan_rows(config.method_names(), policies, sources)
-    check_files(rows, sources, heldout)
-    kit.ledger.put_contexts("heldout", heldout)
-    plan = HeldoutPlan(
-        config.inner, config.sampling, config.n_edits, config.seeds, config.seed, config.setting == "cpt"
+def ask_only(bench: Bench) -> list[Outcome]:
+    """The policy as it is, asked without the context."""
+    return bench.try_all(bench.trials.baseline(bench.plan.contexts))
+
+
+def ask_in_sight(bench: Bench) -> list[Outcome]:
+    """The policy as it is, asked with the context in sight.
+
+    Raises:
+        SelfeditError: the task cannot ask so.
+    """
+    task = bench.runtime.task
+    if not isinstance(task, InContext):
+        raise SelfeditError(f"{bench.row.stage}: this task cannot ask in sight of the context")
+    return bench.try_all(
+        [
+            bench.trials.asked_only(bench.row.stage.method, context, task.in_context(context))
+            for context in bench.plan.contexts
+        ]
     )
-    return evaluate(kit, rows, heldout, plan, sources)
 
 
-def take_heldout(task: Task, count: int) -> Sequence[Context]:
-    """The first `count` held-out contexts; all for -1."""
-    contexts = task.contexts("heldout")
-    if count > len(contexts):
-        raise SelfeditError(f"{count} held-out contexts asked for, {len(contexts)} there; lower the number")
-    return contexts if count == -1 else contexts[:count]
+def study_context(bench: Bench) -> list[Outcome]:
+    """The context as the task itself says, without a self-edit."""
+    plan, method = bench.plan, bench.row.stage.method
+    if plan.is_together:
+        return bench.try_all(bench.trials.together(method, plan.contexts, ()))
+    return bench.try_all([one for context in plan.contexts for one in bench.trials.studied(method, context, None)])
 
 
-def plan_rows(
-    methods: Sequence[MethodName], policies: Sequence[Policy] = (), sources: Sources = NO_SOURCES
-) -> list[Row]:
-    """The rows that `methods` mean, in the order of methods; a method may mean several."""
-    rows = [row for method in methods for row in _ROWS[method.kind](method.prompt, policies, sources)]
-    return list({row.stage: row for row in rows}.values())
+def study_written(bench: Bench) -> list[Outcome]:
+    """Self-edits by the row's policy or by another model."""
+    return bench.study(bench.written_edits())
 
 
-def rows_of(policy: Policy) -> list[Row]:
-    """A trained policy: what its update alone changed, and what its own self-edits teach it."""
-    return [Row(f"eval-base-{policy.version}", "base", policy, policy), *_seal("", [policy], NO_SOURCES)]
+def study_file(bench: Bench) -> list[Outcome]:
+    """Self-edits from a file."""
+    return bench.study(bench.given_edits(bench.plan.files[bench.row.source], bench.plan.edits, bench.row.source))
 
 
-def check_files(rows: Sequence[Row], sources: Sources, contexts: Sequence[Context]) -> None:
-    """Refuses a file of self-edits that has none for a context."""
-    for row in rows:
-        held = sources.files.get(row.source) if row.method == "edits" else None
-        missing = [context.id for context in contexts if held is not None and not held.get(context.id)]
-        if missing:
-            many = f"{len(missing)} of {len(contexts)} held-out contexts, such as {missing[0]}"
-            raise SelfeditError(f"--edits {row.source}: has no self-edit for {many}")
+def study_sentences(bench: Bench) -> list[Outcome]:
+    """The context's own sentences as a self-edit that nobody wrote."""
+    texts_by_id = {context.id: [split_sentences(context.text)] for context in bench.plan.contexts}
+    return bench.study(bench.given_edits(texts_by_id, 1, "sentences"))
 
 
 def evaluate(
-    kit: Kit, rows: Sequence[Row], contexts: Sequence[Context], plan: HeldoutPlan, sources: Sources = NO_SOURCES
+    runtime: Runtime,
+    plan: HeldoutPlan,
+    writers: Mapping[str, Write] | None = None,
+    endpoint: Metered | None = None,
 ) -> list[Outcome]:
-    """Each row's outcomes on `contexts`, one stage after another."""
-    if not contexts:
+    """Each row's outcomes on the plan's contexts, one stage after another. `writers`: other models, by name."""
+    if not plan.contexts:
         return []
     outcomes: list[Outcome] = []
-    for row in rows:
-        varied = replace(kit, task=_task_of(row, kit.task))
-        learner = kit.learner(row.learner)
-        setup = Setup(varied, learner, plan.inner, plan.seeds, plan.run_seed)
-        if row.method == "label-free":
-            source = replace(row, stage=f"eval-synthetic-{row.writer.version}", method="synthetic")
-            edits = _edits(varied, source, contexts, plan, sources)
-            outcomes += rehearse(setup, row.stage, source.stage, contexts, edits)
-        else:
-            outcomes += try_all(varied, row.stage, learner, _jobs(setup, row, contexts, plan, sources))
+    for row in plan.rows:
+        varied = replace(runtime, task=_task_of(row, runtime.task))
+        write = (writers or {}).get(row.source)
+        if row.method.needs == "writer" and write is None:
+            raise SelfeditError(f"{row.stage}: no writer is called {row.source}")
+        outcomes += row.method.measure(Bench(varied, plan, row, write, endpoint if write else None))
     return outcomes
 
 
-def _jobs(setup: Setup, row: Row, contexts: Sequence[Context], plan: HeldoutPlan, sources: Sources) -> list[Job]:
-    if row.method == "base":
-        return baseline_jobs(setup, contexts)
-    if row.method == "in-context":
-        task = _knowledge(setup.kit.task)
-        return [setup.asked_only("in-context", context, task.in_context_asks(context)) for context in contexts]
-    if row.method in WITHOUT_EDITS:
-        edits: Sequence[Edit] = []
-    else:
-        edits = _edits(setup.kit, row, contexts, plan, sources)
-    if plan.is_together:
-        return setup.studied_together(row.method, contexts, edits)
-    if row.method in WITHOUT_EDITS:
-        return [job for context in contexts for job in setup.studied(row.method, context, None)]
-    return edit_jobs(setup, contexts, edits, row.method)
-
-
-def _edits(kit: Kit, row: Row, contexts: Sequence[Context], plan: HeldoutPlan, sources: Sources) -> list[Edit]:
-    if row.method == "edits":
-        return _given_edits(kit, row, contexts, sources.files[row.source], plan.edits)
-    if row.method == "sentences":
-        texts_by_id = {context.id: [split_sentences(context.text)] for context in contexts}
-        return _given_edits(kit, replace(row, source="sentences"), contexts, texts_by_id, 1)
-    draw = sources.writers[row.source] if row.source else None
-    try:
-        return write_edits(
-            kit, row.stage, row.writer, contexts, plan.edits, plan.sampling, plan.run_seed, draw, row.source
-        )
-    finally:
-        kit.note_usage(row.stage, "writer", sources.endpoint if row.source else None)
-
-
-def _given_edits(
-    kit: Kit, row: Row, contexts: Sequence[Context], texts_by_id: Mapping[str, Sequence[str]], n: int
-) -> list[Edit]:
-    """The first `n` of each context, recorded as if written here."""
-    edits = []
-    for context in contexts:
-        for index, text in enumerate(texts_by_id[context.id][:n]):
-            key = digest("file", row.source, context.id, text, index)
-            study = study_of(kit.task, context, text)
-            invalid = study if isinstance(study, str) else ""
-            edits.append(Edit(key, context.id, row.stage, index, 0, text, 0, invalid, writer=row.source))
-    kit.ledger.add_edits(edits)
-    return edits
-
-
 def _task_of(row: Row, task: Task) -> Task:
-    if row.prompt or row.is_distilled:
-        return _knowledge(task).variant(row.prompt, row.is_distilled)
-    return task
-
-
-def _knowledge(task: Task) -> KnowledgeTask:
-    return task  # type: ignore[return-value]  # the only tasks that eval compares methods on
-
-
-Rows = Callable[[str, Sequence[Policy], Sources], list[Row]]
-"""(prompt, trained policies, sources) → the rows of a method."""
-
-
-def _base(prompt: str, policies: Sequence[Policy], sources: Sources) -> list[Row]:
-    return [Row("eval-base", "base"), *(rows_of(policy)[0] for policy in policies)]
-
-
-def _synthetic(prompt: str, policies: Sequence[Policy], sources: Sources) -> list[Row]:
-    return [Row(_named("eval-synthetic", prompt, 0), "synthetic", prompt=prompt)]
-
-
-def _distil(prompt: str, policies: Sequence[Policy], sources: Sources) -> list[Row]:
-    return [Row(_named("eval-distil", prompt, 0), "distil", prompt=prompt, is_distilled=True)]
-
-
-def _seal(prompt: str, policies: Sequence[Policy], sources: Sources) -> list[Row]:
-    return [
-        Row(_named("eval-synthetic", prompt, policy.version), "synthetic", policy, policy, prompt)
-        for policy in policies
-    ]
-
-
-def _seal_edits(prompt: str, policies: Sequence[Policy], sources: Sources) -> list[Row]:
-    return [
-        Row(_named("eval-seal-edits", prompt, policy.version), "seal-edits", UNTOUCHED, policy, prompt)
-        for policy in policies
-    ]
-
-
-def _label_free(prompt: str, policies: Sequence[Policy], sources: Sources) -> list[Row]:
-    return [
-        Row(f"eval-label-free-{policy.version}", "label-free", policy, policy) for policy in policies or (UNTOUCHED,)
-    ]
-
-
-def _from_files(prompt: str, policies: Sequence[Policy], sources: Sources) -> list[Row]:
-    return [Row(_named("eval-edits", name, 0), "edits", prompt=prompt, source=name) for name in sources.files]
-
-
-def _from_writers(prompt: str, policies: Sequence[Policy], sources: Sources) -> list[Row]:
-    return [Row(_named("eval-writer", name, 0), "writer", prompt=prompt, source=name) for name in sources.writers]
-
-
-def _named(family: str, variant: str, version: int) -> str:
-    return f"{family}:{variant}-{version}" if variant else f"{family}-{version}"
-
-
-_ROWS: dict[str, Rows] = {
-    "base": _base,
-    "in-context": lambda *_: [Row("eval-in-context", "in-context")],
-    "passage": lambda *_: [Row("eval-passage", "passage")],
-    "sentences": lambda *_: [Row("eval-sentences", "sentences")],
-    "synthetic": _synthetic,
-    "distil": _distil,
-    "edits": _from_files,
-    "writer": _from_writers,
-    "seal": _seal,
-    "seal-edits": _seal_edits,
-    "oracle": lambda *_: [Row("eval-oracle", "oracle")],
-    "label-free": _label_free,
-}
-"""What each method of `config.METHODS` comes down to."""
+    if not row.prompt and not row.is_distilled:
+        return task
+    if not isinstance(task, Variable):
+        raise SelfeditError(f"{row.stage}: this task has neither other prompts nor distillation")
+    varied: Task = task.variant(row.prompt, row.is_distilled)
+    return varied

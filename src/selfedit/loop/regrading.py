@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from selfedit.loop.kit import Grade, LedgerLike
-from selfedit.records import Answer, Ask, GradedAnswer, Outcome, Prompt
+from selfedit.loop.runtime import Grade, LedgerLike
+from selfedit.records import Answer, GradedAnswer, Outcome, Prompt, Query
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +29,8 @@ def regrade(ledger: LedgerLike, grade: Grade, only_ungraded: bool = False) -> Re
     outcomes = ledger.outcomes()
 
     def is_due(answer: GradedAnswer) -> bool:
-        return not only_ungraded or answer.verdict == "ungraded"
+        """A text of the probe has no gold answer, and never a verdict."""
+        return bool(answer.gold) and (not only_ungraded or answer.verdict == "ungraded")
 
     due = [answer for outcome in outcomes for answer in outcome.answers if is_due(answer)]
     fresh = iter(grade([_ask(answer) for answer in due], [_answer(answer) for answer in due]) if due else ())
@@ -38,7 +39,7 @@ def regrade(ledger: LedgerLike, grade: Grade, only_ungraded: bool = False) -> Re
     after = [answer for outcome in renewed for answer in outcome.answers]
     before = [answer for outcome in outcomes for answer in outcome.answers]
     changed = sum(old.verdict != new.verdict for old, new in zip(before, after, strict=True))
-    return Regraded(len(due), changed, sum(answer.verdict == "ungraded" for answer in after))
+    return Regraded(len(due), changed, sum(answer.verdict == "ungraded" for answer in after if answer.gold))
 
 
 def _with_answers(
@@ -48,8 +49,8 @@ def _with_answers(
     return replace(outcome, answers=tuple(answers))
 
 
-def _ask(answer: GradedAnswer) -> Ask:
-    return Ask(answer.question_id, answer.question, answer.gold, Prompt(""))
+def _ask(answer: GradedAnswer) -> Query:
+    return Query(answer.question_id, answer.question, answer.gold, Prompt(""))
 
 
 def _answer(answer: GradedAnswer) -> Answer:

@@ -21,13 +21,13 @@ from collections.abc import Container, Iterable, Sequence
 from dataclasses import replace
 from statistics import fmean
 
-from selfedit.records import Edit, Outcome, Scored
+from selfedit.records import Outcome, ScoredEdit, SelfEdit
 
 FINALISTS = 2
 """Self-edits of a context that go on after the first seed, with racing."""
 
 
-def score(edits: Sequence[Edit], outcomes: Iterable[Outcome], reward: str) -> list[Scored]:
+def score(edits: Sequence[SelfEdit], outcomes: Iterable[Outcome], reward: str) -> list[ScoredEdit]:
     """What each self-edit earned, in the order of `edits`; `reward` is `accuracy`, `logprob` or `both`.
 
     `outcomes` holds the trials of the edits and, by the method `base`, the untouched policy on each context.
@@ -42,7 +42,7 @@ def score(edits: Sequence[Edit], outcomes: Iterable[Outcome], reward: str) -> li
     return [_score(edit, trials[edit.key], baseline.get(edit.context_id), reward) for edit in edits]
 
 
-def choose_finalists(edits: Sequence[Edit], scored: Sequence[Scored]) -> set[str]:
+def choose_finalists(edits: Sequence[SelfEdit], scored: Sequence[ScoredEdit]) -> set[str]:
     """Keys of the self-edits that race on: those with the two best texts of each context, of equals the first. What has
     no reward is no finalist."""
     text_of = {edit.key: edit.text for edit in edits}
@@ -55,13 +55,13 @@ def choose_finalists(edits: Sequence[Edit], scored: Sequence[Scored]) -> set[str
 
 
 def select(
-    scored: Sequence[Scored], min_gain: float, among: Container[str] | None = None, keep: str = "best"
-) -> list[Scored]:
+    scored: Sequence[ScoredEdit], min_gain: float, among: Container[str] | None = None, keep: str = "best"
+) -> list[ScoredEdit]:
     """The same list, with those kept whose reward is above `min_gain`: the best of each context, of equals the first;
     or `all`. `among`: keys of those that may be kept; None for all."""
     able = [one for one in scored if one.reward is not None and one.reward > min_gain]
     able = [one for one in able if among is None or one.edit_key in among]
-    best: dict[str, Scored] = {}
+    best: dict[str, ScoredEdit] = {}
     for one in able:
         if one.context_id not in best or _reward(one) > _reward(best[one.context_id]):
             best[one.context_id] = one
@@ -69,16 +69,16 @@ def select(
     return [replace(one, is_kept=one.edit_key in kept) for one in scored]
 
 
-def best_so_far(edits: Sequence[Edit], outcomes: Iterable[Outcome], reward: str) -> str:
+def best_so_far(edits: Sequence[SelfEdit], outcomes: Iterable[Outcome], reward: str) -> str:
     """A short line for whoever is watching."""
     rewards = [one.reward for one in score(edits, outcomes, reward) if one.reward is not None]
     return f"best {reward} gain {max(rewards):+.3f}" if rewards else ""
 
 
-def _score(edit: Edit, trials: Sequence[Outcome], base: Outcome | None, reward: str) -> Scored:
+def _score(edit: SelfEdit, trials: Sequence[Outcome], base: Outcome | None, reward: str) -> ScoredEdit:
     accuracy_gain = _mean(_accuracy_gain(trial, base) for trial in trials)
     logprob_gain = _mean(_logprob_gain(trial, base) for trial in trials)
-    return Scored(
+    return ScoredEdit(
         edit_key=edit.key,
         context_id=edit.context_id,
         accuracy=_mean(trial.accuracy for trial in trials),
@@ -90,9 +90,9 @@ def _score(edit: Edit, trials: Sequence[Outcome], base: Outcome | None, reward: 
 
 def _accuracy_gain(trial: Outcome, base: Outcome | None) -> float | None:
     """Over the questions that have a verdict on both sides."""
-    before = {a.question_id: a.verdict == "right" for a in base.answers if a.verdict != "ungraded"} if base else {}
+    before = {a.question_id: a.verdict == "correct" for a in base.answers if a.verdict != "ungraded"} if base else {}
     return _mean(
-        float(a.verdict == "right") - float(before[a.question_id])
+        float(a.verdict == "correct") - float(before[a.question_id])
         for a in trial.answers
         if a.verdict != "ungraded" and a.question_id in before
     )
@@ -112,6 +112,6 @@ def _mean(values: Iterable[float | None]) -> float | None:
     return fmean(present) if present else None
 
 
-def _reward(one: Scored) -> float:
+def _reward(one: ScoredEdit) -> float:
     assert one.reward is not None
     return one.reward

@@ -11,53 +11,108 @@ if it cannot be studied.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from selfedit import seeds
-from selfedit.loop.kit import Kit
-from selfedit.loop.trials import study_of
-from selfedit.records import Context, Edit, InvalidEdit, Policy, Prompt, Sampling, SelfeditError, Written, digest
-from selfedit.seams import Task
+from selfedit.errors import InvalidEdit, SelfeditError
+from selfedit.loop.runtime import Runtime
+from selfedit.loop.trials import compile_edit
+from selfedit.protocols import Done, Engine, Task, TwoStep
+from selfedit.records import (
+    Completion,
+    Context,
+    Failed,
+    Generation,
+    Invalid,
+    Policy,
+    Prompt,
+    SamplingParams,
+    SelfEdit,
+    Stage,
+    digest,
+)
 
-Draw = Callable[[Sequence[Prompt], int, Sequence[int]], Sequence[Sequence[Written | str]]]
-"""(prompts, n, a seed for each prompt) → n texts for each prompt; a string names why there is no text."""
+Write = Callable[[Iterable[Sequence["Draw"]]], Iterator[Done["Completion | Failed"]]]
+"""Groups of draws → their texts, each group as it ends; `Failed` names why there is no text."""
+
+
+@dataclass(frozen=True, slots=True)
+class Draw:
+    """A text to be written by whoever writes."""
+
+    prompt: Prompt
+    """What is asked."""
+    seed: int
+    """Common to all draws of the prompt."""
+    number: int
+    """Which of them, from 0."""
+
+
+def engine_write(engine: Engine, policy: Policy, sampling: SamplingParams) -> Write:
+    """A version of a model writes."""
+
+    def write(groups: Iterable[Sequence[Draw]]) -> Iterator[Done[Completion | Failed]]:
+        for done in engine.generate(
+            [Generation(policy, d.prompt, sampling, seeds.derive(d.seed, "draw", d.number)) for d in group]
+            for group in groups
+        ):
+            yield Done(done.group, done.results)
+
+    return write
+
+
+@dataclass(frozen=True, slots=True)
+class WritingPlan:
+    """How the self-edits of a stage are written."""
+
+    stage: Stage
+    """Where in the run."""
+    policy: Policy
+    """The version that writes, where a policy does."""
+    n: int
+    """Self-edits for each context."""
+    sampling: SamplingParams
+    """How they are drawn."""
+    seed: int
+    """The run's seed."""
+    writer: str = ""
+    """Who writes where the policy does not."""
 
 
 def write_edits(
-    kit: Kit,
-    stage: str,
-    policy: Policy,
-    contexts: Sequence[Context],
-    n: int,
-    sampling: Sampling,
-    run_seed: int,
-    draw: Draw | None = None,
-    writer: str = "",
-) -> list[Edit]:
-    """`n` self-edits for each context, in order; those that the ledger of `stage` holds are not written again.
+    runtime: Runtime, plan: WritingPlan, contexts: Sequence[Context], write: Write | None = None
+) -> list[SelfEdit]:
+    """Self-edits for each context, in order; those that the ledger holds are not written again.
 
-    `draw` writes the texts of the `writer` named; without it, the policy writes.
+    `write` writes the texts of the plan's writer; without it, the policy writes.
 
     Raises:
         SelfeditError: some could not be written; those that could are in the ledger.
     """
-    desk = _Desk(kit, stage, policy, n, sampling, run_seed, draw or _policy_draw(kit, policy, sampling), writer)
-    size, total = max(1, kit.rows // n), n * len(contexts)
-    kit.progress.stage(f"{stage}: writing self-edits", total)
-    edits: list[Edit] = []
-    reasons: list[str] = []
-    for chunk in (contexts[start : start + size] for start in range(0, len(contexts), size)):
-        results, note = desk.write(chunk)
-        written = [result for result in results if isinstance(result, Edit)]
-        edits += written
-        reasons += [result for result in results if isinstance(result, str)]
-        kit.progress.advance(len(written), note)
-        if not written:
+    desk = _Desk(runtime, plan, write or engine_write(runtime.writer, plan.policy, plan.sampling))
+    size, total = max(1, runtime.texts // plan.n), plan.n * len(contexts)
+    runtime.progress.stage(f"{plan.stage}: writing self-edits", total)
+    known = {edit.key: edit for edit in runtime.ledger.edits(plan.stage)}
+    chunks = [contexts[start : start + size] for start in range(0, len(contexts), size)]
+    drafts_K = [desk.due([desk.drafts(context) for context in chunk], known) for chunk in chunks]
+    if n_known := total - sum(map(len, drafts_K)):
+        runtime.progress.advance(n_known, is_recalled=True)
+    results: dict[str, SelfEdit | Failed] = dict(known)
+    for written in desk.write_all([drafts for drafts in drafts_K if drafts]):
+        fresh = [one for one in written.values() if isinstance(one, SelfEdit)]
+        runtime.ledger.add_edits([edit for edit in fresh if edit.key not in known])
+        results = {**written, **results}
+        runtime.progress.advance(len(fresh))
+        if not fresh:
             break  # An outage: the chunks to come would only wait for it as well.
-    if reasons:
+    found = [results.get(draft.key) for context in contexts for draft in desk.drafts(context)]
+    edits = [one for one in found if isinstance(one, SelfEdit)]
+    if len(edits) < total:
+        reason = next(one.reason for one in found if isinstance(one, Failed))
         lost = f"{total - len(edits)} of {total} self-edits could not be written"
-        raise SelfeditError(f"{stage}: {lost}: {reasons[0]}; run again to resume")
+        raise SelfeditError(f"{plan.stage}: {lost}: {reason}; run again to resume")
     return edits
 
 
@@ -67,121 +122,100 @@ class _Draft:
 
     key: str
     context: Context
-    index: int
+    draw: Draw
     seed: int
     """Of its second step."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Desk:
-    """What all self-edits of a stage have in common; writes those of one chunk at a time."""
+    """What all self-edits of a stage have in common."""
 
-    kit: Kit
-    stage: str
-    policy: Policy
-    n: int
-    sampling: Sampling
-    run_seed: int
-    draw: Draw
-    writer: str
+    runtime: Runtime
+    plan: WritingPlan
+    write: Write
 
-    def write(self, chunk: Sequence[Context]) -> tuple[list[Edit | str], str]:
-        """A self-edit, or why there is none, for each draw about each context; and a note for who is watching."""
-        drafts_C_E = [self._drafts(context) for context in chunk]
-        known = {edit.key: edit for edit in self.kit.ledger.edits(self.stage)}
-        todo = [drafts_E for drafts_E in drafts_C_E if any(draft.key not in known for draft in drafts_E)]
-        results: dict[str, Edit | str] = {}
-        if todo:
-            results = self._write_all(todo if self.writer else drafts_C_E)
-            edits = [result for result in results.values() if isinstance(result, Edit)]
-            self.kit.ledger.add_edits([edit for edit in edits if edit.key not in known])
-        note = "" if todo else "from the ledger"
-        return [known.get(draft.key) or results[draft.key] for drafts_E in drafts_C_E for draft in drafts_E], note
-
-    def _drafts(self, context: Context) -> list[_Draft]:
-        prompt, seed = self.kit.task.prompt(context), self._seed(context)
-        parts = [dict(self.kit.facts), self.policy.digest, context.id, prompt, self.sampling, seed]
-        by = [self.writer] if self.writer else []
+    def drafts(self, context: Context) -> list[_Draft]:
+        """What is to be written about one context."""
+        plan, prompt = self.plan, self.runtime.task.prompt(context)
+        seed = seeds.derive(plan.seed, "write", plan.stage, context.id)
+        parts = [dict(self.runtime.writer.facts), plan.policy.digest, context.id, prompt, plan.sampling, seed]
+        by = [plan.writer] if plan.writer else []
         return [
-            _Draft(digest(*parts, index, *by), context, index, seeds.derive(seed, "follow-ups", index))
-            for index in range(self.n)
+            _Draft(digest(*parts, i, *by), context, Draw(prompt, seed, i), seeds.derive(seed, "follow-ups", i))
+            for i in range(plan.n)
         ]
 
-    def _seed(self, context: Context) -> int:
-        return seeds.derive(self.run_seed, "write", self.stage, context.id)
+    def due(self, drafts_C_E: Sequence[Sequence[_Draft]], known: Mapping[str, SelfEdit]) -> list[_Draft]:
+        """Of a chunk what is written; all of it where any is missing, for its numbers hang together."""
+        todo = [drafts_E for drafts_E in drafts_C_E if any(draft.key not in known for draft in drafts_E)]
+        return [
+            draft for drafts_E in ((todo if self.plan.writer else drafts_C_E) if todo else ()) for draft in drafts_E
+        ]
 
-    def _write_all(self, drafts_C_E: Sequence[Sequence[_Draft]]) -> dict[str, Edit | str]:
-        contexts = [drafts_E[0].context for drafts_E in drafts_C_E]
-        prompts = [self.kit.task.prompt(context) for context in contexts]
-        with self.kit.timed(f"{self.stage}/write"):
-            replies_C_E = self.draw(prompts, self.n, [self._seed(context) for context in contexts])
-            drafts = [draft for drafts_E in drafts_C_E for draft in drafts_E]
-            return self._finish(drafts, [reply for replies_E in replies_C_E for reply in replies_E])
+    def write_all(self, drafts_K: Sequence[Sequence[_Draft]]) -> Iterator[dict[str, SelfEdit | Failed]]:
+        """The self-edits of each chunk as it ends, by key; or why there is none."""
+        start = time.monotonic()
+        for done in self.write([draft.draw for draft in drafts] for drafts in drafts_K):
+            written = self._finish(drafts_K[done.group], done.results)
+            self.runtime.ledger.add_timing(self.plan.stage, "write", time.monotonic() - start)
+            yield written
+            start = time.monotonic()
 
-    def _finish(self, drafts: Sequence[_Draft], replies: Sequence[Written | str]) -> dict[str, Edit | str]:
+    def _finish(self, drafts: Sequence[_Draft], replies: Sequence[Completion | Failed]) -> dict[str, SelfEdit | Failed]:
         """First replies become self-edits: as they stand, or through a second step."""
         texts = {draft.key: reply for draft, reply in zip(drafts, replies, strict=True)}
         asked: dict[_Draft, Sequence[Prompt]] = {}
-        invalid: dict[str, str] = {}
+        invalid: dict[str, Invalid] = {}
         for draft, reply in zip(drafts, replies, strict=True):
-            if isinstance(reply, Written):
+            if isinstance(reply, Completion):
                 try:
-                    asked[draft] = _follow_ups(self.kit.task, draft.context, reply.text, draft.seed)
+                    asked[draft] = _follow_ups(self.runtime.task, draft, reply.text)
                 except InvalidEdit as reason:
-                    invalid[draft.key] = str(reason) or "no reason given"
+                    invalid[draft.key] = Invalid(str(reason) or "no reason given")
         texts.update(self._second_step(asked))
         return {
-            draft.key: text if isinstance(text, str) else self._edit(draft, text, invalid.get(draft.key, ""))
+            draft.key: text if isinstance(text, Failed) else self._edit(draft, text, invalid.get(draft.key))
             for draft, text in ((draft, texts[draft.key]) for draft in drafts)
         }
 
-    def _second_step(self, asked: Mapping[_Draft, Sequence[Prompt]]) -> dict[str, Written | str]:
+    def _second_step(self, asked: Mapping[_Draft, Sequence[Prompt]]) -> dict[str, Completion | Failed]:
         """The replies to each draft's follow-ups as one text, all asked together."""
-        prompts = [prompt for follow_ups in asked.values() for prompt in follow_ups]
-        seeds_P = [
-            seeds.derive(draft.seed, "follow-up", number)
-            for draft, follow_ups in asked.items()
-            for number in range(len(follow_ups))
+        draws = [
+            Draw(prompt, seeds.derive(draft.seed, "follow-up", number), 0)
+            for draft, prompts in asked.items()
+            for number, prompt in enumerate(prompts)
         ]
-        replies = iter(self.draw(prompts, 1, seeds_P) if prompts else ())
-        return {
-            draft.key: _joined([next(replies)[0] for _ in follow_ups])
-            for draft, follow_ups in asked.items()
-            if follow_ups
-        }
+        replies = iter([reply for done in self.write([draws]) for reply in done.results] if draws else ())
+        return {draft.key: _joined([next(replies) for _ in prompts]) for draft, prompts in asked.items() if prompts}
 
-    def _edit(self, draft: _Draft, text: Written, invalid: str = "") -> Edit:
-        study = invalid or study_of(self.kit.task, draft.context, text.text)
-        return Edit(
+    def _edit(self, draft: _Draft, text: Completion, invalid: Invalid | None) -> SelfEdit:
+        spec = invalid or compile_edit(self.runtime.task, draft.context, text.text)
+        return SelfEdit(
             key=draft.key,
             context_id=draft.context.id,
-            stage=self.stage,
-            index=draft.index,
-            policy=self.policy.version,
+            stage=self.plan.stage,
+            index=draft.draw.number,
+            policy=self.plan.policy.version,
             text=text.text,
             tokens=text.tokens,
-            invalid=study if isinstance(study, str) else "",
-            writer=self.writer,
+            invalid=spec.reason if isinstance(spec, Invalid) else "",
+            writer=self.plan.writer,
         )
 
 
-def _policy_draw(kit: Kit, policy: Policy, sampling: Sampling) -> Draw:
-    return lambda prompts, n, seeds_P: kit.engine.write(policy, kit.home, prompts, n, sampling, seeds_P)
+def _follow_ups(task: Task, draft: _Draft, reply: str) -> Sequence[Prompt]:
+    """What the task asks next. Raises InvalidEdit."""
+    return task.follow_ups(draft.context, reply, draft.seed) if isinstance(task, TwoStep) else ()
 
 
-def _follow_ups(task: Task, context: Context, reply: str, seed: int) -> Sequence[Prompt]:
-    """What the task asks next; a task that knows of no second step asks nothing. Raises InvalidEdit."""
-    ask: Callable[[Context, str, int], Sequence[Prompt]] | None = getattr(task, "follow_ups", None)
-    return ask(context, reply, seed) if ask else ()
-
-
-def _joined(replies: Sequence[Written | str]) -> Written | str:
+def _joined(replies: Sequence[Completion | Failed]) -> Completion | Failed:
     """The replies of a second step as one text; a failure where one of them is."""
-    texts = [reply for reply in replies if isinstance(reply, Written)]
-    failures = [reply for reply in replies if isinstance(reply, str)]
+    texts = [reply for reply in replies if isinstance(reply, Completion)]
+    failures = [reply for reply in replies if isinstance(reply, Failed)]
     if failures:
         return failures[0]
-    return Written(
+    return Completion(
         "\n\n".join(text.text for text in texts),
         sum(text.tokens for text in texts),
         all(text.is_finished for text in texts),

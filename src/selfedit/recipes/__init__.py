@@ -5,25 +5,30 @@
 
 from __future__ import annotations
 
-from selfedit.config import EMBEDDED_MODEL, TrainConfig
-from selfedit.records import LoraSettings, Sampling, SelfeditError
+from selfedit.errors import Field, SettingError
+from selfedit.loop import TrainConfig
+from selfedit.records import SamplingParams, TrainingConfig
+from selfedit.tasks import find_task
+from selfedit.tasks.arc.task import ArcSettings
+from selfedit.tasks.passages.task import PassagesSettings
 
 # Settings measured on a few passages, docs/log.md. A round keeps a handful of self-edits, so that the paper's update in
 # batches of 10 would be one or two steps. A faster one cost the policy answers that it had (docs/results/knowledge.md).
 _EMBEDDED = TrainConfig(
     recipe="embedded",
+    task_args=PassagesSettings(),
     reward="logprob",
     rounds=1,
     contexts=8,
     edits=4,
     seeds=1,
-    sampling=Sampling(temperature=0.8, top_p=0.95, max_new_tokens=192),
-    inner=LoraSettings(rank=16, alpha=32.0, adapt_layers=0.5, learning_rate=2e-3, epochs=6),
-    outer=LoraSettings(rank=32, alpha=64.0, learning_rate=1e-4, epochs=2, batch_size=2),
+    sampling=SamplingParams(temperature=0.8, top_p=0.95, max_new_tokens=192),
+    inner=TrainingConfig(rank=16, alpha=32.0, top_layers=0.5, learning_rate=2e-3, epochs=6),
+    outer=TrainingConfig(rank=32, alpha=64.0, learning_rate=1e-4, epochs=2, batch_size=2),
 )
 _QUICK = {
-    "sampling": Sampling(temperature=0.8, top_p=0.95, max_new_tokens=96),
-    "inner": LoraSettings(rank=16, alpha=32.0, adapt_layers=0.5, learning_rate=4e-3, epochs=3),
+    "sampling": SamplingParams(temperature=0.8, top_p=0.95, max_new_tokens=96),
+    "inner": TrainingConfig(rank=16, alpha=32.0, top_layers=0.5, learning_rate=4e-3, epochs=3),
 }
 
 _PUZZLE_TARGETS = "q_proj,v_proj,gate_proj,up_proj,down_proj"
@@ -36,10 +41,7 @@ _OUR_HELDOUT = "00576224,66e6c45b,4cd1b7b2,ca8de6ea,e633a9e5,68b67ca3,5783df64,5
 _PUZZLES = TrainConfig(
     recipe="arc",
     task="arc",
-    data=_OUR_TRAIN,
-    heldout_data=_OUR_HELDOUT,
-    prompt="extended",
-    ask_style="cells",
+    task_args=ArcSettings(data=_OUR_TRAIN, heldout_data=_OUR_HELDOUT, prompt="extended", ask_style="cells"),
     grader="attempts",
     reward="logprob",
     keep="best",
@@ -49,24 +51,25 @@ _PUZZLES = TrainConfig(
     edits=8,
     seeds=1,
     heldout=0,
-    sampling=Sampling(temperature=1.0, top_p=1.0, max_new_tokens=384),
-    inner=LoraSettings(rank=32, alpha=64.0, adapt_layers=0.5, learning_rate=2e-3, epochs=1, batch_size=4),
-    outer=LoraSettings(rank=32, alpha=64.0, learning_rate=2e-4, epochs=8, batch_size=2),
+    sampling=SamplingParams(temperature=1.0, top_p=1.0, max_new_tokens=384),
+    inner=TrainingConfig(rank=32, alpha=64.0, top_layers=0.5, learning_rate=2e-3, epochs=1, batch_size=4),
+    outer=TrainingConfig(rank=32, alpha=64.0, learning_rate=2e-4, epochs=8, batch_size=2),
 )
 
 RECIPES: dict[str, TrainConfig] = {
     # SEAL section 4.2, appendix B.
     "paper": TrainConfig(
         recipe="paper",
+        task_args=PassagesSettings(),
         model="Qwen/Qwen2.5-7B",
         reward="accuracy",
         rounds=2,
         contexts=50,
         edits=5,
         seeds=3,
-        sampling=Sampling(temperature=1.0, top_p=0.95, max_new_tokens=512),
-        inner=LoraSettings(rank=32, alpha=64.0, targets="q_proj,v_proj", learning_rate=1e-3, epochs=10),
-        outer=LoraSettings(rank=64, alpha=128.0, learning_rate=3e-4, epochs=2, batch_size=10),
+        sampling=SamplingParams(temperature=1.0, top_p=0.95, max_new_tokens=512),
+        inner=TrainingConfig(rank=32, alpha=64.0, target_modules="q_proj,v_proj", learning_rate=1e-3, epochs=10),
+        outer=TrainingConfig(rank=64, alpha=128.0, learning_rate=3e-4, epochs=2, batch_size=10),
     ),
     "embedded": _EMBEDDED,
     "arc": _PUZZLES,
@@ -75,11 +78,13 @@ RECIPES: dict[str, TrainConfig] = {
         recipe="arc-paper",
         task="arc",
         model="meta-llama/Llama-3.2-1B-Instruct",
-        data=_PUBLISHED_TRAIN,
-        heldout_data=_PUBLISHED_HELDOUT,
-        prompt="published",
-        ask_style="arrays",
-        constrained=False,
+        task_args=ArcSettings(
+            data=_PUBLISHED_TRAIN,
+            heldout_data=_PUBLISHED_HELDOUT,
+            prompt="published",
+            ask_style="arrays",
+            constrained=False,
+        ),
         grader="attempts",
         reward="accuracy",
         keep="all",
@@ -88,23 +93,23 @@ RECIPES: dict[str, TrainConfig] = {
         edits=15,
         seeds=1,
         heldout=0,
-        sampling=Sampling(temperature=0.8, top_p=1.0, max_new_tokens=128),
-        inner=LoraSettings(
+        sampling=SamplingParams(temperature=0.8, top_p=1.0, max_new_tokens=128),
+        inner=TrainingConfig(
             rank=128,
             alpha=16.0,
-            targets=_PUZZLE_TARGETS,
+            target_modules=_PUZZLE_TARGETS,
             learning_rate=1e-4,
-            schedule="cosine",
+            lr_schedule="cosine",
             warmup_steps=11,
             epochs=2,
             batch_size=2,
         ),
-        outer=LoraSettings(
+        outer=TrainingConfig(
             rank=16,
             alpha=16.0,
-            targets=_PUZZLE_TARGETS,
+            target_modules=_PUZZLE_TARGETS,
             learning_rate=5e-5,
-            schedule="cosine",
+            lr_schedule="cosine",
             epochs=8,
             batch_size=5,
         ),
@@ -116,13 +121,17 @@ RECIPES: dict[str, TrainConfig] = {
 }
 
 
-def find_recipe(name: str, model: str, task: str = "passages") -> TrainConfig:
-    """The recipe called `name`, or where `name` is empty the one that suits `task` and `model`.
+def find_recipe(name: str, model: str, task: str = "") -> TrainConfig:
+    """The recipe called `name`, or where `name` is empty the one that suits `task` (empty: passages) and `model`.
 
     Raises:
-        SelfeditError: there is no such recipe.
+        SettingError: there is no such recipe, or no such task.
     """
-    name = name or ("arc" if task == "arc" else "embedded" if model == EMBEDDED_MODEL else "paper")
+    if not name:
+        plugin = find_task(task or "passages")
+        name = plugin.recipe_for(model)
+        if not name:
+            return TrainConfig(task=plugin.name, task_args=plugin.settings(), grader=plugin.graders[0])
     if name not in RECIPES:
-        raise SelfeditError(f"--recipe {name}: unknown; choose from {', '.join(RECIPES)}")
+        raise SettingError(Field("recipe"), f" {name}: unknown; choose from {', '.join(RECIPES)}")
     return RECIPES[name]

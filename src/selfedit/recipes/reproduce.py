@@ -16,13 +16,20 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Literal
 
-from selfedit.config import EMBEDDED_MODEL, ContinualConfig, EvalConfig, ReproduceConfig, RunConfig, TrainConfig
-from selfedit.recipes import RECIPES, find_recipe
-from selfedit.records import LoraSettings, SelfeditError
+from pydantic import BaseModel, ConfigDict, model_validator
 
-Kind = Literal["train", "single", "cpt-lora", "cpt-full", "reward", "arc", "sequences"]
+from selfedit.config import EMBEDDED_MODEL, judge_settings
+from selfedit.continual import ContinualConfig
+from selfedit.errors import Field, SelfeditError, SettingError
+from selfedit.loop import EvalConfig, TrainConfig
+from selfedit.recipes import RECIPES, find_recipe
+from selfedit.records import TrainingConfig
+from selfedit.tasks import with_task_args
+
+Kind = Literal["train", "single", "cpt-lora", "cpt-full", "reward", "puzzles", "sequences"]
 """What a step measures: training; held-out passages one by one; all together with LoRA, with all weights; the noise of
 the reward; held-out puzzles; sequences of updates."""
 
@@ -32,6 +39,68 @@ PUBLISHED_PROMPTS = ("implications", "implications-long", "implications-very-lon
 """Those of the paper's comparison of prompts."""
 GRADER = "calibrated"
 """Who grades held-out answers where nobody is named: the offline grader that agrees best with the paper's judge."""
+
+
+SCALES = ("smoke", "small", "paper")
+"""How much of the protocol `selfedit reproduce` runs."""
+
+
+class ReproduceConfig(BaseModel):
+    """A table or figure of the paper, ours beside the published numbers."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    scale: str = "smoke"
+    """smoke: minutes on two cores, shows that everything runs. small: hours on two cores with the embedded model; needs
+    data. paper: the published sizes, for a large GPU; needs data."""
+    model: str = ""
+    """`smollm2-135m` (embedded), a hub id, or a local folder. Empty: embedded, at --scale paper the paper's."""
+    data: str = "invented"
+    """`invented` (the corpus that comes with the package; enough for smoke) or a file of passages with questions."""
+    heldout_data: str = ""
+    """File of held-out passages. Empty: the held-out part of the data."""
+    edits: str = ""
+    """Files of another writer's self-edits on the held-out passages, joined by commas: JSONL, `{"id", "edits": [...]}`
+    a line. The one whose name contains `gpt-4.1` stands beside the paper's GPT-4.1. Empty: that row is left out."""
+    writer: str = ""
+    """Another model as external writer: URL of an OpenAI-compatible endpoint, a hub id or a local folder."""
+    writer_model: str = ""
+    """The model's name at that endpoint."""
+    grader: str = ""
+    """Who says whether an answer is correct, on held-out passages and where the reward is accuracy. Empty: the scale's
+    own, an offline one."""
+    judge: str = ""
+    """URL of the judge's OpenAI-compatible endpoint, for `--grader judge`."""
+    judge_model: str = ""
+    """The judge's name at that endpoint."""
+    prompts: str = ""
+    """For `prompts`: ways of asking for self-edits that are trained, joined by commas. Empty: the scale's own."""
+    seed: int = 0
+    """Every draw of the sub-runs comes from this; another seed wants another folder."""
+    device: str = "auto"
+    """`auto`, `cpu`, `cuda` or `cuda:N`."""
+    dtype: str = "auto"
+    """Number type of the base: `auto`, `float32` or `bfloat16`."""
+    run: str = ""
+    """Folder of the sub-runs, which all names of one scale share; the same command on it resumes. Empty:
+    `runs/reproduce-SCALE`."""
+
+    @model_validator(mode="after")
+    def _check_choices(self) -> ReproduceConfig:
+        if self.scale not in SCALES:
+            raise SettingError(Field("scale"), f" {self.scale}: unknown; choose from {', '.join(SCALES)}")
+        if self.writer.startswith(("http://", "https://")) != bool(self.writer_model):
+            raise SettingError(Field("writer"), " URL and ", Field("writer_model"), " NAME go together")
+        judge_settings(self.grader, self.judge, self.judge_model)
+        return self
+
+    def run_path(self) -> Path:
+        """The folder, as told or named by the scale."""
+        return Path(self.run or f"runs/reproduce-{self.scale}")
+
+    def prompt_names(self) -> tuple[str, ...]:
+        """`prompts`, split, each once."""
+        return tuple(dict.fromkeys(name.strip() for name in self.prompts.split(",") if name.strip()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +131,7 @@ class Scale:
     """Methods of continued pretraining."""
     cpt_edits: int
     """Self-edits for each passage there."""
-    cpt_lora: LoraSettings
+    cpt_lora: TrainingConfig
     """Its adapter."""
     grader: str
     """Who grades held-out answers."""
@@ -74,11 +143,11 @@ class Scale:
     """Prompts that it shows untrained unless they are trained."""
 
 
-_CPT = LoraSettings(rank=16, alpha=32.0, learning_rate=1e-3, epochs=3, batch_size=8)
+_CPT = TrainingConfig(rank=16, alpha=32.0, learning_rate=1e-3, epochs=3, batch_size=8)
 _FULL_LEARNING_RATE = 5e-5
 _TABLE2 = "base,in-context,passage,sentences,synthetic,seal,seal-edits,distil,entigraph,active-reading"
 _TABLE2_CPT = "base,passage,sentences,synthetic,entigraph,seal"
-_REMEDIES = "none,replay,self-replay,kl,gate,null-space,orthogonal,reward-shaping,distil,route"
+_STRATEGIES = "none,replay,self-replay,kl,gate,null-space,orthogonal,reward-shaping,distil,route"
 _SCALES = {
     "smoke": Scale(
         sizes={"rounds": 1, "contexts": 2, "edits": 2, "seeds": 1},
@@ -89,7 +158,7 @@ _SCALES = {
         cpt_edits=1,
         cpt_lora=_CPT,
         grader="contains",
-        sequences={"sequences": 2, "contexts": 3, "remedy": "none,replay,route"},
+        sequences={"sequences": 2, "contexts": 3, "strategy": "none,replay,route"},
         trained=(PROMPT, "rewrite"),
         untrained=(),
     ),
@@ -102,7 +171,7 @@ _SCALES = {
         cpt_edits=2,
         cpt_lora=_CPT,
         grader=GRADER,
-        sequences={"sequences": 3, "contexts": 8, "remedy": _REMEDIES, "writer": "untouched"},
+        sequences={"sequences": 3, "contexts": 8, "strategy": _STRATEGIES, "writer": "untouched"},
         trained=(PROMPT, "rewrite", "implications-long"),
         untrained=PUBLISHED_PROMPTS,
     ),
@@ -116,7 +185,7 @@ _SCALES = {
         cpt_edits=5,
         cpt_lora=replace(_CPT, rank=32, alpha=64.0),
         grader=GRADER,
-        sequences={"sequences": 8, "contexts": 8, "remedy": _REMEDIES},
+        sequences={"sequences": 8, "contexts": 8, "strategy": _STRATEGIES},
         trained=PUBLISHED_PROMPTS,
         untrained=PUBLISHED_PROMPTS,
     ),
@@ -139,7 +208,7 @@ class PuzzleScale:
     """Self-edits for each held-out puzzle."""
 
 
-PUZZLE_METHODS = "base,oracle,synthetic,seal,label-free"
+PUZZLE_METHODS = "base,oracle,synthetic,seal,loo"
 _PUZZLE_SCALES = {
     "smoke": PuzzleScale("arc", "6150a2bd,d037b0a7", "25ff71a9,a85d4709", {"contexts": 2, "edits": 2}, 2),
     "small": PuzzleScale("arc", "", "", {"contexts": 10, "edits": 8}, 5),
@@ -151,10 +220,13 @@ def plan(name: str, config: ReproduceConfig) -> tuple[Step, ...]:
     """The runs that `name` needs, in order.
 
     Raises:
-        SelfeditError: there is no such name.
+        SelfeditError: there is no such name, or it has no use for a setting.
     """
     if name not in NAMES:
         raise SelfeditError(f"reproduce {name}: unknown; choose from {', '.join(NAMES)}")
+    for field in ("prompts", *_NOT_FOR.get(name, ())):
+        if getattr(config, field) and (field, name) != ("prompts", "prompts"):
+            raise SettingError(Field(field), f": {name} takes none; leave it out")
     return _PLANS[name](_Planner(config, _SCALES[config.scale]))
 
 
@@ -187,9 +259,9 @@ class _Planner:
     def cpt(self, kind: Literal["cpt-lora", "cpt-full"]) -> list[Step]:
         inner = self.scale.cpt_lora
         if kind == "cpt-full":
-            inner = replace(inner, finetuning="full", learning_rate=_FULL_LEARNING_RATE)
+            inner = replace(inner, method="full", learning_rate=_FULL_LEARNING_RATE)
         elif not self._is_embedded():
-            inner = replace(inner, targets=self._recipe().inner.targets)
+            inner = replace(inner, target_modules=self._recipe().inner.target_modules)
         values: dict[str, object] = {"setting": "cpt", "n_edits": self.scale.cpt_edits, "inner": inner}
         return [*self._external(kind, values), self._tested(kind, kind, self.scale.cpt, values, PROMPT)]
 
@@ -203,20 +275,19 @@ class _Planner:
         sources = {"data": scale.train, "heldout_data": scale.heldout}
         given |= {name: source for name, source in sources.items() if source}
         given |= {name: source for name, source in named.items() if source not in ("", "invented")}
-        training = TrainConfig.model_validate(dict(recipe) | scale.values | given)
-        shared = {name: value for name, value in dict(recipe).items() if name in RunConfig.model_fields}
+        training = TrainConfig.model_validate(with_task_args(dict(recipe) | scale.values | given))
         tested = {"methods": PUZZLE_METHODS, "n_edits": scale.heldout_edits, "data": "none"}
         tested["policy"] = str(self.config.run_path() / "train-puzzles")
-        evaluation = EvalConfig.model_validate(shared | given | tested)
-        return Step("train-puzzles", "train", training), Step("puzzles", "arc", evaluation)
+        evaluation = EvalConfig.model_validate(with_task_args(recipe.shared() | given | tested))
+        return Step("train-puzzles", "train", training), Step("puzzles", "puzzles", evaluation)
 
     def sequences(self) -> Step:
-        """Sequences of updates, with the remedies of the scale."""
-        recipe = {name: value for name, value in dict(self._recipe()).items() if name in RunConfig.model_fields}
+        """Sequences of updates, with the strategies of the scale."""
         graded = {"grader": self.config.grader or self.scale.grader, "judge": self.config.judge}
         given = {"edits": self.config.edits, "writer": "current"} if self.config.edits else {}
         sizes = {**graded, "judge_model": self.config.judge_model, **self.scale.sequences, **given}
-        return Step("sequences", "sequences", ContinualConfig.model_validate(recipe | self._inputs() | sizes))
+        values = with_task_args(self._recipe().shared() | self._inputs() | sizes)
+        return Step("sequences", "sequences", ContinualConfig.model_validate(values))
 
     def _external(self, kind: Kind, values: dict[str, object]) -> list[Step]:
         """The same with the self-edits of other writers, where there are any."""
@@ -231,10 +302,9 @@ class _Planner:
         recipe = self._recipe()
         if self.config.grader and recipe.reward != "logprob":
             values.update(grader=self.config.grader, judge=self.config.judge, judge_model=self.config.judge_model)
-        return TrainConfig.model_validate(dict(recipe) | self._inputs() | values | {"heldout": 0})
+        return TrainConfig.model_validate(with_task_args(dict(recipe) | self._inputs() | values | {"heldout": 0}))
 
     def _tested(self, folder: str, kind: Kind, methods: str, values: dict[str, object], policy_of: str = "") -> Step:
-        recipe = {name: value for name, value in dict(self._recipe()).items() if name in RunConfig.model_fields}
         tested = {
             "grader": self.config.grader or self.scale.grader,
             "judge": self.config.judge,
@@ -243,7 +313,8 @@ class _Planner:
             "contexts": self.scale.heldout,
             "policy": str(self.config.run_path() / f"train-{policy_of}") if policy_of else "",
         }
-        return Step(folder, kind, EvalConfig.model_validate(recipe | self._inputs() | tested | values))
+        given = with_task_args(self._recipe().shared() | self._inputs() | tested | values)
+        return Step(folder, kind, EvalConfig.model_validate(given))
 
     def _inputs(self) -> dict[str, object]:
         given = {name: getattr(self.config, name) for name in ("data", "heldout_data", "seed", "device", "dtype")}
@@ -270,7 +341,7 @@ def _table2(planner: _Planner) -> tuple[Step, ...]:
 
 def _prompts(planner: _Planner) -> tuple[Step, ...]:
     trained = planner.config.prompt_names() or planner.scale.trained
-    steps = [step for prompt in trained for step in (planner.train(prompt), planner.single(prompt)[0])]
+    steps = [step for prompt in trained for step in (planner.train(prompt), planner.single(prompt)[-1])]
     return *steps, *(planner.untrained(prompt) for prompt in planner.scale.untrained if prompt not in trained)
 
 
@@ -286,6 +357,13 @@ NAMES = {
 }
 """Everything that can be reproduced, with its title."""
 
+_NOT_FOR: dict[str, tuple[str, ...]] = {
+    "table1": ("edits", "writer", "grader", "judge"),
+    "figure6": ("writer",),
+    "prompts": ("edits", "writer"),
+    "reward": ("edits", "writer"),
+}
+"""Settings that a name has no use for, and refuses."""
 _PLANS: dict[str, Callable[[_Planner], tuple[Step, ...]]] = {
     "table1": lambda planner: planner.puzzles(),
     "table2": _table2,

@@ -20,7 +20,6 @@ class PublishedRow:
     key: str
     """What ours are matched by."""
     label: str
-    """As it is called here."""
     single: float | None = None
     """Single passage, 200 passages."""
     cpt_lora: float | None = None

@@ -1,5 +1,6 @@
 """L1. What a run remembers: one SQLite ledger per run folder."""
 
+from selfedit.store.adapters import AdapterFolders
 from selfedit.store.ledger import Ledger
 
-__all__ = ["Ledger"]
+__all__ = ["AdapterFolders", "Ledger"]

@@ -14,54 +14,63 @@ from __future__ import annotations
 import hashlib
 import json
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import fields
+from dataclasses import astuple, fields
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
-from selfedit.records import Context, Edit, Outcome, Policy, Role, Scored, SelfeditError, StageUsage, Usage, to_json
-from selfedit.versions import Version
+from selfedit.errors import SelfeditError
+from selfedit.records import (
+    Context,
+    Outcome,
+    Policy,
+    Role,
+    ScoredEdit,
+    SelfEdit,
+    Stage,
+    StageUsage,
+    Timing,
+    Usage,
+    Version,
+    to_json,
+)
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 """Raised whenever a stored table changes its meaning; kept in the file as SQLite's `user_version`."""
 
 _SCHEMA = f"""
 BEGIN IMMEDIATE;
-CREATE TABLE IF NOT EXISTS contexts (
+CREATE TABLE stages (
+    name TEXT PRIMARY KEY, kind TEXT NOT NULL, method TEXT NOT NULL, variant TEXT NOT NULL, version INTEGER,
+    row TEXT NOT NULL, chain INTEGER, step INTEGER);
+CREATE TABLE contexts (
     split TEXT, position INTEGER, id TEXT, body TEXT NOT NULL, PRIMARY KEY (split, id));
-CREATE TABLE IF NOT EXISTS edits (
-    stage TEXT, context_id TEXT, idx INTEGER, key TEXT, body TEXT NOT NULL, PRIMARY KEY (key, stage));
-CREATE INDEX IF NOT EXISTS edits_in_order ON edits (stage, context_id, idx, key);
-CREATE TABLE IF NOT EXISTS outcomes (
-    stage TEXT, context_id TEXT, method TEXT, edit_key TEXT, seed_index INTEGER, key TEXT, body TEXT NOT NULL,
-    PRIMARY KEY (key, stage, context_id, edit_key));
-CREATE INDEX IF NOT EXISTS outcomes_in_order ON outcomes (stage, context_id, method, edit_key, seed_index, key);
-CREATE TABLE IF NOT EXISTS scored (
-    stage TEXT, context_id TEXT, edit_key TEXT, body TEXT NOT NULL, PRIMARY KEY (stage, context_id, edit_key));
-CREATE TABLE IF NOT EXISTS policies (
+CREATE TABLE edits (
+    stage TEXT REFERENCES stages, context_id TEXT, idx INTEGER, key TEXT, body TEXT NOT NULL, PRIMARY KEY (key, stage));
+CREATE INDEX edits_in_order ON edits (stage, context_id, idx, key);
+CREATE TABLE outcomes (
+    stage TEXT REFERENCES stages, context_id TEXT, method TEXT, edit_key TEXT, seed_index INTEGER, key TEXT,
+    body TEXT NOT NULL, PRIMARY KEY (key, stage, context_id, edit_key));
+CREATE INDEX outcomes_in_order ON outcomes (stage, context_id, method, edit_key, seed_index, key);
+CREATE TABLE scored (
+    stage TEXT REFERENCES stages, context_id TEXT, edit_key TEXT, body TEXT NOT NULL,
+    PRIMARY KEY (stage, context_id, edit_key));
+CREATE TABLE policies (
     version INTEGER PRIMARY KEY, trained_on TEXT NOT NULL, seconds REAL NOT NULL, body TEXT NOT NULL);
-CREATE TABLE IF NOT EXISTS timings (stage TEXT PRIMARY KEY, seconds REAL NOT NULL);
+CREATE TABLE versions (
+    row TEXT, chain INTEGER, step INTEGER, body TEXT NOT NULL, PRIMARY KEY (row, chain, step));
+CREATE TABLE timings (
+    stage TEXT REFERENCES stages, part TEXT, seconds REAL NOT NULL, PRIMARY KEY (stage, part));
+CREATE TABLE usages (
+    stage TEXT REFERENCES stages, role TEXT, model TEXT, sent INTEGER, cached INTEGER, failed INTEGER,
+    unmetered INTEGER, prompt_tokens INTEGER, completion_tokens INTEGER, cost REAL, PRIMARY KEY (stage, role, model));
 PRAGMA user_version = {SCHEMA_VERSION};
 COMMIT;
 """
-
-_USAGES = """
-CREATE TABLE IF NOT EXISTS usages (
-    stage TEXT, role TEXT, model TEXT, sent INTEGER, cached INTEGER, failed INTEGER, unmetered INTEGER,
-    prompt_tokens INTEGER, completion_tokens INTEGER, cost REAL, PRIMARY KEY (stage, role, model))
-"""
-"""Made when there is first something to keep, so that a ledger without it is read, and only read, as it is."""
-
-_LATER = ("usages", "versions")
-_VERSIONS = """
-CREATE TABLE IF NOT EXISTS versions (
-    row TEXT, chain INTEGER, step INTEGER, body TEXT NOT NULL, PRIMARY KEY (row, chain, step))
-"""
-"""Likewise."""
 
 _ORDERS = {
     "contexts": "split, position",
@@ -70,11 +79,12 @@ _ORDERS = {
     "scored": "stage, context_id, edit_key",
     "policies": "version",
     "versions": "row, chain, step",
+    "stages": "name",
 }
 """The tables of records, each with the order in which it is listed."""
 
 _ADAPTERS: dict[type, TypeAdapter[Any]] = {
-    kind: TypeAdapter(kind) for kind in (Context, Edit, Outcome, Policy, Scored, Version)
+    kind: TypeAdapter(kind) for kind in (Context, SelfEdit, Outcome, Policy, ScoredEdit, Version)
 }
 """How each kind of record is built again from its JSON."""
 
@@ -121,31 +131,33 @@ class Ledger:
         """The contexts of one split, or of all, in the order in which they were put."""
         return self._records(Context, "contexts", "split", split)
 
-    def add_edits(self, edits: Sequence[Edit]) -> None:
+    def add_edits(self, edits: Sequence[SelfEdit]) -> None:
         """Store self-edits; identity: (key, stage)."""
-        self._add("edits", [(e.stage, e.context_id, e.index, e.key, _encode(e)) for e in edits])
+        self._add(
+            "edits", [(e.stage.name, e.context_id, e.index, e.key, _encode(e)) for e in edits], [e.stage for e in edits]
+        )
 
-    def edits(self, stage: str | None = None) -> list[Edit]:
+    def edits(self, stage: Stage | None = None) -> list[SelfEdit]:
         """The self-edits of one stage, or of all."""
-        return self._records(Edit, "edits", "stage", stage)
+        return self._records(SelfEdit, "edits", "stage", stage and stage.name)
 
     def add_outcomes(self, outcomes: Sequence[Outcome]) -> None:
         """Store outcomes; identity: (key, stage, context_id, edit_key), for one trial may serve several edits."""
-        rows = [(o.stage, o.context_id, o.method, o.edit_key, o.seed_index, o.key, _encode(o)) for o in outcomes]
-        self._add("outcomes", rows)
+        rows = [(o.stage.name, o.context_id, o.method, o.edit_key, o.seed_index, o.key, _encode(o)) for o in outcomes]
+        self._add("outcomes", rows, [o.stage for o in outcomes])
 
-    def outcomes(self, stage: str | None = None) -> list[Outcome]:
+    def outcomes(self, stage: Stage | None = None) -> list[Outcome]:
         """The outcomes of one stage, or of all."""
-        return self._records(Outcome, "outcomes", "stage", stage)
+        return self._records(Outcome, "outcomes", "stage", stage and stage.name)
 
-    def add_scored(self, stage: str, scored: Sequence[Scored]) -> None:
+    def add_scored(self, stage: Stage, scored: Sequence[ScoredEdit]) -> None:
         """Store what self-edits earned in `stage`; identity: (stage, context_id, edit_key)."""
-        self._add("scored", [(stage, s.context_id, s.edit_key, _encode(s)) for s in scored])
+        self._add("scored", [(stage.name, s.context_id, s.edit_key, _encode(s)) for s in scored], [stage])
 
-    def scored(self, stage: str | None = None) -> list[tuple[str, Scored]]:
+    def scored(self, stage: Stage | None = None) -> list[tuple[Stage, ScoredEdit]]:
         """(stage, what a self-edit earned there), of one stage or of all."""
-        rows = self._rows("scored", "stage", stage)
-        return [(row["stage"], self._decode(Scored, row["body"])) for row in rows]
+        rows, stages = self._rows("scored", "stage", stage and stage.name), self.stages()
+        return [(stages[row["stage"]], self._decode(ScoredEdit, row["body"])) for row in rows]
 
     def add_policy(self, policy: Policy, trained_on: Sequence[str], seconds: float) -> None:
         """Store a version of the policy with the keys of the edits that trained it and the time that this took."""
@@ -164,29 +176,37 @@ class Ledger:
 
     def add_versions(self, versions: Sequence[Version]) -> None:
         """Store what chains have become; identity: (row, chain, step)."""
-        with self._transaction() as connection:
-            connection.execute(_VERSIONS)
         self._add("versions", [(v.row, v.chain, v.step, _encode(v)) for v in versions])
 
     def versions(self, row: str | None = None) -> list[Version]:
         """The versions of one row, or of all, by chain and step."""
         return self._records(Version, "versions", "row", row)
 
-    def add_timing(self, stage: str, seconds: float) -> None:
-        """Add `seconds` of wall time to those already spent on `stage`, in this start of the run or an earlier one."""
+    def stages(self) -> dict[str, Stage]:
+        """Every stage that a record belongs to, by name."""
+        with self._readable():
+            rows = self._connection.execute("SELECT * FROM stages ORDER BY name").fetchall()
+        return {row["name"]: Stage(*(row[field.name] for field in fields(Stage))) for row in rows}
+
+    def add_timing(self, stage: Stage, part: str, seconds: float) -> None:
+        """Add `seconds` of wall time to those already spent on this part of `stage`, such as `write` or `trials`, in
+        this start of the run or an earlier one."""
         statement = (
-            "INSERT INTO timings VALUES (?, ?) ON CONFLICT (stage) DO UPDATE SET seconds = seconds + excluded.seconds"
+            "INSERT INTO timings VALUES (?, ?, ?)"
+            " ON CONFLICT (stage, part) DO UPDATE SET seconds = seconds + excluded.seconds"
         )
         with self._transaction() as connection:
-            connection.execute(statement, (stage, seconds))
+            _name_stages(connection, [stage])
+            connection.execute(statement, (stage.name, part, seconds))
 
-    def timings(self) -> dict[str, float]:
-        """Seconds of wall time by stage, over all starts of the run."""
+    def timings(self) -> list[Timing]:
+        """Wall time by stage and part, over all starts of the run."""
+        stages = self.stages()
         with self._readable():
-            rows = self._connection.execute("SELECT stage, seconds FROM timings ORDER BY stage").fetchall()
-        return {row["stage"]: row["seconds"] for row in rows}
+            rows = self._connection.execute("SELECT * FROM timings ORDER BY stage, part").fetchall()
+        return [Timing(stages[row["stage"]], row["part"], row["seconds"]) for row in rows]
 
-    def add_usage(self, stage: str, role: Role, model: str, usage: Usage) -> None:
+    def add_usage(self, stage: Stage, role: Role, model: str, usage: Usage) -> None:
         """Add what an endpoint's model has used to what it had already used for `stage` in that role. A cost that is
         unknown once is unknown in the sum."""
         names = [field.name for field in fields(Usage)]
@@ -194,22 +214,20 @@ class Ledger:
         marks = ", ".join("?" * (3 + len(names)))
         statement = f"INSERT INTO usages VALUES ({marks}) ON CONFLICT (stage, role, model) DO UPDATE SET {sums}"
         with self._transaction() as connection:
-            connection.execute(_USAGES)
-            connection.execute(statement, (stage, role, model, *(getattr(usage, name) for name in names)))
+            _name_stages(connection, [stage])
+            connection.execute(statement, (stage.name, role, model, *(getattr(usage, name) for name in names)))
 
     def usages(self) -> list[StageUsage]:
         """What endpoints were used for, by stage, role and model, over all starts of the run."""
+        stages = self.stages()
         with self._readable():
-            if not self._has("usages"):
-                return []
             rows = self._connection.execute("SELECT * FROM usages ORDER BY stage, role, model").fetchall()
-        return [StageUsage(row["stage"], row["role"], row["model"], Usage(*row[3:])) for row in rows]
+        return [StageUsage(stages[row["stage"]], row["role"], row["model"], Usage(*row[3:])) for row in rows]
 
     def counts(self) -> dict[str, int]:
         """Number of records by table."""
         with self._readable():
-            tables = [table for table in _ORDERS if self._has(table)]
-            return {table: self._connection.execute(f"SELECT COUNT(*) FROM {table}").fetchone()[0] for table in tables}
+            return {table: self._connection.execute(f"SELECT COUNT(*) FROM {table}").fetchone()[0] for table in _ORDERS}
 
     def fingerprint(self) -> str:
         """SHA-256 of all records but the times in them: two runs of one config on one machine have the same."""
@@ -217,7 +235,7 @@ class Ledger:
         for table in _ORDERS:
             for row in self._rows(table):
                 columns = {name: row[name] for name in row.keys() if name not in ("body", "seconds")}  # noqa: SIM118 (a Row iterates over its values)
-                body = self._parse(row["body"])
+                body = self._parse(row["body"]) if "body" in row.keys() else {}  # noqa: SIM118
                 body.pop("seconds", None)
                 hashed.update(json.dumps([table, columns, body], sort_keys=True).encode() + b"\n")
         return hashed.hexdigest()
@@ -231,7 +249,8 @@ class Ledger:
             self._connection.executescript(_SCHEMA)
         elif found != SCHEMA_VERSION:
             raise SelfeditError(
-                f"{self.path}: not a ledger of schema {SCHEMA_VERSION} (found {found}); choose another run folder"
+                f"{self.path}: has schema {found}, and this version reads schema {SCHEMA_VERSION}; choose another run"
+                " folder, or use the version of selfedit that made it"
             )
         self.counts()  # A file with the right number and without the tables is caught here, not in the middle of a run.
 
@@ -253,33 +272,32 @@ class Ledger:
         with self._readable(), self._connection:
             yield self._connection
 
-    def _add(self, table: str, rows: Sequence[tuple[Any, ...]]) -> None:
+    def _add(self, table: str, rows: Sequence[tuple[Any, ...]], stages: Sequence[Stage] = ()) -> None:
         if not rows:
             return
         marks = ", ".join("?" * len(rows[0]))
         with self._transaction() as connection:
+            _name_stages(connection, stages)
             connection.executemany(f"INSERT OR REPLACE INTO {table} VALUES ({marks})", rows)
-
-    def _has(self, table: str) -> bool:
-        """Whether a table is there; all are but those that are made when there is first something to keep."""
-        known = "SELECT 1 FROM sqlite_master WHERE name = ?"
-        return table not in _LATER or self._connection.execute(known, (table,)).fetchone() is not None
 
     def _rows(self, table: str, column: str = "", value: object = None) -> list[sqlite3.Row]:
         where = "" if value is None else f"WHERE {column} = ?"
         values = () if value is None else (value,)
         with self._readable():
-            if not self._has(table):
-                return []
             statement = f"SELECT * FROM {table} {where} ORDER BY {_ORDERS[table]}"
             return self._connection.execute(statement, values).fetchall()
 
     def _records(self, kind: type[R], table: str, column: str, value: object) -> list[R]:
-        return [self._decode(kind, row["body"]) for row in self._rows(table, column, value)]
+        rows = self._rows(table, column, value)
+        stages = self.stages() if kind in (SelfEdit, Outcome) else None
+        return [self._decode(kind, row["body"], stages) for row in rows]
 
-    def _decode(self, kind: type[R], body: str) -> R:
+    def _decode(self, kind: type[R], body: str, stages: Mapping[str, Stage] | None = None) -> R:
+        held = self._parse(body)
+        if stages is not None and "stage" in held:
+            held["stage"] = stages.get(held["stage"])
         try:
-            record: R = _ADAPTERS[kind].validate_python(self._parse(body))
+            record: R = _ADAPTERS[kind].validate_python(held)
         except ValidationError as error:
             raise self._unreadable(f"{kind.__name__}, {error.error_count()} wrong fields") from error
         return record
@@ -299,3 +317,10 @@ class Ledger:
 
 def _encode(record: object) -> str:
     return json.dumps(to_json(record), allow_nan=False)
+
+
+def _name_stages(connection: sqlite3.Connection, stages: Sequence[Stage]) -> None:
+    """Their parts, once each."""
+    marks = ", ".join("?" * (1 + len(fields(Stage))))
+    rows = [(stage.name, *astuple(stage)) for stage in dict.fromkeys(stages)]
+    connection.executemany(f"INSERT OR IGNORE INTO stages VALUES ({marks})", rows)

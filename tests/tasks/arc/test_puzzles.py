@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from selfedit.records import SelfeditError
+from selfedit.errors import SelfeditError
 from selfedit.tasks.arc import puzzles
 from selfedit.tasks.arc.grids import Pair
 from selfedit.tasks.arc.puzzles import demos_of, load_puzzles, write_submission

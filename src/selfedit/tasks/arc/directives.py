@@ -19,7 +19,8 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from selfedit.records import InvalidEdit, Prompt
+from selfedit.errors import InvalidEdit
+from selfedit.records import Prompt
 from selfedit.tasks.arc.grids import Grid, Pair
 
 Kind = Literal["published", "extended"]
@@ -125,11 +126,6 @@ def read_directives(kind: Kind, text: str) -> Directives:
         place = ".".join(map(str, problem["loc"]))
         message = problem["msg"].removeprefix("Value error, ")
         raise InvalidEdit(f"{place}: {message}" if place else message) from None
-
-
-def canonical(directives: Directives) -> str:
-    """As JSON, the same for equal directives."""
-    return json.dumps(directives.model_dump())
 
 
 def grammar_of(kind: Kind) -> str:

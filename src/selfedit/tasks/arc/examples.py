@@ -37,7 +37,7 @@ _ORDERS = 2
 
 
 @dataclass(frozen=True, slots=True)
-class Query:
+class AskedPuzzle:
     """One way of asking a test input."""
 
     puzzle: Puzzle
@@ -72,17 +72,17 @@ def sub_tasks(demos: Sequence[Pair], leave: int) -> list[Puzzle]:
     return found
 
 
-def published_queries(demos: Sequence[Pair], asked: Pair) -> list[Query]:
+def published_queries(demos: Sequence[Pair], asked: Pair) -> list[AskedPuzzle]:
     """The ways in which a test input is asked: in sight of every choice of all demonstrations but one, each in two
     orders more, and in five symmetries, each in sight of one of these choices."""
     draws = RandomState(0)
     contexts = list(combinations(demos, len(demos) - 1))
     plain = [Puzzle(kept, asked) for kept in contexts]
     plain += [_reordered(puzzle, draws) for puzzle in plain for _ in range(_ORDERS)]
-    found = [Query(puzzle, "identity") for puzzle in dict.fromkeys(plain)]
+    found = [AskedPuzzle(puzzle, "identity") for puzzle in dict.fromkeys(plain)]
     for symmetry in _SYMMETRIES_ASKED:
         puzzle = Puzzle(contexts[draws.randint(len(contexts))], asked)
-        found.append(Query(View(symmetry).apply(puzzle), symmetry))
+        found.append(AskedPuzzle(View(symmetry).apply(puzzle), symmetry))
     return found
 
 

@@ -16,8 +16,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from selfedit.errors import SelfeditError
 from selfedit.jsonl import read_text
-from selfedit.records import Context, Question, SelfeditError
+from selfedit.records import Context, Question
 from selfedit.tasks.arc.grids import Grid, Pair, grid_of
 
 SETS = {

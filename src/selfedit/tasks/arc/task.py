@@ -29,21 +29,12 @@ from dataclasses import dataclass, replace
 from statistics import fmean
 from typing import Any, Literal, TypeVar, get_args
 
+from pydantic import model_validator
+
 from selfedit import seeds
-from selfedit.config import RunConfig
-from selfedit.records import (
-    Answer,
-    Ask,
-    Context,
-    Example,
-    InvalidEdit,
-    Learnt,
-    LoraSettings,
-    Prompt,
-    Question,
-    SelfeditError,
-    Study,
-)
+from selfedit.config import TaskSettings, at_least
+from selfedit.errors import Field, InvalidEdit, SettingError
+from selfedit.records import Answer, Context, Example, LossOn, Prompt, Query, Question, TrainingConfig, TrialSpec
 from selfedit.tasks.arc.directives import (
     ALL_TOKENS,
     Directives,
@@ -55,8 +46,9 @@ from selfedit.tasks.arc.directives import (
 from selfedit.tasks.arc.examples import CAP, STEP_CAP, published_examples, published_queries, steps_of, whole_lists
 from selfedit.tasks.arc.grids import MAX_SIDE, Grid, Pair, Puzzle, array_text, read_array, read_rows, rows_text
 from selfedit.tasks.arc.puzzles import context_of, demos_of, load_puzzles, pair_of
-from selfedit.tasks.arc.transforms import View, read_view, views
+from selfedit.tasks.arc.transforms import View, views
 from selfedit.tasks.arc.voting import rank, vote
+from selfedit.tasks.plugin import TaskPlugin
 
 Format = Literal["arrays", "cells"]
 """How grids are written, and with that how they are learnt and asked."""
@@ -67,8 +59,8 @@ JUDGING_VIEWS = 8
 """Views in which they are, and in which the gold answer is scored: the first ones, every symmetry once."""
 ATTEMPTS = 2
 """Grids that are handed in; where views gave no more, there is nothing to judge."""
-MAX_REHEARSALS = 2
-"""Demonstrations that are held out in turn where the answer is unknown."""
+MAX_LEFT_OUT = 2
+"""Demonstrations that are left out in turn where the answer is unknown."""
 _CONTEXT_CELLS = 3800
 """Most cells of one sequence: as numpy prints them, some two tokens each."""
 HELDOUT_SHARE = 0.4
@@ -99,7 +91,7 @@ _SYSTEM = (
 
 @dataclass(frozen=True, slots=True)
 class ArcTask:
-    """Learning puzzles; implements `selfedit.seams.KnowledgeTask` and `selfedit.seams.Deliberation`."""
+    """Learning puzzles; implements `protocols.Task`, `InContext` and `LeaveOneOut`."""
 
     train: tuple[Context, ...]
     """Puzzles that train the policy."""
@@ -109,7 +101,7 @@ class ArcTask:
     """Which directives there are."""
     format: Format
     """How grids are written."""
-    inner: LoraSettings
+    inner: TrainingConfig
     """How an adapter is trained where the directives do not say."""
     oracle: Directives
     """The directives of a study without a self-edit."""
@@ -126,17 +118,7 @@ class ArcTask:
         """How the policy is asked for directives: with the demonstrations in sight, not the test input."""
         return ask_for_directives(self.kind, demos_of(context), self.is_constrained)
 
-    def follow_ups(self, context: Context, reply: str, seed: int) -> tuple[Prompt, ...]:
-        """None: directives are written in one step."""
-        return ()
-
-    def variant(self, prompt: str = "", is_distilled: bool = False) -> ArcTask:
-        """There is none but this one."""
-        if prompt or is_distilled:
-            raise SelfeditError(f"--methods: puzzles have neither other prompts ({prompt or 'none'}) nor distillation")
-        return self
-
-    def study(self, context: Context, edit: str | None) -> Study:
+    def compile(self, context: Context, edit: str | None) -> TrialSpec:
         """The demonstrations under the directives `edit`; under the task's own for None. Raises InvalidEdit."""
         directives = self.oracle if edit is None else read_directives(self.kind, edit)
         demos = demos_of(context)
@@ -145,74 +127,110 @@ class ArcTask:
         steps = steps_of(len(examples), directives.training.num_train_epochs)
         if self.kind == "published" and steps > STEP_CAP:
             raise InvalidEdit(f"{steps} steps are more than {STEP_CAP}")
-        return Study(examples, self._asks(context, demos), replace(self.inner, **_chosen(directives, self.inner)))
+        asked = self._asked(context, demos)
+        return TrialSpec(
+            examples,
+            tuple(one.query for one in asked),
+            replace(self.inner, **_chosen(directives, self.inner)),
+            Votes(self.format, asked),
+        )
 
-    def in_context_asks(self, context: Context) -> Sequence[Ask]:
+    def in_context(self, context: Context) -> TrialSpec:
         """The same questions: the demonstrations are always in sight."""
-        return self._asks(context, demos_of(context))
+        asked = self._asked(context, demos_of(context))
+        return TrialSpec((), tuple(one.query for one in asked), followup=Votes(self.format, asked))
 
-    def rehearsals(self, context: Context) -> list[Context]:
+    def leave_one_out(self, context: Context) -> list[Context]:
         """The puzzle with one demonstration less, which is asked instead of the test input; the last ones in turn."""
         demos = demos_of(context)
-        held_out = range(len(demos))[-MAX_REHEARSALS:] if len(demos) > 1 else ()
+        left_out = range(len(demos))[-MAX_LEFT_OUT:] if len(demos) > 1 else ()
         return [
-            context_of(f"{context.id}~{i + 1}", demos[:i] + demos[i + 1 :], [demos[i]], context.title) for i in held_out
+            context_of(f"{context.id}~{i + 1}", demos[:i] + demos[i + 1 :], [demos[i]], context.title) for i in left_out
         ]
 
-    def ask_further(self, study: Study, answers: Sequence[Answer]) -> list[Ask]:
+    def _asked(self, context: Context, demos: Sequence[Pair]) -> tuple[Asked, ...]:
+        make = _asked_as_arrays if self.format == "arrays" else self._asked_as_cells
+        return tuple(one for question in context.questions for one in make(question, demos))
+
+    def _asked_as_cells(self, question: Question, demos: Sequence[Pair]) -> list[Asked]:
+        puzzle = Puzzle(tuple(demos), pair_of(question))
+        chosen = views(self.n_views, len(demos), seeds.derive("views", question.id))
+        asked = [_asked_as_cells(question, view.apply(puzzle), view) for view in chosen]
+        rest = [replace(one, query=replace(one.query, gold="")) for one in asked[JUDGING_VIEWS:]]
+        return [*asked[:JUDGING_VIEWS], *rest]
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """One test input, asked in one view."""
+
+    question_id: str
+    """Of the test input."""
+    view: View
+    """How it is seen."""
+    query: Query
+    """As it is put to the model."""
+
+
+@dataclass(frozen=True, slots=True)
+class Votes:
+    """From what the views answer to two attempts; implements `records.Followup`."""
+
+    format: Format
+    """How grids are written."""
+    asked: tuple[Asked, ...]
+    """The trial's queries, in order."""
+
+    def queries(self, answers: Sequence[Answer]) -> list[Query]:
         """Every candidate in the views that judge; nothing where votes decide, or all can be handed in."""
         if self.format == "arrays":
             return []
         return [
-            replace(ask, gold=rows_text(_view_of(ask).turn(grid)), max_new_tokens=0)
-            for asks, grids in self._candidates(study, answers)
+            replace(one.query, gold=rows_text(one.view.turn(grid)), max_new_tokens=0)
+            for asked, grids in self._candidates(answers)
             for grid in grids
-            for ask in asks[:JUDGING_VIEWS]
+            for one in asked[:JUDGING_VIEWS]
             if len(grids) > ATTEMPTS
         ]
 
-    def conclude(self, study: Study, answers: Sequence[Answer], later: Sequence[Answer]) -> list[tuple[Ask, Answer]]:
+    def aggregate(self, answers: Sequence[Answer], followup_answers: Sequence[Answer]) -> list[tuple[Query, Answer]]:
         """Two attempts for each test input, as JSON; the log-probability is the mean over views."""
-        logprobs = iter([answer.gold_logprob for answer in later])
-        concluded = []
-        for (asks, grids), said in zip(self._candidates(study, answers), _by_question(study, answers), strict=True):
-            is_judged = self.format == "cells" and len(grids) > ATTEMPTS
-            attempts = _ranked(asks[:JUDGING_VIEWS], grids, logprobs) if is_judged else grids
-            [question_id, *_] = asks[0].question_id.split("@")
-            text = json.dumps(attempts[:ATTEMPTS], separators=(",", ":"))
-            scored = [answer.gold_logprob for ask, answer in zip(asks, said, strict=True) if ask.gold]
-            mean = fmean(scored) if scored else 0.0
-            gold = _whole_answer(asks[0], self.format)
-            concluded.append((replace(asks[0], question_id=question_id, gold=gold), Answer(question_id, text, mean)))
-        return concluded
-
-    def _candidates(self, study: Study, answers: Sequence[Answer]) -> list[tuple[list[Ask], list[Grid]]]:
-        """(asks, what they were answered) for each test input: voted on, or those that most views gave."""
+        logprobs = iter([answer.gold_logprob for answer in followup_answers])
         found = []
-        asks_Q = _by_question(study, study.asks)
-        for asks, said in zip(asks_Q, _by_question(study, answers), strict=True):
-            read = read_array if self.format == "arrays" else read_rows
-            grids = [(ask, read(answer.text)) for ask, answer in zip(asks, said, strict=True)]
-            if self.format == "arrays":
-                best = vote([(_view_of(ask).symmetry, grid and _view_of(ask).undo(grid)) for ask, grid in grids])
-            else:
-                best = _most_frequent([_view_of(ask).undo(grid) for ask, grid in grids if grid])[:MAX_CANDIDATES]
-            found.append((asks, best))
+        for (asked, grids), said in zip(self._candidates(answers), self._by_question(answers), strict=True):
+            is_judged = self.format == "cells" and len(grids) > ATTEMPTS
+            attempts = _ranked(asked[:JUDGING_VIEWS], grids, logprobs) if is_judged else grids
+            text = json.dumps(attempts[:ATTEMPTS], separators=(",", ":"))
+            scored = [answer.gold_logprob for one, answer in zip(asked, said, strict=True) if one.query.gold]
+            mean = fmean(scored) if scored else 0.0
+            first = asked[0]
+            query = replace(first.query, question_id=first.question_id, gold=_whole_answer(first, self.format))
+            found.append((query, Answer(first.question_id, text, mean)))
         return found
 
-    def _asks(self, context: Context, demos: Sequence[Pair]) -> tuple[Ask, ...]:
-        make = _asks_of_arrays if self.format == "arrays" else self._asks_of_cells
-        return tuple(ask for question in context.questions for ask in make(question, demos))
+    def _candidates(self, answers: Sequence[Answer]) -> list[tuple[list[Asked], list[Grid]]]:
+        """(how it was asked, what was answered) for each test input: voted on, or those that most views gave."""
+        found = []
+        for asked, said in zip(self._by_question(self.asked), self._by_question(answers), strict=True):
+            read = read_array if self.format == "arrays" else read_rows
+            grids = [(one.view, read(answer.text)) for one, answer in zip(asked, said, strict=True)]
+            if self.format == "arrays":
+                best = vote([(view.symmetry, grid and view.undo(grid)) for view, grid in grids])
+            else:
+                best = _most_frequent([view.undo(grid) for view, grid in grids if grid])[:MAX_CANDIDATES]
+            found.append((asked, best))
+        return found
 
-    def _asks_of_cells(self, question: Question, demos: Sequence[Pair]) -> list[Ask]:
-        puzzle = Puzzle(tuple(demos), pair_of(question))
-        chosen = views(self.n_views, len(demos), seeds.derive("views", question.id))
-        asks = [_ask_of_cells(question, view.apply(puzzle), view) for view in chosen]
-        return [*asks[:JUDGING_VIEWS], *(replace(ask, gold="") for ask in asks[JUDGING_VIEWS:])]
+    def _by_question(self, items: Sequence[T]) -> list[list[T]]:
+        """What belongs to each test input, in order."""
+        found: dict[str, list[T]] = {}
+        for one, item in zip(self.asked, items, strict=True):
+            found.setdefault(one.question_id, []).append(item)
+        return list(found.values())
 
 
-def _ask_of_cells(question: Question, puzzle: Puzzle, view: View) -> Ask:
-    return Ask(
+def _asked_as_cells(question: Question, puzzle: Puzzle, view: View) -> Asked:
+    query = Query(
         question_id=f"{question.id}@{view.label}",
         question=question.question,
         gold=rows_text(puzzle.query.output),
@@ -220,28 +238,28 @@ def _ask_of_cells(question: Question, puzzle: Puzzle, view: View) -> Ask:
         max_new_tokens=_room(puzzle, rows_text),
         is_one_line=False,
     )
+    return Asked(question.id, view, query)
 
 
-def _asks_of_arrays(question: Question, demos: Sequence[Pair]) -> list[Ask]:
-    asks = []
-    for number, query in enumerate(published_queries(demos, pair_of(question))):
-        view = View(query.symmetry)
-        asks.append(
-            Ask(
-                question_id=f"{question.id}@{view.label}.{number}",
-                question=question.question,
-                gold=_array(query.puzzle.query.output) if question.answer else "",
-                prompt=_prompt_of_arrays(query.puzzle.demos, query.puzzle.query.input),
-                max_new_tokens=2 * _room(query.puzzle, array_text),
-                is_one_line=False,
-            )
+def _asked_as_arrays(question: Question, demos: Sequence[Pair]) -> list[Asked]:
+    asked = []
+    for number, one in enumerate(published_queries(demos, pair_of(question))):
+        view = View(one.symmetry)
+        query = Query(
+            question_id=f"{question.id}@{view.label}.{number}",
+            question=question.question,
+            gold=_array(one.puzzle.query.output) if question.answer else "",
+            prompt=_prompt_of_arrays(one.puzzle.demos, one.puzzle.query.input),
+            max_new_tokens=2 * _room(one.puzzle, array_text),
+            is_one_line=False,
         )
-    return asks
+        asked.append(Asked(question.id, view, query))
+    return asked
 
 
 def _prompt_of_cells(demos: Sequence[Pair], asked: Grid) -> Prompt:
-    before = tuple((rows_text(pair.input) + _ANSWER, rows_text(pair.output)) for pair in demos)
-    return Prompt(rows_text(asked) + _ANSWER, plain=True, before=before, is_spelled=True)
+    history = tuple((rows_text(pair.input) + _ANSWER, rows_text(pair.output)) for pair in demos)
+    return Prompt(rows_text(asked) + _ANSWER, raw=True, history=history, char_tokens=True)
 
 
 def _prompt_of_arrays(demos: Sequence[Pair], asked: Grid) -> Prompt:
@@ -255,24 +273,24 @@ def _array(grid: Grid) -> str:
 
 def _examples_of_cells(puzzle_id: str, demos: tuple[Pair, ...], directives: Directives) -> tuple[Example, ...]:
     lists = whole_lists(demos, directives.families(), _n_examples(directives), seeds.derive("lists", puzzle_id))
-    learnt: Learnt = "all" if directives.training.strategy == ALL_TOKENS else "later replies"
+    loss_on: LossOn = "all" if directives.training.strategy == ALL_TOKENS else "later replies"
     return tuple(
-        Example(rows_text(pairs[-1].output), _prompt_of_cells(pairs[:-1], pairs[-1].input), learnt=learnt)
+        Example(rows_text(pairs[-1].output), _prompt_of_cells(pairs[:-1], pairs[-1].input), loss_on=loss_on)
         for pairs in lists
     )
 
 
 def _examples_of_arrays(puzzle_id: str, demos: tuple[Pair, ...], directives: Directives) -> tuple[Example, ...]:
     puzzles = published_examples(demos, directives.families(), cap=_n_examples(directives))
-    learnt: Learnt = "all" if directives.training.strategy == ALL_TOKENS else "completion"
+    loss_on: LossOn = "all" if directives.training.strategy == ALL_TOKENS else "completion"
     return tuple(
-        Example(_array(puzzle.query.output), _prompt_of_arrays(puzzle.demos, puzzle.query.input), learnt=learnt)
+        Example(_array(puzzle.query.output), _prompt_of_arrays(puzzle.demos, puzzle.query.input), loss_on=loss_on)
         for puzzle in puzzles
         if _cells(puzzle) <= _CONTEXT_CELLS
     )
 
 
-def _chosen(directives: Directives, inner: LoraSettings) -> dict[str, Any]:
+def _chosen(directives: Directives, inner: TrainingConfig) -> dict[str, Any]:
     """What the directives say of training; the scale alpha / rank stays."""
     training = directives.training
     values: dict[str, Any] = {"learning_rate": training.learning_rate, "epochs": training.num_train_epochs}
@@ -297,75 +315,107 @@ def _cells(puzzle: Puzzle) -> int:
     return sum(len(grid) * len(grid[0]) for pair in (*puzzle.demos, puzzle.query) for grid in (pair.input, pair.output))
 
 
-def _by_question(study: Study, items: Sequence[T]) -> list[list[T]]:
-    """What belongs to each test input, in order."""
-    found: dict[str, list[T]] = {}
-    for ask, item in zip(study.asks, items, strict=True):
-        found.setdefault(ask.question_id.partition("@")[0], []).append(item)
-    return list(found.values())
-
-
-def _view_of(ask: Ask) -> View:
-    return read_view(ask.question_id.partition("@")[2])
-
-
 def _most_frequent(grids: Sequence[Grid]) -> list[Grid]:
     """Each once, those that occur most often first; of equals, the first."""
     return [grid for grid, _ in Counter(grids).most_common()]
 
 
-def _ranked(asks: Sequence[Ask], grids: Sequence[Grid], logprobs: Iterator[float]) -> list[Grid]:
+def _ranked(asked: Sequence[Asked], grids: Sequence[Grid], logprobs: Iterator[float]) -> list[Grid]:
     """By the sum over views of the whole answer's log-probability, the end token counted."""
-    means = {grid: [next(logprobs) for _ in asks] for grid in grids}
+    means = {grid: [next(logprobs) for _ in asked] for grid in grids}
     return rank({grid: [mean * (len(rows_text(grid)) + 1) for mean in means[grid]] for grid in grids})
 
 
-def _whole_answer(ask: Ask, format: Format) -> str:
+def _whole_answer(asked: Asked, format: Format) -> str:
     """The output that the puzzle wants, as JSON; empty where it is unknown."""
-    grid = read_array(ask.gold) if format == "arrays" else read_rows(ask.gold)
-    return json.dumps(_view_of(ask).undo(grid), separators=(",", ":")) if grid else ""
+    grid = read_array(asked.query.gold) if format == "arrays" else read_rows(asked.query.gold)
+    return json.dumps(asked.view.undo(grid), separators=(",", ":")) if grid else ""
 
 
-def load_arc(config: RunConfig) -> ArcTask:
-    """The puzzles and directives that `config` names.
+class ArcSettings(TaskSettings):
+    """What the task of puzzles is told."""
+
+    data: str = NONE
+    """Puzzles that train: ids, files, folders, `arcagi-training`, `arcagi-evaluation:24` (the 24 smallest), joined by
+    commas; `none`: no puzzles."""
+    heldout_data: str = ""
+    """The same for puzzles that never train the policy. Empty: the held-out part of the data."""
+    prompt: str = "extended"
+    """Which directives there are: published or extended."""
+    ask_style: str = "cells"
+    """How grids are written: arrays, as published, or cells, a token for each."""
+    views: int = 16
+    """Cells: views of a test input that are asked; the first eight judge what they say."""
+    oracle: str = ""
+    """Directives, as JSON, of the method oracle. Empty: the published ones, or the best known for cells."""
+    constrained: bool = True
+    """Directives are written under their JSON grammar, so that none is invalid."""
+
+    @model_validator(mode="after")
+    def _check_views(self) -> ArcSettings:
+        at_least(1, "views", self.views)
+        return self
+
+
+def load_arc(settings: TaskSettings, inner: TrainingConfig) -> ArcTask:
+    """The puzzles and directives that the settings name.
 
     Raises:
         SelfeditError: there are none such; a source that cannot be used.
     """
+    assert isinstance(settings, ArcSettings)
     kinds: tuple[Kind, ...] = get_args(Kind)
     formats: tuple[Format, ...] = get_args(Format)
-    kind = next((kind for kind in kinds if kind == config.prompt), None)
+    kind = next((kind for kind in kinds if kind == settings.prompt), None)
     if kind is None:
-        raise SelfeditError(f"--prompt {config.prompt}: puzzles have {' or '.join(kinds)}")
-    style = next((style for style in formats if style == config.ask_style), None)
+        raise SettingError(Field("prompt"), f" {settings.prompt}: puzzles have {' or '.join(kinds)}")
+    style = next((style for style in formats if style == settings.ask_style), None)
     if style is None:
-        raise SelfeditError(f"--ask-style {config.ask_style}: puzzles are written as {' or '.join(formats)}")
-    train, heldout = _split(config)
-    oracle = check_directives("--oracle", kind, config.oracle or ORACLES[kind])
-    return ArcTask(train, heldout, kind, style, config.inner, oracle, config.views, config.constrained)
+        raise SettingError(Field("ask_style"), f" {settings.ask_style}: puzzles are written as {' or '.join(formats)}")
+    train, heldout = _split(settings)
+    oracle = check_directives("oracle", kind, settings.oracle or ORACLES[kind])
+    return ArcTask(train, heldout, kind, style, inner, oracle, settings.views, settings.constrained)
 
 
-def _split(config: RunConfig) -> tuple[tuple[Context, ...], tuple[Context, ...]]:
+def _split(settings: ArcSettings) -> tuple[tuple[Context, ...], tuple[Context, ...]]:
     """(puzzles that train, held-out ones); without a second source the last 40 % are held out, at least one."""
-    train = tuple(load_puzzles(config.data)) if config.data != NONE else ()
-    if config.heldout_data:
-        heldout = tuple(load_puzzles(config.heldout_data))
+    train = tuple(load_puzzles(settings.data)) if settings.data != NONE else ()
+    if settings.heldout_data:
+        heldout = tuple(load_puzzles(settings.heldout_data))
         known = {context.id for context in train}
         if shared := [context.id for context in heldout if context.id in known]:
-            raise SelfeditError(f"--heldout-data: {shared[0]} is among the puzzles that train; leave it out of one")
+            raise SettingError(
+                Field("heldout_data"), f": {shared[0]} is among the puzzles that train; leave it out of one"
+            )
         return train, heldout
     cut = len(train) - (max(1, round(HELDOUT_SHARE * len(train))) if len(train) > 1 else 0)
     return train[:cut], train[cut:]
 
 
-def check_directives(flag: str, kind: str, text: str) -> Directives:
+def check_directives(field: str, kind: str, text: str) -> Directives:
     """Directives that a user gives.
 
     Raises:
-        SelfeditError: they are none of this kind; in one line that names the flag.
+        SelfeditError: they are none of this kind; in one line that names the field.
     """
     kinds: tuple[Kind, ...] = get_args(Kind)
     try:
         return read_directives(next(one for one in kinds if one == kind), text)
     except InvalidEdit as reason:
-        raise SelfeditError(f"{flag}: {reason}") from None
+        raise SettingError(Field(field), f": {reason}") from None
+
+
+ARC = TaskPlugin(
+    "arc",
+    noun="puzzle",
+    settings=ArcSettings,
+    load=load_arc,
+    methods=("base", "in-context", "synthetic", "seal", "seal-edits", "oracle", "loo", "edits", "writer"),
+    baselines=("base", "oracle", "synthetic"),
+    recipe_for=lambda model: "arc",
+    eval_methods="base,synthetic,oracle",
+    graders=("attempts",),
+    is_joint=False,
+    report="puzzles",
+)
+"""Few-shot puzzles."""

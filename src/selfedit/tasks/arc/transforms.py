@@ -177,7 +177,7 @@ class View:
 
     @property
     def label(self) -> str:
-        """The symmetry and the colours, from which `read_view` makes a view that turns grids as this one does."""
+        """The symmetry and the colours; names the view in the ids of queries."""
         return f"{self.symmetry}.{''.join(map(str, self.colours))}"
 
     def apply(self, puzzle: Puzzle) -> Puzzle:
@@ -198,12 +198,6 @@ class View:
 
     def _turn_pair(self, pair: Pair) -> Pair:
         return Pair(self.turn(pair.input), self.turn(pair.output))
-
-
-def read_view(label: str) -> View:
-    """The view of a label, without an order; what follows a second dot is passed over."""
-    symmetry, colours = label.split(".")[:2]
-    return View(symmetry, tuple(map(int, colours)))
 
 
 def views(n: int, n_demos: int, seed: int, is_zero_fixed: bool = False) -> list[View]:

@@ -1,0 +1,71 @@
+"""Differences between stages of different runs, paired on the questions that both were asked.
+
+    python benchmarks/paired.py [--json] RUN:STAGE RUN:STAGE...
+
+Each stage after the first is set against the first: accuracy and log-probability of the gold answers, with the interval
+that reports use (whole contexts resampled). A stage is called what `selfedit report --json` calls it, e.g.
+`runs/eval:eval-synthetic-1`. Runs must have asked the same contexts of the same data with the same grader.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from telling import rounded
+
+from selfedit.records import Outcome
+from selfedit.report.run_data import read_run_data
+from selfedit.report.stats.intervals import paired_difference
+
+SHARED = ("task", "task_args", "grader", "setting")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("stages", nargs="+", metavar="RUN:STAGE")
+    parser.add_argument("--json", action="store_true")
+    args = parser.parse_args()
+    if len(args.stages) < 2:
+        parser.error("two stages at least")
+    first, *others = [read_stage(named) for named in args.stages]
+    rows = [compared(first, other) for other in others]
+    print(json.dumps(rounded(rows), indent=1) if args.json else "\n".join(map(told, rows)))
+
+
+Asked = tuple[str, dict[str, Any], list[Outcome]]
+
+
+def read_stage(named: str) -> Asked:
+    """Its name, what it must share with others, and its outcomes."""
+    folder, _, stage = named.partition(":")
+    run = read_run_data(Path(folder))
+    outcomes = {str(s): found for s, found in run.outcomes.items()}
+    if stage not in outcomes:
+        sys.exit(f"{named}: no such stage; there are {', '.join(outcomes)}")
+    return named, {name: run.config.get(name) for name in SHARED} | {"data": run.facts.get("data")}, outcomes[stage]
+
+
+def compared(first: Asked, other: Asked) -> dict[str, Any]:
+    if first[1] != other[1]:
+        differing = [name for name in first[1] if first[1][name] != other[1][name]]
+        sys.exit(f"{other[0]}: {', '.join(differing)} differ from those of {first[0]}")
+    difference = paired_difference(first[2], other[2])
+    return {"stage": other[0], "against": first[0], **asdict(difference)}
+
+
+def told(row: dict[str, Any]) -> str:
+    points, nats = row["accuracy"], row["logprob"]
+    return (
+        f"{row['stage']} − {row['against']}: {100 * points['value']:+.1f} points "
+        f"({100 * points['low']:+.1f} to {100 * points['high']:+.1f}), {nats['value']:+.2f} nats "
+        f"({nats['low']:+.2f} to {nats['high']:+.2f}), {points['n_contexts']} contexts"
+    )
+
+
+if __name__ == "__main__":
+    main()

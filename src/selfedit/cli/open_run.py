@@ -1,0 +1,124 @@
+"""L5. A run is opened: engines are loaded, the folder is held, and everything that a loop works with is put together.
+
+What can be refused without a model has been refused by then. Torch is imported by what needs it alone, so that `--help`
+is quick.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from selfedit.cli.output import Output
+from selfedit.cli.progress import show_progress
+from selfedit.config import FIXED_LEARNER, RunConfig
+from selfedit.errors import Field, SelfeditError, SettingError
+from selfedit.grading import JudgeGrader, grade_answers, load_grader
+from selfedit.loop import EvalConfig, Runtime
+from selfedit.protocols import Engine, Task
+from selfedit.records import Policy, digest
+from selfedit.store import AdapterFolders, Ledger
+from selfedit.store.run_folder import RunKind, code_version, open_run, read_run
+
+if TYPE_CHECKING:
+    from selfedit.engine import TorchEngine
+
+
+@contextmanager
+def opened(
+    kind: RunKind, config: RunConfig, path: Path, task: Task, out: Output, policies: Sequence[Policy] = ()
+) -> Iterator[Runtime]:
+    """Everything that a run works with, held until the block ends. `policies` live in the run that `config` names."""
+    grader = load_grader(config.grader, config.judge_settings())
+    other = getattr(config, "policy", "")
+    adapters = AdapterFolders(path, *([Path(other)] if other else []))
+    engine = start_engine(config, adapters)
+    learner = start_learner(config, engine, adapters)
+    facts = {
+        **engine.facts,
+        **({"learner_weights_sha256": learner.facts["weights_sha256"]} if learner is not engine else {}),
+        "bank": str(learner.bank_size),
+        "data": digest([task.contexts("train"), task.contexts("heldout")]),
+        "policy": ",".join(policy.digest for policy in policies),
+        "code": code_version(),
+        "command": out.command,
+    }
+    with (
+        open_run(path, kind, config.identity(), facts, config.defaults()) as run,
+        Ledger(run.ledger) as ledger,
+        show_progress(sys.stderr) as progress,
+    ):
+        yield Runtime(
+            task=task,
+            writer=engine,
+            learner=learner,
+            grade=partial(grade_answers, grader),
+            ledger=ledger,
+            progress=progress,
+            judge=grader.endpoint if isinstance(grader, JudgeGrader) else None,
+            is_learner_fixed=bool(config.learner),
+        )
+
+
+def start_engine(config: RunConfig, adapters: AdapterFolders) -> Engine:
+    """The engine of the model that writes, on which the policy's adapters can sit, and trials' too if it learns."""
+    from selfedit.engine import load_engine
+
+    engine = load_engine(config.model, config.device, config.dtype, config.bank, adapters)
+    for name in ("outer",) if _is_other(config.learner) else ("inner", "outer"):
+        _check_adapted(engine, config, name)
+    return engine
+
+
+def start_learner(config: RunConfig, writer: Engine, adapters: AdapterFolders) -> Engine:
+    """The engine of the model that studies and answers; mostly the same."""
+    if not _is_other(config.learner):
+        return writer
+    from selfedit.engine import load_engine
+
+    engine = load_engine(config.learner, config.device, config.dtype, config.bank, adapters)
+    _check_adapted(engine, config, "inner")
+    return engine
+
+
+def load_writer(config: EvalConfig) -> Engine:
+    """Another model that writes self-edits and does no more."""
+    from selfedit.engine import load_engine
+
+    return load_engine(config.writer, config.device, config.dtype, config.bank)
+
+
+def trained_policies(run: Path, task: Task) -> list[Policy]:
+    """The trained policies of `run`, by version; none may have been trained on what is held out here."""
+    read_run(run)
+    if not (run / "ledger.db").is_file():
+        raise SettingError(Field("policy"), f" {run}: has no ledger; name a run folder that has trained a policy")
+    with Ledger(run / "ledger.db") as ledger:
+        policies = [policy for policy in ledger.policies() if policy.version]
+        learnt = {context.text for context in ledger.contexts("train")}
+    if not policies:
+        raise SettingError(Field("policy"), f" {run}: has trained no policy yet")
+    for policy in policies:
+        if not (run / policy.adapter).is_dir():
+            raise SelfeditError(f"{run / policy.adapter}: the adapter of policy {policy.version} is missing")
+    seen = [context.id for context in task.contexts("heldout") if context.text in learnt]
+    if seen:
+        told = f" {run}: was trained on {len(seen)} of these held-out contexts, such as {seen[0]}"
+        raise SettingError(Field("policy"), told)
+    return policies
+
+
+def _is_other(learner: str) -> bool:
+    return learner not in ("", FIXED_LEARNER)
+
+
+def _check_adapted(engine: TorchEngine, config: RunConfig, name: str) -> None:
+    if settings := getattr(config, name, None):
+        try:
+            engine.adapted(settings)
+        except SelfeditError as error:
+            raise SettingError(Field(name), f": {error}") from error

@@ -1,0 +1,93 @@
+"""L5. What every command takes, and where results go: tables or JSON on standard output, the rest on standard error."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """How a command was called, and how it answers."""
+
+    words: tuple[str, ...]
+    """The command line behind the program."""
+    is_json: bool = False
+    """True: JSON, and nothing else, goes to standard output."""
+    program: str = "selfedit"
+    """What was called."""
+
+    @property
+    def command(self) -> str:
+        """What repeats the command."""
+        return shlex.join([self.program, *self.words])
+
+    def data(self, value: Any) -> None:
+        """JSON on standard output."""
+        print(json.dumps(value, indent=2, ensure_ascii=False))
+
+    def rows(self, title: str, rows: Mapping[str, Any]) -> None:
+        """Names with values, as a table or as JSON."""
+        if self.is_json:
+            self.data(dict(rows))
+            return
+        from rich.console import Console
+        from rich.table import Table
+        from rich.text import Text
+
+        table = Table(title=Text(title), show_header=False, title_justify="left")
+        table.add_column(style="bold")
+        table.add_column(overflow="fold")
+        for name, value in rows.items():
+            shown = "none" if value is None else f"{value:.3f}" if isinstance(value, float) else str(value)
+            table.add_row(name.replace("_", " "), Text(shown))
+        Console().print(table)
+
+    def report(self, run: Path) -> None:
+        """Rebuilds the report of a run; its tables go to standard output."""
+        from rich.console import Console
+
+        from selfedit import report
+
+        page = report.build_report(run)
+        if self.is_json:
+            self.data(report.summary(run))
+            say(f"report: {page}")
+        else:
+            report.print_summary(run, Console())
+            print(f"\nreport: {page}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Command:
+    """What every command takes."""
+
+    debug: bool = False
+    """Show the traceback of an error."""
+
+    def run(self, out: Output) -> None:
+        """Does what the command says."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True, kw_only=True)
+class JsonCommand(Command):
+    """A command whose output is data."""
+
+    json: bool = False
+    """Print JSON, and nothing else, on standard output."""
+
+    @classmethod
+    def default_words(cls, words: Sequence[str]) -> Sequence[str]:
+        """The words that a run's default settings come from."""
+        return words
+
+
+def say(line: str) -> None:
+    """A line on standard error."""
+    print(line, file=sys.stderr)

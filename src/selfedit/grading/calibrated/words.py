@@ -1,0 +1,177 @@
+"""L1. A text becomes the words that a judge would compare: accents, units, numbers, spelling and names made alike.
+
+Function words are left out. A word is one of three kinds: a number with its value, a name (written with a capital
+inside a sentence), or neither.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from dataclasses import dataclass
+from functools import lru_cache
+
+from selfedit.grading.calibrated.numerals import read_numbers
+
+_WORD = re.compile(
+    r"(?:[A-Za-z]\.){2,}|\d[\d,]*(?:\.\d+)?(?:st|nd|rd|th|s)?(?![^\W_])|\d[\d,]*(?:\.\d+)?|[^\W\d_]+(?:['’][^\W\d_]+)*|[$£€%°]"
+)
+FUNCTION_WORDS = frozenset(
+    """a an the of in on at by to from for with within into onto as and or but nor so than that this these those it its
+    they their them he his him she her we our us i my me you your is are was were be been being am do does did done has
+    have had having will would shall should can could may might must there here which who whom whose what when where why
+    how also about around approximately roughly nearly almost some any each such both either very more most much many
+    other others s t d ll re ve through during between among over under up out upon via per because if then while
+    after before although though however only just too own same all""".split()
+)
+NEGATIONS = frozenset("not no never none neither without nothing nobody cannot lack lacks lacked".split())
+_SIGNS = {"$": "dollar", "£": "pound", "€": "euro", "%": "percent", "°": "degree"}
+_UNIT_OF = {
+    short: long
+    for long, shorts in {
+        "kilometer": "km kms kilometre kilometres kilometers",
+        "meter": "metre metres meters",
+        "centimeter": "cm centimetre centimetres centimeters",
+        "millimeter": "mm millimetre millimetres millimeters",
+        "mile": "mi miles",
+        "foot": "ft feet",
+        "inch": "inches",
+        "kilogram": "kg kgs kilograms kilogramme kilogrammes",
+        "pound": "lb lbs pounds",
+        "tonne": "tonnes tons ton",
+        "hour": "hr hrs hours",
+        "minute": "mins minutes",
+        "second": "secs seconds",
+        "year": "yr yrs years",
+        "percent": "pct percentage",
+        "dollar": "dollars usd",
+        "kilometerperhour": "kmh kph",
+        "mileperhour": "mph",
+    }.items()
+    for short in shorts.split()
+}
+UNITS = frozenset(_UNIT_OF.values()) | {"euro", "degree", "century", "day", "week", "month", "people", "diameter"}
+"""Words that say little beside their number."""
+LIGHT = frozenset(
+    """become became becoming begin began use used using call called include included including known number certain
+    type types kind kinds form forms structure system process way ways group groups people person thing things area
+    areas place places time times term part parts mostly mainly often usually generally typically first main new large
+    small great major minor different various several make made get take took give given give provided provide total
+    entire whole like name named member members country countries city state based general president king queen sir
+    lord captain colonel doctor dr mr mrs professor prince bishop pope""".split()
+)
+"""Words that a judge seldom misses: general nouns and verbs, sizes, titles."""
+_MONTHS = "january february march april may june july august september october november december".split()
+MONTHS = frozenset(_MONTHS)
+_MONTH_OF = {month[:3]: month for month in _MONTHS if month != "may"} | {"sept": "september"}
+_PHRASES = [
+    (re.compile(rf"\b{phrase}\b", re.IGNORECASE), word)
+    for phrase, word in [
+        ("united states of america", "America"),
+        ("united states", "America"),
+        ("united kingdom", "Britain"),
+        ("great britain", "Britain"),
+        ("soviet union", "USSR"),
+        ("per cent", "percent"),
+    ]
+]
+"""Names of several words that have one-word names."""
+_LOOK_BACK = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Word:
+    """One word that counts."""
+
+    text: str
+    """Lower-case, without accents; units and months in their long form."""
+    value: float | None
+    """What it amounts to where it is a number."""
+    is_name: bool
+    """Written with a capital where no sentence begins, or an acronym."""
+    is_decade: bool
+    """A number that stands for ten years or a hundred: "1970s"."""
+    is_acronym: bool
+    """Two to six letters, all capitals."""
+    place: int
+    """Its place among all words of the text, function words counted."""
+
+    @property
+    def is_key(self) -> bool:
+        """A name or a number."""
+        return self.is_name or self.value is not None
+
+
+@lru_cache(maxsize=4096)
+def read_words(text: str) -> tuple[Word, ...]:
+    """The words of `text` that count, in order; all of them where none does, so that "both" can be an answer."""
+    plain = _plain(text)
+    raw = [(m.group(), _begins_sentence(plain, m.start())) for m in _WORD.finditer(plain)]
+    lower = [_canonical(word) for word, _ in raw]
+    numbers = {start: (stop, value) for start, stop, value in _numbers(lower)}
+    counting: list[Word] = []
+    rest: list[Word] = []
+    at = 0
+    while at < len(raw):
+        if at in numbers:
+            stop, value = numbers[at]
+            is_decade = lower[stop - 1][0].isdigit() and lower[stop - 1].endswith("s")
+            counting.append(Word(f"{value:.12g}", value, False, is_decade, False, at))
+            at = stop
+            continue
+        word = Word(lower[at], None, _is_name(*raw[at]), False, _is_acronym(raw[at][0]), at)
+        counts = lower[at] not in FUNCTION_WORDS or lower[at] in NEGATIONS
+        (counting if counts else rest).append(word)
+        at += 1
+    return tuple(counting or rest)
+
+
+def _plain(text: str) -> str:
+    if not text.isascii():
+        text = text.replace("’", "'").replace("–", "-").replace("—", " - ")
+        text = "".join(c for c in unicodedata.normalize("NFKD", text) if not unicodedata.combining(c))
+    for phrase, word in _PHRASES:
+        text = phrase.sub(word, text)
+    return text
+
+
+def _begins_sentence(text: str, at: int) -> bool:
+    before = text[max(0, at - _LOOK_BACK) : at].rstrip(" \"'“‘(*")
+    return not before or before[-1] in ".!?:\n"
+
+
+def _canonical(word: str) -> str:
+    if "." in word and word[0].isalpha():
+        word = word.replace(".", "")
+    if word == "US":
+        return "usa"
+    word = word.lower()
+    if word.endswith("n't"):
+        return "not"
+    word = word.split("'")[0] if word.endswith("'s") else word.replace("'", "")
+    word = _SIGNS.get(word, word)
+    return _UNIT_OF.get(word) or _MONTH_OF.get(word) or word or "s"
+
+
+def _numbers(lower: list[str]) -> list[tuple[int, int, float]]:
+    """Numbers, except "one" as a pronoun and "second" as a stretch of time."""
+    found: list[tuple[int, int, float]] = []
+    for start, stop, value in read_numbers(lower):
+        if stop == start + 1 and lower[start] == "one":
+            before = lower[start - 1] if start else ""
+            after = lower[stop] if stop < len(lower) else ""
+            if after == "of" or before in ("the", "no", "any", "another", "each", "which", "this", "that", "only"):
+                continue
+        if lower[start] == "second" and start and (start - 1 in {stop - 1 for _, stop, _ in found}):
+            continue
+        found.append((start, stop, value))
+    return found
+
+
+def _is_name(word: str, begins_sentence: bool) -> bool:
+    return _is_acronym(word) or (word[0].isupper() and not begins_sentence)
+
+
+def _is_acronym(word: str) -> bool:
+    letters = word.replace(".", "")
+    return 2 <= len(letters) <= 6 and letters.isalpha() and letters.isupper()

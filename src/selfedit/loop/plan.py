@@ -1,0 +1,294 @@
+"""L3. What a run is told, checked against its task: from settings to a plan, without a model.
+
+A plan is made once and refuses whatever cannot be; running it checks nothing again. Settings end here: what runs holds
+contexts, rows and numbers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from pydantic import model_validator
+
+from selfedit import seeds
+from selfedit.config import RunConfig, at_least, check_training
+from selfedit.endpoints import EndpointSettings
+from selfedit.errors import Field, SelfeditError, SettingError
+from selfedit.loop.evaluation import HeldoutPlan, MethodRequest, RowRequest
+from selfedit.loop.methods import find_method, plan_rows, read_requests
+from selfedit.protocols import Task, TwoStep, Variable
+from selfedit.records import Context, Policy, SamplingParams, TrainingConfig
+from selfedit.tasks import TaskPlugin, find_task
+
+Files = Mapping[str, Mapping[str, Sequence[str]]]
+"""File's name → context id → its self-edits."""
+Reward = Literal["accuracy", "logprob", "both"]
+
+
+class TrainConfig(RunConfig):
+    """One run of the outer loop."""
+
+    rounds: int = 2
+    """Times the policy writes, tries, selects and is updated."""
+    contexts: int = 50
+    """Contexts of each round, drawn without replacement until the data is used up."""
+    edits: int = 5
+    """Self-edits written for each context."""
+    seeds: int = 3
+    """Trials of each self-edit; their seeds are common to all self-edits of a context."""
+    racing: bool = False
+    """Try every self-edit under one seed, and only the best two of each context under the others."""
+    reward: Reward = "accuracy"
+    """What selects: gain in correct answers, in log-probability of the gold answers (less noise), or their sum."""
+    keep: Literal["best", "all"] = "best"
+    """Which self-edits of a context train the policy: the best, or all with a gain (puzzles, as published)."""
+    min_gain: float = 0.0
+    """A self-edit is kept only above this gain over the untouched policy."""
+    outer: TrainingConfig = TrainingConfig(rank=64, alpha=128.0, learning_rate=3e-4, epochs=2, batch_size=10)
+    """The outer loop: the policy's update on kept self-edits."""
+    heldout: int = -1
+    """Held-out contexts tested before and after. 0: none; -1: all."""
+    heldout_seeds: int = 1
+    """Trials of each held-out context."""
+
+    @model_validator(mode="after")
+    def _check_loop(self) -> TrainConfig:
+        for name in ("rounds", "contexts", "edits", "seeds", "heldout_seeds"):
+            at_least(1, name, getattr(self, name))
+        at_least(-1, "heldout", self.heldout)
+        if self.min_gain != self.min_gain or abs(self.min_gain) == float("inf"):
+            raise SettingError(Field("min_gain"), " must be finite")
+        check_training("outer", self.outer)
+        if self.outer.method != "lora":
+            raise SettingError(Field("outer.method"), " must be lora: a policy is stored as an adapter")
+        if self.racing and self.seeds < 2:
+            raise SettingError(Field("racing"), " needs ", Field("seeds"), f" above 1, not {self.seeds}")
+        if self.edits > 1 and not self.sampling.temperature:
+            same = f" 0 would write the same self-edit {self.edits} times"
+            raise SettingError(Field("edits"), f" {self.edits} with ", Field("sampling.temperature"), same)
+        return self
+
+
+class EvalConfig(RunConfig):
+    """A table of methods on held-out contexts."""
+
+    methods: str = "base,passage,synthetic"
+    """Rows of the table, joined by commas; `synthetic:rewrite` asks by another prompt. `eval --help` lists those that
+    suit the task."""
+    setting: Literal["single", "cpt"] = "single"
+    """`single`: a trial for each context. `cpt`: one trial for all contexts together (continued pretraining)."""
+    contexts: int = -1
+    """Held-out contexts tested, from the first. -1: all."""
+    n_edits: int = 1
+    """Self-edits for each context."""
+    seeds: int = 1
+    """Trials of each context or self-edit."""
+    edits: str = ""
+    """Files of self-edits for the method `edits`, joined by commas: JSONL, `{"id", "edits": [...]}` a line."""
+    writer: str = ""
+    """Another model for the method `writer`: URL of an OpenAI-compatible endpoint, a hub id or a local folder."""
+    writer_model: str = ""
+    """The model's name at that endpoint."""
+    writer_prices: tuple[float, float] | None = None
+    """What a million tokens cost there, read and written. No part of a run's identity."""
+    policy: str = ""
+    """Run folder whose trained policies, one per round, are tested beside the untouched model."""
+
+    @model_validator(mode="after")
+    def _check_evaluation(self) -> EvalConfig:
+        requests = self.requests()
+        if not requests:
+            raise SettingError(Field("methods"), " is empty; name some")
+        for name in ("edits", "writer"):
+            if getattr(self, name) and not any(find_method(request.name).needs == name for request in requests):
+                raise SettingError(Field(name), " is given, but ", Field("methods"), f" lacks {name}")
+        if ("://" in self.writer) != bool(self.writer_model):
+            raise SettingError(Field("writer"), " URL and ", Field("writer_model"), " NAME go together")
+        self.writer_settings()
+        if self.contexts != -1 and self.contexts < 1:
+            raise SettingError(Field("contexts"), " must be at least 1, or -1 for all")
+        for name in ("n_edits", "seeds"):
+            at_least(1, name, getattr(self, name))
+        return self
+
+    def requests(self) -> tuple[MethodRequest, ...]:
+        """`methods`, split, each once."""
+        return read_requests(self.methods)
+
+    def writer_settings(self) -> EndpointSettings | None:
+        """The writer's endpoint; None where the writer is a model of this machine's, or there is none."""
+        if "://" not in self.writer:
+            return None
+        price_in, price_out = self.writer_prices or (None, None)
+        return EndpointSettings(self.writer, self.writer_model, price_in=price_in, price_out=price_out, field="writer")
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingPlan:
+    """A run of the outer loop."""
+
+    contexts_R: tuple[tuple[Context, ...], ...]
+    """Contexts of each round."""
+    edits: int
+    """Self-edits for each context."""
+    seeds: int
+    """Trials of each self-edit."""
+    sampling: SamplingParams
+    """How self-edits are drawn."""
+    inner: TrainingConfig
+    """The adapter of one trial."""
+    outer: TrainingConfig
+    """The policy's update."""
+    reward: Reward
+    """What selects."""
+    keep: Literal["best", "all"]
+    """Which self-edits of a context are kept."""
+    min_gain: float
+    """A self-edit is kept only above this gain."""
+    is_racing: bool
+    """Whether only the finalists of each context are tried under all seeds."""
+    heldout: HeldoutPlan
+    """What held-out contexts are tested by before the first round; its rows change with the policy."""
+    seed: int
+    """Every draw comes from this."""
+
+
+def plan_training(config: TrainConfig, task: Task) -> TrainingPlan:
+    """What a run of the outer loop does.
+
+    Raises:
+        SettingError: more contexts than there are, or self-edits that cannot train a policy.
+    """
+    check_prompt(task)
+    for name, asked, split in (("contexts", config.contexts, "train"), ("heldout", config.heldout, "heldout")):
+        if asked > len(task.contexts(split)):
+            there = f"{config.task_args.data} has {len(task.contexts(split))}"
+            raise SettingError(Field(name), f" {asked}: {there}; lower it, or give more with ", Field("data"))
+    baselines = [MethodRequest(name) for name in find_task(config.task).baselines]
+    contexts = task.contexts("heldout")
+    heldout = HeldoutPlan(
+        rows=plan_rows(baselines, RowRequest("", (), (), ())),
+        contexts=tuple(contexts if config.heldout == -1 else contexts[: config.heldout]),
+        training=config.inner,
+        sampling=config.sampling,
+        edits=1,
+        seeds=config.heldout_seeds,
+        seed=config.seed,
+    )
+    contexts_R = choose_contexts(task.contexts("train"), config.rounds, config.contexts, config.seed)
+    return TrainingPlan(
+        contexts_R=tuple(map(tuple, contexts_R)),
+        edits=config.edits,
+        seeds=config.seeds,
+        sampling=config.sampling,
+        inner=config.inner,
+        outer=config.outer,
+        reward=config.reward,
+        keep=config.keep,
+        min_gain=config.min_gain,
+        is_racing=config.racing,
+        heldout=heldout,
+        seed=config.seed,
+    )
+
+
+def plan_evaluation(
+    config: EvalConfig, task: Task, policies: Sequence[Policy] = (), files: Files | None = None
+) -> HeldoutPlan:
+    """What an evaluation measures. `policies`: trained ones, by version; `files`: self-edits that others wrote.
+
+    Raises:
+        SelfeditError: a method that there is not, or not for this task, or that lacks what it needs; a file without
+            self-edits for a context; more contexts than there are.
+    """
+    plugin, files = find_task(config.task), files or {}
+    for request in config.requests():
+        _check_method(config, plugin, task, request)
+    if config.setting == "cpt" and not plugin.is_joint:
+        raise SettingError(Field("setting"), f" cpt: {plugin.noun}s are learnt one by one")
+    contexts = take_heldout(config, task)
+    names = RowRequest("", policies, tuple(files), [name for name in [writer_name(config)] if name])
+    rows = plan_rows(config.requests(), names)
+    for row in rows:
+        held = files.get(row.source) if row.method.needs == "edits" else None
+        missing = [context.id for context in contexts if held is not None and not held.get(context.id)]
+        if missing:
+            many = f"{len(missing)} of {len(contexts)} held-out contexts, such as {missing[0]}"
+            raise SettingError(Field("edits"), f" {row.source}: has no self-edit for {many}")
+    return HeldoutPlan(
+        rows=rows,
+        contexts=tuple(contexts),
+        training=config.inner,
+        sampling=config.sampling,
+        edits=config.n_edits,
+        seeds=config.seeds,
+        seed=config.seed,
+        is_together=config.setting == "cpt",
+        files=files,
+    )
+
+
+def take_heldout(config: EvalConfig, task: Task) -> Sequence[Context]:
+    """The held-out contexts that an evaluation is to test.
+
+    Raises:
+        SelfeditError: there are none, or fewer.
+    """
+    contexts = task.contexts("heldout")
+    if not contexts:
+        raise SettingError(Field("data"), f" {config.task_args.data}: no held-out contexts to evaluate on")
+    if config.contexts > len(contexts):
+        raise SelfeditError(f"{config.contexts} held-out contexts asked for, {len(contexts)} there; lower the number")
+    return contexts if config.contexts == -1 else contexts[: config.contexts]
+
+
+def writer_name(config: EvalConfig) -> str:
+    """What the writer is called in stages; empty without one."""
+    return config.writer_model.replace("/", "_") or config.writer.rstrip("/").rpartition("/")[2]
+
+
+def check_prompt(task: Task) -> None:
+    """Refuses self-edits in two steps: the update learns prompt → self-edit, and theirs has several prompts."""
+    if isinstance(task, TwoStep) and task.untrainable:
+        raise SettingError(Field("prompt"), f" {task.untrainable}")
+
+
+def choose_contexts(contexts: Sequence[Context], rounds: int, count: int, run_seed: int) -> list[list[Context]]:
+    """The contexts of each round: drawn without replacement over all rounds; when used up, shuffled anew."""
+    queue: list[Context] = []
+    shuffles = 0
+    chosen_R: list[list[Context]] = []
+    for _ in range(rounds):
+        chosen: list[Context] = []
+        while len(chosen) < count:
+            fresh = [context for context in queue if context not in chosen]
+            if not fresh:
+                queue += shuffled(contexts, run_seed, "contexts", shuffles)
+                shuffles += 1
+                continue
+            chosen.append(fresh[0])
+            queue.remove(fresh[0])
+        chosen_R.append(chosen)
+    return chosen_R
+
+
+def shuffled(contexts: Sequence[Context], *names: object) -> list[Context]:
+    """In an order decided by `names` and the contexts' ids alone."""
+    return sorted(contexts, key=lambda context: seeds.derive(*names, context.id))
+
+
+def _check_method(config: EvalConfig, plugin: TaskPlugin, task: Task, request: MethodRequest) -> None:
+    method = find_method(request.name)
+    if request.name not in plugin.methods and plugin.name not in method.tasks:
+        fit = f" {plugin.name}; choose from {', '.join(plugin.methods)}"
+        raise SettingError(Field("methods"), f" {request}: not for ", Field("task"), fit)
+    if request.prompt and not method.takes_prompt:
+        raise SettingError(Field("methods"), f" {request}: {request.name} takes no prompt")
+    if method.needs and not getattr(config, method.needs):
+        raise SettingError(Field("methods"), f" {request.name} needs ", Field(method.needs))
+    if request.prompt:
+        if not isinstance(task, Variable):
+            raise SettingError(Field("methods"), f" {request}: {plugin.noun}s have no other prompts")
+        task.variant(request.prompt)

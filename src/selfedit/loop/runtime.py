@@ -1,0 +1,95 @@
+"""L3. What a run works with, in one record: the seams and the ledger."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from selfedit.protocols import Engine, Progress, Task
+from selfedit.records import (
+    UNTOUCHED,
+    Answer,
+    Context,
+    GradedAnswer,
+    Outcome,
+    Policy,
+    Query,
+    Role,
+    ScoredEdit,
+    SelfEdit,
+    Stage,
+    Usage,
+    Version,
+)
+
+Grade = Callable[[Sequence[Query], Sequence[Answer]], Sequence[GradedAnswer]]
+"""Queries and their answers → graded answers, in order."""
+
+
+class LedgerLike(Protocol):
+    """What the loops need of the ledger. Each `add` is one transaction, and adding the same again changes nothing."""
+
+    def put_contexts(self, split: str, contexts: Sequence[Context]) -> None: ...
+    def add_edits(self, edits: Sequence[SelfEdit]) -> None: ...
+    def edits(self, stage: Stage | None = None) -> list[SelfEdit]: ...
+    def add_outcomes(self, outcomes: Sequence[Outcome]) -> None: ...
+    def outcomes(self, stage: Stage | None = None) -> list[Outcome]: ...
+    def add_scored(self, stage: Stage, scored: Sequence[ScoredEdit]) -> None: ...
+    def add_policy(self, policy: Policy, trained_on: Sequence[str], seconds: float) -> None: ...
+    def policies(self) -> list[Policy]: ...
+    def trained_on(self, version: int) -> Sequence[str]: ...
+    def add_timing(self, stage: Stage, part: str, seconds: float) -> None: ...
+    def add_usage(self, stage: Stage, role: Role, model: str, usage: Usage) -> None: ...
+    def add_versions(self, versions: Sequence[Version]) -> None: ...
+    def versions(self, row: str | None = None) -> list[Version]: ...
+
+
+class Metered(Protocol):
+    """What the loops need of an endpoint: its bill."""
+
+    model: str
+    """The model's name there."""
+
+    def take_usage(self) -> Usage:
+        """What was used since the last call."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Runtime:
+    """Everything that a loop is handed."""
+
+    task: Task
+    """What is learnt."""
+    writer: Engine
+    """Writes self-edits, and is trained as the policy."""
+    learner: Engine
+    """Runs trials; mostly the same."""
+    grade: Grade
+    """Turns answers into verdicts."""
+    ledger: LedgerLike
+    """Where everything is kept."""
+    progress: Progress
+    """Who is watching."""
+    judge: Metered | None = None
+    """The endpoint behind `grade`; None where a rule grades."""
+    is_learner_fixed: bool = False
+    """True: trials are always on the learner as it is, whatever policy writes."""
+    texts: int = 32
+    """Texts written together: enough to share the cost of reading the weights, few enough to show progress."""
+
+    def learner_of(self, policy: Policy) -> Policy:
+        """The version that adapters sit on when `policy` writes: that one, or the learner's own base."""
+        return UNTOUCHED if self.is_learner_fixed else policy
+
+    @property
+    def trial_facts(self) -> dict[str, str]:
+        """What identifies the model that studies; part of every trial's key."""
+        return dict(self.learner.facts if self.is_learner_fixed else self.writer.facts)
+
+    def note_usage(self, stage: Stage, role: Role, endpoint: Metered | None) -> None:
+        """Adds what `endpoint` has used since it was last asked to `stage`; without an endpoint there is nothing."""
+        used = endpoint.take_usage() if endpoint else Usage()
+        if endpoint and (used.sent or used.cached or used.failed):
+            self.ledger.add_usage(stage, role, endpoint.model, used)

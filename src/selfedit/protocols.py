@@ -1,0 +1,179 @@
+"""L0. The seams: where an implementation can be exchanged. At most three methods each; `selfedit.testing` has a fake.
+
+    Task        what is learnt, and how knowing it is tested          tasks/, or a plugin
+    Engine      a model that writes, is adapted, and answers          engine/, executors/, testing
+    Grader      correct, incorrect or ungraded                        grading/
+    Progress    who is watching                                       cli/progress.py
+    AdapterStore  where adapters lie                                  store/adapters.py
+
+A task may do more: `InContext`, `TwoStep`, `Variable` and `LeaveOneOut` name what some methods ask of it. What a task
+has not is never guessed: `isinstance` says it, by the protocol's name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Generic, Protocol, Self, TypeVar, runtime_checkable
+
+from selfedit.records import (
+    Completion,
+    Context,
+    Generation,
+    Policy,
+    Prompt,
+    Trial,
+    TrialResult,
+    TrialSpec,
+    Update,
+    UpdateResult,
+    Verdict,
+)
+
+R = TypeVar("R")
+
+
+class Task(Protocol):
+    """What is learnt, and how knowing it is tested."""
+
+    def contexts(self, split: str) -> Sequence[Context]:
+        """Contexts of `train` or `heldout`, in a fixed order; a held-out one never trains the policy."""
+        ...
+
+    def prompt(self, context: Context) -> Prompt:
+        """How the policy is asked for a self-edit."""
+        ...
+
+    def compile(self, context: Context, edit: str | None) -> TrialSpec:
+        """Training sequences and queries. `edit=None`: the context alone. Raises InvalidEdit."""
+        ...
+
+
+@runtime_checkable
+class InContext(Protocol):
+    """A task that can ask in sight of the context; for the method `in-context`."""
+
+    def in_context(self, context: Context) -> TrialSpec:
+        """The context's questions, each behind the context; without examples."""
+        ...
+
+
+@runtime_checkable
+class TwoStep(Protocol):
+    """A task whose self-edits may be written in two steps."""
+
+    @property
+    def untrainable(self) -> str:
+        """Why its self-edits cannot train a policy, such as `NAME is written in two steps; choose from …`; empty where
+        they can, for they are written in one."""
+        ...
+
+    def follow_ups(self, context: Context, reply: str, seed: int) -> Sequence[Prompt]:
+        """What is asked after the reply to `prompt(context)`: the replies to these, joined by empty lines, are the
+        self-edit. None at all: the reply itself is. Raises InvalidEdit on a reply that nothing can be asked about."""
+        ...
+
+
+@runtime_checkable
+class Variable(Protocol):
+    """A task that can ask for self-edits in other ways, or have its studies distilled."""
+
+    def variant(self, prompt: str = "", is_distilled: bool = False) -> Self:
+        """The same task with another prompt (by name; empty: the same), or with specs that distil the model that has
+        the context in sight. Raises SelfeditError where there is no such variant."""
+        ...
+
+
+@runtime_checkable
+class LeaveOneOut(Protocol):
+    """A task whose contexts hold questions of their own; for the method `loo`."""
+
+    def leave_one_out(self, context: Context) -> Sequence[Context]:
+        """The context without a part of it, which is asked instead; one for each part left out."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Done(Generic[R]):
+    """A group that an engine has finished."""
+
+    group: int
+    """Its number among the groups that were given, from 0."""
+    results: tuple[R, ...]
+    """One per item, in the group's order."""
+
+
+class AdapterStore(Protocol):
+    """Where adapters lie."""
+
+    def find(self, policy: Policy) -> Path:
+        """The folder of a version's adapter, checked against its hash. Raises SelfeditError where it is missing,
+        damaged or another one."""
+        ...
+
+    def place(self, folder: str) -> Path:
+        """Where a new adapter of this name goes."""
+        ...
+
+
+class Engine(Protocol):
+    """A language model that writes, is adapted, and answers. Its base weights never change.
+
+    Each verb takes groups of items and streams each group's results as it ends, in any order, each group exactly once.
+    A group is what is done together: its numbers depend in their last digits on what it holds, so that a run is resumed
+    by whole groups. Every item names the version that it is for. One device, many workers and a fake are all engines.
+    """
+
+    @property
+    def facts(self) -> Mapping[str, str]:
+        """What results depend on beside the run's settings: model, weights, device, number type, libraries."""
+        ...
+
+    @property
+    def bank_size(self) -> int:
+        """Items of a group that are done at once; a larger group goes in turns."""
+        ...
+
+    @property
+    def adapters(self) -> AdapterStore:
+        """Where it finds versions, and puts new ones."""
+        ...
+
+    def generate(self, groups: Iterable[Sequence[Generation]]) -> Iterator[Done[Completion]]:
+        """A text for each item. A finished one follows its prompt's JSON schema. Raises SelfeditError on a schema that
+        cannot be followed."""
+        ...
+
+    def run_trials(self, groups: Iterable[Sequence[Trial]]) -> Iterator[Done[TrialResult]]:
+        """Train and ask the trials of a group together, each as if alone. A failing one reports itself as failed."""
+        ...
+
+    def update(self, groups: Iterable[Sequence[Update]]) -> Iterator[Done[UpdateResult]]:
+        """Train and save new versions, those of a group together, each as if alone. A failing one reports itself as
+        failed, and leaves nothing."""
+        ...
+
+
+class Grader(Protocol):
+    """Correct or incorrect."""
+
+    name: str
+    """As chosen by a run."""
+
+    def grade(self, answers: Sequence[tuple[str, str, str]]) -> list[Verdict]:
+        """Verdicts for (question, gold, answer) triples. What cannot be graded is `ungraded`; nothing is raised."""
+        ...
+
+
+class Progress(Protocol):
+    """Told what happens, for live display; a run without anyone watching uses a silent one."""
+
+    def stage(self, name: str, total: int) -> None:
+        """A new stage begins, with this many units of work, in units of `advance`."""
+        ...
+
+    def advance(self, done: int = 1, note: str = "", is_recalled: bool = False) -> None:
+        """`done` more units are ready; `note` is a short line such as the best reward so far. `is_recalled`: they were
+        in the ledger already."""
+        ...

@@ -1,0 +1,107 @@
+"""L0. The nouns of selfedit: frozen, JSON-ready records that cross every boundary between modules.
+
+A record holds plain Python values only, so that the same object can be hashed into a ledger key, stored as JSON, sent
+to another process and compared in a test. Words are those of docs/glossary.md.
+"""
+
+from selfedit.records.data import (
+    Context,
+    Question,
+)
+from selfedit.records.generation import (
+    Completion,
+    Generation,
+    Prompt,
+    SamplingParams,
+)
+from selfedit.records.hashing import (
+    digest,
+    to_json,
+)
+from selfedit.records.policies import (
+    UNTOUCHED,
+    Policy,
+)
+from selfedit.records.results import (
+    Answer,
+    Failed,
+    GradedAnswer,
+    Invalid,
+    Outcome,
+    ScoredEdit,
+    SelfEdit,
+    Status,
+    TrialResult,
+    Verdict,
+)
+from selfedit.records.stages import (
+    REGRADING,
+    SHARED_EDITS,
+    START,
+    Stage,
+)
+from selfedit.records.training import (
+    Example,
+    Followup,
+    LossOn,
+    Query,
+    TrainingConfig,
+    Trial,
+    TrialSpec,
+)
+from selfedit.records.usage import (
+    Role,
+    StageUsage,
+    Timing,
+    Usage,
+)
+from selfedit.records.versions import (
+    Constraint,
+    Probe,
+    Update,
+    UpdateResult,
+    Version,
+)
+
+__all__ = [
+    "REGRADING",
+    "SHARED_EDITS",
+    "START",
+    "UNTOUCHED",
+    "Answer",
+    "Completion",
+    "Constraint",
+    "Context",
+    "Example",
+    "Failed",
+    "Followup",
+    "Generation",
+    "GradedAnswer",
+    "Invalid",
+    "LossOn",
+    "Outcome",
+    "Policy",
+    "Probe",
+    "Prompt",
+    "Query",
+    "Question",
+    "Role",
+    "SamplingParams",
+    "ScoredEdit",
+    "SelfEdit",
+    "Stage",
+    "StageUsage",
+    "Status",
+    "Timing",
+    "TrainingConfig",
+    "Trial",
+    "TrialResult",
+    "TrialSpec",
+    "Update",
+    "UpdateResult",
+    "Usage",
+    "Verdict",
+    "Version",
+    "digest",
+    "to_json",
+]

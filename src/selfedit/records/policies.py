@@ -1,0 +1,24 @@
+"""L0. A version of the model: the base, or the base with the updates that were accepted so far."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """The model that writes self-edits: base plus accepted adapters."""
+
+    version: int = 0
+    """0 is the untouched base."""
+    adapter: str = ""
+    """Folder of its last update in PEFT's format, relative to the run that made it; what it lies on is named in there.
+    Empty for version 0."""
+    digest: str = ""
+    """SHA-256 of that adapter's weights; empty for version 0."""
+    parent: int | None = None
+    """The version that it was trained from."""
+
+
+UNTOUCHED = Policy()
+"""The base itself."""

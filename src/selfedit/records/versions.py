@@ -1,0 +1,112 @@
+"""L0. Learning for good: records of updates that are kept, one upon another.
+
+A chain is a sequence of contexts learnt one after another by one model; each update that is kept makes a version.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from selfedit.records.generation import Prompt
+from selfedit.records.policies import Policy
+from selfedit.records.training import Example, Query, TrainingConfig
+
+
+@dataclass(frozen=True, slots=True)
+class Constraint:
+    """What an update's adapter is kept from, so that it leaves earlier material alone."""
+
+    kind: Literal["null-space", "orthogonal"]
+    """`null-space`: reading what earlier material puts into its layers. `orthogonal`: reading what earlier adapters
+    read."""
+    strength: float
+    """`null-space`: the share of the earlier inputs' energy that is out of its reach, 0 to 1. `orthogonal`: weight of
+    the penalty."""
+    texts: tuple[str, ...] = ()
+    """`null-space`: the earlier material."""
+
+
+@dataclass(frozen=True, slots=True)
+class Update:
+    """One version to be made."""
+
+    base: Policy
+    """The version that the new adapter is stacked on."""
+    folder: str
+    """Name of the folder for the new version's adapter, e.g. `adapters/policy-1`; further strengths get a number behind
+    it."""
+    examples: tuple[Example, ...]
+    """What is learnt."""
+    training: TrainingConfig
+    """Optimiser settings."""
+    seed: int
+    """Adapter init and data order."""
+    constraint: Constraint | None = None
+    """What the adapter is kept from."""
+    anchor: Policy | None = None
+    """As in `Generation`; what it expects is what anchored examples hold to, None: the untouched model."""
+    factors: tuple[float, ...] = (1.0,)
+    """How much of the trained adapter is added; one version each, from one training."""
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """What is asked over and over while contexts are learnt, so that forgetting shows."""
+
+    questions: tuple[Query, ...]
+    """Common knowledge, with gold answers."""
+    texts: tuple[Query, ...]
+    """General text behind its title: nothing is said, its log-probability alone is taken."""
+    openings: tuple[Prompt, ...]
+    """Beginnings of texts, for strategies; they share nothing with the rest."""
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """What a chain was after one of its contexts: the policy that goes on, and how it came about."""
+
+    row: str
+    """Its strategies, joined by +."""
+    chain: int
+    """Which sequence, from 0."""
+    step: int
+    """Contexts that it had met, this one among them; from 1."""
+    context_id: str
+    """What was to be learnt."""
+    edit_key: str
+    """The self-edit; where it could not be studied, the context itself was."""
+    policy: Policy
+    """What goes on; the parent where the update was rejected or failed."""
+    parent: Policy
+    """What it was before."""
+    factor: float
+    """How much of the trained adapter was kept: 1 all, 0 nothing."""
+    note: str = ""
+    """What the strategy says of it."""
+    losses: tuple[float, ...] = ()
+    """Mean training loss of each epoch."""
+    steps: int = 0
+    """Optimiser steps."""
+    tokens: int = 0
+    """Tokens trained on."""
+    seconds: float = 0.0
+    """Its share of wall time, from planning to acceptance."""
+    failure: str = ""
+    """Why there is no update; empty when there is one, or one that was rejected."""
+
+
+@dataclass(frozen=True, slots=True)
+class UpdateResult:
+    """What came of an update."""
+
+    policies: tuple[Policy, ...] = ()
+    """A version for each factor; none when it failed."""
+    losses: tuple[float, ...] = ()
+    """Mean training loss of each epoch, nats per token."""
+    steps: int = 0
+    """Optimiser steps."""
+    tokens: int = 0
+    """Tokens trained on, all epochs."""
+    failure: str = ""
+    """Why it failed; empty when it did not."""

@@ -1,0 +1,1 @@
+"""L4. Figures, each drawn from plain data by one function."""

@@ -1,0 +1,1 @@
+"""L4. Pages of single runs."""

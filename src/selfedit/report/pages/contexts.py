@@ -1,0 +1,394 @@
+"""L4. The page of a run on contexts: a list of sections, each from what the run has to tell to blocks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from selfedit.errors import SelfeditError
+from selfedit.records import Stage, Usage, to_json
+from selfedit.report import format as fmt
+from selfedit.report.blocks import Banner, Block, Cell, Code, Details, Document, Figure, Heading, Paragraph, Table
+from selfedit.report.figures import charts
+from selfedit.report.figures import edits as edit_figures
+from selfedit.report.pages.self_edits import answers, self_edits, two_edits
+from selfedit.report.run_data import RunData, flatten
+from selfedit.report.tables import edits, results, stages
+from selfedit.report.tables.results import DifferenceRow, MethodRow
+
+DIFFERENCES_OPEN, DIFFERENCES_PRINTED = 12, 8
+"""Differences that the page shows at once, the rest being folded; and those on a terminal."""
+FALSE_ALARMS = 20
+"""Of so many differences that do not exist, one leaves out 0 by chance: the intervals are 95 % ones."""
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What a run on contexts has to tell: its tables, made once."""
+
+    run: RunData
+    headline: list[str]
+    """The result in plain words."""
+    methods: list[MethodRow]
+    differences: list[DifferenceRow]
+    rounds: list[stages.RoundRow]
+    problems: list[stages.Problem]
+    unfinished: list[str]
+    costs: list[stages.CostRow]
+    results: list[edits.ContextResult]
+    evolutions: list[edits.ContextResult]
+    """Self-edits of several policies about the same context."""
+
+
+def read_tables(run: RunData) -> Told:
+    """The run's tables.
+
+    Raises:
+        SelfeditError: nothing has come out yet.
+    """
+    if not run.outcomes:
+        raise SelfeditError(f"{run.name}: the ledger holds no outcomes yet, so there is nothing to report")
+    methods, differences, rounds = results.method_table(run), results.difference_table(run), stages.round_table(run)
+    found = edits.examples(run)
+    return Told(
+        run=run,
+        headline=results.headline(run, methods, differences, rounds),
+        methods=methods,
+        differences=differences,
+        rounds=rounds,
+        problems=stages.problems(run),
+        unfinished=stages.unfinished(run),
+        costs=stages.cost_table(run),
+        results=found,
+        evolutions=edits.evolutions(found),
+    )
+
+
+def page(run: RunData) -> Document:
+    """The whole page."""
+    told = read_tables(run)
+    blocks = tuple(block for section in SECTIONS for block in section(told))
+    return Document(
+        "report", f"report on run {run.name}", tuple(told.headline), blocks, _data(told), len(told.headline)
+    )
+
+
+def brief(run: RunData) -> Document:
+    """What fits on a terminal: headline, what is missing, methods, the first differences, two self-edits."""
+    told = read_tables(run)
+    blocks: list[Block] = [Banner("Not finished:", tuple(told.unfinished))] if told.unfinished else []
+    blocks += [Banner(_trouble(problem), ()) for problem in told.problems]
+    if told.methods:
+        blocks.append(_method_table(told, f"Held-out {run.noun}s (95 % intervals below)"))
+    if told.differences:
+        shown = told.differences[:DIFFERENCES_PRINTED]
+        blocks.append(_difference_table(shown, run.noun, "Differences on the same questions"))
+    if (more := len(told.differences) - DIFFERENCES_PRINTED) > 0:
+        blocks.append(Paragraph(f"… and {fmt.count(more, 'more difference')}, on the page", kind="note"))
+    blocks.append(two_edits(told.results, told.evolutions))
+    return Document("report", f"report on run {run.name}", tuple(told.headline), tuple(blocks), _data(told))
+
+
+def _data(told: Told) -> dict[str, object]:
+    """Every table as JSON-ready values, in full precision."""
+    run = told.run
+    return {
+        "run": {
+            "name": run.name,
+            "command": run.command,
+            "config": run.config,
+            "facts": run.facts,
+            "fingerprint": run.fingerprint,
+            "is_finished": not told.unfinished,
+            "unfinished": told.unfinished,
+        },
+        "headline": told.headline,
+        "methods": to_json(told.methods),
+        "gains": to_json(told.differences),
+        "rounds": to_json(told.rounds),
+        "problems": to_json(told.problems),
+        "policies": to_json(list(run.policies)),
+        "counts": dict(run.counts),
+        "timings": {one.name: one.seconds for one in run.timings},
+        "costs": to_json(told.costs),
+        "usages": to_json(list(run.usages)),
+    }
+
+
+def trouble(unfinished: Sequence[str], problems: Sequence[stages.Problem]) -> list[Block]:
+    """What a run still lacks, and what went wrong in it."""
+    said = "What follows is what there is."
+    blocks: list[Block] = [Banner("This run is not finished.", tuple(unfinished), said)] if unfinished else []
+    lines = []
+    for problem in problems:
+        reasons = "; ".join(problem.reasons[:3]) if problem.kind != "ungraded" else ""
+        lines.append(f"{_trouble(problem)}: {reasons}" if reasons else _trouble(problem))
+    return [*blocks, Banner("Not in any number on this page:", tuple(lines))] if lines else blocks
+
+
+def _trouble(problem: stages.Problem) -> str:
+    """`3 of 24 self-edits invalid (round-1)`."""
+    noun = {"invalid": "self-edit", "failed": "trial", "ungraded": "answer"}[problem.kind]
+    where = fmt.one_line(problem.stage.name, 80)
+    return f"{problem.number:,} of {fmt.count(problem.out_of, noun)} {problem.kind} ({where})"
+
+
+def held_out(told: Told) -> list[Block]:
+    """Held-out results by method, and what lies between methods; nothing before any held-out question was asked."""
+    if not told.methods:
+        return []
+    noun, rows = told.run.noun, told.differences
+    intro = f"These {noun}s never trained the policy, and questions are asked without them. This is the result."
+    blocks: list[Block] = [Heading(f"Before and after, on held-out {noun}s"), Paragraph(intro)]
+    if told.run.config.get("setting") == "cpt":
+        limits = (
+            f"So no {noun} and no self-edit has a trial of its own, a trial’s time is shared equally among the {noun}s,"
+            f" and the intervals, which resample {noun}s, do not tell how much another such training would differ."
+        )
+        whole = results.together(max(row.n_contexts for row in told.methods), noun)
+        blocks.append(Paragraph(limits, strong=whole))
+    blocks.append(_method_table(told, ""))
+    if rows:
+        blocks.append(_difference_table(rows[:DIFFERENCES_OPEN], noun, "Differences"))
+    if more := rows[DIFFERENCES_OPEN:]:
+        by_chance = max(1, round(len(rows) / FALSE_ALARMS))
+        warning = (
+            f"Of {len(rows)} differences in a column, about {by_chance} would be called clear by chance alone if there"
+            " were nothing to find."
+        )
+        folded = Details(fmt.count(len(more), "further difference"), (_difference_table(more, noun, ""),))
+        blocks += [folded, Paragraph(warning, kind="note")]
+    return [*blocks, *_result_figures(told)]
+
+
+def _method_table(told: Told, title: str) -> Table:
+    noun, final = told.run.noun, results.final_stage(row.stage for row in told.methods)
+    return fmt.table_of(
+        title,
+        told.methods,
+        {
+            "method": lambda row: row.label,
+            "accuracy, %": lambda row: fmt.ranged_cell(row.accuracy_interval, fmt.percent),
+            "gold log-probability, nats per token": lambda row: fmt.ranged_cell(row.logprob_interval, fmt.nats),
+            "questions": lambda row: f"{row.n_questions:,}",
+            f"{noun}s": lambda row: f"{row.n_contexts:,}",
+            "failed trials": lambda row: fmt.loud_cell(row.failed),
+            "ungraded answers": lambda row: fmt.loud_cell(row.ungraded),
+            "time per trial": lambda row: fmt.duration(row.seconds_per_trial),
+        },
+        f"Small print under a number is its 95 % interval, {fmt.resampled(noun)}. A difference is called"
+        f" clear only when its interval leaves out 0, on at least six {noun}s.",
+        narrow=5,
+        main=next((place for place, row in enumerate(told.methods) if row.stage == final), None),
+    )
+
+
+def _difference_table(rows: Sequence[DifferenceRow], noun: str, title: str) -> Table:
+    return fmt.table_of(
+        title,
+        rows,
+        {
+            "difference on the same questions": lambda row: Cell(
+                fmt.stage_label(row.after), f"against: {fmt.stage_label(row.before)}"
+            ),
+            "accuracy, points": lambda row: fmt.difference_cell(row.accuracy, fmt.points, noun),
+            "gold log-probability, nats per token": lambda row: fmt.difference_cell(row.logprob, fmt.signed, noun),
+            "questions": lambda row: f"{row.accuracy.n_questions:,}",
+        },
+        narrow=3,
+        level=3,
+    )
+
+
+def _result_figures(told: Told) -> list[Block]:
+    noun, colour = told.run.noun, charts.colour_of
+    marks = [
+        charts.MethodMark(row.label, colour(row.stage), row.accuracy_interval, row.logprob_interval)
+        for row in told.methods
+    ]
+    lines = [
+        charts.LearningCurve(
+            curve.label,
+            colour(curve.stage),
+            {n: (row.accuracy_interval, row.logprob_interval) for n, row in curve.row_by_version.items()},
+        )
+        for curve in results.curves(told.methods)
+    ]
+    levels = [
+        charts.LevelLine(row.label, colour(row.stage), row.accuracy_interval, row.logprob_interval)
+        for row in results.level_rows(told.methods)
+    ]
+    return [
+        Figure(
+            "methods",
+            lambda: charts.methods(marks),
+            f"Held-out {noun}s: each method’s mean with its 95 % interval. Further right is better in both panels.",
+            "Accuracy and gold log-probability by method",
+        ),
+        Figure(
+            "learning-curve",
+            lambda: charts.learning_curve(lines, levels),
+            f"Held-out {noun}s: what studying a self-edit is worth, by how often its writer had been trained. Bars are"
+            " 95 % intervals. Level lines are means that do not depend on the policy.",
+            "Held-out results by updates of the policy",
+        ),
+    ]
+
+
+def rounds(told: Told) -> list[Block]:
+    """Training, round by round."""
+    if not told.rounds:
+        return []
+    run, unit = told.run, stages.reward_unit(told.run)
+    table = fmt.table_of(
+        "",
+        told.rounds,
+        {
+            "round": lambda row: str(row.number),
+            "contexts": lambda row: f"{row.contexts:,}",
+            "self-edits": lambda row: f"{row.edits:,}",
+            "invalid": lambda row: fmt.loud_cell(row.invalid),
+            "trials": lambda row: f"{row.trials:,}",
+            "failed": lambda row: fmt.loud_cell(row.failed),
+            "ungraded answers": lambda row: fmt.loud_cell(row.ungraded),
+            "kept": lambda row: f"{row.kept:,}",
+            "mean reward": lambda row: fmt.signed(row.mean_reward),
+            "best of a context (in-sample)": lambda row: fmt.signed(row.best_reward_in_sample),
+        },
+        "The best self-edit of a context is picked by the very trials that measured it, so its reward is inflated (the"
+        " winner’s curse): it says how much there was to select, not how much was gained. The result is the held-out"
+        " table above.",
+    )
+    scored = {fmt.stage_label(stage): run.scored[stage] for stage in run.rounds if stage in run.scored}
+    titles = {context.id: context.title for context in run.contexts}
+    return [
+        Heading("Rounds of training"),
+        Paragraph(f"Reward: {unit or 'as configured'}, against the policy of that round before any study."),
+        table,
+        Figure(
+            "reward-distribution",
+            lambda: edit_figures.reward_distribution(scored, unit),
+            "Training: every reward of a round, the kept ones once more below, each with median and quartiles. The kept"
+            " ones are in-sample: these very rewards chose them, so they look better than they are (the winner’s"
+            " curse).",
+            "Rewards by round",
+        ),
+        Figure(
+            "rewards",
+            lambda: edit_figures.rewards(scored, titles, unit),
+            "Training: the reward of every self-edit, one row per context. Selection lives on the spread within a row."
+            " The rightmost dot looks better than it is, since the same trials chose it.",
+            "Reward of every self-edit",
+        ),
+    ]
+
+
+def cost(told: Told) -> list[Block]:
+    """Wall time by stage, what one self-edit costs, and what endpoints were used for; nothing before anything was
+    timed."""
+    run = told.run
+    if not run.timings:
+        return []
+    total = fmt.duration(sum(one.seconds for one in run.timings))
+    parts_by_stage: dict[Stage, dict[str, float]] = {}
+    for one in run.timings:
+        parts_by_stage.setdefault(one.stage, {})[one.part] = one.seconds
+    bars = [charts.CostBar(fmt.stage_label(stage), parts) for stage, parts in parts_by_stage.items()]
+    figure = Figure("cost", lambda: charts.cost(bars), "Where the time went.", "Wall time by stage")
+    tables = [table for table in (_cost_table(told), _usage_table(told)) if table.rows]
+    return [Heading("Cost"), Paragraph(f"{total} of wall time in all."), *tables, figure]
+
+
+def _cost_table(told: Told) -> Table:
+    return fmt.table_of(
+        "Cost per self-edit",
+        told.costs,
+        {
+            "stage": lambda row: fmt.stage_label(row.stage),
+            "self-edits": lambda row: f"{row.edits:,}",
+            "tokens each": lambda row: fmt.number(row.tokens_per_edit),
+            "to write one": lambda row: fmt.duration(row.write_seconds),
+            "tried": lambda row: f"{row.tried:,}",
+            "trials of one": lambda row: fmt.number(row.trials_per_edit),
+            "to try one": lambda row: fmt.duration(row.try_seconds),
+            "policy update": lambda row: fmt.duration(row.update_seconds),
+        },
+        "Time to try one is that of all its trials: training, answering, and the share of its batch’s overhead. Writing"
+        " is timed in batches, and its time shared equally.",
+        level=3,
+    )
+
+
+def _usage_table(told: Told) -> Table:
+    """What endpoints were used for; without rows where the run called none."""
+    edits_of = {row.stage: row.edits for row in told.costs}
+    rows: list[tuple[Cell, Usage, int]] = [
+        (
+            Cell(f"{one.role}: {fmt.one_line(one.model, 60)}", fmt.stage_label(one.stage)),
+            one.usage,
+            edits_of.get(one.stage, 0),
+        )
+        for one in told.run.usages
+    ]
+    if len(rows) > 1:
+        rows.append((Cell("in all"), sum((usage for _, usage, _ in rows[1:]), rows[0][1]), 0))
+    return fmt.table_of(
+        "Endpoints",
+        rows,
+        {
+            "endpoint": lambda row: row[0],
+            "requests": lambda row: f"{row[1].sent:,}",
+            "from the cache": lambda row: f"{row[1].cached:,}",
+            "without a reply": lambda row: fmt.loud_cell(row[1].failed),
+            "tokens read": lambda row: f"{row[1].prompt_tokens:,}",
+            "tokens written": lambda row: f"{row[1].completion_tokens:,}",
+            "cost": lambda row: fmt.money(row[1].cost),
+            "cost per self-edit": lambda row: fmt.money(
+                row[1].cost / row[2] if row[1].cost is not None and row[2] else None
+            ),
+        },
+        "Cost is in the currency of the prices that the run was given; – where it was given none, or where a reply did"
+        " not say its tokens. What the cache had cost nothing, and its tokens are not counted.",
+        level=3,
+        main=len(rows) - 1 if len(rows) > 1 else None,
+    )
+
+
+def provenance(told: Told) -> list[Block]:
+    """What repeats the run, its policies, and everything that it knows of itself."""
+    run = told.run
+    policies = fmt.table_of(
+        "",
+        run.policies,
+        {
+            "policy": lambda policy: f"version {policy.version}",
+            "adapter’s SHA-256": lambda policy: (
+                Cell(policy.digest[:16], tone="mono") if policy.digest else "the untouched base"
+            ),
+            "trained from": lambda policy: "" if policy.parent is None else f"version {policy.parent}",
+            "on self-edits": lambda policy: str(len(run.trained_on.get(policy.version, ()))),
+        },
+        is_words=True,
+    )
+    blocks: list[Block] = [Heading("The run")]
+    if run.command:
+        blocks += [Paragraph("This repeats it; on the same run folder, it resumes:"), Code(run.command)]
+    blocks += [policies] if policies.rows else []
+    records = {"fingerprint of the ledger": run.fingerprint, **{name: f"{n:,}" for name, n in run.counts.items()}}
+    listed = {"Facts": flatten(run.facts), "Settings": flatten(run.config), "Records": records}
+    for title, values in listed.items():
+        rows = tuple((Cell(name), Cell(value, tone="mono")) for name, value in values.items())
+        blocks += [Details(title, (Table("", (), rows, is_words=True),))] if rows else []
+    return blocks
+
+
+SECTIONS: tuple[Callable[[Told], list[Block]], ...] = (
+    lambda told: trouble(told.unfinished, told.problems),
+    held_out,
+    lambda told: self_edits(told.results, told.evolutions, told.run.noun),
+    lambda told: answers(told.results, told.run.noun),
+    rounds,
+    cost,
+    provenance,
+)
+"""The page, from top to bottom."""

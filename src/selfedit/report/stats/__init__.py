@@ -1,0 +1,1 @@
+"""L4. How sure the numbers are."""

@@ -1,0 +1,277 @@
+"""L1. The run folder: made whole or not at all, held by one process at a time, and never two runs in one.
+
+`config.json` says what the run is: its settings (`config`) and what it found out about itself (`facts`: model and data
+hashes, device, code). The same settings on the same folder resume; others are refused. Code and command may change
+between starts, for otherwise no run would outlive a commit: the first ones stay, and each later one is noted.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any, Literal
+
+from selfedit.errors import Field, SelfeditError, SettingError
+from selfedit.records import digest
+
+CONFIG = "config.json"
+SCHEMA = 2
+"""Of a run folder: raised whenever an older run can neither be read nor resumed."""
+RunKind = Literal["train", "eval", "continual"]
+"""What a run is: the outer loop, a table of methods, or sequences of updates."""
+LOCK = "run.lock"
+_FREE = ("code", "command")
+"""Facts that may differ when a run is resumed."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunFolder:
+    """A run folder that this process holds."""
+
+    path: Path
+    """The folder."""
+
+    @property
+    def ledger(self) -> Path:
+        """The ledger's file."""
+        return self.path / "ledger.db"
+
+
+@contextlib.contextmanager
+def open_run(
+    path: Path,
+    kind: RunKind,
+    config: Mapping[str, Any],
+    facts: Mapping[str, str],
+    defaults: Mapping[str, Any] | None = None,
+) -> Iterator[RunFolder]:
+    """Makes or resumes the run at `path` and holds it until the block ends.
+
+    Args:
+        kind: what the run is.
+        config: the resolved settings, JSON-ready, without the folder's own name.
+        facts: what identifies model, data and code, JSON-ready.
+        defaults: settings as they are where nobody sets them; a run that is older than a setting has had its default.
+
+    Raises:
+        SelfeditError: the folder cannot be written, holds something else or another run, or is in use.
+    """
+    check_run(path, config, defaults)
+    _create(path, {"schema": SCHEMA, "kind": kind, "config": dict(config), "facts": dict(facts)})
+    with _lock(path):
+        check_run(path, config, defaults, facts)
+        _note_start(path, facts)
+        yield RunFolder(path)
+
+
+def check_run(
+    path: Path,
+    config: Mapping[str, Any],
+    defaults: Mapping[str, Any] | None = None,
+    facts: Mapping[str, str] | None = None,
+) -> None:
+    """Refuses what `open_run` would refuse, without touching anything; for use before a model is loaded."""
+    if path.exists() and not path.is_dir():
+        raise SettingError(Field("run"), f" {path}: is a file, not a folder")
+    existing = next(folder for folder in (path.absolute(), *path.absolute().parents) if folder.exists())
+    if not existing.is_dir() or not os.access(existing, os.W_OK | os.X_OK):
+        raise SettingError(Field("run"), f" {path}: cannot be written; choose another folder")
+    if not path.exists() or not _contents(path):
+        return
+    if not (path / CONFIG).is_file():
+        raise SettingError(Field("run"), f" {path}: is not empty and holds no run; choose another folder")
+    held = read_run(path)
+    _refuse_other(path, "", {**flatten(defaults or {}), **flatten(held["config"])}, flatten(config))
+    if facts is not None:
+        _refuse_other(path, "facts.", flatten(_pinned(held["facts"])), flatten(_pinned(facts)))
+
+
+def read_run(path: Path) -> dict[str, Any]:
+    """The run's config.json: `kind`, `config` and `facts`."""
+    try:
+        held = json.loads((path / CONFIG).read_text(encoding="utf-8"))
+        if not isinstance(held["config"], dict) or not isinstance(held["facts"], dict):
+            raise KeyError("config, facts")
+    except FileNotFoundError:
+        raise SelfeditError(f"{path}: no run here ({CONFIG} is missing)") from None
+    except OSError as error:
+        raise SelfeditError(f"{path / CONFIG}: cannot be read ({error.strerror})") from None
+    except (ValueError, KeyError, TypeError):
+        raise SelfeditError(f"{path / CONFIG}: is not the record of a run; choose another folder") from None
+    check_schema(str(path), held, "choose another folder")
+    return dict(held)
+
+
+def check_schema(what: str, record: Mapping[str, Any], mend: str) -> None:
+    """Refuses the record of a run that another version made. `mend`: what to do."""
+    found = record.get("schema", 1)
+    if found != SCHEMA:
+        told = f"{what}: is a run of schema {found}, and this version reads schema {SCHEMA}; {mend}"
+        raise SelfeditError(f"{told}, or use the version of selfedit that made it")
+
+
+@contextlib.contextmanager
+def amend_run(path: Path, settings: Mapping[str, Any]) -> Iterator[RunFolder]:
+    """Holds the run at `path` while something about it is done anew; when that has ended, its record says `settings`.
+
+    Raises:
+        SelfeditError: there is no run, or it is in use.
+    """
+    read_run(path)
+    with _lock(path):
+        yield RunFolder(path)
+        held = read_run(path)
+        held["config"] = {**held["config"], **settings}
+        _replace_record(path, held)
+
+
+def file_name(text: str) -> str:
+    """What a file about `text` is called: the text itself where it is plain and short, else what is plain in it with a
+    part of its hash. Never a path, whatever an id from elsewhere holds."""
+    plain = re.sub(r"[^\w.~-]+", "-", text, flags=re.ASCII).lstrip(".-")[:80]
+    if plain and plain == text:
+        return text
+    return f"{plain}-{digest(text.encode(errors='surrogatepass').hex())[:10]}".lstrip("-")
+
+
+def code_version() -> str:
+    """The package's version, with the commit where it runs from a git checkout; `+changes` where that is edited."""
+    try:
+        number = version("selfedit")
+    except PackageNotFoundError:
+        number = "unpackaged"
+    here = Path(__file__).resolve()
+    try:
+        tracked = _git(here, "ls-files", "--error-unmatch", here.name)
+        commit = _git(here, "rev-parse", "HEAD") if tracked else ""
+        changes = "+changes" if commit and _git(here, "status", "--porcelain", "--", str(here.parents[1])) else ""
+    except (OSError, subprocess.SubprocessError):
+        return number
+    return f"{number} {commit}{changes}" if commit else number
+
+
+def _git(here: Path, *words: str) -> str:
+    done = subprocess.run(
+        ["git", "-C", str(here.parent), *words], capture_output=True, text=True, timeout=10, check=False
+    )
+    return done.stdout.strip() if done.returncode == 0 else ""
+
+
+def _contents(path: Path) -> list[str]:
+    """What is in the folder, but for a lock left by a start that failed."""
+    try:
+        return [name for name in os.listdir(path) if name != LOCK]
+    except OSError as error:
+        raise SettingError(Field("run"), f" {path}: cannot be read ({error.strerror}); choose another folder") from None
+
+
+def _create(path: Path, record: dict[str, Any]) -> None:
+    """The folder with its record in one rename, so that a crash leaves no folder without one."""
+    if (path / CONFIG).is_file():
+        return
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        staging = Path(tempfile.mkdtemp(prefix=f".{path.name}-", dir=path.parent))
+    except OSError as error:
+        raise SettingError(
+            Field("run"), f" {path}: cannot be written ({error.strerror}); choose another folder"
+        ) from None
+    try:
+        staging.chmod(0o777 & ~_umask())
+        _write(staging / CONFIG, record)
+        if path.exists():
+            os.replace(staging / CONFIG, path / CONFIG)
+        else:
+            with contextlib.suppress(FileExistsError, OSError):  # another process was first; its record is checked next
+                os.rename(staging, path)
+    except OSError as error:
+        raise SettingError(
+            Field("run"), f" {path}: cannot be written ({error.strerror}); choose another folder"
+        ) from None
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+
+
+def _note_start(path: Path, facts: Mapping[str, str]) -> None:
+    """Adds this start's code to the record where it is new."""
+    held = read_run(path)
+    code = facts.get("code")
+    if code and code not in [held["facts"].get("code"), *held.get("resumed_with", [])]:
+        held.setdefault("resumed_with", []).append(code)
+        _replace_record(path, held)
+
+
+def _replace_record(path: Path, record: dict[str, Any]) -> None:
+    staged = path / f".{CONFIG}.new"
+    _write(staged, record)
+    os.replace(staged, path / CONFIG)
+
+
+def _write(path: Path, record: dict[str, Any]) -> None:
+    path.write_text(json.dumps(record, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+@contextlib.contextmanager
+def _lock(path: Path) -> Iterator[None]:
+    """Holds the folder. The kernel lets go of the lock when its process dies, so there are no stale ones."""
+    try:
+        file = (path / LOCK).open("a+", encoding="utf-8")
+    except OSError as error:
+        raise SettingError(
+            Field("run"), f" {path}: cannot be written ({error.strerror}); choose another folder"
+        ) from None
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            file.seek(0)
+            holder = file.read().strip() or "unknown"
+            raise SettingError(
+                Field("run"), f" {path}: in use by another process (pid {holder}); wait for it"
+            ) from None
+        file.seek(0)
+        file.truncate()
+        file.write(f"{os.getpid()}\n")
+        file.flush()
+        yield
+
+
+def _refuse_other(path: Path, prefix: str, before: Mapping[str, str], now: Mapping[str, str]) -> None:
+    keys = [key for key in {**before, **now} if before.get(key) != now.get(key)]
+    if not keys:
+        return
+    shown = ", ".join(f"{prefix}{key} {before.get(key, 'unset')} → {now.get(key, 'unset')}" for key in keys[:4])
+    rest = f" and {len(keys) - 4} more" if len(keys) > 4 else ""
+    told = f" {path}: holds another run ({shown}{rest}); choose another "
+    raise SettingError(Field("run"), told, Field("run"), ", or its settings")
+
+
+def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
+    """Nested settings as `inner.rank` → `32`."""
+    flat: dict[str, str] = {}
+    for name, value in values.items():
+        if isinstance(value, Mapping) and value:
+            flat |= flatten(value, f"{prefix}{name}.")
+        else:
+            flat[prefix + name] = json.dumps(value, ensure_ascii=False)
+    return flat
+
+
+def _pinned(facts: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in facts.items() if name not in _FREE}
+
+
+def _umask() -> int:
+    current = os.umask(0)
+    os.umask(current)
+    return current

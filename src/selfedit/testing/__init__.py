@@ -1,0 +1,20 @@
+"""L4. Fakes for the seams, so that a task, a method or a strategy of one's own is tested in milliseconds.
+
+No model, clock or network: all that they say comes from hashes of their input. `FakeEngine` learns by hash;
+`ForgetfulEngine` remembers what it learnt last and forgets what was before.
+"""
+
+from selfedit.testing.engines import FakeEngine, ForgetfulEngine, Stopped
+from selfedit.testing.tasks import FakeGrader, FakeTask, SilentProgress, TwoStepTask, make_contexts, make_runtime
+
+__all__ = [
+    "FakeEngine",
+    "FakeGrader",
+    "FakeTask",
+    "ForgetfulEngine",
+    "SilentProgress",
+    "Stopped",
+    "TwoStepTask",
+    "make_contexts",
+    "make_runtime",
+]

@@ -1,0 +1,131 @@
+"""`selfedit solve` on a tiny random model: attempts, a picture, a submission."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from selfedit.cli.main import main
+from selfedit.records import Stage
+from selfedit.store import Ledger
+from selfedit.tasks.arc.task import ORACLES
+from tests.support.commands import use_engine
+from tests.support.tiny import save_tiny
+
+pytestmark = pytest.mark.model
+Capture = pytest.CaptureFixture[str]
+
+DEMOS = [{"input": [[1, 2]], "output": [[2, 1]]}, {"input": [[3, 4]], "output": [[4, 3]]}]
+KNOWN = {"train": DEMOS, "test": [{"input": [[5, 6]], "output": [[6, 5]]}]}
+HIDDEN = {"train": DEMOS, "test": [{"input": [[5, 6]]}, {"input": [[7, 8]]}]}
+QUICK = json.dumps(
+    {
+        **json.loads(ORACLES["extended"]),
+        "training": {
+            "strategy": "train_using_output_tokens",
+            "learning_rate": 0.005,
+            "num_train_epochs": 3,
+            "rank": 8,
+            "views": 64,
+        },
+    }
+)
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """With room for the request for directives."""
+    path = save_tiny(tmp_path_factory.mktemp("tiny"), "llama")
+    config = json.loads((path / "config.json").read_text())
+    (path / "config.json").write_text(json.dumps({**config, "max_position_embeddings": 4096}))
+    return str(path)
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    for name, value in {"known": KNOWN, "hidden": HIDDEN}.items():
+        (tmp_path / f"{name}.json").write_text(json.dumps(value))
+    return tmp_path
+
+
+def solve(capsys: Capture, *words: str) -> Any:
+    assert main(["solve", *words, "--json"]) == 0
+    return json.loads(capsys.readouterr().out)
+
+
+def test_a_puzzle_with_given_directives_gets_two_attempts_and_a_picture(
+    capsys: Capture, folder: Path, model: str
+) -> None:
+    found = solve(capsys, "known.json", "--directives", QUICK, "--model", model, "--run", "run")
+    assert set(found) >= {"task", "solved", "attempts", "seconds"}
+    assert found["task"] == "known" and found["solved"] in (True, False) and found["seconds"] > 0
+    [attempts] = found["attempts"]
+    assert found["solved"] == ([[6, 5]] in attempts) and len(attempts) <= 2
+    picture = Path(found["picture"])
+    assert picture.read_bytes()[:4] == b"\x89PNG" and picture.with_suffix(".svg").is_file()
+
+
+def test_self_edits_are_written_under_the_grammar_and_one_is_chosen_without_the_answer(
+    capsys: Capture, folder: Path, model: str
+) -> None:
+    words = ["hidden.json", "--edits", "2", "--model", model, "--run", "run", "--submission", "out.json"]
+    found = solve(capsys, *words)
+    assert found["solved"] is None and not found["failure"]
+    assert json.loads(found["directives"])["training"]["rank"] in (8, 16, 32, 64)
+    submitted = json.loads((folder / "out.json").read_text())
+    assert [set(pair) for pair in submitted["hidden"]] == [{"attempt_1", "attempt_2"}] * 2
+    again = solve(capsys, *words)
+    assert again == found, "the second time everything is in the run folder"
+
+
+def test_a_folder_is_solved_puzzle_by_puzzle(capsys: Capture, folder: Path, model: str) -> None:
+    words = ("--directives", QUICK, "--model", model, "--dtype", "bfloat16", "--run", "run")
+    found = solve(capsys, "known.json,hidden.json", *words)
+    assert json.loads((folder / "run" / "config.json").read_text())["config"]["dtype"] == "bfloat16"
+    assert [one["task"] for one in found] == ["known", "hidden"]
+    assert main(["solve", "known.json,hidden.json", *words]) == 0
+    told = capsys.readouterr().out
+    assert "known: " in told and "hidden: answer unknown" in told and "attempt 1:" in told
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["absent.json"], "absent.json: there is no such file"),
+        (["known.json", "--edits", "0"], "--edits 0: give at least 1"),
+        (["known.json", "--edits", "2", "--directives", QUICK], "--directives: leave out --edits and --policy"),
+        (["known.json", "--directives", "{}"], "--directives: data_generation: Field required"),
+        (["known.json", "--recipe", "embedded"], "--recipe embedded: is not for puzzles"),
+    ],
+)
+def test_what_cannot_be_solved_is_told_in_one_line(words: list[str], told: str, capsys: Capture) -> None:
+    assert main(["solve", *words]) == 2
+    said = capsys.readouterr()
+    assert told in said.err and said.err.count("\n") == 1 and not said.out
+
+
+def test_an_id_that_is_a_path_stays_within_the_run(capsys: Capture, folder: Path, model: str) -> None:
+    ids = ["../../out", f"{folder}/absolute", "a" * 300, "nul\x00byte", "@@", "."]
+    (folder / "challenges.json").write_text(json.dumps(dict.fromkeys(ids, KNOWN)))
+    words = ("challenges.json", "--directives", QUICK, "--model", model, "--run", "deep/run")
+    pictures = [Path(one["picture"]) for one in solve(capsys, *words)]
+    assert len(set(pictures)) == len(ids) and all(picture.is_file() for picture in pictures)
+    assert {picture.parent for picture in pictures} == {Path("deep/run/puzzles")}
+    made = {path for path in folder.rglob("*.png") if "puzzles" not in path.parts and "figures" not in path.parts}
+    assert made == set()
+
+
+def test_the_last_of_several_policies_writes(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
+    use_engine(monkeypatch)
+    puzzles = "--task arc --data 6150a2bd,d037b0a7,25ff71a9 --heldout-data a85d4709".split()
+    words = ["train", *puzzles, "--rounds", "2", "--contexts", "2", "--edits", "2", "--heldout", "0"]
+    assert main([*words, "--min-gain", "-9", "--run", "trained"]) == 0
+    capsys.readouterr()
+    found = solve(capsys, "known.json", "--policy", "trained", "--run", "run")
+    assert found["task"] == "known"
+    with Ledger(Path("run/ledger.db")) as ledger:
+        assert {outcome.stage for outcome in ledger.outcomes()} == {Stage.of("synthetic", 2)}

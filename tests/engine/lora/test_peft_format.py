@@ -1,0 +1,156 @@
+"""PEFT's format, in and out: an adapter of either side means the same on the other."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from peft import LoraConfig, PeftModel, get_peft_model
+
+from selfedit.engine.engine import TorchEngine
+from selfedit.engine.forward.scoring import mean_logprobs
+from selfedit.engine.lora import peft_format
+from selfedit.errors import SelfeditError
+from tests.support.reference import JOBS, engine_of, fill_slots, peft_losses, run_bank, sequences
+from tests.support.tiny import FAMILIES, tiny_model
+
+pytestmark = pytest.mark.model
+PROBE = sequences(9, (12, 17))
+
+
+def save_with_peft(folder: Path, family: str = "llama", **settings) -> list[float]:
+    """An adapter with random weights, saved by PEFT; returns PEFT's mean log-probability of each probe."""
+    config = LoraConfig(**{"r": 3, "lora_alpha": 5, "target_modules": "all-linear"} | settings)
+    model = get_peft_model(tiny_model(family), config, autocast_adapter_dtype=False)
+    torch.manual_seed(1)
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if "lora_" in name:
+                parameter.copy_(torch.randn_like(parameter) * 0.2)
+    model.save_pretrained(folder)
+    return peft_logprobs(model)
+
+
+@torch.no_grad()
+def peft_logprobs(model: PeftModel) -> list[float]:
+    return [-peft_losses(model, tokens).mean().item() for tokens in PROBE]
+
+
+def in_a_slot(engine: TorchEngine, folder: Path) -> list[float]:
+    """The probes' log-probabilities with the adapter in slot 1 of a bank of larger rank."""
+    matrices = peft_format.load_adapter(folder)
+    engine.bank.allocate(2, 6, list(matrices))
+    engine.bank.load_matrices(1, matrices)
+    return mean_logprobs(engine.model, engine.holder, PROBE, [1, 1], 1024)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {},
+        {"target_modules": ["q_proj", "v_proj"], "r": 5, "lora_alpha": 32},
+        {"use_rslora": True},
+        {"alpha_pattern": {"q_proj": 9, r"layers.1.mlp.up_proj": 2}},
+        {"rank_pattern": {"k_proj": 6, "down_proj": 1}},
+        {"rank_pattern": {"k_proj": 6}, "alpha_pattern": {"k_proj": 2}, "use_rslora": True},
+    ],
+    ids=["plain", "some targets", "rslora", "alphas", "ranks", "ranks, alphas, rslora"],
+)
+@pytest.mark.filterwarnings("ignore:Using Rank-Stabilized LoRA with rank_pattern:UserWarning")
+def test_an_adapter_saved_by_peft_gives_the_same_log_probabilities_in_a_slot_and_beneath(
+    settings: dict, tmp_path: Path
+) -> None:
+    wanted = save_with_peft(tmp_path, **settings)
+    engine = engine_of("llama")
+    bare = mean_logprobs(engine.model, engine.holder, PROBE, [-1, -1], 1024)
+    assert in_a_slot(engine, tmp_path) == pytest.approx(wanted, rel=1e-6)
+    engine.bank.set_under(peft_format.load_adapter(tmp_path))
+    assert mean_logprobs(engine.model, engine.holder, PROBE, [-1, -1], 1024) == pytest.approx(wanted, rel=1e-6)
+    assert bare != pytest.approx(wanted, rel=1e-3)
+
+
+def test_an_adapter_of_peft_for_layers_that_are_stored_transposed_fits_as_well(tmp_path: Path) -> None:
+    wanted = save_with_peft(tmp_path, "gpt2", fan_in_fan_out=True)
+    assert in_a_slot(engine_of("gpt2"), tmp_path) == pytest.approx(wanted, rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"use_dora": True},
+        {"modules_to_save": ["lm_head"]},
+        {"lora_bias": True},
+        {"trainable_token_indices": [3]},
+        {"target_modules": ["q_proj", "embed_tokens"]},
+        {"layer_replication": [(0, 2), (0, 2)]},
+    ],
+    ids=lambda settings: next(iter(settings)),
+)
+@pytest.mark.filterwarnings(
+    "ignore:`lora_bias=True`", "ignore:Setting `save_embedding_layers`", "ignore:Adapter .*invalid shape"
+)
+def test_an_adapter_that_is_more_than_two_matrices_a_layer_is_refused_in_one_line(
+    settings: dict, tmp_path: Path
+) -> None:
+    save_with_peft(tmp_path, **settings)
+    with pytest.raises(SelfeditError, match="only plain LoRA adapters") as caught:
+        peft_format.load_adapter(tmp_path)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "setting", [{"init_lora_weights": "pissa_niter_4"}, {"use_qalora": True}, {"peft_type": "LOHA"}]
+)
+def test_an_adapter_that_needs_another_base_or_another_product_is_refused(setting: dict, tmp_path: Path) -> None:
+    save_with_peft(tmp_path)
+    config = json.loads((tmp_path / "adapter_config.json").read_text())
+    (tmp_path / "adapter_config.json").write_text(json.dumps(config | setting))
+    with pytest.raises(SelfeditError, match=rf"only plain.*({'|'.join(map(str, [*setting, *setting.values()]))})"):
+        peft_format.load_adapter(tmp_path)
+
+
+def test_an_adapter_of_a_wider_model_is_refused_by_slot_and_beneath() -> None:
+    engine = engine_of("llama")
+    name = "model.layers.0.self_attn.q_proj"
+    wide = {name: (torch.zeros(2, 64), torch.zeros(32, 2))}
+    engine.bank.allocate(1, 4, list(engine.bank.layers))
+    with pytest.raises(SelfeditError, match=name):
+        engine.bank.load_matrices(0, wide)
+    with pytest.raises(SelfeditError, match=name):
+        engine.bank.set_under(wide)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_the_adapter_of_any_slot_says_the_same_in_peft_and_beneath(family: str, tmp_path: Path) -> None:
+    engine = engine_of(family)
+    rows = run_bank(engine, JOBS, size=4)
+    fill_slots(engine, rows, JOBS)
+    for slot in (1, 3):
+        settings = JOBS[slot].training
+        ours = mean_logprobs(engine.model, engine.holder, PROBE, [slot, slot], 1024)
+        matrices = peft_format.scaled(engine.bank.matrices(rows[slot], settings.rank), settings.alpha / settings.rank)
+        folder = tmp_path / str(slot)
+        peft_format.save_adapter(folder, matrices, engine.bank, family)
+        loaded = PeftModel.from_pretrained(tiny_model(family), folder, autocast_adapter_dtype=False)
+        assert peft_logprobs(loaded) == pytest.approx(ours, rel=1e-6)
+        engine.bank.set_under(peft_format.load_adapter(folder))
+        assert mean_logprobs(engine.model, engine.holder, PROBE, [-1, -1], 1024) == pytest.approx(ours, rel=1e-6)
+        engine.bank.set_under({})
+
+
+@pytest.mark.parametrize("family", ["qwen2", "gemma2", "gpt2"])
+def test_an_adapter_over_the_policys_is_two_adapters_in_peft(family: str, tmp_path: Path) -> None:
+    layers = ["c_attn"] if family == "gpt2" else ["q_proj", "k_proj", "up_proj"]
+    fan = {"fan_in_fan_out": family == "gpt2"}
+    save_with_peft(tmp_path / "under", family, target_modules=layers, **fan)
+    save_with_peft(tmp_path / "over", family, r=2, lora_alpha=6, **fan)
+    model = PeftModel.from_pretrained(
+        tiny_model(family), tmp_path / "under", adapter_name="under", autocast_adapter_dtype=False
+    )
+    model.load_adapter(tmp_path / "over", adapter_name="over", autocast_adapter_dtype=False)
+    model.base_model.set_adapter(["under", "over"])
+    engine = engine_of(family)
+    engine.bank.set_under(peft_format.load_adapter(tmp_path / "under"))
+    assert in_a_slot(engine, tmp_path / "over") == pytest.approx(peft_logprobs(model), rel=1e-6)

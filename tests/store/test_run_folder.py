@@ -1,0 +1,175 @@
+"""The run folder: whole or not at all, one run, one process."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from selfedit.errors import SelfeditError
+from selfedit.store.run_folder import SCHEMA, amend_run, check_run, code_version, file_name, open_run, read_run
+
+CONFIG = {"rounds": 2, "inner": {"epochs": 3, "rank": 8}}
+FACTS = {"model": "m", "weights_sha256": "1", "code": "0.1", "command": "selfedit train"}
+RECORD = {"schema": SCHEMA, "kind": "train", "config": CONFIG, "facts": FACTS}
+
+
+def test_a_new_run_records_its_settings_and_facts(tmp_path: Path) -> None:
+    with open_run(tmp_path / "deep" / "run", "train", CONFIG, FACTS) as run:
+        assert run.ledger == tmp_path / "deep" / "run" / "ledger.db"
+        assert read_run(run.path) == RECORD
+    assert os.listdir(tmp_path / "deep") == ["run"]
+
+
+def test_an_empty_folder_may_become_a_run(tmp_path: Path) -> None:
+    with open_run(tmp_path, "train", CONFIG, FACTS):
+        assert read_run(tmp_path)["config"] == CONFIG
+
+
+def test_the_same_settings_resume(tmp_path: Path) -> None:
+    for _ in range(2):
+        with open_run(tmp_path / "run", "train", CONFIG, FACTS) as run:
+            (run.path / "ledger.db").touch()
+    assert read_run(tmp_path / "run") == RECORD
+
+
+def test_other_settings_are_refused_by_name_and_change_nothing(tmp_path: Path) -> None:
+    with open_run(tmp_path / "run", "train", CONFIG, FACTS):
+        pass
+    before = (tmp_path / "run" / "config.json").read_bytes()
+    other = {"rounds": 2, "inner": {"epochs": 4, "rank": 8}}
+    with (
+        pytest.raises(SelfeditError, match=r"inner\.epochs 3 → 4.*run"),
+        open_run(tmp_path / "run", "train", other, FACTS),
+    ):
+        pass
+    assert (tmp_path / "run" / "config.json").read_bytes() == before
+
+
+def test_other_weights_are_refused(tmp_path: Path) -> None:
+    with open_run(tmp_path / "run", "train", CONFIG, FACTS):
+        pass
+    other = {**FACTS, "weights_sha256": "2"}
+    with (
+        pytest.raises(SelfeditError, match=r"facts\.weights_sha256"),
+        open_run(tmp_path / "run", "train", CONFIG, other),
+    ):
+        pass
+
+
+def test_other_code_resumes_and_is_noted_once(tmp_path: Path) -> None:
+    for code in ("0.1", "0.2", "0.2", "0.1"):
+        with open_run(tmp_path / "run", "train", CONFIG, {**FACTS, "code": code}):
+            pass
+    held = read_run(tmp_path / "run")
+    assert (held["facts"], held["resumed_with"]) == (FACTS, ["0.2"])
+
+
+def test_a_folder_that_holds_something_else_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "letter.txt").write_text("dear")
+    with pytest.raises(SelfeditError, match="holds no run"), open_run(tmp_path, "train", CONFIG, FACTS):
+        pass
+    assert os.listdir(tmp_path) == ["letter.txt"]
+
+
+@pytest.mark.parametrize("path", ["file", "file/run", "file/deep/run"])
+def test_a_path_that_cannot_be_a_folder_is_refused(tmp_path: Path, path: str) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(SelfeditError, match="run"):
+        check_run(tmp_path / path, CONFIG)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+def test_an_unwritable_folder_is_refused(tmp_path: Path) -> None:
+    tmp_path.chmod(0o500)
+    with pytest.raises(SelfeditError, match="cannot be written"):
+        check_run(tmp_path / "run", CONFIG)
+
+
+def test_checking_touches_nothing(tmp_path: Path) -> None:
+    check_run(tmp_path / "run", CONFIG)
+    assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize("text", ["", "[]", '{"config": 1, "facts": {}}', '{"config": {}}'])
+def test_a_broken_record_is_refused(tmp_path: Path, text: str) -> None:
+    (tmp_path / "config.json").write_text(text)
+    with pytest.raises(SelfeditError, match=r"config\.json"), open_run(tmp_path, "train", CONFIG, FACTS):
+        pass
+
+
+def test_one_process_at_a_time_and_a_dead_ones_lock_is_taken_over(tmp_path: Path) -> None:
+    program = (
+        "import sys, time; from pathlib import Path; from selfedit.store.run_folder import open_run\n"
+        f"with open_run(Path(sys.argv[1]), 'train', {CONFIG!r}, {FACTS!r}):\n"
+        "    print('held', flush=True); time.sleep(60)"
+    )
+    source = str(Path(__file__).parents[2] / "src")
+    words = [sys.executable, "-c", program, str(tmp_path / "run")]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": source}) as other:
+        assert other.stdout and other.stdout.readline() == "held\n"
+        try:
+            with pytest.raises(SelfeditError, match=str(other.pid)), open_run(tmp_path / "run", "train", CONFIG, FACTS):
+                pass
+        finally:
+            other.send_signal(signal.SIGKILL)
+    with open_run(tmp_path / "run", "train", CONFIG, FACTS) as run:
+        assert json.loads((run.path / "config.json").read_text())["config"] == CONFIG
+
+
+def test_a_run_that_is_older_than_a_setting_has_had_its_default(tmp_path: Path) -> None:
+    with open_run(tmp_path / "run", "train", CONFIG, FACTS):
+        pass
+    defaults = {"rounds": 9, "learner": "", "inner": {"epochs": 9, "rank": 9, "method": "lora"}}
+    now = {**CONFIG, "learner": "", "inner": {**CONFIG["inner"], "method": "lora"}}  # type: ignore[dict-item]
+    with open_run(tmp_path / "run", "train", now, FACTS, defaults) as run:
+        assert run.path == tmp_path / "run"
+    with pytest.raises(SelfeditError, match='learner "" → "untouched"'):
+        check_run(tmp_path / "run", {**now, "learner": "untouched"}, defaults)
+    with pytest.raises(SelfeditError, match="learner unset"):
+        check_run(tmp_path / "run", now)
+
+
+def test_an_amended_run_says_so_only_when_what_was_done_has_ended(tmp_path: Path) -> None:
+    with open_run(tmp_path, "train", {**CONFIG, "grader": "f1"}, FACTS):
+        pass
+    with pytest.raises(ZeroDivisionError), amend_run(tmp_path, {"grader": "exact"}):
+        raise ZeroDivisionError
+    assert read_run(tmp_path)["config"]["grader"] == "f1"
+    with amend_run(tmp_path, {"grader": "exact"}):
+        pass
+    assert read_run(tmp_path) == {**RECORD, "config": {**CONFIG, "grader": "exact"}}
+
+
+def test_the_lock_ends_with_the_block_also_after_an_error(tmp_path: Path) -> None:
+    with pytest.raises(ZeroDivisionError), open_run(tmp_path / "run", "train", CONFIG, FACTS):
+        raise ZeroDivisionError
+    with open_run(tmp_path / "run", "train", CONFIG, FACTS):
+        pass
+
+
+def test_the_code_version_is_one_line() -> None:
+    assert code_version() and "\n" not in code_version()
+
+
+def test_a_run_of_an_older_schema_is_refused_in_one_line(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text(json.dumps({"config": CONFIG, "facts": FACTS}))
+    with pytest.raises(SelfeditError, match=r"is a run of schema 1, and this version reads schema 2; choose"):
+        read_run(tmp_path)
+    with pytest.raises(SelfeditError, match="is a run of schema 1"):
+        check_run(tmp_path, CONFIG)
+
+
+def test_a_file_about_anything_has_a_plain_name_of_its_own() -> None:
+    plain = ["a85d4709", "a~1", "Rhine_floods-2.v1"]
+    assert [file_name(text) for text in plain] == plain
+    odd = ["../x", "/abs/x", "..", ".hidden", "", "a/b", "a\\b", "nul\x00", "\ud800", "Zürich", "x" * 300, "x" * 301]
+    names = [file_name(text) for text in odd]
+    assert len({*names, *plain}) == len(odd) + len(plain)
+    assert all(re.fullmatch(r"[\w~-][\w.~-]{0,99}", name, re.ASCII) for name in names)
