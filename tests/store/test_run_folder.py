@@ -173,3 +173,30 @@ def test_a_file_about_anything_has_a_plain_name_of_its_own() -> None:
     names = [file_name(text) for text in odd]
     assert len({*names, *plain}) == len(odd) + len(plain)
     assert all(re.fullmatch(r"[\w~-][\w.~-]{0,99}", name, re.ASCII) for name in names)
+
+
+def test_links_in_a_folder_from_elsewhere_lead_nowhere(tmp_path: Path) -> None:
+    victim, run = tmp_path / "victim", tmp_path / "run"
+    victim.write_text("precious")
+    with open_run(run, "train", {"a": 1}, {"code": "1"}):
+        pass
+    (run / ".config.json.new").symlink_to(victim)
+    with open_run(run, "train", {"a": 1}, {"code": "2"}):
+        pass
+    assert read_run(run)["resumed_with"] == ["2"] and not (run / "config.json").is_symlink()
+    (run / "run.lock").unlink()
+    (run / "run.lock").symlink_to(victim)
+    with (
+        pytest.raises(SelfeditError, match=r"its run\.lock is a link; delete that"),
+        open_run(run, "train", {"a": 1}, {"code": "2"}),
+    ):
+        pass
+    assert victim.read_text() == "precious"
+
+
+def test_a_record_is_on_the_disk_before_the_run_begins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    synced: list[str] = []
+    monkeypatch.setattr(os, "fsync", lambda handle: synced.append(os.readlink(f"/proc/self/fd/{handle}")))
+    with open_run(tmp_path / "run", "train", {"a": 1}, {}):
+        names = [Path(path).name for path in synced]
+        assert "config.json" in names and synced[-1] == str(tmp_path)

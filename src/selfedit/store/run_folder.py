@@ -21,6 +21,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Literal
 
+from selfedit.disk import sync, write_new
 from selfedit.errors import Field, SelfeditError, SettingError
 from selfedit.records import digest
 
@@ -194,6 +195,7 @@ def _create(path: Path, record: dict[str, Any]) -> None:
         else:
             with contextlib.suppress(FileExistsError, OSError):  # another process was first; its record is checked next
                 os.rename(staging, path)
+        sync(path.parent)
     except OSError as error:
         raise SettingError(
             Field("run"), f" {path}: cannot be written ({error.strerror}); choose another folder"
@@ -215,22 +217,25 @@ def _replace_record(path: Path, record: dict[str, Any]) -> None:
     staged = path / f".{CONFIG}.new"
     _write(staged, record)
     os.replace(staged, path / CONFIG)
+    sync(path)
 
 
 def _write(path: Path, record: dict[str, Any]) -> None:
-    path.write_text(json.dumps(record, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    write_new(path, json.dumps(record, indent=2, ensure_ascii=False) + "\n")
 
 
 @contextlib.contextmanager
 def _lock(path: Path) -> Iterator[None]:
     """Holds the folder. The kernel lets go of the lock when its process dies, so there are no stale ones."""
     try:
-        file = (path / LOCK).open("a+", encoding="utf-8")
+        handle = os.open(path / LOCK, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
     except OSError as error:
+        if (path / LOCK).is_symlink():
+            raise SettingError(Field("run"), f" {path}: its {LOCK} is a link; delete that") from None
         raise SettingError(
             Field("run"), f" {path}: cannot be written ({error.strerror}); choose another folder"
         ) from None
-    with file:
+    with os.fdopen(handle, "r+", encoding="utf-8") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:

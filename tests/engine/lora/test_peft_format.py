@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
+from safetensors.torch import load, save
 
 from selfedit.engine.engine import TorchEngine
 from selfedit.engine.forward.scoring import mean_logprobs
 from selfedit.engine.lora import peft_format
+from selfedit.engine.lora.peft_format import save_whole, with_sorted_metadata
 from selfedit.errors import SelfeditError
-from tests.support.reference import JOBS, engine_of, fill_slots, peft_losses, run_bank, sequences
+from selfedit.records import Example, TrainingConfig
+from tests.support.reference import JOBS, engine_of, fill_slots, learn, peft_losses, run_bank, sequences
 from tests.support.tiny import FAMILIES, tiny_model
 
 pytestmark = pytest.mark.model
@@ -154,3 +160,54 @@ def test_an_adapter_over_the_policys_is_two_adapters_in_peft(family: str, tmp_pa
     engine = engine_of(family)
     engine.bank.set_under(peft_format.load_adapter(tmp_path / "under"))
     assert in_a_slot(engine, tmp_path / "over") == pytest.approx(peft_logprobs(model), rel=1e-6)
+
+
+def test_the_same_adapter_has_the_same_bytes_in_every_process(tmp_path: Path) -> None:
+    """The library draws the order of metadata anew in each process; a version is known by the hash of its file."""
+    program = (
+        "import sys, torch; from pathlib import Path; from tests.support.reference import engine_of, learn\n"
+        "from selfedit.records import Example, TrainingConfig\n"
+        "engine, training = engine_of('llama', home=Path(sys.argv[1])), TrainingConfig(rank=2, epochs=1)\n"
+        "first = learn(engine, 'a', [Example('seven red boats')], training)\n"
+        "second = learn(engine, 'b', [Example('cross the river')], training, base=first)\n"
+        "print(first.digest, second.digest)"
+    )
+    root = Path(__file__).parents[3]
+    env = {**os.environ, "PYTHONPATH": f"{root / 'src'}{os.pathsep}{root}", "OMP_NUM_THREADS": "1"}
+    said = [
+        subprocess.run(
+            [sys.executable, "-c", program, str(tmp_path / f"{n}")], capture_output=True, text=True, check=True, env=env
+        ).stdout.split()[-2:]
+        for n in range(3)
+    ]
+    assert len({tuple(digests) for digests in said}) == 1 and len(set(said[0])) == 2
+
+
+def test_metadata_are_sorted_and_all_else_stays() -> None:
+    tensors = {"b": torch.arange(6.0).view(2, 3), "a": torch.ones(1, dtype=torch.int64)}
+    orders = [{name: name.upper() for name in names} for names in ("xyz", "zyx", "yzx")]
+    files = [with_sorted_metadata(save(tensors, metadata=metadata)) for metadata in orders]
+    assert len(set(files)) == 1
+    assert {name: tensor.tolist() for name, tensor in load(files[0]).items()} == {
+        name: tensor.tolist() for name, tensor in tensors.items()
+    }
+
+
+def test_an_adapter_is_on_the_disk_before_anything_can_name_it(tmp_path: Path, monkeypatch) -> None:
+    synced: list[str] = []
+    monkeypatch.setattr(os, "fsync", lambda handle: synced.append(os.readlink(f"/proc/self/fd/{handle}")))
+    engine, training = engine_of("llama", home=tmp_path), TrainingConfig(rank=2, epochs=1)
+    learn(engine, "adapters/one", [Example("seven red boats")], training)
+    staged = [Path(path).name for path in synced if ".one.tmp" in path]
+    assert {"adapter_model.safetensors", "adapter_config.json", ".one.tmp"} <= set(staged)
+    assert synced[-1] == str(tmp_path / "adapters")
+
+
+def test_a_copy_leaves_a_folder_beside_it_alone(tmp_path: Path) -> None:
+    learn(engine_of("llama", home=tmp_path), "one", [Example("seven red boats")], TrainingConfig(rank=2, epochs=1))
+    (tmp_path / ".copy.tmp").mkdir()
+    (tmp_path / ".copy.tmp" / "mine").write_text("kept")
+    save_whole(tmp_path / "one", tmp_path / "copy")
+    assert (tmp_path / ".copy.tmp" / "mine").read_text() == "kept"
+    assert (tmp_path / "copy" / "adapter_model.safetensors").is_file()
+    assert {path.name for path in tmp_path.iterdir()} == {"one", "copy", ".copy.tmp"}

@@ -18,8 +18,9 @@ import torch
 from peft import LoraConfig
 from peft.utils.other import get_pattern_key
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 
+from selfedit.disk import sync
 from selfedit.engine.lora.bank import Bank, Matrices
 from selfedit.errors import SelfeditError
 
@@ -65,7 +66,15 @@ def save_adapter(
         inference_mode=True,
     )
     link = {_BENEATH: os.path.relpath(beneath[0], folder), _BENEATH_SHA256: beneath[1]} if beneath else {}
-    return _save(folder, matrices, config, link)
+    staging = folder.with_name(f".{folder.name}.tmp")
+    shutil.rmtree(staging, ignore_errors=True)
+    staging.mkdir(parents=True)
+    _write(staging, matrices, config, link)
+    if folder.exists():
+        shutil.rmtree(folder)
+    os.replace(staging, folder)
+    sync(folder.parent)
+    return sha256_of(folder)
 
 
 def save_whole(folder: Path, to: Path) -> None:
@@ -75,30 +84,40 @@ def save_whole(folder: Path, to: Path) -> None:
         SelfeditError: one of them cannot be read, or is not the one that was trained on.
         OSError: `to` cannot be written.
     """
-    if not _link(folder):
-        staging = to.with_name(f".{to.name}.tmp")
-        shutil.rmtree(staging, ignore_errors=True)
-        shutil.copytree(folder, staging)
-        os.replace(staging, to)
-        return
-    _save(to, load_adapter(folder), LoraConfig.from_pretrained(str(folder)), {})
-
-
-def _save(folder: Path, matrices: Matrices, config: LoraConfig, link: Mapping[str, str]) -> str:
-    staging = folder.with_name(f".{folder.name}.tmp")
-    shutil.rmtree(staging, ignore_errors=True)
+    staging = to.with_name(f".{to.name}-{os.getpid()}.tmp")
     staging.mkdir(parents=True)
+    try:
+        if _link(folder):
+            _write(staging, load_adapter(folder), LoraConfig.from_pretrained(str(folder)), {})
+        else:
+            shutil.copytree(folder, staging, dirs_exist_ok=True)
+        os.replace(staging, to)
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+
+
+def _write(folder: Path, matrices: Matrices, config: LoraConfig, link: Mapping[str, str]) -> None:
+    """Both files of an adapter, on the disk when this returns: a ledger is going to name them."""
     tensors = {}
     for name, (a, b) in matrices.items():
         tensors[f"{_PREFIX}{name}.lora_A.weight"] = a.detach().cpu().contiguous()
         tensors[f"{_PREFIX}{name}.lora_B.weight"] = b.detach().cpu().contiguous()
-    save_file(tensors, staging / WEIGHTS, metadata={"format": "pt", **link})
+    (folder / WEIGHTS).write_bytes(with_sorted_metadata(save(tensors, metadata={"format": "pt", **link})))
     config.r = config.lora_alpha = max(a.shape[0] for a, _ in matrices.values())
-    config.save_pretrained(str(staging))
-    if folder.exists():
-        shutil.rmtree(folder)
-    os.replace(staging, folder)
-    return sha256_of(folder)
+    config.save_pretrained(str(folder))
+    for path in (*folder.iterdir(), folder):
+        sync(path)
+
+
+def with_sorted_metadata(content: bytes) -> bytes:
+    """A safetensors file whose metadata stand in the order of their names. The library writes them in another order in
+    each process, and a version is known by the hash of its file."""
+    length = int.from_bytes(content[:8], "little")
+    header = json.loads(content[8 : 8 + length])
+    header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+    told = json.dumps(header, separators=(",", ":")).encode()
+    told += b" " * (-len(told) % 8)
+    return len(told).to_bytes(8, "little") + told + content[8 + length :]
 
 
 def sha256_of(folder: Path) -> str:

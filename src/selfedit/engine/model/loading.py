@@ -24,6 +24,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, P
 from transformers.utils import logging as transformers_logging
 
 from selfedit.cache import cache_folder
+from selfedit.engine.model.checkpoint import check_tokenizer, load_checkpoint, loaded
 from selfedit.errors import Field, SelfeditError, SettingError
 
 EMBEDDED = "smollm2-135m"
@@ -51,22 +52,16 @@ def load_model(name: str, device: torch.device, dtype: torch.dtype) -> LoadedMod
     """Load `name` onto `device`.
 
     Raises:
-        SelfeditError: an unknown name, a folder without a model, a corrupt cache, no network at the first fetch.
+        SelfeditError: an unknown name, a folder without a model or with another than it says, a corrupt cache, no
+            network at the first fetch.
     """
     folder = str(fetch_embedded()) if name == EMBEDDED else name
     is_local = name == EMBEDDED or check_name(name)
     quiet_transformers()
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False, local_files_only=is_local)
-        model = AutoModelForCausalLM.from_pretrained(
-            folder, dtype=dtype, trust_remote_code=False, use_safetensors=True, local_files_only=is_local
-        )
-    except (OSError, ValueError, KeyError) as error:
-        reason = str(error).strip().splitlines()[0][:200]
-        raise SettingError(
-            Field("model"),
-            f" {name}: cannot be loaded ({reason}); use {EMBEDDED}, a folder with safetensors, or a hub id",
-        ) from error
+    given = {"trust_remote_code": False, "local_files_only": is_local}
+    tokenizer = loaded(name, lambda: AutoTokenizer.from_pretrained(folder, **given))
+    model = load_checkpoint(name, folder, dtype, is_local)
+    check_tokenizer(name, tokenizer, model)
     model.eval().requires_grad_(False)
     torch.nn.Module.to(model, device)
     return LoadedModel(model, tokenizer, name, weights_sha256(model))

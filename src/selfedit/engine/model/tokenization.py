@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
 from itertools import pairwise
 
+from jinja2.exceptions import TemplateError
 from transformers import PreTrainedTokenizerBase
 
 from selfedit.engine.forward.packing import Tokens
@@ -13,15 +15,42 @@ from selfedit.records import Example, Prompt, Query
 
 
 def prompt_text(tokenizer: PreTrainedTokenizerBase, prompt: Prompt) -> str:
-    """The prompt as the model reads it: through the chat template where there is one, plain otherwise."""
+    """The prompt as the model reads it: through the chat template where there is one, plain otherwise.
+
+    Raises:
+        SelfeditError: the template drops a part of it.
+    """
     if is_chat(tokenizer, prompt):
-        turns = [{"role": "system", "content": prompt.system}] if prompt.system else []
-        for request, reply in prompt.history:
-            turns += [{"role": "user", "content": request}, {"role": "assistant", "content": reply}]
-        turns.append({"role": "user", "content": prompt.text})
-        text = tokenizer.apply_chat_template(turns, add_generation_prompt=True, tokenize=False)
-        return str(text) + prompt.prefill
+        return _rendered(tokenizer, prompt) + prompt.prefill
     return "".join(request + reply for request, reply in _plain_turns(prompt))
+
+
+def _rendered(tokenizer: PreTrainedTokenizerBase, prompt: Prompt) -> str:
+    """Through the chat template. Where that takes no system role, or drops it, the system text goes before the first
+    request; nothing else may get lost."""
+    turns: list[dict[str, str]] = []
+    for request, reply in prompt.history:
+        turns += [{"role": "user", "content": request}, {"role": "assistant", "content": reply}]
+    turns.append({"role": "user", "content": prompt.text})
+    if prompt.system:
+        whole = [{"role": "system", "content": prompt.system}, *turns]
+        with suppress(TemplateError):
+            if not _lost(whole, text := _applied(tokenizer, whole)):
+                return text
+        turns[0] = {"role": "user", "content": f"{prompt.system}\n\n{turns[0]['content']}"}
+    text = _applied(tokenizer, turns)
+    if lost := _lost(turns, text):
+        raise SelfeditError(f"the model's chat template drops a part of the prompt ({lost[0][:60]!r})")
+    return text
+
+
+def _applied(tokenizer: PreTrainedTokenizerBase, turns: list[dict[str, str]]) -> str:
+    return str(tokenizer.apply_chat_template(turns, add_generation_prompt=True, tokenize=False))
+
+
+def _lost(turns: list[dict[str, str]], text: str) -> list[str]:
+    """What was put in and is not found in what came out; a template may take white space from the ends."""
+    return [turn["content"] for turn in turns if turn["content"].strip() not in text]
 
 
 def is_chat(tokenizer: PreTrainedTokenizerBase, prompt: Prompt) -> bool:

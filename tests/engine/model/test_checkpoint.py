@@ -1,0 +1,222 @@
+"""A folder from elsewhere becomes the model that its files hold, or one clear line; never one with weights drawn."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from selfedit.engine.model.loading import load_model
+from selfedit.engine.model.tokenization import prompt_text
+from selfedit.errors import SettingError
+from selfedit.records import Prompt
+from tests.support.tiny import FAMILIES, save_tiny
+
+pytestmark = pytest.mark.model
+CPU = torch.device("cpu")
+Weights = dict[str, torch.Tensor]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return save_tiny(tmp_path / "model", "llama")
+
+
+def refused(folder: Path) -> str:
+    """What the one line says."""
+    with pytest.raises(SettingError) as caught:
+        load_model(str(folder), CPU, torch.float32)
+    told = caught.value.with_flags()
+    assert told.startswith(f"--model {folder}: ") and "\n" not in told
+    return told
+
+
+def rewrite(folder: Path, change: Callable[[Weights], Weights]) -> None:
+    path = folder / "model.safetensors"
+    save_file(change(load_file(path)), path, metadata={"format": "pt"})
+
+
+def configure(folder: Path, **changes: object) -> None:
+    path = folder / "config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_two_loads_of_one_folder_have_equal_weights(tmp_path: Path, family: str) -> None:
+    folder = save_tiny(tmp_path / family, family)
+    assert len({load_model(str(folder), CPU, torch.float32).sha256 for _ in range(2)}) == 1
+
+
+def without_last_layer(weights: Weights) -> Weights:
+    return {name: tensor for name, tensor in weights.items() if "layers.1." not in name}
+
+
+def without_head(weights: Weights) -> Weights:
+    return {name: tensor for name, tensor in weights.items() if not name.startswith("lm_head")}
+
+
+def compiled(weights: Weights) -> Weights:
+    return {f"_orig_mod.{name}": tensor for name, tensor in weights.items()}
+
+
+def renamed(weights: Weights) -> Weights:
+    return {name.replace("mlp.up_proj.weight", "mlp.up_proj.trellis"): tensor for name, tensor in weights.items()}
+
+
+def with_more(weights: Weights) -> Weights:
+    return {**weights, "model.layers.2.mlp.up_proj.weight": torch.ones(48, 32)}
+
+
+def resized(weights: Weights) -> Weights:
+    return {**weights, "lm_head.weight": torch.ones(402, 32)}
+
+
+def not_a_number(weights: Weights) -> Weights:
+    return {**weights, "model.norm.weight": torch.full((32,), float("nan"))}
+
+
+def zeroed(weights: Weights) -> Weights:
+    name = "model.layers.0.mlp.up_proj.weight"
+    return {**weights, name: torch.zeros_like(weights[name])}
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (without_last_layer, "it lacks model.layers.1.input_layernorm.weight and 8 more; mend the folder"),
+        (without_head, "it lacks lm_head.weight; "),
+        (compiled, "has beside them _orig_mod.lm_head.weight and "),
+        (renamed, "it lacks model.layers.0.mlp.up_proj.weight and 1 more, has beside them"),
+        (with_more, "it has beside them model.layers.2.mlp.up_proj.weight; "),
+        (resized, "it has of another size lm_head.weight; "),
+        (not_a_number, "model.norm.weight holds numbers that are not finite; download it again"),
+        (zeroed, "model.layers.0.mlp.up_proj.weight is all zeros; download it again"),
+    ],
+)
+def test_weights_that_are_not_the_models_are_named(
+    folder: Path, change: Callable[[Weights], Weights], told: str
+) -> None:
+    rewrite(folder, change)
+    assert told in refused(folder)
+
+
+def test_what_older_checkpoints_hold_and_newer_code_computes_is_no_surplus(folder: Path) -> None:
+    before = load_model(str(folder), CPU, torch.float32).sha256
+    rewrite(folder, lambda weights: {**weights, "model.layers.0.self_attn.rotary_emb.inv_freq": torch.ones(4)})
+    assert load_model(str(folder), CPU, torch.float32).sha256 == before
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (
+            b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n",
+            "is a Git LFS pointer, not weights; fetch",
+        ),
+        (b"<!doctype html><html><body>Not found</body></html>", "is a text, not weights; download it again"),
+        (b'{"error": "rate limited"}', "is a text, not weights; download it again"),
+        (b"", "is damaged (Error while deserializing header: header too small); download"),
+        (b"\x00\x01", "is damaged ("),
+        (b"\xff" * 200, "is damaged ("),
+    ],
+)
+def test_files_that_are_no_weights_are_told_apart(folder: Path, content: bytes, told: str) -> None:
+    (folder / "model.safetensors").write_bytes(content)
+    assert f"model.safetensors {told}" in refused(folder)
+
+
+@pytest.mark.parametrize("kept", [0.1, 0.5, 0.9])
+def test_a_download_that_broke_off_is_refused(folder: Path, kept: float) -> None:
+    path = folder / "model.safetensors"
+    whole = path.read_bytes()
+    path.write_bytes(whole[: int(len(whole) * kept)])
+    assert "model.safetensors is damaged (" in refused(folder)
+
+
+@pytest.mark.parametrize("method", ["bitsandbytes", "gptq", "awq", "compressed-tensors", "fp8", "mxfp4", "exl3"])
+def test_a_quantised_checkpoint_is_said_to_be_one(folder: Path, method: str) -> None:
+    configure(folder, quantization_config={"quant_method": method, "bits": 4})
+    assert f"is quantised ({method}); take it in full precision" in refused(folder)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"hidden_size": "many"},
+        {"num_hidden_layers": -1},
+        {"num_attention_heads": 0},
+        {"rope_scaling": 3},
+        {"vocab_size": None},
+        {"model_type": "no-such-model"},
+        {"model_type": ["llama"]},
+    ],
+)
+def test_a_config_of_wrong_types_or_sizes_is_told_in_one_line(folder: Path, changes: dict[str, object]) -> None:
+    configure(folder, **changes)
+    assert refused(folder)
+
+
+@pytest.mark.parametrize("text", ["[]", "3", "", "{", '{"model_type": "llama"', "null"])
+def test_a_config_that_is_no_object_is_told_in_one_line(folder: Path, text: str) -> None:
+    (folder / "config.json").write_text(text)
+    assert refused(folder)
+
+
+def change_tokenizer(folder: Path, **changes: object) -> None:
+    path = folder / "tokenizer_config.json"
+    kept = {**json.loads(path.read_text()), **changes}
+    path.write_text(json.dumps({name: value for name, value in kept.items() if value is not None}))
+
+
+def test_more_tokens_than_embeddings_are_refused_with_both_numbers(folder: Path) -> None:
+    rewrite(folder, lambda weights: {n: t[:300].clone() if len(t) == 400 else t for n, t in weights.items()})
+    configure(folder, vocab_size=300)
+    assert re.search(r"its tokenizer has \d+ tokens, the model 300 embeddings", refused(folder))
+
+
+def test_an_end_token_comes_from_the_model_where_the_tokenizer_names_none(folder: Path) -> None:
+    change_tokenizer(folder, eos_token=None)
+    assert load_model(str(folder), CPU, torch.float32).tokenizer.eos_token_id == 0
+    for name in ("config.json", "generation_config.json"):
+        kept = json.loads((folder / name).read_text())
+        (folder / name).write_text(json.dumps({**kept, "eos_token_id": None}))
+    assert "neither its tokenizer nor its config names an end token" in refused(folder)
+
+
+PARTS = "{% for m in messages %}{% for part in m['content'] %}{{ part['text'] }}{% endfor %}{% endfor %}"
+
+
+@pytest.mark.parametrize(
+    ("template", "told"),
+    [
+        ("{% for m in messages %}{{ m['content'] }}", "its chat template cannot be used ("),
+        ("{{ raise_exception('never') }}", "its chat template cannot be used (never)"),
+        (PARTS, "its chat template drops what it is given"),
+        ("{% for m in messages %}<turn>{% endfor %}", "its chat template drops what it is given"),
+    ],
+)
+def test_a_chat_template_that_cannot_carry_a_prompt_is_refused_at_load(folder: Path, template: str, told: str) -> None:
+    (folder / "chat_template.jinja").write_text(template)
+    assert told in refused(folder)
+
+
+@pytest.mark.parametrize(
+    "system",
+    ["{{ raise_exception('System role not supported') }}", ""],
+    ids=["refused", "dropped"],
+)
+def test_where_a_template_takes_no_system_role_its_text_goes_before_the_first_request(
+    folder: Path, system: str
+) -> None:
+    turn = "<{{ m['role'] }}>{{ m['content'] | trim }}"
+    either = f"{{% if m['role'] == 'system' %}}{system}{{% else %}}{turn}{{% endif %}}"
+    template = f"{{% for m in messages %}}{either}{{% endfor %}}"
+    (folder / "chat_template.jinja").write_text(template)
+    tokenizer = load_model(str(folder), CPU, torch.float32).tokenizer
+    prompt = Prompt("third ", system="be brief", history=(("first", "second"),))
+    assert prompt_text(tokenizer, prompt) == "<user>be brief\n\nfirst<assistant>second<user>third"
