@@ -15,6 +15,14 @@ def sync(path: Path) -> None:
         os.close(handle)
 
 
+def make_folder(path: Path) -> None:
+    """The folder and those that it lies in, as far as they are not there; each is in its parent on the disk."""
+    made = [folder for folder in (path, *path.parents) if not folder.exists()]
+    path.mkdir(parents=True, exist_ok=True)
+    for folder in made:
+        sync(folder.parent)
+
+
 def write_new(path: Path, text: str) -> None:
     """A file that is not there yet, on the disk when this returns. What lies at its place, a link too, is taken away
     and not followed: the folder may come from elsewhere."""

@@ -21,7 +21,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Literal
 
-from selfedit.disk import sync, write_new
+from selfedit.disk import make_folder, sync, write_new
 from selfedit.errors import Field, SelfeditError, SettingError
 from selfedit.records import digest
 
@@ -181,7 +181,7 @@ def _create(path: Path, record: dict[str, Any]) -> None:
     if (path / CONFIG).is_file():
         return
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
         staging = Path(tempfile.mkdtemp(prefix=f".{path.name}-", dir=path.parent))
     except OSError as error:
         raise SettingError(

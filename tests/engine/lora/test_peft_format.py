@@ -201,6 +201,7 @@ def test_an_adapter_is_on_the_disk_before_anything_can_name_it(tmp_path: Path, m
     staged = [Path(path).name for path in synced if ".one.tmp" in path]
     assert {"adapter_model.safetensors", "adapter_config.json", ".one.tmp"} <= set(staged)
     assert synced[-1] == str(tmp_path / "adapters")
+    assert synced.index(str(tmp_path)) < synced.index(next(path for path in synced if path.endswith("safetensors")))
 
 
 def test_a_copy_leaves_a_folder_beside_it_alone(tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from peft.utils.other import get_pattern_key
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save
 
-from selfedit.disk import sync
+from selfedit.disk import make_folder, sync
 from selfedit.engine.lora.bank import Bank, Matrices
 from selfedit.errors import SelfeditError
 
@@ -68,7 +68,7 @@ def save_adapter(
     link = {_BENEATH: os.path.relpath(beneath[0], folder), _BENEATH_SHA256: beneath[1]} if beneath else {}
     staging = folder.with_name(f".{folder.name}.tmp")
     shutil.rmtree(staging, ignore_errors=True)
-    staging.mkdir(parents=True)
+    make_folder(staging)
     _write(staging, matrices, config, link)
     if folder.exists():
         shutil.rmtree(folder)

@@ -6,6 +6,7 @@ report that it makes while loading decides here, and so do the values: numbers t
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -28,8 +29,6 @@ def load_checkpoint(name: str, folder: str, dtype: torch.dtype, is_local: bool) 
     Raises:
         SettingError: it cannot be loaded, is quantised, or lacks weights.
     """
-    if is_local:
-        _check_files(name, Path(folder))
     given: dict[str, Any] = {"trust_remote_code": False, "local_files_only": is_local}
     config = loaded(name, lambda: AutoConfig.from_pretrained(folder, **given))
     if quantised := getattr(config, "quantization_config", None):
@@ -94,8 +93,18 @@ def _refused(name: str, told: str, mend: str) -> SettingError:
     return SettingError(Field("model"), f" {name}: {told}; {mend}")
 
 
-def _check_files(name: str, folder: Path) -> None:
-    """What is no weights file, though it is called so: each kind with what to do about it."""
+def check_files(name: str, folder: Path) -> None:
+    """What lies in a folder under the name of a config or of weights must be one.
+
+    Raises:
+        SettingError: it is something else; each kind with what to do about it.
+    """
+    try:
+        is_object = isinstance(json.loads((folder / "config.json").read_text(encoding="utf-8")), dict)
+    except (OSError, ValueError, RecursionError):
+        is_object = False
+    if not is_object:
+        raise _refused(name, "config.json is no JSON object", "save the model again, or download that file again")
     for path in sorted(folder.glob("*.safetensors")):
         with path.open("rb") as file:
             head = file.read(64)

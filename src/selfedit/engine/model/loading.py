@@ -24,7 +24,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, P
 from transformers.utils import logging as transformers_logging
 
 from selfedit.cache import cache_folder
-from selfedit.engine.model.checkpoint import check_tokenizer, load_checkpoint, loaded
+from selfedit.engine.model.checkpoint import check_files, check_tokenizer, load_checkpoint, loaded
 from selfedit.errors import Field, SelfeditError, SettingError
 
 EMBEDDED = "smollm2-135m"
@@ -58,6 +58,8 @@ def load_model(name: str, device: torch.device, dtype: torch.dtype) -> LoadedMod
     folder = str(fetch_embedded()) if name == EMBEDDED else name
     is_local = name == EMBEDDED or check_name(name)
     quiet_transformers()
+    if is_local:
+        check_files(name, Path(folder))
     given = {"trust_remote_code": False, "local_files_only": is_local}
     tokenizer = loaded(name, lambda: AutoTokenizer.from_pretrained(folder, **given))
     model = load_checkpoint(name, folder, dtype, is_local)
