@@ -1,0 +1,97 @@
+"""What must hold of a run that was killed, cut off or refused, and called again."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import sqlite3
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from selfedit.store import Ledger
+
+_ONCE = re.compile(r"^selfedit: ", re.MULTILINE)
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """What a folder of runs holds."""
+
+    fingerprints: dict[str, str]
+    """Ledger → its fingerprint."""
+    adapters: dict[str, str]
+    """Weights → their SHA-256."""
+    files: frozenset[str]
+    """Everything that lies there, but for SQLite's own side files."""
+
+    def differences(self, other: State) -> list[str]:
+        """What is otherwise in `other`, in words; empty where it is the same."""
+        found = []
+        for what, mine, its in (
+            ("ledger", self.fingerprints, other.fingerprints),
+            ("adapter", self.adapters, other.adapters),
+        ):
+            found += [f"{what} {name} differs" for name in sorted(mine) if name in its and mine[name] != its[name]]
+        found += [f"{name} is missing" for name in sorted(self.files - other.files)]
+        return found + [f"{name} is left over" for name in sorted(other.files - self.files)]
+
+
+def state_of(folder: Path) -> State:
+    """The state of all runs in `folder`."""
+    paths = [path for path in folder.rglob("*") if not path.name.endswith(("-wal", "-shm", "-journal"))]
+    ledgers = {str(path.relative_to(folder)): fingerprint(path) for path in paths if path.name == "ledger.db"}
+    weights = {
+        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in paths
+        if path.name == "adapter_model.safetensors"
+    }
+    return State(ledgers, weights, frozenset(str(path.relative_to(folder)) for path in paths))
+
+
+def fingerprint(path: Path) -> str:
+    """Of a ledger's records but times."""
+    with Ledger(path) as ledger:
+        return ledger.fingerprint()
+
+
+def rows(folder: Path) -> set[str]:
+    """Every record of every ledger in `folder`, without its times; of ledgers that are not made yet, none."""
+    found = set()
+    for path in folder.rglob("ledger.db"):
+        name = str(path.relative_to(folder))
+        with sqlite3.connect(path) as connection:
+            connection.row_factory = sqlite3.Row
+            tables = [row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+            for table in tables:
+                if table in ("timings", "usages"):
+                    continue
+                for row in connection.execute(f"SELECT * FROM {table}"):
+                    found.add(json.dumps([name, table, _plain(row)], sort_keys=True))
+        connection.close()
+    return found
+
+
+def _plain(row: sqlite3.Row) -> dict[str, Any]:
+    told = {name: row[name] for name in row.keys() if name != "seconds"}  # noqa: SIM118 (a Row iterates over values)
+    if "body" in told:
+        told["body"] = {name: value for name, value in json.loads(told["body"]).items() if name != "seconds"}
+    return told
+
+
+def complaints(code: int, err: str, wanted: tuple[int, ...] = (0, 2, 130)) -> list[str]:
+    """What is wrong with how a command ended: its exit code, a traceback, more or less than one line of its own."""
+    found = [] if code in wanted else [f"exit {code}"]
+    if "Traceback (most recent call last)" in err:
+        found.append("traceback")
+    if "internal error" in err:
+        found.append("internal error")
+    if "Exception ignored" in err:
+        found.append("exception at the end")
+    lines = len(_ONCE.findall(err))
+    if code == 2 and lines != 1:
+        found.append(f"{lines} lines of refusal")
+    if found:
+        found.append(" | ".join(err.strip().splitlines()[-3:])[-600:])
+    return found
