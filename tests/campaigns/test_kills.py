@@ -9,7 +9,6 @@ points are all the places at which a kill can leave something else.
 from __future__ import annotations
 
 import random
-import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -18,7 +17,7 @@ import pytest
 from tests.support.faults import durable
 from tests.support.faults.checks import complaints, rows
 from tests.support.faults.runner import Ended, Fault, Job, Runner
-from tests.support.faults.scenes import FAKE_SCENES, Stage, resume
+from tests.support.faults.scenes import FAKE_SCENES, Stage, copied, resume
 from tests.support.faults.tally import IS_LONG, Tally, told
 
 pytestmark = pytest.mark.slow
@@ -63,20 +62,18 @@ def test_a_command_that_is_killed_and_called_again_ends_as_one_that_nothing_inte
 
 def _try(item: str, stage: Stage, runner: Runner, home: Path, tally: Tally) -> str:
     kind, draws = item.split("/")[1], random.Random(item)
-    folder, kept = home / "run", home / "durable"
-    shutil.copytree(stage.template, folder)
-    durable.begin(folder, kept)
-    wrong, killed = [], 0
-    for _ in range(draws.choice([1, 1, 2, MOST_KILLS])):
-        ended = _end(kind, stage, runner, folder, kept, draws)
-        wrong += _unlike(kind, ended)
-        killed += ended.code in (-9, 130)
-        if kind.startswith("power") and ended.code == -9:
-            durable.cut_power(folder, kept, "hard" if kind == "power-hard" else "mixed", draws)
-        wrong += [f"lost or other: {row[:90]}" for row in sorted(rows(folder) - stage.records - _before(stage))[:2]]
-    _, after = resume(stage, runner, folder)
-    shutil.rmtree(folder)
-    return tally.add(item, kind, wrong + after, n=killed)
+    wrong, killed, kept, before = [], 0, home / "durable", rows(stage.template)
+    with copied(stage, home / "run") as folder:
+        durable.begin(folder, kept)
+        for _ in range(draws.choice([1, 1, 2, MOST_KILLS])):
+            ended = _end(kind, stage, runner, folder, kept, draws)
+            wrong += _unlike(kind, ended)
+            killed += ended.code in (-9, 130)
+            if kind.startswith("power") and ended.code == -9:
+                durable.cut_power(folder, kept, "hard" if kind == "power-hard" else "mixed", draws)
+            wrong += [f"another record: {row[:200]}" for row in sorted(rows(folder) - stage.records - before)[:2]]
+        wrong += resume(stage, runner, folder)
+    return tally.add(item, kind, wrong, n=killed)
 
 
 def _end(kind: str, stage: Stage, runner: Runner, folder: Path, kept: Path, draws: random.Random) -> Ended:
@@ -94,7 +91,3 @@ def _unlike(kind: str, ended: Ended) -> list[str]:
         return complaints(ended.code, ended.err, (0, 130))
     return [] if ended.code == -9 else complaints(ended.code, ended.err, (0,))
 
-
-def _before(stage: Stage) -> set[str]:
-    """The records that the command started from; it may put others in their place."""
-    return rows(stage.template)

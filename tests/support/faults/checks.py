@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import re
 import sqlite3
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from selfedit.errors import SelfeditError
 from selfedit.store import Ledger
 
 _ONCE = re.compile(r"^selfedit: ", re.MULTILINE)
@@ -52,25 +55,33 @@ def state_of(folder: Path) -> State:
 
 def fingerprint(path: Path) -> str:
     """Of a ledger's records but times."""
-    with Ledger(path) as ledger:
-        return ledger.fingerprint()
+    try:
+        with Ledger(path) as ledger:
+            return ledger.fingerprint()
+    except SelfeditError as error:
+        return str(error)
 
 
 def rows(folder: Path) -> set[str]:
-    """Every record of every ledger in `folder`, without its times; of ledgers that are not made yet, none."""
+    """Every record of every ledger in `folder`, without its times; of ledgers that are not made yet, none. A damaged
+    ledger is told as a record of its own."""
     found = set()
     for path in folder.rglob("ledger.db"):
         name = str(path.relative_to(folder))
-        with sqlite3.connect(path) as connection:
+        with contextlib.closing(sqlite3.connect(path)) as connection:
             connection.row_factory = sqlite3.Row
-            tables = [row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
-            for table in tables:
-                if table in ("timings", "usages"):
-                    continue
-                for row in connection.execute(f"SELECT * FROM {table}"):
-                    found.add(json.dumps([name, table, _plain(row)], sort_keys=True))
-        connection.close()
+            try:
+                found |= {json.dumps([name, *row], sort_keys=True) for row in _rows(connection)}
+            except sqlite3.DatabaseError as error:
+                found.add(json.dumps([name, "damaged", str(error)]))
     return found
+
+
+def _rows(connection: sqlite3.Connection) -> Iterator[tuple[str, dict[str, Any]]]:
+    tables = [row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+    for table in tables:
+        if table not in ("timings", "usages"):
+            yield from ((table, _plain(row)) for row in connection.execute(f"SELECT * FROM {table}"))
 
 
 def _plain(row: sqlite3.Row) -> dict[str, Any]:

@@ -2,8 +2,8 @@
 
 Two cuts are simulated. The hard one keeps nothing but what was synced: a file's content when it was last synced, a
 folder's entries when that was. The mixed one draws, for each file and folder, whether the system had written it out by
-itself: all of it, a first part, the right length with zeros, or nothing since the last sync. A file system may leave any
-of these.
+itself, page by page: what was written since the last sync is there, or what was there before it, or zeros where there
+was nothing; at the old length or the new one. A file system may leave any of these.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from typing import Literal
 
 Cut = Literal["hard", "mixed"]
 _HEAD_BYTES = 16 + 16 + 400
+_PAGE = 4096
 _SLOT = struct.Struct("ll")
 
 
@@ -81,10 +82,11 @@ class _Leaving:
         if self.how == "hard" or path is None or path.name.endswith("-shm"):
             return synced
         now = path.read_bytes()
-        if now == synced:
-            return now
-        part = now[: self.draws.randrange(len(now) + 1)]
-        return self.draws.choice([synced, now, part, bytes(len(now))])
+        size = self.draws.choice([len(synced), len(now)])
+        pages = range(0, max(len(synced), len(now)), _PAGE)
+        before, after = (text.ljust(len(pages) * _PAGE, b"\0") for text in (synced, now))
+        left = b"".join(self.draws.choice([before, after])[at : at + _PAGE] for at in pages)
+        return left[:size]
 
 
 def _mark(path: Path, made: dict[int, int]) -> str:

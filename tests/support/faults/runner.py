@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 from tests.support.faults import shim
 from tests.support.faults.shim import Fault
@@ -31,7 +31,7 @@ class Job:
     """Seconds; 0: not killed."""
     most_bytes: int = 0
     """No file may grow beyond this; 0: any size."""
-    stdout: Literal["file", "full", "closed"] = "file"
+    stdout: Literal["kept", "full", "closed"] = "kept"
     figures: Literal["drawn", "stand-ins"] = "stand-ins"
     """Stand-ins go through the same writes, without a second of drawing."""
     limit: float = 120.0
@@ -80,7 +80,7 @@ class Runner:
 
     def run(self, job: Job) -> Ended:
         """The command, until it has ended, died, or hung."""
-        shared, told = self.folder / "shared", {name: self.folder / name for name in ("stdout", "stderr")}
+        shared = self.folder / "shared"
         shared.unlink(missing_ok=True)
         with shared.open("wb") as file:
             file.truncate(1 << 20)
@@ -89,13 +89,11 @@ class Runner:
         elif job.durable:
             shared.rename(kept)
             shared = kept
-        places = {"file": str(told["stdout"]), "full": "/dev/full", "closed": ""}
         request = {
             "words": list(job.words),
             "folder": str(job.folder),
             "env": self.env,
-            "stdout": places[job.stdout],
-            "stderr": str(told["stderr"]),
+            "stdout": job.stdout,
             "figures": job.figures,
             "most_bytes": job.most_bytes,
             "fault": asdict(job.fault),
@@ -103,23 +101,21 @@ class Runner:
             "durable": str(job.durable) if job.durable else "",
             "kill_after": job.kill_after,
             "limit": job.limit,
-            "ends_whole": job.stdout != "file" or job.fault.counts_stdout,
+            "ends_whole": job.stdout != "kept" or job.fault.counts_stdout,
             "traced": bool(os.environ.get("SELFEDIT_CAMPAIGN_TRACE")),
         }
-        told["stdout"].write_text("")
         answer = self._ask(request)
-        out, err = (path.read_text(errors="replace") for path in told.values())
-        passed = shim.read_passed(shared)
-        return Ended(answer["code"], answer["hung"], answer["seconds"], out, err, passed)
+        told = (answer[name] for name in ("code", "hung", "seconds", "stdout", "stderr"))
+        return Ended(*told, shim.read_passed(shared))
 
-    def _ask(self, request: dict[str, object]) -> dict[str, object]:
+    def _ask(self, request: dict[str, Any]) -> dict[str, Any]:
         process = self._process or self._start()
         assert process.stdin and process.stdout
         print(json.dumps(request), file=process.stdin, flush=True)
         line = process.stdout.readline()
         if not line:
             raise RuntimeError(f"the warm process died: {(self.folder / 'warm-stderr').read_text()[-2000:]}")
-        answer: dict[str, object] = json.loads(line)
+        answer: dict[str, Any] = json.loads(line)
         return answer
 
     def _start(self) -> subprocess.Popen[str]:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from tests.support.faults.checks import State, complaints, rows, state_of
-from tests.support.faults.runner import Ended, Job, Runner
+from tests.support.faults.runner import Job, Runner
 
 _SMALL = "--recipe embedded --contexts 2 --heldout 1 --min-gain -9"
 _TRAIN = f"train {_SMALL} --rounds 2 --edits 2 --seeds 1 --run t --json"
@@ -79,16 +79,26 @@ def play(scene: Scene, runner: Runner, folder: Path, extra: Sequence[str] = ()) 
     return Stage(scene, template, state_of(whole), frozenset(rows(whole)), ended.passed.points, ended.seconds)
 
 
-def resume(stage: Stage, runner: Runner, folder: Path, tries: int = 1) -> tuple[Ended, list[str]]:
-    """The command once more without a fault, and what is otherwise than in the run that nothing interrupted."""
+def resume(stage: Stage, runner: Runner, folder: Path) -> list[str]:
+    """The command once more without a fault: what is otherwise than in the run that nothing interrupted."""
     kept = rows(folder)
     ended = runner.run(Job(stage.words, folder))
-    found = complaints(ended.code, ended.err, (0,))
-    if not found:
-        found += stage.whole.differences(state_of(folder))
+    is_there = "--to" in stage.words and ended.code == 2 and "is there already" in ended.err
+    found = stage.whole.differences(state_of(folder))
+    if not is_there:
+        found += complaints(ended.code, ended.err, (0,))
     lost = kept - rows(folder) if stage.scene.name != "grade" else set()
-    found += [f"lost: {json.loads(row)[:2]}" for row in sorted(lost)[:3]]
-    return ended, found
+    return found + [f"lost: {row[:200]}" for row in sorted(lost)[:3]]
+
+
+@contextmanager
+def copied(stage: Stage, folder: Path) -> Iterator[Path]:
+    """`folder`, with what the command starts from, while the block lasts."""
+    shutil.copytree(stage.template, folder)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder)
 
 
 def _remove_reports(folder: Path) -> None:

@@ -6,6 +6,7 @@ with the shim preloaded; one JSON request a line on standard input, one JSON ans
 
 from __future__ import annotations
 
+import fcntl
 import gc
 import json
 import os
@@ -63,17 +64,20 @@ def _import(engine: str) -> None:
 
 
 def _run(request: dict[str, Any]) -> dict[str, Any]:
-    """One command in a child; killed when its time is over."""
+    """One command in a child; killed when its time is over. What it says goes through pipes, which no limit concerns."""
     start = time.monotonic()
+    pipes = {name: _pipe() for name in ("stdout", "stderr")}
     child = os.fork()
     if not child:
         try:
-            _become(request)
+            _become(request, pipes["stdout"][1], pipes["stderr"][1])
         except SystemExit:
             raise
         except BaseException:  # what came out of `main` or of the harness is told, and no second server goes on
             traceback.print_exc()
             os._exit(99)
+    for _, end in pipes.values():
+        os.close(end)
     handle = os.pidfd_open(child)
     limit = request["kill_after"] or request["limit"]
     is_over = not select.select([handle], [], [], limit)[0]
@@ -82,19 +86,36 @@ def _run(request: dict[str, Any]) -> dict[str, Any]:
     os.close(handle)
     _, status = os.waitpid(child, 0)
     code = os.waitstatus_to_exitcode(status)
-    return {"code": code, "hung": is_over and not request["kill_after"], "seconds": time.monotonic() - start}
+    said = {}
+    for name, (end, _) in pipes.items():
+        with os.fdopen(end, "rb") as pipe:
+            said[name] = pipe.read().decode(errors="replace")
+    seconds = time.monotonic() - start
+    return {"code": code, "hung": is_over and not request["kill_after"], "seconds": seconds, **said}
 
 
-def _become(request: dict[str, Any]) -> None:
+def _pipe() -> tuple[int, int]:
+    """One that holds all that a command says, so that nobody need read while it runs."""
+    read, write = os.pipe()
+    fcntl.fcntl(write, fcntl.F_SETPIPE_SZ, 1 << 20)
+    return read, write
+
+
+def _become(request: dict[str, Any], out: int, err: int) -> None:
     """This process is the command from here on; where that matters it ends as a whole interpreter does."""
     from selfedit.cli.main import main as command
 
     folder = Path(request["folder"])
     os.chdir(folder)
     os.environ |= request["env"]
-    _redirect(0, "/dev/null", os.O_RDONLY)
-    _redirect(1, request["stdout"], os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
-    _redirect(2, request["stderr"], os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+    os.dup2(os.open("/dev/null", os.O_RDONLY), 0)
+    os.dup2(out, 1)
+    os.dup2(err, 2)
+    if request["stdout"] == "full":
+        os.dup2(os.open("/dev/full", os.O_WRONLY), 1)
+    elif request["stdout"] == "closed":
+        os.close(1)
+        sys.stdout = None  # as in an interpreter that is started without one
     if request["figures"] != "drawn":
         from selfedit.report.document import html
 
@@ -109,17 +130,8 @@ def _become(request: dict[str, Any]) -> None:
     if request["ends_whole"]:
         sys.exit(code)
     sys.stdout.flush()
+    sys.stderr.flush()
     os._exit(code)
-
-
-def _redirect(handle: int, path: str, flags: int) -> None:
-    """Standard stream `handle` is `path`; without one it is closed."""
-    if not path:
-        os.close(handle)
-        return
-    opened = os.open(path, flags, 0o666)
-    os.dup2(opened, handle)
-    os.close(opened)
 
 
 if __name__ == "__main__":
