@@ -1,6 +1,6 @@
 """Commands killed at any change that they make to the disk, or at any time; by the power too. Each is called again,
-perhaps killed again, and must end as if nothing had been: the same ledger, the same adapters, nothing lost, nothing left
-over.
+perhaps killed again, and must end as if nothing had been: the same ledger, the same adapters, nothing lost, nothing
+left over.
 
 Every change is numbered (tests/support/faults/shim.c), and between two of them nothing on the disk changes, so that the
 points are all the places at which a kill can leave something else.
@@ -90,4 +90,3 @@ def _unlike(kind: str, ended: Ended) -> list[str]:
     if kind == "stop":
         return complaints(ended.code, ended.err, (0, 130))
     return [] if ended.code == -9 else complaints(ended.code, ended.err, (0,))
-

@@ -29,6 +29,7 @@ FAULTS = {
 """What happens at a point: the error, and whether it stays."""
 EVERY_POINT = ("full", "io-error")
 """Tried at each point in the long form, the others at some of them."""
+FEW = 24
 SIZES = (0, 1, 20, 100, 500, 1_000, 4_096, 8_192, 20_000, 30_000, 33_000, 60_000, 100_000, 200_000)
 """Bytes beyond which no file may grow: a second way to run out of room, which needs no shim."""
 
@@ -70,11 +71,12 @@ def test_results_that_cannot_be_printed_are_told_in_one_line_and_are_not_lost(
 
 def _points(stage: Stage) -> Iterator[str]:
     """Items: the scene, the fault and the point."""
-    every = range(1, stage.points + 1)
+    every, name = range(1, stage.points + 1), stage.scene.name
     for fault in FAULTS:
-        few = 24 if IS_LONG else int(fault in EVERY_POINT)
-        chosen = every if IS_LONG and fault in EVERY_POINT else random.Random(f"{stage.scene.name}/{fault}").sample(every, min(few, len(every)))
-        yield from (f"{stage.scene.name}/{fault}/{at}" for at in chosen)
+        is_whole = IS_LONG and fault in EVERY_POINT
+        few = len(every) if is_whole else FEW if IS_LONG else int(fault in EVERY_POINT)
+        drawn = random.Random(f"{name}/{fault}").sample(every, min(few, len(every)))
+        yield from (f"{name}/{fault}/{at}" for at in sorted(drawn))
 
 
 def _try(item: str, stage: Stage, runner: Runner, home: Path, tally: Tally) -> str:

@@ -20,6 +20,10 @@ ONLY = os.environ.get("SELFEDIT_CAMPAIGN_ITEM", "")
 """The one item to repeat."""
 
 
+LOG = os.environ.get("SELFEDIT_CAMPAIGN_LOG", "")
+"""A file that failed items are added to at once; a long form takes half an hour."""
+
+
 @dataclass
 class Tally:
     """What a campaign has come to.
@@ -51,6 +55,9 @@ class Tally:
         file = f"tests/campaigns/test_{self.name.replace('-', '_')}.py"
         told = f"{item}: {'; '.join(complaints)}\n  repeat: SELFEDIT_CAMPAIGN_ITEM='{item}' python -m pytest {file}"
         self.failures.append(told)
+        if LOG:
+            with open(LOG, "a", encoding="utf-8") as file:
+                print(told, file=file)
         return told
 
     def write(self) -> None:

@@ -64,7 +64,7 @@ def _import(engine: str) -> None:
 
 
 def _run(request: dict[str, Any]) -> dict[str, Any]:
-    """One command in a child; killed when its time is over. What it says goes through pipes, which no limit concerns."""
+    """One command in a child; killed when its time is over. What it says goes through pipes: no limit concerns them."""
     start = time.monotonic()
     pipes = {name: _pipe() for name in ("stdout", "stderr")}
     child = os.fork()
@@ -73,7 +73,7 @@ def _run(request: dict[str, Any]) -> dict[str, Any]:
             _become(request, pipes["stdout"][1], pipes["stderr"][1])
         except SystemExit:
             raise
-        except BaseException:  # what came out of `main` or of the harness is told, and no second server goes on
+        except BaseException:  # noqa: BLE001 (what came out of `main` or of the harness is told, and no second server goes on)
             traceback.print_exc()
             os._exit(99)
     for _, end in pipes.values():
