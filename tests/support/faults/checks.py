@@ -6,7 +6,9 @@ import contextlib
 import hashlib
 import json
 import re
+import shutil
 import sqlite3
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -68,13 +70,23 @@ def rows(folder: Path) -> set[str]:
     found = set()
     for path in folder.rglob("ledger.db"):
         name = str(path.relative_to(folder))
-        with contextlib.closing(sqlite3.connect(path)) as connection:
+        with _copied(path) as copy, contextlib.closing(sqlite3.connect(copy)) as connection:
             connection.row_factory = sqlite3.Row
             try:
                 found |= {json.dumps([name, *row], sort_keys=True) for row in _rows(connection)}
             except sqlite3.DatabaseError as error:
                 found.add(json.dumps([name, "damaged", str(error)]))
     return found
+
+
+@contextlib.contextmanager
+def _copied(ledger: Path) -> Iterator[Path]:
+    """The ledger with its log: whoever opens one that was left behind changes it."""
+    with tempfile.TemporaryDirectory() as folder:
+        for path in (ledger, ledger.with_name("ledger.db-wal")):
+            if path.exists():
+                shutil.copyfile(path, Path(folder) / path.name)
+        yield Path(folder) / ledger.name
 
 
 def _rows(connection: sqlite3.Connection) -> Iterator[tuple[str, dict[str, Any]]]:
