@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from selfedit.disk import replace_file, told
+from selfedit.disk import new_folder, replace_file, told
 
 
 @pytest.fixture
@@ -60,6 +60,41 @@ def test_a_link_at_its_place_is_replaced_and_not_followed(tmp_path: Path) -> Non
         (tmp_path / name).symlink_to(tmp_path / "victim")
     replace_file(tmp_path / "a.json", b"new")
     assert (tmp_path / "victim").read_bytes() == b"precious" and (tmp_path / "a.json").read_bytes() == b"new"
+
+
+def test_a_folder_appears_whole_with_all_its_files_on_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    synced: list[str] = []
+    monkeypatch.setattr(os, "fsync", lambda handle: synced.append(Path(os.readlink(f"/proc/self/fd/{handle}")).name))
+    with new_folder(tmp_path / "in" / "a") as staged:
+        (staged / "deep").mkdir()
+        (staged / "deep" / "one").write_text("1")
+        assert not (tmp_path / "in" / "a").exists()
+    assert (tmp_path / "in" / "a" / "deep" / "one").read_text() == "1" and os.listdir(tmp_path / "in") == ["a"]
+    assert synced == [tmp_path.name, "deep", "one", f".a.{os.getpid()}.new", "in"]
+
+
+def test_a_folder_that_fails_or_is_there_already_leaves_what_was(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "old").write_text("old")
+    with pytest.raises(OSError, match="not empty"), new_folder(tmp_path / "a") as staged:
+        (staged / "new").write_text("new")
+    with pytest.raises(ZeroDivisionError), new_folder(tmp_path / "a", is_replaced=True):
+        _ = 1 / 0
+    assert os.listdir(tmp_path) == ["a"] and os.listdir(tmp_path / "a") == ["old"]
+    with new_folder(tmp_path / "a", is_replaced=True) as staged:
+        (staged / "new").write_text("new")
+    assert os.listdir(tmp_path) == ["a"] and os.listdir(tmp_path / "a") == ["new"]
+
+
+def test_folders_that_killed_writers_left_are_taken_away_and_a_link_is_not_followed(tmp_path: Path) -> None:
+    (tmp_path / "victim").mkdir()
+    (tmp_path / "victim" / "precious").write_text("1")
+    (tmp_path / ".a.999999999.new").mkdir()
+    (tmp_path / ".a.999999999.new" / "half").write_text("1")
+    (tmp_path / ".a.999999998.new").symlink_to(tmp_path / "victim")
+    with new_folder(tmp_path / "a"):
+        pass
+    assert sorted(os.listdir(tmp_path)) == ["a", "victim"] and (tmp_path / "victim" / "precious").exists()
 
 
 @pytest.mark.parametrize(

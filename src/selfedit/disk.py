@@ -5,6 +5,9 @@ from __future__ import annotations
 import errno
 import glob
 import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 _ROOM = (errno.ENOSPC, errno.EDQUOT)
@@ -45,10 +48,8 @@ def replace_file(path: Path, content: bytes) -> None:
     Raises:
         OSError: it cannot be written; then it is as it was.
     """
-    for stray in path.parent.glob(f".{glob.escape(path.name)}.*{_NEW}"):
-        if not _is_running(stray.name.removesuffix(_NEW).rpartition(".")[2]):
-            stray.unlink(missing_ok=True)
-    staged = path.with_name(f".{path.name}.{os.getpid()}{_NEW}")
+    _sweep(path)
+    staged = _beside(path)
     try:
         write_new(staged, content)
         os.replace(staged, path)
@@ -56,6 +57,50 @@ def replace_file(path: Path, content: bytes) -> None:
     except BaseException:
         staged.unlink(missing_ok=True)
         raise
+
+
+@contextmanager
+def new_folder(path: Path, is_replaced: bool = False) -> Iterator[Path]:
+    """A folder to be filled within the block. It becomes `path` in one step when the block ends, with all its files on
+    the disk, and is taken away when the block fails.
+
+    Args:
+        is_replaced: a folder that is there gives way; otherwise it must be absent or empty.
+
+    Raises:
+        OSError: it cannot be written, or something is in its place.
+    """
+    make_folder(path.parent)
+    _sweep(path)
+    staged = _beside(path)
+    try:
+        shutil.rmtree(staged, ignore_errors=True)
+        staged.mkdir()
+        yield staged
+        for inner in (*staged.rglob("*"), staged):
+            sync(inner)
+        if is_replaced:
+            shutil.rmtree(path, ignore_errors=True)
+        os.rename(staged, path)
+        sync(path.parent)
+    finally:
+        shutil.rmtree(staged, ignore_errors=True)
+
+
+def _beside(path: Path) -> Path:
+    """Where this process writes what is to become `path`."""
+    return path.with_name(f".{path.name}.{os.getpid()}{_NEW}")
+
+
+def _sweep(path: Path) -> None:
+    """Takes away what processes that were killed have left beside `path`."""
+    for stray in path.parent.glob(f".{glob.escape(path.name)}.*{_NEW}"):
+        if _is_running(stray.name.removesuffix(_NEW).rpartition(".")[2]):
+            continue
+        if stray.is_dir() and not stray.is_symlink():
+            shutil.rmtree(stray, ignore_errors=True)
+        else:
+            stray.unlink(missing_ok=True)
 
 
 def told(error: OSError) -> str:

@@ -12,16 +12,14 @@ import fcntl
 import json
 import os
 import re
-import shutil
 import subprocess
-import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Literal
 
-from selfedit.disk import make_folder, replace_file, sync, write_new
+from selfedit.disk import new_folder, replace_file, write_new
 from selfedit.errors import Field, SelfeditError, SettingError
 from selfedit.records import digest
 
@@ -181,27 +179,17 @@ def _create(path: Path, record: dict[str, Any]) -> None:
     if (path / CONFIG).is_file():
         return
     try:
-        make_folder(path.parent)
-        staging = Path(tempfile.mkdtemp(prefix=f".{path.name}-", dir=path.parent))
-    except OSError as error:
-        raise SettingError(
-            Field("run"), f" {path}: cannot be written ({error.strerror}); choose another folder"
-        ) from None
-    try:
-        staging.chmod(0o777 & ~_umask())
-        write_new(staging / CONFIG, _as_bytes(record))
         if path.exists():
-            os.replace(staging / CONFIG, path / CONFIG)
-        else:
-            with contextlib.suppress(FileExistsError, OSError):  # another process was first; its record is checked next
-                os.rename(staging, path)
-        sync(path.parent)
+            replace_file(path / CONFIG, _as_bytes(record))
+            return
+        with new_folder(path) as staged:
+            write_new(staged / CONFIG, _as_bytes(record))
     except OSError as error:
+        if (path / CONFIG).is_file():
+            return  # another process was first; its record is checked next
         raise SettingError(
             Field("run"), f" {path}: cannot be written ({error.strerror}); choose another folder"
         ) from None
-    finally:
-        shutil.rmtree(staging, ignore_errors=True)
 
 
 def _note_start(path: Path, facts: Mapping[str, str]) -> None:
@@ -272,9 +260,3 @@ def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
 
 def _pinned(facts: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in facts.items() if name not in _FREE}
-
-
-def _umask() -> int:
-    current = os.umask(0)
-    os.umask(current)
-    return current

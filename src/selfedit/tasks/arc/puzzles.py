@@ -9,13 +9,13 @@ from __future__ import annotations
 import difflib
 import json
 import os
-import tempfile
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+from selfedit.disk import replace_file
 from selfedit.errors import SelfeditError
 from selfedit.jsonl import read_text
 from selfedit.records import Context, Question
@@ -83,16 +83,9 @@ def write_submission(path: Path, attempts: Mapping[str, Sequence[tuple[Grid, Gri
     content = {
         name: [{"attempt_1": first, "attempt_2": second} for first, second in pairs] for name, pairs in attempts.items()
     }
-    temporary = ""
     try:
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            json.dump(content, file)
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
+        replace_file(path, json.dumps(content).encode())
     except OSError as error:
-        if temporary:
-            Path(temporary).unlink(missing_ok=True)
         raise SelfeditError(f"{path}: cannot be written ({error.strerror}); name another file") from error
 
 
