@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from selfedit.terminal import escape_controls
+
 
 @dataclass(frozen=True, slots=True)
 class Output:
@@ -40,12 +42,12 @@ class Output:
         from rich.table import Table
         from rich.text import Text
 
-        table = Table(title=Text(title), show_header=False, title_justify="left")
+        table = Table(title=Text(escape_controls(title)), show_header=False, title_justify="left")
         table.add_column(style="bold")
         table.add_column(overflow="fold")
         for name, value in rows.items():
             shown = "none" if value is None else f"{value:.3f}" if isinstance(value, float) else str(value)
-            table.add_row(name.replace("_", " "), Text(shown))
+            table.add_row(name.replace("_", " "), Text(escape_controls(shown)))
         Console().print(table)
 
     def report(self, run: Path) -> None:
@@ -89,5 +91,5 @@ class JsonCommand(Command):
 
 
 def say(line: str) -> None:
-    """A line on standard error."""
-    print(line, file=sys.stderr)
+    """A line on standard error; what a terminal would obey in it is shown."""
+    print(escape_controls(line), file=sys.stderr)
