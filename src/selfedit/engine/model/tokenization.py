@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 from dataclasses import replace
 from itertools import pairwise
+from typing import Any
 
 from jinja2.exceptions import TemplateError
 from transformers import PreTrainedTokenizerBase
@@ -12,16 +13,24 @@ from transformers import PreTrainedTokenizerBase
 from selfedit.engine.forward.packing import Tokens
 from selfedit.errors import SelfeditError
 from selfedit.records import Example, Prompt, Query
+from selfedit.thinking import closing_mark
+
+_NO_THINKING: dict[str, Any] = {"enable_thinking": False, "thinking": False}
+"""What templates of models that reason are told, by the two names in use; others pass over it."""
 
 
 def prompt_text(tokenizer: PreTrainedTokenizerBase, prompt: Prompt) -> str:
-    """The prompt as the model reads it: through the chat template where there is one, plain otherwise.
+    """The prompt as the model reads it: through the chat template where there is one, plain otherwise. Thinking is off:
+    where the template knows no such setting and opens thoughts, they are closed at once. The gold answer's likelihood
+    would otherwise be that of a thought, and a short answer would end before it begins.
 
     Raises:
         SelfeditError: the template drops a part of it.
     """
     if is_chat(tokenizer, prompt):
-        return _rendered(tokenizer, prompt) + prompt.prefill
+        text = _rendered(tokenizer, prompt)
+        closes = closing_mark(text)
+        return (f"{text.rstrip()}\n\n{closes}\n\n" if closes else text) + prompt.prefill
     return "".join(request + reply for request, reply in _plain_turns(prompt))
 
 
@@ -45,7 +54,8 @@ def _rendered(tokenizer: PreTrainedTokenizerBase, prompt: Prompt) -> str:
 
 
 def _applied(tokenizer: PreTrainedTokenizerBase, turns: list[dict[str, str]]) -> str:
-    return str(tokenizer.apply_chat_template(turns, add_generation_prompt=True, tokenize=False))
+    text = tokenizer.apply_chat_template(turns, add_generation_prompt=True, tokenize=False, **_NO_THINKING)
+    return str(text)
 
 
 def _lost(turns: list[dict[str, str]], text: str) -> list[str]:
