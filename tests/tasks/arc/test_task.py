@@ -12,19 +12,12 @@ from selfedit.errors import InvalidEdit, SelfeditError
 from selfedit.grading import grade_answers, load_grader
 from selfedit.recipes import RECIPES
 from selfedit.records import Answer, Context, TrainingConfig, TrialSpec
+from selfedit.tasks.arc.attempts import JUDGING_VIEWS, MAX_CANDIDATES, Votes
 from selfedit.tasks.arc.directives import read_directives
-from selfedit.tasks.arc.grids import Grid, Pair, rows_text
+from selfedit.tasks.arc.grids import Format, Grid, Pair, rows_text
 from selfedit.tasks.arc.puzzles import context_of, demos_of
-from selfedit.tasks.arc.task import (
-    JUDGING_VIEWS,
-    MAX_CANDIDATES,
-    ORACLES,
-    ArcSettings,
-    ArcTask,
-    Format,
-    Votes,
-    load_arc,
-)
+from selfedit.tasks.arc.task import ORACLES, ArcSettings, ArcTask, load_arc
+from selfedit.tasks.arc.voting import Vote
 
 INNER = TrainingConfig(rank=16, alpha=32.0, batch_size=4)
 DEMOS = [Pair(((1, 2), (3, 4)), ((3, 4), (1, 2))), Pair(((5, 0), (6, 6)), ((6, 6), (5, 0)))]
@@ -42,7 +35,8 @@ FORMATS: list[Format] = ["cells", "arrays"]
 
 def task_of(format: Format, context: Context = PUZZLE) -> ArcTask:
     oracle = read_directives("extended", ORACLES["extended"])
-    return ArcTask((), (context,), "extended", format, INNER, oracle, n_views=16)
+    vote: Vote = "judged" if format == "cells" else "published"
+    return ArcTask((), (context,), "extended", format, INNER, oracle, n_views=16, vote=vote)
 
 
 def directives(**training: object) -> str:
