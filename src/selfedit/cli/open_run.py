@@ -21,7 +21,7 @@ from selfedit.grading import JudgeGrader, grade_answers, load_grader
 from selfedit.loop import EvalConfig, Runtime
 from selfedit.protocols import Engine, Task
 from selfedit.records import Policy, digest
-from selfedit.store import AdapterFolders, Ledger
+from selfedit.store import AdapterFolders, Ledger, read_ledger
 from selfedit.store.run_folder import RunKind, code_version, open_run, read_run
 
 if TYPE_CHECKING:
@@ -97,7 +97,7 @@ def trained_policies(run: Path, task: Task) -> list[Policy]:
     read_run(run)
     if not (run / "ledger.db").is_file():
         raise SettingError(Field("policy"), f" {run}: has no ledger; name a run folder that has trained a policy")
-    with Ledger(run / "ledger.db") as ledger:
+    with read_ledger(run / "ledger.db") as ledger:
         policies = [policy for policy in ledger.policies() if policy.version]
         learnt = {context.text for context in ledger.contexts("train")}
     if not policies:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
 import sys
 from collections.abc import Mapping, Sequence
@@ -48,18 +49,23 @@ class Output:
             table.add_row(name.replace("_", " "), Text(shown))
         Console().print(table)
 
-    def report(self, run: Path) -> None:
-        """Rebuilds the report of a run; its tables go to standard output."""
+    def report(self, run: Path, to: Path | None = None) -> None:
+        """The tables of a run go to standard output; then its page is rebuilt, in the run or in the folder `to`."""
         from rich.console import Console
 
         from selfedit import report
 
-        page = report.build_report(run)
         if self.is_json:
             self.data(report.summary(run))
-            say(f"report: {page}")
         else:
             report.print_summary(run, Console())
+        if to is None and not os.access(run, os.W_OK | os.X_OK):
+            say(f"no page: {run} cannot be written; `selfedit report {shlex.quote(str(run))} --to FOLDER` makes one")
+            return
+        page = report.build_report(run, to)
+        if self.is_json:
+            say(f"report: {page}")
+        else:
             print(f"\nreport: {page}")
 
 

@@ -22,7 +22,7 @@ from selfedit.loop import EvalConfig
 from selfedit.protocols import LeaveOneOut
 from selfedit.recipes import find_recipe
 from selfedit.records import Context, Outcome, to_json
-from selfedit.store import Ledger
+from selfedit.store import read_ledger
 from selfedit.store.run_folder import file_name
 from selfedit.tasks import load_task, with_task_args
 from selfedit.tasks.arc.grids import Grid, grid_of
@@ -123,7 +123,7 @@ def solve_config(puzzle: str, edits: int, directives: str, given: dict[str, Any]
 def _solutions(config: EvalConfig, path: Path) -> list[Solution]:
     task = load_task(config)
     assert isinstance(task, LeaveOneOut)
-    with Ledger(path / "ledger.db") as ledger:
+    with read_ledger(path / "ledger.db") as ledger:
         contexts, outcomes = ledger.contexts("heldout"), ledger.outcomes()
         texts = {edit.key: edit.text for edit in ledger.edits()}
     found = []

@@ -16,7 +16,7 @@ from selfedit.cli.output import JsonCommand, Output
 from selfedit.continual.experiment import TESTED
 from selfedit.errors import Field, SelfeditError, SettingError
 from selfedit.records import Policy, Stage, to_json
-from selfedit.store import Ledger
+from selfedit.store import read_ledger
 from selfedit.store.run_folder import read_run
 
 
@@ -79,7 +79,7 @@ def kept_versions(run: Path) -> list[KeptVersion]:
     read_run(run)
     if not (run / "ledger.db").is_file():
         raise SelfeditError(f"{run}: has no ledger, so nothing was kept in it")
-    with Ledger(run / "ledger.db") as ledger:
+    with read_ledger(run / "ledger.db") as ledger:
         trained = [
             _trained(policy, tuple(ledger.trained_on(policy.version))) for policy in ledger.policies() if policy.version
         ]

@@ -21,7 +21,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Literal
 
-from selfedit.disk import make_folder, sync, write_new
+from selfedit.disk import make_folder, replace_file, sync, write_new
 from selfedit.errors import Field, SelfeditError, SettingError
 from selfedit.records import digest
 
@@ -107,7 +107,7 @@ def read_run(path: Path) -> dict[str, Any]:
         raise SelfeditError(f"{path}: no run here ({CONFIG} is missing)") from None
     except OSError as error:
         raise SelfeditError(f"{path / CONFIG}: cannot be read ({error.strerror})") from None
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         raise SelfeditError(f"{path / CONFIG}: is not the record of a run; choose another folder") from None
     check_schema(str(path), held, "choose another folder")
     return dict(held)
@@ -189,7 +189,7 @@ def _create(path: Path, record: dict[str, Any]) -> None:
         ) from None
     try:
         staging.chmod(0o777 & ~_umask())
-        _write(staging / CONFIG, record)
+        write_new(staging / CONFIG, _as_bytes(record))
         if path.exists():
             os.replace(staging / CONFIG, path / CONFIG)
         else:
@@ -214,14 +214,12 @@ def _note_start(path: Path, facts: Mapping[str, str]) -> None:
 
 
 def _replace_record(path: Path, record: dict[str, Any]) -> None:
-    staged = path / f".{CONFIG}.new"
-    _write(staged, record)
-    os.replace(staged, path / CONFIG)
-    sync(path)
+    replace_file(path / CONFIG, _as_bytes(record))
 
 
-def _write(path: Path, record: dict[str, Any]) -> None:
-    write_new(path, json.dumps(record, indent=2, ensure_ascii=False) + "\n")
+def _as_bytes(record: dict[str, Any]) -> bytes:
+    """As JSON; a file name that is no UTF-8 stays what it is."""
+    return (json.dumps(record, indent=2, ensure_ascii=False) + "\n").encode(errors="backslashreplace")
 
 
 @contextlib.contextmanager
