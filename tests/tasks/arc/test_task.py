@@ -13,9 +13,9 @@ from selfedit.grading import grade_answers, load_grader
 from selfedit.recipes import RECIPES
 from selfedit.records import Answer, Context, TrainingConfig, TrialSpec
 from selfedit.tasks.arc.attempts import JUDGING_VIEWS, MAX_CANDIDATES, Votes
+from selfedit.tasks.arc.contexts import context_of, demos_of
 from selfedit.tasks.arc.directives import read_directives
 from selfedit.tasks.arc.grids import Format, Grid, Pair, rows_text
-from selfedit.tasks.arc.puzzles import context_of, demos_of
 from selfedit.tasks.arc.task import ORACLES, ArcSettings, ArcTask, load_arc
 from selfedit.tasks.arc.voting import Vote
 

@@ -33,6 +33,7 @@ from selfedit.config import TaskSettings, at_least
 from selfedit.errors import Field, InvalidEdit, SettingError
 from selfedit.records import Context, Example, LossOn, Prompt, Query, Question, TrainingConfig, TrialSpec
 from selfedit.tasks.arc.attempts import JUDGING_VIEWS, Asked, Votes
+from selfedit.tasks.arc.contexts import context_of, demos_of, pair_of
 from selfedit.tasks.arc.directives import (
     ALL_TOKENS,
     Directives,
@@ -43,7 +44,7 @@ from selfedit.tasks.arc.directives import (
 )
 from selfedit.tasks.arc.examples import CAP, STEP_CAP, published_examples, published_queries, steps_of, whole_lists
 from selfedit.tasks.arc.grids import MAX_SIDE, Format, Grid, Pair, Puzzle, array_text, rows_text
-from selfedit.tasks.arc.puzzles import context_of, demos_of, load_puzzles, pair_of
+from selfedit.tasks.arc.puzzles import load_puzzles
 from selfedit.tasks.arc.transforms import Colours, View, views
 from selfedit.tasks.arc.voting import Vote
 from selfedit.tasks.plugin import TaskPlugin
@@ -134,11 +135,7 @@ class ArcTask:
 
     def leave_one_out(self, context: Context) -> list[Context]:
         """The puzzle with one demonstration less, which is asked instead of the test input; the last ones in turn."""
-        demos = demos_of(context)
-        left_out = range(len(demos))[-MAX_LEFT_OUT:] if len(demos) > 1 else ()
-        return [
-            context_of(f"{context.id}~{i + 1}", demos[:i] + demos[i + 1 :], [demos[i]], context.title) for i in left_out
-        ]
+        return leave_one_out(context)
 
     def _asked(self, context: Context, demos: Sequence[Pair]) -> tuple[Asked, ...]:
         make = _asked_as_arrays if self.format == "arrays" else self._asked_as_cells
@@ -150,6 +147,16 @@ class ArcTask:
         asked = [_asked_as_cells(question, view.apply(puzzle), view) for view in chosen]
         rest = [replace(one, query=replace(one.query, gold="")) for one in asked[JUDGING_VIEWS:]]
         return [*asked[:JUDGING_VIEWS], *rest]
+
+
+def leave_one_out(context: Context) -> list[Context]:
+    """As in `ArcTask`. A part's name is no puzzle's: it lives in the ledger's split and stages `loo` alone, where it is
+    another one for every puzzle and place. A puzzle elsewhere may be called the same."""
+    demos = demos_of(context)
+    left_out = range(len(demos))[-MAX_LEFT_OUT:] if len(demos) > 1 else ()
+    return [
+        context_of(f"{context.id}~{i + 1}", demos[:i] + demos[i + 1 :], [demos[i]], context.title) for i in left_out
+    ]
 
 
 def _asked_as_cells(question: Question, puzzle: Puzzle, view: View) -> Asked:
