@@ -107,7 +107,9 @@ def test_measures_without_a_denominator_are_none(tmp_path):
         ('{"gold": "a", "answer": "b"}', "missing or empty 'question'"),
         ('{"question": "q", "gold": " ", "answer": "b"}', "missing or empty 'gold'"),
         ('{"question": "q", "gold": "a"}', "missing 'answer'"),
-        ('{"question": "q", "gold": "a", "answer": 3}', "missing 'answer'"),
+        ('{"question": "q", "gold": "a", "answer": null}', "missing 'answer'"),
+        ('{"question": "q", "gold": ["a"], "answer": "b"}', "'gold' is a list"),
+        ('{"question": "q", "gold": "a", "answer": "b", "answer": "c"}', "'answer' stands twice"),
         ('{"question": "q", "gold": "a", "answer": "b", "correct": "yes"}', "'correct' is 'yes'"),
         ('{"question": "q", "gold": "\\ud800", "answer": "b"}', "half a surrogate pair"),
     ],
@@ -130,6 +132,21 @@ def test_a_file_that_cannot_be_read_is_told_by_name(tmp_path):
     ]:
         with pytest.raises(SelfeditError, match=complaint):
             grade_file(tmp_path / name, load_grader("exact"))
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("a.jsonl", '{"question": "q", "gold": 9, "answer": 9, "correct": true}'),
+        ("a.json", '[\n {"question": "q",\n "gold": "9", "answer": "9", "correct": true}\n]'),
+        ("a.csv", 'question,gold,answer,correct\n"q, or so",9,9,True\n'),
+        ("a.tsv", "question\tgold\tanswer\tcorrect\nq\t9\t9\ttrue\n"),
+    ],
+)
+def test_answers_stand_in_lines_arrays_and_tables(tmp_path, name, text):
+    (tmp_path / name).write_text(text)
+    summary = grade_file(tmp_path / name, load_grader("exact"))
+    assert (summary.n, summary.correct, summary.agreement) == (1, 1, 1.0)
 
 
 def test_a_byte_order_mark_is_passed_over(tmp_path):

@@ -22,7 +22,7 @@ from selfedit.errors import Field, SelfeditError, SettingError
 from selfedit.grading.calibrated.grader import CalibratedGrader
 from selfedit.grading.judge import JudgeGrader
 from selfedit.grading.metrics import contains, exact, f1, is_among, normalise
-from selfedit.jsonl import read_objects, read_string
+from selfedit.jsonl import Place, read_objects, read_string
 from selfedit.protocols import Grader
 from selfedit.records import Answer, GradedAnswer, Query, Verdict
 from selfedit.thinking import spoken
@@ -169,15 +169,15 @@ def _graded(query: Query, answer: Answer, verdict: Verdict) -> GradedAnswer:
     )
 
 
-def _read_triple(place: str, record: dict[str, Any]) -> tuple[str, str, str]:
+def _read_triple(place: Place, record: dict[str, Any]) -> tuple[str, str, str]:
     answer = record.get("answer")
     if not isinstance(answer, str):
         raise SelfeditError(f"{place}: missing 'answer'; give it as text, empty where nothing was answered")
     return read_string(place, record, "question"), read_string(place, record, "gold"), answer
 
 
-def _read_correct(place: str, record: dict[str, Any]) -> bool | None:
-    correct = record.get("correct")
+def _read_correct(place: Place, record: dict[str, Any]) -> bool | None:
+    correct = {"true": True, "false": False, "": None}.get(str(record.get("correct")).lower(), record.get("correct"))
     if correct is not None and not isinstance(correct, bool):
         raise SelfeditError(f"{place}: 'correct' is {correct!r}; give true or false, or leave it out")
     return correct

@@ -236,12 +236,15 @@ def plan_evaluation(
 
 
 def take_heldout(config: EvalConfig, task: Task) -> Sequence[Context]:
-    """The held-out contexts that an evaluation is to test.
+    """The held-out contexts that an evaluation is to test. Where there is only one context and no trained policy, which
+    could have been trained on it, that one.
 
     Raises:
         SelfeditError: there are none, or fewer.
     """
     contexts = task.contexts("heldout")
+    if not contexts and not config.policy and len(task.contexts("train")) == 1:
+        contexts = task.contexts("train")
     if not contexts:
         raise SettingError(Field("data"), f" {config.task_args.data}: no held-out contexts to evaluate on")
     if config.contexts > len(contexts):
