@@ -152,3 +152,23 @@ def test_a_byte_order_mark_is_passed_over(tmp_path):
 )
 def test_one_of_the_attempts_must_be_the_very_grid(gold: str, answer: str, verdict: str) -> None:
     assert load_grader("attempts").grade([("", gold, answer)]) == [verdict]
+
+
+def test_the_thoughts_in_an_answer_are_not_graded(tmp_path, caplog):
+    texts = [
+        "<think>A crow, or a heron?</think>\na crow",
+        "It was a crow.</think>heron",
+        "<think>heron, I think, or",
+        "heron",
+    ]
+    queries = [ask(f"q{n}", "heron") for n, _ in enumerate(texts)]
+    answers = [Answer(query.question_id, text, -1.0) for query, text in zip(queries, texts, strict=True)]
+    graded = grade_answers(load_grader("contains"), queries, answers)
+    assert [one.verdict for one in graded] == ["incorrect", "correct", "ungraded", "correct"]
+    assert [one.exact for one in graded] == [False, True, False, True]
+    assert [one.contains for one in graded] == [False, True, False, True]
+    assert [one.text for one in graded] == texts
+    assert caplog.messages == ["selfedit: 1 of 4 answers are thoughts that end before anything is said: ungraded"]
+    path = write_lines(tmp_path / "a.jsonl", *({"question": "Q", "gold": "heron", "answer": text} for text in texts))
+    found = grade_file(path, load_grader("contains"))
+    assert (found.correct, found.incorrect, found.ungraded, found.f1_mean) == (2, 1, 1, 0.5)

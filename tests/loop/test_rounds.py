@@ -15,6 +15,7 @@ from selfedit.loop import EvalConfig, TrainConfig, evaluate, plan_evaluation, pl
 from selfedit.loop.plan import choose_contexts
 from selfedit.records import Policy, Stage, TrainingConfig
 from selfedit.store import Ledger
+from selfedit.store.adapters import WEIGHTS
 from selfedit.testing import FakeEngine, FakeTask, SilentProgress, Stopped, TwoStepTask, make_contexts, make_runtime
 
 CONFIG = TrainConfig(rounds=2, contexts=3, edits=2, seeds=2, reward="logprob", inner=TrainingConfig(epochs=1))
@@ -114,11 +115,45 @@ def test_a_finished_run_started_again_does_nothing(tmp_path: Path) -> None:
     assert (engine.texts_written, engine.trials_run, engine.updates) == (0, [], [])
 
 
-def test_a_missing_adapter_stops_the_resumed_run(tmp_path: Path) -> None:
+def lose(folder: Path, how: str) -> None:
+    """What a power cut, or a careless hand, does to an adapter."""
+    weights = folder / WEIGHTS
+    if how == "folder":
+        shutil.rmtree(folder)
+    elif how == "file":
+        weights.unlink()
+    else:
+        weights.write_bytes(b"" if how == "emptied" else b"another")
+
+
+@pytest.mark.parametrize("how", ["folder", "file", "emptied", "replaced"])
+@pytest.mark.parametrize("is_finished", [True, False])
+def test_an_adapter_that_was_lost_is_trained_again_and_the_run_ends_as_it_would_have(
+    tmp_path: Path, how: str, is_finished: bool
+) -> None:
+    whole = train(tmp_path / "whole")
+    if is_finished:
+        train(tmp_path / "cut")
+    else:
+        with pytest.raises(Stopped):
+            train(tmp_path / "cut", stop=8)
+    folder = tmp_path / "cut/adapters/policy-1"
+    before = (folder / WEIGHTS).read_bytes()
+    lose(folder, how)
+    assert train(tmp_path / "cut") == whole
+    assert (folder / WEIGHTS).read_bytes() == before
+
+
+def test_a_lost_adapter_that_comes_out_otherwise_stops_the_run(tmp_path: Path) -> None:
     train(tmp_path)
-    shutil.rmtree(tmp_path / "adapters/policy-1")
-    with pytest.raises(SelfeditError, match="adapter of version 1 is missing"):
-        train(tmp_path)
+    lose(tmp_path / "adapters/policy-1", "folder")
+    other = FakeEngine()
+    other.update = lambda groups: (  # type: ignore[method-assign]
+        replace(done, results=tuple(replace(r, policies=(replace(r.policies[0], digest="x"),)) for r in done.results))
+        for done in FakeEngine.update(other, groups)
+    )
+    with pytest.raises(SelfeditError, match="policy-1: was lost, and trained again it is another one"):
+        train(tmp_path, engine=other)
 
 
 def test_where_nothing_beats_the_baseline_the_policy_stays_and_it_is_said(tmp_path: Path) -> None:

@@ -167,12 +167,18 @@ def test_a_run_of_an_older_schema_is_refused_in_one_line(tmp_path: Path) -> None
 
 
 def test_a_file_about_anything_has_a_plain_name_of_its_own() -> None:
-    plain = ["a85d4709", "a~1", "Rhine_floods-2.v1"]
+    plain = ["a85d4709", "a~1", "rhine_floods-2.v1"]
     assert [file_name(text) for text in plain] == plain
     odd = ["../x", "/abs/x", "..", ".hidden", "", "a/b", "a\\b", "nul\x00", "\ud800", "Zürich", "x" * 300, "x" * 301]
     names = [file_name(text) for text in odd]
     assert len({*names, *plain}) == len(odd) + len(plain)
     assert all(re.fullmatch(r"[\w~-][\w.~-]{0,99}", name, re.ASCII) for name in names)
+
+
+def test_file_names_differ_where_case_makes_no_difference_and_where_an_id_is_made_like_another_ones_name() -> None:
+    texts = ["abc", "ABC", "Abc", "a/b", "a:b", "."]
+    texts += [file_name(text) for text in texts if file_name(text) != text]
+    assert len({file_name(text).lower() for text in texts}) == len(texts)
 
 
 def test_links_in_a_folder_from_elsewhere_lead_nowhere(tmp_path: Path) -> None:

@@ -28,7 +28,7 @@ from selfedit.cli.doctor import Doctor
 from selfedit.cli.evaluate import Eval
 from selfedit.cli.grade import Grade
 from selfedit.cli.options import explain, with_settings
-from selfedit.cli.output import Command, Output
+from selfedit.cli.output import Command, Output, say
 from selfedit.cli.report import Report
 from selfedit.cli.reproduce import Reproduce
 from selfedit.cli.setup import SetUp
@@ -182,10 +182,10 @@ def _drop_output() -> None:
 
 def _refuse(words: Sequence[str], message: str, code: int) -> int:
     if "--debug" in words:
-        traceback.print_exc()
+        say(traceback.format_exc())
     _say(" ".join(message.split()))
     return code
 
 
 def _say(line: str) -> None:
-    print(f"selfedit: {line}", file=sys.stderr)
+    say(f"selfedit: {line}")

@@ -103,8 +103,7 @@ def trained_policies(run: Path, task: Task) -> list[Policy]:
     if not policies:
         raise SettingError(Field("policy"), f" {run}: has trained no policy yet")
     for policy in policies:
-        if not (run / policy.adapter).is_dir():
-            raise SelfeditError(f"{run / policy.adapter}: the adapter of policy {policy.version} is missing")
+        AdapterFolders(run).find(policy)
     seen = [context.id for context in task.contexts("heldout") if context.text in learnt]
     if seen:
         told = f" {run}: was trained on {len(seen)} of these held-out contexts, such as {seen[0]}"

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from selfedit.terminal import escape_controls
+
 
 @dataclass(frozen=True, slots=True)
 class Output:
@@ -41,12 +43,12 @@ class Output:
         from rich.table import Table
         from rich.text import Text
 
-        table = Table(title=Text(title), show_header=False, title_justify="left")
+        table = Table(title=Text(escape_controls(title)), show_header=False, title_justify="left")
         table.add_column(style="bold")
         table.add_column(overflow="fold")
         for name, value in rows.items():
             shown = "none" if value is None else f"{value:.3f}" if isinstance(value, float) else str(value)
-            table.add_row(name.replace("_", " "), Text(shown))
+            table.add_row(name.replace("_", " "), Text(escape_controls(shown)))
         Console().print(table)
 
     def report(self, run: Path, to: Path | None = None) -> None:
@@ -95,5 +97,5 @@ class JsonCommand(Command):
 
 
 def say(line: str) -> None:
-    """A line on standard error."""
-    print(line, file=sys.stderr)
+    """A line on standard error; what a terminal would obey in it is shown."""
+    print(escape_controls(line), file=sys.stderr)

@@ -184,13 +184,17 @@ class SequenceRun:
         return self.learner.derive("draft", chain.index, chain.next_context.id, index)
 
     def _versions(self, chains: Sequence[Chain], edits: Sequence[SelfEdit]) -> list[Version]:
-        """What the step makes of each chain; the ledger's, if this was done before."""
-        if known := self._known_versions(chains):
+        """What the step makes of each chain; the ledger's, if this was done before and their adapters are there."""
+        known = self._known_versions(chains)
+        if known and all(self.runtime.has_adapter(version.policy) for version in known):
             return known
         started = time.monotonic()
         learnt = self.learner.learn(chains, edits, self.strategies)
         share = (time.monotonic() - started) / len(chains)
         versions = [_version(self.row, *parts, share) for parts in zip(chains, edits, learnt, strict=True)]
+        if known:
+            self.runtime.check_same([one.policy for one in known], [one.policy for one in versions])
+            return known
         self.runtime.ledger.add_versions(versions)
         self.runtime.ledger.add_timing(Stage.sequence(self.row), "updates", share * len(chains))
         return versions

@@ -91,30 +91,35 @@ def update_policy(
     contexts: Sequence[Context],
     kept: Sequence[SelfEdit],
 ) -> Policy:
-    """The policy trained on prompt → self-edit; the ledger's, if this was done before.
+    """The policy trained on prompt → self-edit; the ledger's, if this was done before. One whose adapter is gone or
+    damaged, as after a power cut, is trained again: the same update makes the same weights.
 
     Raises:
-        SelfeditError: the update failed; or the ledger has this version, but trained on other self-edits, or its
-            adapter is gone.
+        SelfeditError: the update failed; or the ledger has this version, but trained on other self-edits, or made
+            where the same update makes other weights.
     """
     trained_on = [edit.key for edit in kept]
     runtime.progress.stage(f"{stage}: training the policy on {len(kept)} self-edits", 1)
-    done = {known.version: known for known in runtime.ledger.policies()}.get(policy.version + 1)
-    if done is None:
-        start = time.monotonic()
-        prompt_of = {context.id: runtime.task.prompt(context) for context in contexts}
-        examples = tuple(Example(edit.text, prompt_of[edit.context_id]) for edit in kept)
-        folder = f"adapters/policy-{policy.version + 1}"
-        update = Update(policy, folder, examples, plan.outer, seeds.derive(plan.seed, "update", stage))
-        [[result]] = [updated.results for updated in runtime.writer.update([[update]])]
-        if result.failure:
-            raise SelfeditError(f"{stage}: the policy update failed: {result.failure}")
-        [done] = result.policies
+    known = {one.version: one for one in runtime.ledger.policies()}.get(policy.version + 1)
+    if known and list(runtime.ledger.trained_on(known.version)) != trained_on:
+        raise SelfeditError(f"policy {known.version} was trained on other self-edits; choose another run folder")
+    if known and runtime.has_adapter(known):
+        runtime.progress.advance(1, f"policy {known.version}")
+        return known
+    start = time.monotonic()
+    prompt_of = {context.id: runtime.task.prompt(context) for context in contexts}
+    examples = tuple(Example(edit.text, prompt_of[edit.context_id]) for edit in kept)
+    folder = f"adapters/policy-{policy.version + 1}"
+    update = Update(policy, folder, examples, plan.outer, seeds.derive(plan.seed, "update", stage))
+    [[result]] = [updated.results for updated in runtime.writer.update([[update]])]
+    if result.failure:
+        raise SelfeditError(f"{stage}: the policy update failed: {result.failure}")
+    [done] = result.policies
+    if known:
+        runtime.check_same([known], [done])
+    else:
         seconds = time.monotonic() - start
         runtime.ledger.add_policy(done, trained_on, seconds)
         runtime.ledger.add_timing(stage, "update", seconds)
-    elif list(runtime.ledger.trained_on(done.version)) != trained_on:
-        raise SelfeditError(f"policy {done.version} was trained on other self-edits; choose another run folder")
-    runtime.writer.adapters.find(done)
     runtime.progress.advance(1, f"policy {done.version}")
     return done

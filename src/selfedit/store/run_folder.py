@@ -135,10 +135,11 @@ def amend_run(path: Path, settings: Mapping[str, Any]) -> Iterator[RunFolder]:
 
 
 def file_name(text: str) -> str:
-    """What a file about `text` is called: the text itself where it is plain and short, else what is plain in it with a
-    part of its hash. Never a path, whatever an id from elsewhere holds."""
+    """What a file about `text` is called: the text itself where it is plain, short and in small letters, else what is
+    plain in it with a part of its hash. Never a path, whatever an id from elsewhere holds, and never another text's
+    name: neither where a file system knows no capitals, nor where a text is made like the name of another."""
     plain = re.sub(r"[^\w.~-]+", "-", text, flags=re.ASCII).lstrip(".-")[:80]
-    if plain and plain == text:
+    if plain and plain == text.lower() and not re.search(r"(^|-)[0-9a-f]{10}$", text):
         return text
     return f"{plain}-{digest(text.encode(errors='surrogatepass').hex())[:10]}".lstrip("-")
 

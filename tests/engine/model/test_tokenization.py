@@ -17,6 +17,21 @@ TURNS = (("12\n=", "21"), ("34\n=", "43"), ("56\n=", "65"))
 SPELLED = Prompt("78\n=", raw=True, history=TURNS, char_tokens=True)
 
 
+@pytest.mark.parametrize(
+    ("ending", "begins"),
+    [
+        ("<|assistant|>", "<|assistant|>So:"),
+        ("<|assistant|>\n<think>\n", "<|assistant|>\n<think>\n\n</think>\n\nSo:"),
+        ("{% if enable_thinking is false %}off{% else %}<think>{% endif %}", "offSo:"),
+        ("{% if thinking is false %}off{% else %}<think>{% endif %}", "offSo:"),
+    ],
+)
+def test_thinking_is_off_by_the_template_or_closed_at_once(ending: str, begins: str) -> None:
+    tokenizer = tiny_tokenizer(chat=True)
+    tokenizer.chat_template = "{% for m in messages %}{{ m['content'] }}<|end|>\n{% endfor %}" + ending
+    assert prompt_text(tokenizer, Prompt("Read <think> here.", "So:")) == f"Read <think> here.<|end|>\n{begins}"
+
+
 def learnt(tokens: Tokens) -> str:
     """What carries loss, as text."""
     return str(tiny_tokenizer(chat=False).decode([tokens.ids[place] for place in tokens.loss_places]))

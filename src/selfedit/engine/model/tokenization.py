@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 from dataclasses import replace
 from itertools import pairwise
+from typing import Any
 
 from jinja2.exceptions import TemplateError
 from transformers import PreTrainedTokenizerBase
@@ -13,19 +14,25 @@ from selfedit.engine.forward.packing import Tokens
 from selfedit.engine.model.control_tokens import Span, has_special, template_ids, text_ids
 from selfedit.errors import SelfeditError
 from selfedit.records import Example, Prompt, Query
+from selfedit.thinking import closing_mark
+
+_NO_THINKING: dict[str, Any] = {"enable_thinking": False, "thinking": False}
+"""What templates of models that reason are told, by the two names in use; others pass over it."""
 
 Turn = dict[str, str]
 """A message as chat templates take it: its `role` and `content`."""
 
 
 def prompt_text(tokenizer: PreTrainedTokenizerBase, prompt: Prompt) -> str:
-    """The prompt as the model reads it: through the chat template where there is one, plain otherwise.
+    """The prompt as the model reads it: through the chat template where there is one, plain otherwise. Thinking is off:
+    where the template knows no such setting and opens thoughts, they are closed at once. The gold answer's likelihood
+    would otherwise be that of a thought, and a short answer would end before it begins.
 
     Raises:
         SelfeditError: the template drops a part of it.
     """
     if is_chat(tokenizer, prompt):
-        return _rendered(tokenizer, prompt)[1] + prompt.prefill
+        return _without_thinking(_rendered(tokenizer, prompt)[1]) + prompt.prefill
     return "".join(request + reply for request, reply in _plain_turns(prompt))
 
 
@@ -48,8 +55,15 @@ def _rendered(tokenizer: PreTrainedTokenizerBase, prompt: Prompt) -> tuple[list[
     return turns, text
 
 
+def _without_thinking(text: str) -> str:
+    """The rendered text with the thoughts closed that its template has opened."""
+    closes = closing_mark(text)
+    return f"{text.rstrip()}\n\n{closes}\n\n" if closes else text
+
+
 def _applied(tokenizer: PreTrainedTokenizerBase, turns: list[Turn]) -> str:
-    return str(tokenizer.apply_chat_template(turns, add_generation_prompt=True, tokenize=False))
+    text = tokenizer.apply_chat_template(turns, add_generation_prompt=True, tokenize=False, **_NO_THINKING)
+    return str(text)
 
 
 def _contents(tokenizer: PreTrainedTokenizerBase, turns: list[Turn], text: str) -> list[Span]:
@@ -197,11 +211,11 @@ def _ids(tokenizer: PreTrainedTokenizerBase, prompt: Prompt, end: str = "") -> t
     """The ids of the prompt and what follows it at its end."""
     if not is_chat(tokenizer, prompt):
         return tuple(text_ids(tokenizer, prompt_text(tokenizer, prompt) + end, is_begun=False))
-    turns, text = _rendered(tokenizer, prompt)
-    last = prompt.prefill + end
+    turns, rendered = _rendered(tokenizer, prompt)
+    text, last = _without_thinking(rendered), prompt.prefill + end
     spans = [(len(text), len(text) + len(last))]
     if any(has_special(tokenizer, turn["content"]) for turn in turns):
-        spans += _contents(tokenizer, turns, text)
+        spans += _contents(tokenizer, turns, rendered)
     return tuple(template_ids(tokenizer, text + last, spans))
 
 
