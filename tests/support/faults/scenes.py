@@ -51,7 +51,10 @@ _ON_TINY = (
     "--recipe embedded --model MODEL --data passages.jsonl --bank 2 --sampling.max-new-tokens 8 --inner.epochs 1 "
     "--inner.rank 2 --json"
 )
-_TRAIN_TINY = f"train {_ON_TINY} --rounds 2 --contexts 2 --edits 2 --heldout 1 --min-gain -99 --outer.epochs 1 --outer.rank 2 --run t"
+_TRAIN_TINY = (
+    f"train {_ON_TINY} --rounds 2 --contexts 2 --edits 2 --heldout 1 --min-gain -99 --outer.epochs 1 --outer.rank 2"
+    " --run t"
+)
 _CONTINUAL_TINY = f"continual {_ON_TINY} --strategy none,route --contexts 2 --sequences 1 --probe probe.jsonl --run c"
 TINY_SCENES = (
     Scene("tiny-train", _TRAIN_TINY),
