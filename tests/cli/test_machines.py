@@ -214,3 +214,41 @@ def test_a_record_that_is_none_is_told_in_one_line(held: str, capsys: Capture) -
 def test_sizes_that_no_run_gets_through_are_refused_by_name(words: list[str], capsys: Capture) -> None:
     assert main(["train", *words]) == 2
     assert f"{words[0]} must be at most " in capsys.readouterr().err
+
+
+HOSTILE = "a\x1b]0;owned\x07\x1b[2J[/x][red]\u202egnp"
+
+
+def hostile_passages() -> str:
+    rows = [
+        {
+            "id": f"{HOSTILE}{i}",
+            "title": f"{HOSTILE}{i}",
+            "context": f"{HOSTILE} lies at {i}.",
+            "questions": [{"question": f"{HOSTILE} {j} of {i}?", "answer": f"up {j}{i}"} for j in range(3)],
+        }
+        for i in range(6)
+    ]
+    Path("data.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return "data.jsonl"
+
+
+def test_what_data_says_to_a_terminal_is_shown_and_never_obeyed(capsys: Capture) -> None:
+    data = hostile_passages()
+    Path("p.json").write_text(
+        json.dumps({HOSTILE: {"train": [{"input": [[1]], "output": [[2]]}] * 2, "test": [{"input": [[1]]}]}})
+    )
+    commands = [
+        ["train", "--data", data, *SMALL, "--run", "t"],
+        ["continual", "--data", data, "--sequences", "1", "--contexts", "2", "--strategy", "none", "--run", "c"],
+        ["versions", "c"],
+        ["report", "c"],
+        ["eval", "--data", data, "--methods", "base", "--policy", "t", "--run", f"e{HOSTILE}"],
+        ["solve", "p.json", "--run", "s"],
+        ["solve", "p.json", "--run", "s", "--json", "--submission", f"{HOSTILE}.json"],
+    ]
+    for words in commands:
+        main(words)
+        out, err = capsys.readouterr()
+        assert not {letter for letter in out + err if letter in "\x1b\x07\u202e"}, words
+        assert "Markup" not in err and "internal error" not in err, words

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from selfedit.errors import SelfeditError
+from selfedit.store import Ledger
 from selfedit.store.run_folder import SCHEMA, amend_run, check_run, code_version, file_name, open_run, read_run
 
 CONFIG = {"rounds": 2, "inner": {"epochs": 3, "rank": 8}}
@@ -134,6 +135,31 @@ def test_a_run_that_is_older_than_a_setting_has_had_its_default(tmp_path: Path) 
         check_run(tmp_path / "run", {**now, "learner": "untouched"}, defaults)
     with pytest.raises(SelfeditError, match="learner unset"):
         check_run(tmp_path / "run", now)
+
+
+@pytest.mark.parametrize("is_committed", [False, True])
+def test_a_grading_that_is_killed_leaves_a_record_of_the_verdicts_that_are_there(
+    tmp_path: Path, is_committed: bool
+) -> None:
+    with open_run(tmp_path, "train", {**CONFIG, "grader": "f1"}, FACTS) as run, Ledger(run.ledger):
+        pass
+
+    def grade(grader: str, is_killed: bool = True) -> None:
+        with amend_run(tmp_path, {"grader": grader}) as run, Ledger(run.ledger) as ledger:
+            if is_committed or not is_killed:
+                ledger.add_outcomes([], grading=run.grading)
+            if is_killed:
+                raise ZeroDivisionError
+
+    before = "f1"
+    for grader in ("exact", "contains"):
+        with pytest.raises(ZeroDivisionError):
+            grade(grader)
+        assert read_run(tmp_path)["config"]["grader"] == (grader if is_committed else before)
+        check_run(tmp_path, {**CONFIG, "grader": grader if is_committed else before})
+    grade("judge", is_killed=False)
+    assert read_run(tmp_path)["config"]["grader"] == "judge"
+    assert "grading" not in json.loads((tmp_path / "config.json").read_text())
 
 
 def test_an_amended_run_says_so_only_when_what_was_done_has_ended(tmp_path: Path) -> None:

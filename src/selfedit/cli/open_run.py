@@ -103,7 +103,9 @@ def trained_policies(run: Path, task: Task) -> list[Policy]:
     if not policies:
         raise SettingError(Field("policy"), f" {run}: has trained no policy yet")
     for policy in policies:
-        AdapterFolders(run).find(policy)
+        if not (run / policy.adapter).is_dir():
+            told = f"{run / policy.adapter}: the adapter of policy {policy.version} is missing"
+            raise SelfeditError(f"{told}; the command that trained it, given again, trains it again")
     seen = [context.id for context in task.contexts("heldout") if context.text in learnt]
     if seen:
         told = f" {run}: was trained on {len(seen)} of these held-out contexts, such as {seen[0]}"

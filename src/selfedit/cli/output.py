@@ -68,7 +68,7 @@ class Output:
         if self.is_json:
             say(f"report: {page}")
         else:
-            print(f"\nreport: {page}")
+            show(f"\nreport: {page}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,3 +99,8 @@ class JsonCommand(Command):
 def say(line: str) -> None:
     """A line on standard error; what a terminal would obey in it is shown."""
     print(escape_controls(line), file=sys.stderr)
+
+
+def show(line: str) -> None:
+    """A line on standard output; what a terminal would obey in it is shown."""
+    print(escape_controls(line))

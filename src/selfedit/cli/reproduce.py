@@ -15,7 +15,7 @@ import tyro
 
 from selfedit.cli.continual import run_continual
 from selfedit.cli.evaluate import run_evaluation
-from selfedit.cli.output import JsonCommand, Output, say
+from selfedit.cli.output import JsonCommand, Output, say, show
 from selfedit.cli.train import run_train
 from selfedit.continual import ContinualConfig
 from selfedit.disk import replace_file
@@ -152,7 +152,7 @@ def _show(name: str, config: ReproduceConfig, root: Path, steps: Sequence[Step],
         say(f"page: {page}")
     else:
         document.print_document(told, Console())
-        print(f"\npage: {page}")
+        show(f"\npage: {page}")
 
 
 def _gaps(name: str, config: ReproduceConfig, steps: Sequence[Step]) -> list[str]:

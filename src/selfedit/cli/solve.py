@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +16,7 @@ from typing import Annotated, Any
 import tyro
 
 from selfedit.cli.evaluate import run_evaluation
-from selfedit.cli.output import JsonCommand, Output
+from selfedit.cli.output import JsonCommand, Output, say, show
 from selfedit.errors import Field, SettingError
 from selfedit.loop import EvalConfig
 from selfedit.recipes import find_recipe
@@ -173,7 +172,7 @@ def _submit(path: Path, solutions: Sequence[Solution]) -> None:
     told = f"submission: {path}"
     if lacking:
         told += f"; {len(lacking)} without an attempt, such as {lacking[0]}, stand there as [[0]]"
-    print(told, file=sys.stderr)
+    say(told)
 
 
 def _two(grids: tuple[Grid, ...]) -> tuple[Grid, Grid]:
@@ -183,11 +182,11 @@ def _two(grids: tuple[Grid, ...]) -> tuple[Grid, Grid]:
 
 def _print(solution: Solution) -> None:
     known = {True: "solved", False: "not solved", None: "answer unknown"}[solution.solved]
-    print(f"{solution.task}: {solution.failure or known}, {solution.seconds:.0f} s")
+    show(f"{solution.task}: {solution.failure or known}, {solution.seconds:.0f} s")
     if solution.directives:
-        print(f"  directives: {solution.directives}")
+        show(f"  directives: {solution.directives}")
     for number, grids in enumerate(solution.attempts, 1):
         for place, grid in enumerate(grids, 1):
-            print(f"  test input {number}, attempt {place}:")
-            print("\n".join("    " + " ".join(map(str, row)) for row in grid))
-    print(f"  picture: {solution.picture}")
+            show(f"  test input {number}, attempt {place}:")
+            show("\n".join("    " + " ".join(map(str, row)) for row in grid))
+    show(f"  picture: {solution.picture}")

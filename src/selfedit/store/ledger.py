@@ -147,10 +147,27 @@ class Ledger:
         """The self-edits of one stage, or of all."""
         return self._records(SelfEdit, "edits", "stage", stage and stage.name)
 
-    def add_outcomes(self, outcomes: Sequence[Outcome]) -> None:
-        """Store outcomes; identity: (key, stage, context_id, edit_key), for one trial may serve several edits."""
+    def add_outcomes(self, outcomes: Sequence[Outcome], grading: int | None = None) -> None:
+        """Store outcomes; identity: (key, stage, context_id, edit_key), for one trial may serve several edits.
+
+        `grading`: number of the grading of the whole run that they come from, stored in the same transaction.
+        """
         rows = [(o.stage.name, o.context_id, o.method, o.edit_key, o.seed_index, o.key, _encode(o)) for o in outcomes]
-        self._add("outcomes", rows, [o.stage for o in outcomes])
+        if grading is None:
+            self._add("outcomes", rows, [o.stage for o in outcomes])
+            return
+        with self._transaction() as connection:
+            _name_stages(connection, [o.stage for o in outcomes])
+            connection.executemany("INSERT OR REPLACE INTO outcomes VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
+            connection.execute("CREATE TABLE IF NOT EXISTS gradings (number INTEGER PRIMARY KEY)")
+            connection.execute("INSERT OR REPLACE INTO gradings VALUES (?)", (grading,))
+
+    def last_grading(self) -> int:
+        """Number of the last grading of the whole run, 0 where there was none."""
+        with self._readable():
+            has_any = self._connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'gradings'").fetchone()
+            found = self._connection.execute("SELECT MAX(number) FROM gradings").fetchone() if has_any else None
+        return int(found[0] or 0) if found else 0
 
     def outcomes(self, stage: Stage | None = None) -> list[Outcome]:
         """The outcomes of one stage, or of all."""

@@ -22,6 +22,7 @@ from typing import Any, Literal
 from selfedit.disk import new_folder, replace_file, write_new
 from selfedit.errors import Field, SelfeditError, SettingError
 from selfedit.records import digest
+from selfedit.store.ledger import Ledger
 
 CONFIG = "config.json"
 SCHEMA = 2
@@ -29,6 +30,8 @@ SCHEMA = 2
 RunKind = Literal["train", "eval", "continual"]
 """What a run is: the outer loop, a table of methods, or sequences of updates."""
 LOCK = "run.lock"
+_GRADING = "grading"
+"""Where the record notes a grading that has begun."""
 _FREE = ("code", "command")
 """Facts that may differ when a run is resumed."""
 
@@ -39,6 +42,8 @@ class RunFolder:
 
     path: Path
     """The folder."""
+    grading: int = 0
+    """Number of the grading that it is held for; 0 where it is held for a run."""
 
     @property
     def ledger(self) -> Path:
@@ -96,7 +101,8 @@ def check_run(
 
 
 def read_run(path: Path) -> dict[str, Any]:
-    """The run's config.json: `kind`, `config` and `facts`."""
+    """The run's config.json: `kind`, `config` and `facts`. Where a grading was stopped half-way, its settings hold if
+    its verdicts are in the ledger, and the former ones if not."""
     try:
         held = json.loads((path / CONFIG).read_text(encoding="utf-8"))
         if not isinstance(held["config"], dict) or not isinstance(held["facts"], dict):
@@ -108,6 +114,9 @@ def read_run(path: Path) -> dict[str, Any]:
     except (ValueError, KeyError, TypeError, RecursionError):
         raise SelfeditError(f"{path / CONFIG}: is not the record of a run; choose another folder") from None
     check_schema(str(path), held, "choose another folder")
+    begun = held.pop(_GRADING, None)
+    if isinstance(begun, dict) and isinstance(begun.get("config"), dict) and _last_grading(path) == begun.get("number"):
+        held["config"] = {**held["config"], **begun["config"]}
     return dict(held)
 
 
@@ -121,17 +130,26 @@ def check_schema(what: str, record: Mapping[str, Any], mend: str) -> None:
 
 @contextlib.contextmanager
 def amend_run(path: Path, settings: Mapping[str, Any]) -> Iterator[RunFolder]:
-    """Holds the run at `path` while something about it is done anew; when that has ended, its record says `settings`.
+    """Holds the run at `path` while its answers are graded anew, with the number of that grading. Its record says
+    `settings` from the moment in which the verdicts are in the ledger under this number: what is to be is noted first,
+    so that no kill leaves a record that names another grader than the one whose verdicts are there.
 
     Raises:
         SelfeditError: there is no run, or it is in use.
     """
     read_run(path)
     with _lock(path):
-        yield RunFolder(path)
-        held = read_run(path)
-        held["config"] = {**held["config"], **settings}
-        _replace_record(path, held)
+        held, number = read_run(path), _last_grading(path) + 1
+        _replace_record(path, {**held, _GRADING: {"number": number, "config": dict(settings)}})
+        yield RunFolder(path, number)
+        _replace_record(path, {**held, "config": {**held["config"], **settings}})
+
+
+def _last_grading(path: Path) -> int:
+    if not (path / "ledger.db").is_file():
+        return 0
+    with Ledger(path / "ledger.db") as ledger:
+        return ledger.last_grading()
 
 
 def file_name(text: str) -> str:
