@@ -6,7 +6,9 @@ from __future__ import annotations
 import gc
 import os
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -16,10 +18,20 @@ from hypothesis import strategies as st
 from selfedit.cli import open_run
 from selfedit.report.document import html
 from tests.support.commands import start_fake
+from tests.support.faults.scenes import tiny_model, write_inputs
 from tests.support.faults.tally import IS_LONG, ONLY, Tally, told
+from tests.support.fuzz.folders import (
+    ADAPTER_FILES,
+    MODEL_FILES,
+    changed_file,
+    copied,
+    read_adapter,
+    run_model,
+    tiny_adapter,
+)
 from tests.support.fuzz.inputs import KINDS, Kind
 from tests.support.fuzz.replies import REPLY_KINDS, SPEAKING
-from tests.support.fuzz.sandbox import Sandbox
+from tests.support.fuzz.sandbox import Sandbox, in_a_child
 
 pytestmark = pytest.mark.slow
 
@@ -49,6 +61,7 @@ def sandbox(home: Path) -> Sandbox:
 @pytest.fixture(scope="module", autouse=True)
 def _fakes(home: Path) -> Iterator[None]:
     """Commands run on fakes, draw no figures, ask no hub, and keep replies in the sandbox."""
+    import_module("selfedit.engine")  # what loading torch writes is not a command's
     patch = pytest.MonkeyPatch()
     patch.setattr(open_run, "start_engine", start_fake)
     patch.setattr(open_run, "code_version", lambda: "campaign")
@@ -80,32 +93,69 @@ def finished(home: Path, sandbox: Sandbox) -> Path:
 def test_no_input_ends_in_a_traceback_a_hang_or_something_half_written(
     kind: Kind, sandbox: Sandbox, finished: Path, tally: Tally
 ) -> None:
+    def attack(item: str, draw: st.DrawFn) -> tuple[list[str], str]:
+        with sandbox.fresh(finished if kind.on_runs else None) as here:
+            words = kind.build(draw, here)
+            if ONLY not in ("", item):
+                return [], ""
+            said = sandbox.run(words)
+            wrong = list(said.wrong)
+            if said.code == 2 and not kind.on_runs and (here / "r").exists():
+                wrong.append(f"a run folder is left behind: {said.err.strip()[-300:]}")
+        return wrong and [*wrong, " ".join(words)[:300]], f"exit {said.code}"
+
+    found = _attacks(kind.name, kind.share, tally, attack)
+    assert not found, told(found)
+
+
+@pytest.mark.parametrize(("name", "share"), [("model-folder", 300), ("adapter-folder", 400)])
+def test_no_folder_from_elsewhere_ends_in_a_traceback_or_a_hang(
+    name: str, share: int, home: Path, sandbox: Sandbox, tally: Tally, outside: dict[str, Path]
+) -> None:
+    def attack(item: str, draw: st.DrawFn) -> tuple[list[str], str]:
+        with sandbox.fresh() as here:
+            folder = copied(outside[name], here / "outside")
+            changed = changed_file(draw, folder, MODEL_FILES if name == "model-folder" else ADAPTER_FILES)
+            if ONLY not in ("", item):
+                return [], ""
+            write_inputs(here)
+            work = partial(run_model if name == "model-folder" else read_adapter, sandbox, folder)
+            wrong = in_a_child(work, seconds=120, most_bytes=12 << 30)
+        return wrong and [*wrong, changed], ""
+
+    found = _attacks(name, share, tally, attack)
+    assert not found, told(found)
+
+
+@pytest.fixture(scope="module")
+def outside(home: Path) -> dict[str, Path]:
+    """A model and an adapter from elsewhere."""
+    model = tiny_model(home / "model")
+    return {"model-folder": model, "adapter-folder": tiny_adapter(model, home / "adapter")}
+
+
+def _attacks(
+    name: str, share: int, tally: Tally, attack: Callable[[str, st.DrawFn], tuple[list[str], str]]
+) -> list[str]:
+    """So many inputs of a kind; what was found, one of each sort."""
     found: dict[str, str] = {}
     count = iter(range(1_000_000))
 
-    @seed(zlib.crc32(kind.name.encode()))
+    @seed(zlib.crc32(name.encode()))
     @settings(
-        max_examples=kind.share if IS_LONG or ONLY else _FEW,
+        max_examples=share if IS_LONG or ONLY else _FEW,
         database=None,
         deadline=None,
         phases=[Phase.generate],
         suppress_health_check=list(HealthCheck),
     )
     @given(st.data())
-    def attack(data: st.DataObject) -> None:
-        item = f"{kind.name}/{next(count)}"
-        with sandbox.fresh(finished if kind.on_runs else None) as here:
-            words = kind.build(data.draw, here)
-            if ONLY not in ("", item):
-                return
-            said = sandbox.run(words)
-            wrong = list(said.wrong)
-            if said.code == 2 and not kind.on_runs and (here / "r").exists():
-                wrong.append(f"a run folder is left behind: {said.err.strip()[-300:]}")
-        told = tally.add(item, kind.name, wrong and [" ".join(words)[:300], *wrong], ended=f"exit {said.code}")
-        if told:
+    def one(data: st.DataObject) -> None:
+        item = f"{name}/{next(count)}"
+        wrong, ended = attack(item, data.draw)
+        if told := tally.add(item, name, wrong, ended=ended):
             found.setdefault(wrong[0], told)
 
-    attack()
+    one()
     gc.collect()
-    assert not found, told(found.values())
+    return list(found.values())

@@ -198,7 +198,7 @@ class _MarkedFolders(AdapterFolders):
 
     def _sha256(self, folder: Path, policy: Policy) -> str:
         try:
-            return (folder / WEIGHTS).read_text()
+            return (folder / WEIGHTS).read_text(errors="replace")
         except OSError:
             return ""
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from tests.support.faults.checks import State, complaints, rows, state_of
 from tests.support.faults.runner import Job, Runner
+from tests.support.tiny import save_tiny
 
 _SMALL = "--recipe embedded --contexts 2 --heldout 1 --min-gain -9"
 _TRAIN = f"train {_SMALL} --rounds 2 --edits 2 --seeds 1 --run t --json"
@@ -45,11 +47,55 @@ FAKE_SCENES = (
 """On fakes; the parts that write are the product's own, but for a real adapter's tensors."""
 
 
+_ON_TINY = (
+    "--recipe embedded --model MODEL --data passages.jsonl --bank 2 --sampling.max-new-tokens 8 --inner.epochs 1 "
+    "--inner.rank 2 --json"
+)
+_TRAIN_TINY = (
+    f"train {_ON_TINY} --rounds 2 --contexts 2 --edits 2 --heldout 1 --min-gain -99 --outer.epochs 1 --outer.rank 2"
+    " --run t"
+)
+_CONTINUAL_TINY = f"continual {_ON_TINY} --strategy none,route --contexts 2 --sequences 1 --probe probe.jsonl --run c"
+TINY_SCENES = (
+    Scene("tiny-train", _TRAIN_TINY),
+    Scene("tiny-eval", f"eval {_ON_TINY} --methods base,seal --policy t --contexts 1 --run e", (_TRAIN_TINY,)),
+    Scene("tiny-continual", _CONTINUAL_TINY),
+    Scene("tiny-restore", "versions c --restore none/0/2 --to copy/of", (_CONTINUAL_TINY,)),
+)
+"""On a tiny random model: real adapters, written by the library that writes them."""
+
+
+def tiny_model(folder: Path) -> Path:
+    """The folder of a random Llama of two layers, with room for a prompt."""
+    save_tiny(folder, "llama", chat=True)
+    path = folder / "config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "max_position_embeddings": 4096}))
+    return folder
+
+
+def write_inputs(folder: Path) -> None:
+    """Short passages and a short probe, in byte-level tokens."""
+    rows = [
+        {
+            "id": f"p{n}",
+            "title": f"P{n}",
+            "context": f"P{n} is high.",
+            "questions": [{"question": "P?", "answer": "up"}],
+        }
+        for n in range(4)
+    ]
+    probe = [{"question": "What?", "answer": "that"}, {"title": "A", "text": "A b c."}]
+    for name, lines in (("passages.jsonl", rows), ("probe.jsonl", probe)):
+        (folder / name).write_text("".join(json.dumps(line) + "\n" for line in lines))
+
+
 @dataclass(frozen=True, slots=True)
 class Stage:
     """A scene that has been played once without a fault."""
 
     scene: Scene
+    words: list[str]
+    """The command."""
     template: Path
     """What the command starts from; copied for each item."""
     whole: State
@@ -57,26 +103,24 @@ class Stage:
     points: int
     seconds: float
 
-    @property
-    def words(self) -> list[str]:
-        """The command."""
-        return self.scene.words.split()
 
-
-def play(scene: Scene, runner: Runner, folder: Path, extra: Sequence[str] = ()) -> Stage:
-    """The scene without a fault. `extra`: words for commands that start an engine."""
+def play(scene: Scene, runner: Runner, folder: Path) -> Stage:
+    """The scene without a fault."""
     template, whole = folder / "template", folder / "whole"
     template.mkdir(parents=True)
+    if runner.engine != "fake":
+        write_inputs(template)
     for words in scene.before:
         if words == "break-report":
             _remove_reports(template)
             continue
-        ended = runner.run(Job(words.split(), template))
+        ended = runner.run(Job(_spelt(words, runner), template))
         assert not ended.code, f"{words}: {ended.err[-2000:]}"
     shutil.copytree(template, whole)
-    ended = runner.run(Job(scene.words.split(), whole))
+    words = _spelt(scene.words, runner)
+    ended = runner.run(Job(words, whole))
     assert not ended.code, f"{scene.words}: {ended.err[-2000:]}"
-    return Stage(scene, template, state_of(whole), frozenset(rows(whole)), ended.passed.points, ended.seconds)
+    return Stage(scene, words, template, state_of(whole), frozenset(rows(whole)), ended.passed.points, ended.seconds)
 
 
 def resume(stage: Stage, runner: Runner, folder: Path) -> list[str]:
@@ -104,3 +148,7 @@ def copied(stage: Stage, folder: Path) -> Iterator[Path]:
 def _remove_reports(folder: Path) -> None:
     for path in [*folder.rglob("figures"), *folder.rglob("report.*")]:
         shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+
+def _spelt(words: str, runner: Runner) -> list[str]:
+    return [word.replace("MODEL", runner.engine) for word in words.split()]

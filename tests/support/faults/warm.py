@@ -44,12 +44,15 @@ def _import(engine: str) -> None:
     """All that commands import, on the way through one."""
     from selfedit.cli import main as command_line
     from selfedit.cli import open_run
+    from selfedit.continual import experiment
     from selfedit.engine.lora import peft_format  # noqa: F401 (loads torch and peft, which copying a version needs)
     from tests.support.commands import start_fake
 
     open_run.code_version = lambda: "campaign"
     if engine == "fake":
         open_run.start_engine = start_fake  # type: ignore[assignment]
+    else:
+        experiment.FEWEST_KNOWN = 0  # random weights know nothing
     home, out = os.getcwd(), os.dup(1)
     os.dup2(2, 1)
     with tempfile.TemporaryDirectory() as folder:

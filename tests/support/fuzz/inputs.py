@@ -219,10 +219,12 @@ def _records(draw: st.DrawFn, here: Path) -> list[str]:
     return draw(st.sampled_from(RUN_COMMANDS)).split()
 
 
-_FLAGS = ("model task data recipe run rounds contexts edits seeds heldout heldout-data reward grader judge judge-model "
-          "seed device dtype bank inner.rank inner.epochs inner.learning-rate outer.rank sampling.temperature "
-          "sampling.max-new-tokens methods policy strategy sequences probe config json help no-such learner "
-          "writer writer-model min-gain keep racing setting n-edits prompt ask-style edits.x submission restore to").split()  # fmt: skip
+_FLAGS = """
+    model task recipe run rounds contexts edits seeds heldout heldout-data reward grader judge judge-model seed
+    device dtype bank inner.rank inner.epochs inner.learning-rate outer.rank sampling.temperature
+    sampling.max-new-tokens methods policy strategy sequences probe config json help no-such learner writer
+    writer-model min-gain keep racing setting n-edits prompt ask-style edits.x submission restore to
+""".split()
 _WORDS = ("train eval continual versions reproduce solve report grade doctor setup demo nothing -h -- -").split()
 
 
@@ -231,8 +233,6 @@ def _command_line(draw: st.DrawFn, here: Path) -> list[str]:
     value = st.one_of(plain, plain, st.sampled_from(TEXTS), st.sampled_from(NUMBERS).map(str))
     words = [draw(st.sampled_from(_WORDS))]
     for flag in draw(st.lists(st.sampled_from(_FLAGS), max_size=4)):
-        if flag == "data":
-            continue
         given = [] if flag in ("json", "help") or not draw(st.integers(0, 5)) else [draw(value)]
         words += [f"--{flag}={given[0]}"] if given and draw(st.booleans()) else [f"--{flag}", *given]
     if not draw(st.integers(0, 4)):

@@ -1,4 +1,4 @@
-"""Valid inputs made wrong: as people's files, other programs and models make them, and as somebody would who means harm."""
+"""Valid inputs made wrong: as people, programs and models make them, and as somebody would who means harm."""
 
 from __future__ import annotations
 
@@ -55,7 +55,9 @@ OTHERS: tuple[Any, ...] = (None, True, False, [], {}, [[]], [None], {"": None}, 
 DEEP = "DEEP"
 """Stands for something nested a thousand deep, which `json.dumps` would not write."""
 
-_value = st.one_of(st.sampled_from(TEXTS), st.sampled_from(NUMBERS), st.sampled_from(OTHERS), st.just(DEEP))
+_value = st.one_of(st.sampled_from(TEXTS), st.sampled_from(NUMBERS), st.sampled_from(OTHERS), st.just(DEEP)).map(
+    copy.deepcopy
+)
 _OPS = ("replace", "replace", "drop", "repeat", "rename", "add", "wrap", "swap")
 _BYTES = (
     b"\x00",

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import io
+import json
 import os
+import resource
+import select
 import shutil
 import signal
 import sys
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
@@ -109,6 +112,32 @@ class Sandbox:
         full = os.path.abspath(os.fsdecode(path))
         if not full.startswith((str(self.folder), "/dev/")) and "__pycache__" not in full:
             self.outside.append(f"{event} {full}")
+
+
+def in_a_child(work: Callable[[], Sequence[str]], seconds: float, most_bytes: int) -> list[str]:
+    """What `work` complains of, done in a fork of this process, which may abort, eat memory or hang by itself."""
+    read, write = os.pipe()
+    child = os.fork()
+    if not child:
+        code = 1
+        try:
+            resource.setrlimit(resource.RLIMIT_AS, (most_bytes, most_bytes))
+            os.write(write, json.dumps(list(work())).encode()[:60_000])
+            code = 0
+        finally:
+            os._exit(code)
+    os.close(write)
+    handle = os.pidfd_open(child)
+    is_over = not select.select([handle], [], [], seconds)[0]
+    if is_over:
+        os.kill(child, signal.SIGKILL)
+    os.close(handle)
+    status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    with os.fdopen(read, "rb") as pipe:
+        told = pipe.read()
+    if is_over:
+        return ["hung"]
+    return [str(one) for one in json.loads(told)] if told and not status else [f"the process died ({status})"]
 
 
 def _called(words: Sequence[str], wrong: list[str]) -> int:
