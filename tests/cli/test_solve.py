@@ -101,6 +101,7 @@ def test_a_folder_is_solved_puzzle_by_puzzle(capsys: Capture, folder: Path, mode
     ("words", "told"),
     [
         (["absent.json"], "absent.json: there is no such file"),
+        ([""], "solve: no puzzle; give a file, an id, or a folder"),
         (["known.json", "--edits", "0"], "--edits 0: give at least 1"),
         (["known.json", "--edits", "2", "--directives", QUICK], "--directives: leave out --edits and --policy"),
         (["known.json", "--directives", "{}"], "--directives: data_generation: Field required"),
