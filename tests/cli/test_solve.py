@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections import defaultdict
 from pathlib import Path
 from typing import Any
@@ -160,8 +161,10 @@ def test_a_submission_has_an_attempt_for_every_test_input_of_a_puzzle_that_came_
     assert json.loads(Path("out.json").read_text()) == {"hidden": [nothing, nothing]}
 
 
-@pytest.mark.parametrize("path", ["no/such/out.json", "."])
+@pytest.mark.parametrize("path", ["no/such/out.json", ".", "link.json", "pipe.json"])
 def test_a_submission_that_could_not_be_written_is_refused_before_the_work(path: str, capsys: Capture) -> None:
+    Path("link.json").symlink_to("known.json")
+    os.mkfifo("pipe.json")
     assert main(["solve", "known.json", "--submission", path, "--run", "run"]) == 2
     assert "--submission" in capsys.readouterr().err and not Path("run").exists()
 

@@ -160,8 +160,11 @@ def _grids(text: str) -> tuple[Grid, ...]:
 
 def _check_submission(path: Path) -> None:
     """Refuses before the work what could not be written after it."""
-    if path.is_dir() or not path.parent.is_dir() or not os.access(path.parent, os.W_OK | os.X_OK):
-        raise SettingError(Field("submission"), f" {path}: cannot be written; name a file in a folder that is there")
+    is_other = path.is_symlink() or (path.exists() and not path.is_file())
+    if is_other or not path.parent.is_dir() or not os.access(path.parent, os.W_OK | os.X_OK):
+        raise SettingError(
+            Field("submission"), f" {path}: cannot be written; name a plain file in a folder that is there"
+        )
 
 
 def _submit(path: Path, solutions: Sequence[Solution]) -> None:
