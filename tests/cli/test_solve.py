@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections import defaultdict
 from pathlib import Path
 from typing import Any
@@ -101,6 +102,7 @@ def test_a_folder_is_solved_puzzle_by_puzzle(capsys: Capture, folder: Path, mode
     ("words", "told"),
     [
         (["absent.json"], "absent.json: there is no such file"),
+        ([""], "solve: no puzzle; give a file, an id, or a folder"),
         (["known.json", "--edits", "0"], "--edits 0: give at least 1"),
         (["known.json", "--edits", "2", "--directives", QUICK], "--directives: leave out --edits and --policy"),
         (["known.json", "--directives", "{}"], "--directives: data_generation: Field required"),
@@ -159,8 +161,10 @@ def test_a_submission_has_an_attempt_for_every_test_input_of_a_puzzle_that_came_
     assert json.loads(Path("out.json").read_text()) == {"hidden": [nothing, nothing]}
 
 
-@pytest.mark.parametrize("path", ["no/such/out.json", "."])
+@pytest.mark.parametrize("path", ["no/such/out.json", ".", "link.json", "pipe.json"])
 def test_a_submission_that_could_not_be_written_is_refused_before_the_work(path: str, capsys: Capture) -> None:
+    Path("link.json").symlink_to("known.json")
+    os.mkfifo("pipe.json")
     assert main(["solve", "known.json", "--submission", path, "--run", "run"]) == 2
     assert "--submission" in capsys.readouterr().err and not Path("run").exists()
 

@@ -17,7 +17,7 @@ import tyro
 
 from selfedit.cli.evaluate import run_evaluation
 from selfedit.cli.output import JsonCommand, Output, say, show
-from selfedit.errors import Field, SettingError
+from selfedit.errors import Field, SelfeditError, SettingError
 from selfedit.loop import EvalConfig
 from selfedit.recipes import find_recipe
 from selfedit.records import Context, Outcome, to_json
@@ -39,7 +39,7 @@ class Solution:
     task: str
     """Its id."""
     solved: bool | None
-    """Every test input's output is among its two attempts; None where the outputs are unknown."""
+    """Every test input's output is among its two attempts; None where outputs are unknown or nothing came out."""
     attempts: tuple[tuple[Grid, ...], ...]
     """For each test input at most two grids, the better first; none where the trial came to nothing."""
     seconds: float
@@ -102,8 +102,10 @@ def solve_config(puzzle: str, edits: int, directives: str, given: dict[str, Any]
     """The evaluation that solves `puzzle`. `directives`: JSON, instead of self-edits; `given`: further settings.
 
     Raises:
-        SettingError: no self-edits, or both self-edits and directives.
+        SelfeditError: no puzzle, no self-edits, or both self-edits and directives.
     """
+    if not puzzle.strip():
+        raise SelfeditError("solve: no puzzle; give a file, an id, or a folder")
     if edits < 1:
         raise SettingError(Field("edits"), f" {edits}: give at least 1")
     if directives and (edits > 1 or given.get("policy")):
@@ -136,11 +138,7 @@ def _solutions(config: EvalConfig, path: Path) -> list[Solution]:
 def _solution(path: Path, context: Context, own: Sequence[Outcome], texts: dict[str, str], method: str) -> Solution:
     from selfedit.report.figures.puzzles import draw_puzzle
 
-    [final] = [
-        one
-        for one in own
-        if one.stage.kind == "eval" and one.stage.method == ("synthetic" if method == "seal" else method)
-    ]
+    [final] = [one for one in own if one.stage.method == ("synthetic" if method == "seal" else method)]
     verdicts = [answer.verdict for answer in final.answers]
     is_known = bool(verdicts) and "ungraded" not in verdicts
     attempts = tuple(_grids(answer.text) for answer in final.answers) or ((),) * len(context.questions)
@@ -161,8 +159,11 @@ def _grids(text: str) -> tuple[Grid, ...]:
 
 def _check_submission(path: Path) -> None:
     """Refuses before the work what could not be written after it."""
-    if path.is_dir() or not path.parent.is_dir() or not os.access(path.parent, os.W_OK | os.X_OK):
-        raise SettingError(Field("submission"), f" {path}: cannot be written; name a file in a folder that is there")
+    is_other = path.is_symlink() or (path.exists() and not path.is_file())
+    if is_other or not path.parent.is_dir() or not os.access(path.parent, os.W_OK | os.X_OK):
+        raise SettingError(
+            Field("submission"), f" {path}: cannot be written; name a plain file in a folder that is there"
+        )
 
 
 def _submit(path: Path, solutions: Sequence[Solution]) -> None:

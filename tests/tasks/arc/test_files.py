@@ -130,8 +130,8 @@ def test_a_test_input_without_output_has_no_gold_answer(tmp_path: Path) -> None:
 
 
 def test_a_list_of_puzzles_goes_by_their_ids(tmp_path: Path) -> None:
-    path = saved(tmp_path / "x.json", [{"id": "a", **SOLVED}, {"task_id": "b", **SOLVED}])
-    assert [one.id for one in load_file(path)] == ["a", "b"]
+    path = saved(tmp_path / "x.json", [{"id": "a", **SOLVED}, {"task_id": "b", **SOLVED}, {"id": 7, **SOLVED}])
+    assert [one.id for one in load_file(path)] == ["a", "b", "7"]
     assert "x.json: [0]: no 'id'" in refusal(saved(tmp_path / "x.json", [SOLVED]))
     assert "x.json: [1]: puzzle a is there already" in refusal(saved(path, [{"id": "a", **SOLVED}] * 2))
 

@@ -148,9 +148,10 @@ def _puzzles_of(path: Path, value: Any, kind: str) -> list[Context]:
 def _listed(path: Path, value: Sequence[Mapping[str, Any]]) -> Iterator[Context]:
     seen: set[str] = set()
     for number, one in enumerate(value):
-        name = next((one[field] for field in _ID_FIELDS if isinstance(one.get(field), str)), None)
-        if name is None:
+        given = next((one[field] for field in _ID_FIELDS if field in one), None)
+        if not isinstance(given, str | int) or isinstance(given, bool):
             raise SelfeditError(f"{path}: [{number}]: no 'id'; give each puzzle of a list its name")
+        name = str(given)
         if name in seen:
             raise SelfeditError(f"{path}: [{number}]: puzzle {name} is there already; leave one out")
         seen.add(name)

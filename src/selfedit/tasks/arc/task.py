@@ -6,9 +6,12 @@ test input is asked in several views, and what the views answer is put together 
 Two formats of grids:
 
 - `arrays`, as published: grids as numpy prints them, a conversation of system, user and assistant, leave-one-out
-  contexts, and a vote.
+  contexts.
 - `cells`, ours: a token for each cell, the whole demonstration list as one sequence with loss on its outputs, views by
-  symmetry, colours and order, and candidates ranked by what the adapted model thinks of them in eight views.
+  symmetry, colours and order.
+
+How answers become attempts (`voting`) and how colours are exchanged are settings of their own. Ours are judgement by
+the adapted model and uniform permutations; the recipe `arc-paper` takes what was published.
 
 Departures from the paper:
 

@@ -8,6 +8,8 @@ Departures from the released code:
 
 1. RandomTranslateXY draws from a seed that is its own, so that other augmenters cannot move it; with seed 0 its shifts
    are those of the released code, which are drawn from a copy of one generator for every demonstration.
+2. Published colours are gone through, and shuffled from, in ascending order. The released code takes the order of a
+   Python set, which is another one where 8 or 9 occurs.
 """
 
 from __future__ import annotations
