@@ -39,8 +39,8 @@ def vote_as_published(predictions: Predictions) -> list[Grid]:
     third has as many votes and no fewer untransformed views behind it.
 
     Equals: as there, a Python set's order and `numpy.argsort` decide. Grids are of whole numbers, whose hashes are the
-    same in every process, so that this order is too. Where the released code's sort is not stable (more than 16
-    different answers, or a processor with AVX-512), its order of equals is its own.
+    same in every process, so that this order is too. Where numpy's sort is not stable (more than 16 different answers,
+    or a processor for which it sorts in vectors), the released code's order of equals is its own.
     """
     read = [(name, grid) for name, grid in predictions if grid is not None]
     if not read:
