@@ -25,6 +25,7 @@ from selfedit.records import (
     Context,
     Example,
     Generation,
+    Invalid,
     Policy,
     Probe,
     Prompt,
@@ -132,8 +133,8 @@ class Learner:
         prompts: Sequence[Prompt],
         sampling: SamplingParams,
         seeds_P: Sequence[int],
-    ) -> list[Completion]:
-        """A text for each prompt, by the version that goes with it."""
+    ) -> list[Completion | Invalid]:
+        """A text for each prompt, by the version that goes with it; or why there can be none."""
         parts = zip(policies, prompts, seeds_P, strict=True)
         items = [Generation(policy, prompt, sampling, seed, self.start) for policy, prompt, seed in parts]
         size = self.engine.bank_size
@@ -192,11 +193,18 @@ class Learner:
         ]
 
     def with_general_text(self) -> Learner:
-        """The same with what the model that chains begin with writes on from each opening, several times."""
+        """The same with what the model that chains begin with writes on from each opening, several times.
+
+        Raises:
+            SelfeditError: it cannot.
+        """
         openings = [opening for opening in self.probe.openings for _ in range(PER_OPENING)]
         seeds_O = [self.derive("general", number) for number in range(len(openings))]
         written = self.write([self.start] * len(openings), openings, FREELY, seeds_O)
-        texts = (f"{opening.text} {text.text}".strip() for opening, text in zip(openings, written, strict=True))
+        pairs = list(zip(openings, written, strict=True))
+        if why := next((text.reason for text in written if isinstance(text, Invalid)), ""):
+            raise SelfeditError(f"general text cannot be written: {why}")
+        texts = (f"{opening.text} {text.text}".strip() for opening, text in pairs if isinstance(text, Completion))
         return replace(self, general=tuple(texts))
 
     def plain_update(self, chain: Chain, edit: SelfEdit) -> Update:
@@ -286,7 +294,8 @@ class Serves(Protocol):
     """Says who answers; without one, the latest version does."""
 
     def serve(self, learner: Learner, chain: Chain, queries: Mapping[str, Query]) -> dict[str, Policy]:
-        """Question id → the version that answers it, after the chain's last step."""
+        """Question id → the version that answers it, after the chain's last step. Questions of contexts and those of
+        the probe come in calls of their own, for ids are unique within each alone."""
         ...
 
 
