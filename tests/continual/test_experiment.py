@@ -35,7 +35,7 @@ from selfedit.records import (
 )
 from selfedit.store import AdapterFolders, Ledger
 from selfedit.store.adapters import WEIGHTS
-from selfedit.testing import FakeTask, ForgetfulEngine, Stopped, make_runtime
+from selfedit.testing import FakeGrader, FakeTask, ForgetfulEngine, Stopped, make_runtime
 
 PROBE = Probe(
     questions=tuple(Query(f"@q{i}", f"what does everybody know, {i}?", "this", Prompt("?"), 4) for i in range(6)),
@@ -424,6 +424,41 @@ def test_a_probe_that_the_model_fails_is_refused(tmp_path: Path, ledger: Ledger)
     unknown = replace(PROBE, questions=tuple(replace(q, question="a riddle on x?") for q in PROBE.questions))
     with pytest.raises(SelfeditError, match="gets 0 of 6 questions right"):
         run(tmp_path, ledger, probe=unknown)
+
+
+class Away(FakeGrader):
+    """A judge that has no verdict on what comes after some answers."""
+
+    def __init__(self, after: int) -> None:
+        super().__init__()
+        self.left = after
+
+    def grade(self, answers: Any) -> Any:
+        before, self.left = self.left, self.left - len(answers)
+        verdicts = super().grade(answers)
+        return [verdict if number < before else "ungraded" for number, verdict in enumerate(verdicts)]
+
+
+@pytest.mark.parametrize("after", [0, 30, 45])
+def test_what_a_judge_that_was_away_left_open_is_graded_when_it_is_back(tmp_path: Path, after: int) -> None:
+    def start(home: Path, after: int) -> str:
+        home.mkdir(exist_ok=True)
+        with Ledger(home / "ledger.db") as ledger:
+            engine = ForgetfulEngine()
+            engine.adapters = AdapterFolders(home)
+            runtime = replace(make_runtime(ledger, engine, Away(after)), task=FakeTask(n_heldout=6))
+            run_sequences(plan_sequences(config(strategy="none"), runtime.task, PROBE), runtime)
+            return ledger.fingerprint()
+
+    never_away = start(tmp_path / "a", 10**6)
+    if after == 0:
+        with pytest.raises(
+            SelfeditError, match=r"^start: 6 of 6 questions of the probe have no verdict; [^\n]+ when the"
+        ):
+            start(tmp_path / "b", after)
+    else:
+        assert start(tmp_path / "b", after) != never_away
+    assert start(tmp_path / "b", 10**6) == never_away
 
 
 def test_questions_that_the_model_did_not_know_at_the_start_are_asked_no_more(tmp_path: Path, ledger: Ledger) -> None:
