@@ -71,9 +71,8 @@ def run_sequences(plan: SequencePlan, runtime: Runtime) -> None:
     )
     learner = replace(learner, probe=_ask_at_start(SequenceRun(plan, runtime, learner, ())))
     if any(strategy.reads_general for row in plan.rows for strategy in row):
-        runtime.progress.stage("general text that strategies hold to: writing", 1)
-        learner = learner.with_general_text()
-        runtime.progress.advance(1)
+        runtime.progress.stage("general text that strategies hold to: writing", len(learner.openings))
+        learner = learner.with_general_text(runtime.progress.advance)
     for strategies in plan.rows:
         run = SequenceRun(plan, runtime, replace(learner, row=row_name(strategies)), strategies)
         chains = tuple(Chain(index, contexts, plan.start) for index, contexts in enumerate(plan.contexts_S))
