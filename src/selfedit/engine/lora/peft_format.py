@@ -12,12 +12,13 @@ import os
 import re
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from peft import LoraConfig
 from peft.utils.other import get_pattern_key
-from pydantic import BaseModel, ConfigDict, ValidationError
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save
 
@@ -162,11 +163,8 @@ def _read(folder: Path) -> Matrices:
     """The adapter of this folder alone."""
     try:
         config = json.loads((folder / "adapter_config.json").read_text(encoding="utf-8"))
-        told = _Scales.model_validate(config)
+        told = _read_scales(config)
         tensors = load_file(folder / WEIGHTS)
-    except ValidationError as error:
-        [first, *_] = error.errors()
-        raise _unreadable(folder, f"adapter_config.json: {'.'.join(map(str, first['loc']))} {first['msg']}") from error
     except (OSError, ValueError, RecursionError, SafetensorError) as error:
         raise _unreadable(folder, error) from error
     names = {key.removeprefix(_PREFIX).removesuffix(".lora_A.weight") for key in tensors if ".lora_A." in key}
@@ -189,20 +187,34 @@ def _read(folder: Path) -> Matrices:
     return found
 
 
-class _Scales(BaseModel):
+@dataclass(frozen=True, slots=True)
+class _Scales:
     """How strong an adapter is: what its configuration says of alpha."""
 
-    model_config = ConfigDict(strict=True, allow_inf_nan=False)
-
     lora_alpha: float
-    alpha_pattern: dict[str, float] | None = None
-    use_rslora: bool | None = False
+    alpha_pattern: dict[str, float]
+    use_rslora: bool
 
     def scale(self, name: str, rank: int) -> float:
         """alpha / rank, or alpha / √rank; PEFT's patterns give some layers an alpha of their own."""
-        alphas = self.alpha_pattern or {}
-        alpha = alphas.get(get_pattern_key(list(alphas), name), self.lora_alpha)
+        alpha = self.alpha_pattern.get(get_pattern_key(list(self.alpha_pattern), name), self.lora_alpha)
         return alpha / (rank**0.5 if self.use_rslora else rank)
+
+
+def _read_scales(config: Any) -> _Scales:
+    """Raises ValueError: the configuration says something else than numbers."""
+    if not isinstance(config, dict):
+        raise ValueError("adapter_config.json is no JSON object")
+    alphas, is_by_root = config.get("alpha_pattern") or {}, config.get("use_rslora") or False
+    if not isinstance(alphas, dict) or not isinstance(is_by_root, bool):
+        raise ValueError(
+            "adapter_config.json: alpha_pattern holds no alphas by name, or use_rslora is no true or false"
+        )
+    named = {"lora_alpha": config.get("lora_alpha"), **{f"alpha_pattern of {name}": alphas[name] for name in alphas}}
+    for name, alpha in named.items():
+        if isinstance(alpha, bool) or not isinstance(alpha, (int, float)) or not abs(alpha) < float("inf"):
+            raise ValueError(f"adapter_config.json: {name} is no number")
+    return _Scales(float(config["lora_alpha"]), alphas, is_by_root)
 
 
 def _misfit(a: torch.Tensor, b: torch.Tensor) -> str:
