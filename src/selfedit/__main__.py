@@ -1,7 +1,17 @@
-"""`python -m selfedit`."""
+"""`selfedit` and `python -m selfedit`: the command line, which can also be stopped while it is being loaded."""
 
 import sys
 
-from selfedit.cli.main import main
 
-sys.exit(main())
+def run() -> int:
+    """Runs one command; returns the exit code."""
+    try:
+        from selfedit.cli.main import main
+    except KeyboardInterrupt:
+        print("selfedit: stopped before anything was done", file=sys.stderr)
+        return 130
+    return main()
+
+
+if __name__ == "__main__":
+    sys.exit(run())

@@ -42,7 +42,7 @@ class JsonFault(ValueError):
         return f"{where} (line {line_of(text, self.cause)}, column {column_of(text, self.cause)})"
 
 
-class Written(str):
+class NumberText(str):
     """A number, as it was written."""
 
     __slots__ = ()
@@ -184,5 +184,5 @@ def _cut_off(offset: int) -> JsonFault:
 
 
 _DECODER = json.JSONDecoder(
-    parse_int=Written, parse_float=Written, parse_constant=lambda _: None, object_pairs_hook=_without_twice
+    parse_int=NumberText, parse_float=NumberText, parse_constant=lambda _: None, object_pairs_hook=_without_twice
 )

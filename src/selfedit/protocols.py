@@ -21,6 +21,7 @@ from selfedit.records import (
     Completion,
     Context,
     Generation,
+    Invalid,
     Policy,
     Prompt,
     Trial,
@@ -31,7 +32,7 @@ from selfedit.records import (
     Verdict,
 )
 
-R = TypeVar("R")
+R_co = TypeVar("R_co", covariant=True)
 
 
 class Task(Protocol):
@@ -95,12 +96,12 @@ class LeaveOneOut(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Done(Generic[R]):
+class Done(Generic[R_co]):
     """A group that an engine has finished."""
 
     group: int
     """Its number among the groups that were given, from 0."""
-    results: tuple[R, ...]
+    results: tuple[R_co, ...]
     """One per item, in the group's order."""
 
 
@@ -140,8 +141,9 @@ class Engine(Protocol):
         """Where it finds versions, and puts new ones."""
         ...
 
-    def generate(self, groups: Iterable[Sequence[Generation]]) -> Iterator[Done[Completion]]:
-        """A text for each item. A finished one follows its prompt's JSON schema. Raises SelfeditError on a schema that
+    def generate(self, groups: Iterable[Sequence[Generation]]) -> Iterator[Done[Completion | Invalid]]:
+        """A text for each item; `Invalid` says why there can be none, such as a prompt longer than the model's context.
+        A finished one follows its prompt's JSON schema. Raises SelfeditError on a schema that
         cannot be followed."""
         ...
 

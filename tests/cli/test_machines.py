@@ -216,6 +216,27 @@ def test_sizes_that_no_run_gets_through_are_refused_by_name(words: list[str], ca
     assert f"{words[0]} must be at most " in capsys.readouterr().err
 
 
+def test_a_command_that_is_stopped_while_it_is_loaded_says_so_in_one_line() -> None:
+    program = (
+        "import builtins, sys; real = builtins.__import__\n"
+        "def stop(name, *given):\n"
+        "    if name == 'tyro': raise KeyboardInterrupt\n"
+        "    return real(name, *given)\n"
+        "from selfedit.__main__ import run\n"
+        "builtins.__import__ = stop; sys.exit(run())"
+    )
+    env = {**os.environ, "PYTHONPATH": str(Path(selfedit.__file__).parents[1])}
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, env=env)
+    assert (done.returncode, done.stderr) == (130, "selfedit: stopped before anything was done\n")
+
+
+def test_writing_general_text_shows_how_far_it_is(capsys: Capture) -> None:
+    words = ["continual", "--sequences", "1", "--contexts", "1", "--strategy", "kl", "--run", "c"]
+    assert main(words) == 0
+    lines = [line for line in capsys.readouterr().err.splitlines() if "general text" in line]
+    assert any("32/" in line for line in lines), lines
+
+
 HOSTILE = "a\x1b]0;owned\x07\x1b[2J[/x][red]\u202egnp"
 
 

@@ -14,13 +14,13 @@ from pathlib import Path
 import pytest
 
 import selfedit
-from selfedit.cli import evaluate
+from selfedit.cli import evaluate, grade
 from selfedit.cli.main import main
 from selfedit.config import RunConfig
 from selfedit.errors import SelfeditError
 from selfedit.protocols import Done
 from selfedit.records import Stage, Trial, TrialResult
-from selfedit.store import AdapterFolders, Ledger
+from selfedit.store import AdapterFolders, Ledger, run_folder
 from selfedit.testing import FakeEngine
 from tests.support.commands import on, use_engine
 from tests.support.endpoint_server import EndpointServer, refusal
@@ -400,6 +400,43 @@ def test_grade_gives_a_run_new_verdicts_and_its_record_says_by_whom(capsys: Capt
     captured = capsys.readouterr()
     assert json.loads(captured.out)["run"]["config"]["grader"] == "f1" and "answers graded by f1" in captured.err
     assert json.loads(Path("e/config.json").read_text())["config"]["grader"] == "f1"
+
+
+@pytest.mark.parametrize(("stopped_at", "grader"), [("verdicts", "contains"), ("record", "f1")])
+def test_a_grading_that_is_stopped_names_the_grader_whose_verdicts_are_there(
+    stopped_at: str, grader: str, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    words = ["eval", "--methods", "base,passage", "--contexts", "2", "--run", "e"]
+    assert main(words) == 0
+
+    def stop(*given: object, **named: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        if stopped_at == "verdicts":
+            patch.setattr(grade, "regrade", stop)
+        else:
+            patch.setattr(run_folder, "_replace_record", only_first(run_folder._replace_record))
+        assert main(["grade", "e", "--grader", "f1"]) == 130
+    capsys.readouterr()
+    assert main(["report", "e", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["run"]["config"]["grader"] == grader
+    assert main([*words, "--grader", grader]) == 0
+    assert main(["grade", "e", "--grader", "exact"]) == 0
+    assert json.loads(Path("e/config.json").read_text())["config"]["grader"] == "exact"
+
+
+def only_first(replace: Callable[..., None]) -> Callable[..., None]:
+    """Does it once, and is stopped the next time."""
+    done: list[bool] = []
+
+    def replace_or_stop(*given: object) -> None:
+        if done:
+            raise KeyboardInterrupt
+        done.append(True)
+        replace(*given)
+
+    return replace_or_stop
 
 
 def test_grade_refuses_a_grader_that_does_not_fit_the_runs_task(capsys: Capture) -> None:

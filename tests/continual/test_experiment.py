@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from random import Random
@@ -18,16 +18,46 @@ from selfedit.continual.strategies import STRATEGIES, Replay, parse_row
 from selfedit.continual.strategies.route import best_match
 from selfedit.errors import SelfeditError
 from selfedit.loop import Runtime
-from selfedit.records import Context, Example, Policy, Probe, Prompt, Query, Stage, Version
+from selfedit.protocols import Done
+from selfedit.records import (
+    Answer,
+    Completion,
+    Context,
+    Example,
+    Generation,
+    Invalid,
+    Policy,
+    Probe,
+    Prompt,
+    Query,
+    Stage,
+    Version,
+)
 from selfedit.store import AdapterFolders, Ledger
 from selfedit.store.adapters import WEIGHTS
-from selfedit.testing import FakeTask, ForgetfulEngine, Stopped, make_runtime
+from selfedit.testing import FakeGrader, FakeTask, ForgetfulEngine, Stopped, make_runtime
 
 PROBE = Probe(
     questions=tuple(Query(f"@q{i}", f"what does everybody know, {i}?", "this", Prompt("?"), 4) for i in range(6)),
     texts=(Query("@t", "everybody writes so", "a text", Prompt("title"), 0),),
     openings=tuple(Prompt(f"opening {i}", raw=True) for i in range(5)),
 )
+
+
+class Parrot(ForgetfulEngine):
+    """Answers every question with its gold answer, so that it shows what was asked."""
+
+    def _answer(self, base: Policy, query: Query, studied: Sequence[str]) -> Answer:
+        return Answer(query.question_id, query.gold, -1.0)
+
+
+class Short(ForgetfulEngine):
+    """The context h1 is too long for it."""
+
+    def generate(self, groups: Iterable[Sequence[Generation]]) -> Iterator[Done[Completion | Invalid]]:
+        for group, done in zip(groups, super().generate(groups), strict=True):
+            texts = zip(group, done.results, strict=True)
+            yield Done(done.group, tuple(Invalid("9 tokens") if "h1" in i.prompt.text else t for i, t in texts))
 
 
 def config(**settings: Any) -> ContinualConfig:
@@ -396,11 +426,67 @@ def test_a_probe_that_the_model_fails_is_refused(tmp_path: Path, ledger: Ledger)
         run(tmp_path, ledger, probe=unknown)
 
 
+class Away(FakeGrader):
+    """A judge that has no verdict on what comes after some answers."""
+
+    def __init__(self, after: int) -> None:
+        super().__init__()
+        self.left = after
+
+    def grade(self, answers: Any) -> Any:
+        before, self.left = self.left, self.left - len(answers)
+        verdicts = super().grade(answers)
+        return [verdict if number < before else "ungraded" for number, verdict in enumerate(verdicts)]
+
+
+@pytest.mark.parametrize("after", [0, 30, 45])
+def test_what_a_judge_that_was_away_left_open_is_graded_when_it_is_back(tmp_path: Path, after: int) -> None:
+    def start(home: Path, after: int) -> str:
+        home.mkdir(exist_ok=True)
+        with Ledger(home / "ledger.db") as ledger:
+            engine = ForgetfulEngine()
+            engine.adapters = AdapterFolders(home)
+            runtime = replace(make_runtime(ledger, engine, Away(after)), task=FakeTask(n_heldout=6))
+            run_sequences(plan_sequences(config(strategy="none"), runtime.task, PROBE), runtime)
+            return ledger.fingerprint()
+
+    never_away = start(tmp_path / "a", 10**6)
+    if after == 0:
+        with pytest.raises(
+            SelfeditError, match=r"^start: 6 of 6 questions of the probe have no verdict; [^\n]+ when the"
+        ):
+            start(tmp_path / "b", after)
+    else:
+        assert start(tmp_path / "b", after) != never_away
+    assert start(tmp_path / "b", 10**6) == never_away
+
+
 def test_questions_that_the_model_did_not_know_at_the_start_are_asked_no_more(tmp_path: Path, ledger: Ledger) -> None:
     mixed = replace(PROBE, questions=(replace(PROBE.questions[0], question="a riddle on x?"), *PROBE.questions[1:]))
     run(tmp_path, ledger, probe=mixed)
     [known] = [o for o in ledger.outcomes(Stage.sequence("none", 0, 1)) if o.method == "known"]
     assert [answer.question_id for answer in known.answers] == [q.question_id for q in PROBE.questions[1:]]
+
+
+@pytest.mark.parametrize("strategy", ["none", "route"])
+def test_a_probe_whose_ids_are_those_of_contexts_keeps_its_answers_to_itself(
+    tmp_path: Path, ledger: Ledger, strategy: str
+) -> None:
+    ids = iter([f"h{context}#{question}" for context in range(3) for question in (1, 2)])
+    same = replace(PROBE, questions=tuple(replace(query, question_id=next(ids)) for query in PROBE.questions))
+    run(tmp_path, ledger, Parrot(), probe=same, strategy=strategy)
+    answers = [a for o in ledger.outcomes() if o.method in ("tested", "known") for a in o.answers]
+    assert {a.question_id for a in answers} >= {query.question_id for query in same.questions}
+    assert all(a.text == a.gold for a in answers)
+
+
+def test_a_context_that_is_too_long_to_write_about_is_studied_alone_and_the_others_go_on(
+    tmp_path: Path, ledger: Ledger
+) -> None:
+    run(tmp_path, ledger, Short(), writer="current")
+    notes = {version.context_id: version.note for version in ledger.versions("none")}
+    assert {name for name, note in notes.items() if note} == {"h1"}
+    assert notes["h1"] == "the context alone: 9 tokens"
 
 
 def test_every_strategy_of_the_help_exists_and_no_other() -> None:

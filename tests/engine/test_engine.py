@@ -21,6 +21,7 @@ from selfedit.records import (
     Completion,
     Example,
     Generation,
+    Invalid,
     Policy,
     Prompt,
     Query,
@@ -200,7 +201,7 @@ def test_a_trial_that_cannot_be_done_fails_alone(engine: TorchEngine) -> None:
         Trial("good", spec_of(*TEXTS), SETTINGS, 0),
     )
     assert "an example of" in long.failure and "exceeds the model's context of 256" in long.failure
-    assert "a question with its answer" in asked_too_much.failure
+    assert "with its answer, of 3" in asked_too_much.failure and "question '" in asked_too_much.failure
     assert long.answers == asked_too_much.answers == ()
     assert "not finite" in wild.failure and wild.answers == ()
     assert not good.failure and len(good.answers) == 2
@@ -217,9 +218,14 @@ def test_trials_without_questions_bring_no_answers(engine: TorchEngine) -> None:
     assert result.answers == () and not result.failure and result.steps == 4
 
 
-def test_a_prompt_longer_than_the_models_context_is_refused(engine: TorchEngine) -> None:
-    with pytest.raises(SelfeditError, match="exceed the model's context"):
-        written(engine, Generation(UNTOUCHED, Prompt("the " * 300), SamplingParams(), 0))
+def test_a_prompt_longer_than_the_models_context_has_no_text_and_the_others_have_theirs(engine: TorchEngine) -> None:
+    sampling = SamplingParams(max_new_tokens=8)
+    long, short = (Generation(UNTOUCHED, Prompt(text), sampling, 0) for text in ("the " * 300, "the fox"))
+    alone = written(engine, short)
+    first, *others = written(engine, long, short, replace(long, seed=1))
+    assert isinstance(first, Invalid) and "exceeds the model's context of 256" in first.reason
+    assert [others[0]] == alone and isinstance(others[1], Invalid)
+    assert all(isinstance(one, Invalid) for one in written(engine, long))
 
 
 @pytest.mark.parametrize(

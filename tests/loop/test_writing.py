@@ -178,6 +178,48 @@ def test_a_resumed_run_asks_the_writer_only_about_contexts_that_miss_an_edit(run
     assert len(edits) == 8 and set(kept) < set(edits)
 
 
+def too_long(groups: Iterable[Sequence[Draw]]) -> Iterator[Done[Completion | Invalid]]:
+    """A model that the context `t1` is too long for."""
+    for number, group in enumerate(groups):
+        is_long = ["t1" in draw.prompt.text for draw in group]
+        yield Done(number, tuple(Invalid("9 tokens") if long else Completion("text", 1, True) for long in is_long))
+
+
+def test_a_context_that_is_too_long_to_write_about_has_invalid_edits_and_the_others_go_on(runtime: Runtime) -> None:
+    edits = write(runtime, n=2, contexts=3, draw=too_long)
+    assert [(edit.context_id, edit.text, edit.invalid) for edit in edits] == [
+        *[("t0", "text", "")] * 2,
+        *[("t1", "", "t1: 9 tokens")] * 2,
+        *[("t2", "text", "")] * 2,
+    ]
+    assert write(runtime, n=2, contexts=3, draw=lambda groups: iter(())) == edits
+
+
+@pytest.mark.parametrize(
+    ("lost", "is_kept"), [([Invalid("9 tokens")], True), ([Invalid("9 tokens"), Failed("outage")], False)]
+)
+def test_a_second_step_that_is_too_long_is_an_invalid_edit_unless_it_failed_as_well(
+    ledger: Ledger, lost: list[Invalid | Failed], is_kept: bool
+) -> None:
+    runtime = replace(make_runtime(ledger), task=TwoStepTask())
+    waiting = iter(lost)
+
+    def draw(groups: Iterable[Sequence[Draw]]) -> Iterator[Done[Completion | Invalid | Failed]]:
+        for number, group in enumerate(groups):
+            is_second = group[0].prompt.text.startswith("go on")
+            texts = [
+                next(waiting, Completion("one\ntwo", 1, True)) if is_second else Completion("one\ntwo", 1, True)
+                for _ in group
+            ]
+            yield Done(number, tuple(texts))
+
+    if is_kept:
+        assert [edit.invalid for edit in write(runtime, n=1, contexts=1, draw=draw)] == ["t0: 9 tokens"]
+        return
+    with pytest.raises(SelfeditError, match="outage"):
+        write(runtime, n=1, contexts=1, draw=draw)
+
+
 def test_an_outage_ends_the_asking_after_one_chunk(runtime: Runtime, ledger: Ledger) -> None:
     down = Endpoint(lambda prompt, call: True)
     with pytest.raises(SelfeditError, match="8 of 8 self-edits could not be written"):

@@ -15,8 +15,9 @@ from selfedit.edits import EndpointWriter, read_edit_files
 from selfedit.endpoints import Endpoint
 from selfedit.loop import Draw, EvalConfig, Write, engine_write, evaluate, plan_evaluation
 from selfedit.loop.plan import writer_name
+from selfedit.loop.writing import Written
 from selfedit.protocols import Done
-from selfedit.records import UNTOUCHED, Completion, Failed, SamplingParams
+from selfedit.records import UNTOUCHED, SamplingParams
 from selfedit.store.run_folder import check_run
 from selfedit.tasks import load_task
 
@@ -60,7 +61,7 @@ def _writers(config: EvalConfig) -> tuple[Mapping[str, Write], Endpoint | None]:
 
 
 def _endpoint_write(writer: EndpointWriter, sampling: SamplingParams) -> Write:
-    def write(groups: Iterable[Sequence[Draw]]) -> Iterator[Done[Completion | Failed]]:
+    def write(groups: Iterable[Sequence[Draw]]) -> Iterator[Done[Written]]:
         for number, group in enumerate(groups):
             drawn = [(draw.prompt, draw.seed, draw.number) for draw in group]
             yield Done(number, tuple(writer.write(drawn, sampling)))

@@ -71,9 +71,8 @@ def run_sequences(plan: SequencePlan, runtime: Runtime) -> None:
     )
     learner = replace(learner, probe=_ask_at_start(SequenceRun(plan, runtime, learner, ())))
     if any(strategy.reads_general for row in plan.rows for strategy in row):
-        runtime.progress.stage("general text that strategies hold to: writing", 1)
-        learner = learner.with_general_text()
-        runtime.progress.advance(1)
+        runtime.progress.stage("general text that strategies hold to: writing", len(learner.openings))
+        learner = learner.with_general_text(runtime.progress.advance)
     for strategies in plan.rows:
         run = SequenceRun(plan, runtime, replace(learner, row=row_name(strategies)), strategies)
         chains = tuple(Chain(index, contexts, plan.start) for index, contexts in enumerate(plan.contexts_S))
@@ -174,8 +173,17 @@ class SequenceRun:
         return edits
 
     def _edit(
-        self, context: Context, key: str, stage: Stage, index: int, text: Completion, version: int = 0, writer: str = ""
+        self,
+        context: Context,
+        key: str,
+        stage: Stage,
+        index: int,
+        text: Completion | Invalid,
+        version: int = 0,
+        writer: str = "",
     ) -> SelfEdit:
+        if isinstance(text, Invalid):
+            return SelfEdit(key, context.id, stage, index, version, "", 0, text.reason, writer)
         spec = compile_edit(self.learner.task, context, text.text)
         invalid = spec.reason if isinstance(spec, Invalid) else ""
         return SelfEdit(key, context.id, stage, index, version, text.text, text.tokens, invalid, writer)
@@ -233,8 +241,13 @@ def _version(row: str, chain: Chain, edit: SelfEdit, learnt: Learnt, seconds: fl
 
 Serve = Callable[[Learner, Chain, Mapping[str, Query]], dict[str, Policy]]
 """As in `Serves`."""
-Asked = Mapping[tuple[str, str], Sequence[Query]]
-"""(context id, method of the outcome) → what is asked."""
+Lot = tuple[str, str]
+"""Questions that become one outcome: (context id, method). Ids of questions are unique within a lot, and among lots of
+contexts; the probe's may be those of a context."""
+Asked = Mapping[Lot, Sequence[Query]]
+"""What is asked."""
+Said = Mapping[tuple[Lot, str], Answer]
+"""(lot, question id) → what was answered."""
 
 
 def _ask_at_start(run: SequenceRun) -> Probe:
@@ -250,9 +263,9 @@ def _ask_at_start(run: SequenceRun) -> Probe:
         found = grade_missing(runtime.ledger, runtime.grade, found)
     if not found:
         asked: Asked = {(c.id, TESTED): learner.tests(c) for c in each_once(plan.contexts_S)} | _probe_queries(learner)
-        flat = [query for lot in asked.values() for query in lot]
-        [answers] = learner.ask([(plan.start, flat)])
-        said = {answer.question_id: answer for answer in answers}
+        flat = [(lot, query) for lot, queries in asked.items() for query in queries]
+        [answers] = learner.ask([(plan.start, [query for _, query in flat])])
+        said = {(lot, query.question_id): answer for (lot, query), answer in zip(flat, answers, strict=True)}
         found = _outcomes(run, START, Chain(0, (), plan.start), asked, said)
         runtime.ledger.add_outcomes(found)
     runtime.note_usage(START, "judge", runtime.judge)
@@ -278,41 +291,51 @@ def _test(run: SequenceRun, chains: Sequence[Chain], method: str, serve: Serve |
     if all(any(o.method == method for o in runtime.ledger.outcomes(stage)) for stage in stages.values()):
         return
     started = time.monotonic()
-    served: dict[tuple[int, Policy], list[Query]] = {}
+    served: dict[tuple[int, Policy], list[tuple[Lot, Query]]] = {}
     asked_S: list[Asked] = []
     for chain in chains:
         contexts = chain.contexts if is_whole else chain.contexts[step - 1 : step]
-        asked: dict[tuple[str, str], Sequence[Query]] = {(c.id, method): learner.tests(c) for c in contexts}
+        asked: dict[Lot, Sequence[Query]] = {(c.id, method): learner.tests(c) for c in contexts}
         asked_S.append(asked | _probe_queries(learner) if is_whole and method == TESTED else asked)
-        by_id = {query.question_id: query for lot in asked_S[-1].values() for query in lot}
-        by_whom = serve(learner, chain, by_id) if serve else dict.fromkeys(by_id, chain.policy)
-        for query_id, policy in by_whom.items():
-            served.setdefault((chain.index, policy), []).append(by_id[query_id])
-    answers_P = learner.ask([(policy, queries) for (_, policy), queries in served.items()])
-    said = {
-        (index, answer.question_id): answer
-        for (index, _), answers in zip(served, answers_P, strict=True)
-        for answer in answers
-    }
+        for part in _parts(asked_S[-1]):
+            by_id = {query.question_id: (lot, query) for lot, queries in part.items() for query in queries}
+            given = {query_id: query for query_id, (_, query) in by_id.items()}
+            by_whom = serve(learner, chain, given) if serve else dict.fromkeys(given, chain.policy)
+            for query_id, policy in by_whom.items():
+                served.setdefault((chain.index, policy), []).append(by_id[query_id])
+    answers_P = learner.ask([(policy, [query for _, query in some]) for (_, policy), some in served.items()])
+    said_S: dict[int, dict[tuple[Lot, str], Answer]] = {chain.index: {} for chain in chains}
+    for ((index, _), some), answers in zip(served.items(), answers_P, strict=True):
+        said_S[index].update({(lot, query.question_id): a for (lot, query), a in zip(some, answers, strict=True)})
     outcomes: list[Outcome] = []
     for chain, asked_of in zip(chains, asked_S, strict=True):
-        own = {query_id: answer for (index, query_id), answer in said.items() if index == chain.index}
-        outcomes += _outcomes(run, stages[chain.index], chain, asked_of, own)
+        outcomes += _outcomes(run, stages[chain.index], chain, asked_of, said_S[chain.index])
     runtime.ledger.add_outcomes(outcomes)
     runtime.note_usage(Stage.sequence(run.row), "judge", runtime.judge)
     runtime.ledger.add_timing(Stage.sequence(run.row), "tests", time.monotonic() - started)
 
 
-def _probe_queries(learner: Learner) -> dict[tuple[str, str], Sequence[Query]]:
+def _parts(asked: Asked) -> list[Asked]:
+    """The questions of contexts, and those of the probe: ids are unique within each."""
+    probed = [
+        {lot: some for lot, some in asked.items() if (lot[1] in (KNOWN, FLUENT)) is is_probe}
+        for is_probe in (False, True)
+    ]
+    return [part for part in probed if part]
+
+
+def _probe_queries(learner: Learner) -> dict[Lot, Sequence[Query]]:
     return {(PROBE, KNOWN): learner.probe.questions, (PROBE, FLUENT): learner.probe.texts}
 
 
-def _outcomes(run: SequenceRun, stage: Stage, chain: Chain, asked: Asked, said: Mapping[str, Answer]) -> list[Outcome]:
+def _outcomes(run: SequenceRun, stage: Stage, chain: Chain, asked: Asked, said: Said) -> list[Outcome]:
     """One for each context, and two for the probe. Texts have log-probabilities alone."""
     grade = run.runtime.grade
     graded = {
-        key: _unspoken(lot, said) if key[1] == FLUENT else grade(lot, [said[query.question_id] for query in lot])
-        for key, lot in asked.items()
+        lot: _unspoken(lot, queries, said)
+        if lot[1] == FLUENT
+        else grade(queries, [said[lot, q.question_id] for q in queries])
+        for lot, queries in asked.items()
     }
     marks = [version.policy.digest for version in chain.versions]
     return [
@@ -330,8 +353,10 @@ def _outcomes(run: SequenceRun, stage: Stage, chain: Chain, asked: Asked, said: 
     ]
 
 
-def _unspoken(queries: Sequence[Query], said: Mapping[str, Answer]) -> list[GradedAnswer]:
+def _unspoken(lot: Lot, queries: Sequence[Query], said: Said) -> list[GradedAnswer]:
     return [
-        GradedAnswer(q.question_id, q.question, "", "", said[q.question_id].gold_logprob, "ungraded", False, 0.0, False)
+        GradedAnswer(
+            q.question_id, q.question, "", "", said[lot, q.question_id].gold_logprob, "ungraded", False, 0.0, False
+        )
         for q in queries
     ]

@@ -11,13 +11,13 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar, Protocol, runtime_checkable
 
 from selfedit import seeds
 from selfedit.errors import SelfeditError
-from selfedit.protocols import Engine, Task
+from selfedit.protocols import Done, Engine, Task
 from selfedit.records import (
     UNTOUCHED,
     Answer,
@@ -25,6 +25,7 @@ from selfedit.records import (
     Context,
     Example,
     Generation,
+    Invalid,
     Policy,
     Probe,
     Prompt,
@@ -42,6 +43,8 @@ from selfedit.records import (
 
 FREELY = SamplingParams(temperature=1.0, top_p=1.0, max_new_tokens=64)
 """A model's own text, neither sharpened nor cut."""
+TOGETHER = 32
+"""Texts of one version that are written together, at least."""
 PER_OPENING = 4
 """Texts from each opening: with few of them an update learns these by heart and drifts everywhere else."""
 
@@ -132,14 +135,19 @@ class Learner:
         prompts: Sequence[Prompt],
         sampling: SamplingParams,
         seeds_P: Sequence[int],
-    ) -> list[Completion]:
-        """A text for each prompt, by the version that goes with it."""
+        advance: Callable[[int], None] = lambda done: None,
+    ) -> list[Completion | Invalid]:
+        """A text for each prompt, by the version that goes with it; or why there can be none. `advance` is told how
+        many more are done. One version's texts need no slots of the bank, so that more of them go together."""
         parts = zip(policies, prompts, seeds_P, strict=True)
         items = [Generation(policy, prompt, sampling, seed, self.start) for policy, prompt, seed in parts]
-        size = self.engine.bank_size
+        size = self.engine.bank_size if len(set(policies)) > 1 else max(TOGETHER, self.engine.bank_size)
         groups = [items[at : at + size] for at in range(0, len(items), size)]
-        finished = sorted(self.engine.generate(groups), key=lambda done: done.group)
-        return [text for done in finished for text in done.results]
+        finished: list[Done[Completion | Invalid]] = []
+        for done in self.engine.generate(groups):
+            finished.append(done)
+            advance(len(done.results))
+        return [text for done in sorted(finished, key=lambda done: done.group) for text in done.results]
 
     def ask(self, asked: Sequence[tuple[Policy, Sequence[Query]]]) -> list[tuple[Answer, ...]]:
         """What each version answers, with the log-probabilities of gold answers.
@@ -191,12 +199,25 @@ class Learner:
             for one in results
         ]
 
-    def with_general_text(self) -> Learner:
-        """The same with what the model that chains begin with writes on from each opening, several times."""
-        openings = [opening for opening in self.probe.openings for _ in range(PER_OPENING)]
+    @property
+    def openings(self) -> list[Prompt]:
+        """What general text begins with, each opening several times."""
+        return [opening for opening in self.probe.openings for _ in range(PER_OPENING)]
+
+    def with_general_text(self, advance: Callable[[int], None] = lambda done: None) -> Learner:
+        """The same with what the model that chains begin with writes on from each opening. `advance` is told how many
+        more texts are done.
+
+        Raises:
+            SelfeditError: it cannot.
+        """
+        openings = self.openings
         seeds_O = [self.derive("general", number) for number in range(len(openings))]
-        written = self.write([self.start] * len(openings), openings, FREELY, seeds_O)
-        texts = (f"{opening.text} {text.text}".strip() for opening, text in zip(openings, written, strict=True))
+        written = self.write([self.start] * len(openings), openings, FREELY, seeds_O, advance)
+        pairs = list(zip(openings, written, strict=True))
+        if why := next((text.reason for text in written if isinstance(text, Invalid)), ""):
+            raise SelfeditError(f"general text cannot be written: {why}")
+        texts = (f"{opening.text} {text.text}".strip() for opening, text in pairs if isinstance(text, Completion))
         return replace(self, general=tuple(texts))
 
     def plain_update(self, chain: Chain, edit: SelfEdit) -> Update:
@@ -286,7 +307,8 @@ class Serves(Protocol):
     """Says who answers; without one, the latest version does."""
 
     def serve(self, learner: Learner, chain: Chain, queries: Mapping[str, Query]) -> dict[str, Policy]:
-        """Question id → the version that answers it, after the chain's last step."""
+        """Question id → the version that answers it, after the chain's last step. Questions of contexts and those of
+        the probe come in calls of their own, for ids are unique within each alone."""
         ...
 
 

@@ -35,6 +35,7 @@ from selfedit.records import (
     Completion,
     Failed,
     Generation,
+    Invalid,
     Policy,
     TrainingConfig,
     Trial,
@@ -106,7 +107,7 @@ class TorchEngine:
             "transformers": version("transformers"),
         }
 
-    def generate(self, groups: Iterable[Sequence[Generation]]) -> Iterator[Done[Completion]]:
+    def generate(self, groups: Iterable[Sequence[Generation]]) -> Iterator[Done[Completion | Invalid]]:
         """See `protocols.Engine.generate`."""
         for number, group in enumerate(groups):
             yield Done(number, tuple(self._generate_group(group)))
@@ -121,7 +122,7 @@ class TorchEngine:
         for number, group in enumerate(groups):
             yield Done(number, tuple(update_group(self, group)))
 
-    def _generate_group(self, items: Sequence[Generation]) -> list[Completion]:
+    def _generate_group(self, items: Sequence[Generation]) -> list[Completion | Invalid]:
         bases = [item.base for item in items]
         anchor = shared(item.anchor for item in items)
         if anchor is not None or len(set(bases)) != 1:

@@ -16,8 +16,7 @@ from selfedit.engine.generate.decoding import Decoder, Request
 from selfedit.engine.generate.grammar import JsonGrammars
 from selfedit.engine.model import tokenization
 from selfedit.engine.model.memory import Sizes
-from selfedit.errors import SelfeditError
-from selfedit.records import Answer, Completion, Generation, Query, SamplingParams
+from selfedit.records import Answer, Completion, Generation, Invalid, Query, SamplingParams
 from selfedit.thinking import is_mark
 
 
@@ -35,20 +34,22 @@ class Speaker:
         self.model, self.holder, self.tokenizer = model, holder, tokenizer
         self.sizes, self.max_context = sizes, max_context
 
-    def draw(self, items: Sequence[Generation], slots: Sequence[int]) -> list[Completion]:
-        """A text for each item, by the adapter in its slot, or for -1 by what lies beneath the bank.
+    def draw(self, items: Sequence[Generation], slots: Sequence[int]) -> list[Completion | Invalid]:
+        """A text for each item, by the adapter in its slot, or for -1 by what lies beneath the bank; or the reason why
+        there can be none, where the prompt with its text is longer than the model's context."""
+        asked = [self._request(item, slot) for item, slot in zip(items, slots, strict=True)]
+        drawn = iter(self._decode([request for request in asked if isinstance(request, Request)]))
+        return [one if isinstance(one, Invalid) else self._completion(*next(drawn)) for one in asked]
 
-        Raises:
-            SelfeditError: a prompt with its text is longer than the model's context.
-        """
-        requests = []
-        for item, slot in zip(items, slots, strict=True):
-            ids = tokenization.prompt_ids(self.tokenizer, item.prompt)
-            if (n_tokens := len(ids) + item.sampling.max_new_tokens) > self.max_context:
-                told = f"{n_tokens} tokens exceed the model's context of {self.max_context}"
-                raise SelfeditError(f"prompt and text: {told}")
-            requests.append(Request(ids, slot, item.sampling, item.seed, json_schema=item.prompt.json_schema))
-        return [Completion(self.text(ids), len(ids), finished) for ids, finished in self._decode(requests)]
+    def _request(self, item: Generation, slot: int) -> Request | Invalid:
+        ids, longest = tokenization.prompt_ids(self.tokenizer, item.prompt), item.sampling.max_new_tokens
+        if len(ids) + longest > self.max_context:
+            told = f"a prompt of {len(ids)} tokens with up to {longest} for the text"
+            return Invalid(f"{told} exceeds the model's context of {self.max_context}")
+        return Request(ids, slot, item.sampling, item.seed, json_schema=item.prompt.json_schema)
+
+    def _completion(self, ids: list[int], is_finished: bool) -> Completion:
+        return Completion(self.text(ids), len(ids), is_finished)
 
     def answer(
         self, queries_of: Mapping[int, Sequence[Query]], slot_of: Mapping[int, int], lower: Lower
@@ -95,6 +96,8 @@ class Speaker:
         return [by_place.get(i, 0.0) for i in range(len(queries))]
 
     def _decode(self, requests: Sequence[Request]) -> list[tuple[list[int], bool]]:
+        if not requests:
+            return []
         self.decoder.max_rows, self.decoder.max_tokens = self.sizes.rows, 4 * self.sizes.pack_tokens
         return self.decoder.generate(requests)
 

@@ -11,7 +11,7 @@ from queue import SimpleQueue
 from typing import TypeVar
 
 from selfedit.protocols import AdapterStore, Done, Engine
-from selfedit.records import Completion, Generation, Trial, TrialResult, Update, UpdateResult
+from selfedit.records import Completion, Generation, Invalid, Trial, TrialResult, Update, UpdateResult
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -46,7 +46,7 @@ class EnginePool:
         """Where its engines find versions, and put new ones."""
         return self._first.adapters
 
-    def generate(self, groups: Iterable[Sequence[Generation]]) -> Iterator[Done[Completion]]:
+    def generate(self, groups: Iterable[Sequence[Generation]]) -> Iterator[Done[Completion | Invalid]]:
         """See `protocols.Engine.generate`."""
         return self._spread(groups, lambda engine, group: engine.generate([group]))
 

@@ -7,6 +7,7 @@ if it cannot be studied.
 2. Where a task asks in two steps, the first replies of a chunk are followed by all its follow-ups in one batch.
 3. A text that a writer fails to deliver is no self-edit, not even an invalid one: what was written is kept, and the run
    ends with the reason, to be resumed.
+4. A context that is too long for the model that writes has invalid self-edits, with the reason, and the others go on.
 """
 
 from __future__ import annotations
@@ -35,8 +36,14 @@ from selfedit.records import (
 )
 from selfedit.thinking import spoken
 
-Write = Callable[[Iterable[Sequence["Draw"]]], Iterator[Done["Completion | Failed"]]]
-"""Groups of draws → their texts, each group as it ends; `Failed` names why there is no text."""
+Written = Completion | Invalid | Failed
+"""A text; or why there can be none, or why there is none as yet."""
+Write = Callable[[Iterable[Sequence["Draw"]]], Iterator[Done[Written]]]
+"""Groups of draws → their texts, each group as it ends."""
+
+
+NOTHING = Completion("", 0, False)
+"""In the place of a text that there cannot be."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +61,7 @@ class Draw:
 def engine_write(engine: Engine, policy: Policy, sampling: SamplingParams) -> Write:
     """A version of a model writes."""
 
-    def write(groups: Iterable[Sequence[Draw]]) -> Iterator[Done[Completion | Failed]]:
+    def write(groups: Iterable[Sequence[Draw]]) -> Iterator[Done[Written]]:
         for done in engine.generate(
             [Generation(policy, d.prompt, sampling, seeds.derive(d.seed, "draw", d.number)) for d in group]
             for group in groups
@@ -163,9 +170,9 @@ class _Desk:
             yield written
             start = time.monotonic()
 
-    def _finish(self, drafts: Sequence[_Draft], replies: Sequence[Completion | Failed]) -> dict[str, SelfEdit | Failed]:
+    def _finish(self, drafts: Sequence[_Draft], replies: Sequence[Written]) -> dict[str, SelfEdit | Failed]:
         """First replies become self-edits: as they stand, or through a second step."""
-        texts = {draft.key: reply for draft, reply in zip(drafts, replies, strict=True)}
+        texts: dict[str, Written] = {draft.key: reply for draft, reply in zip(drafts, replies, strict=True)}
         asked: dict[_Draft, Sequence[Prompt]] = {}
         invalid: dict[str, Invalid] = {}
         for draft, reply in zip(drafts, replies, strict=True):
@@ -180,7 +187,7 @@ class _Desk:
             for draft, text in ((draft, texts[draft.key]) for draft in drafts)
         }
 
-    def _second_step(self, asked: Mapping[_Draft, Sequence[Prompt]]) -> dict[str, Completion | Failed]:
+    def _second_step(self, asked: Mapping[_Draft, Sequence[Prompt]]) -> dict[str, Written]:
         """The replies to each draft's follow-ups as one text, all asked together."""
         draws = [
             Draw(prompt, seeds.derive(draft.seed, "follow-up", number), 0)
@@ -190,16 +197,18 @@ class _Desk:
         replies = iter([reply for done in self.write([draws]) for reply in done.results] if draws else ())
         return {draft.key: _joined([next(replies) for _ in prompts]) for draft, prompts in asked.items() if prompts}
 
-    def _edit(self, draft: _Draft, text: Completion, invalid: Invalid | None) -> SelfEdit:
-        spec = invalid or compile_edit(self.runtime.task, draft.context, text.text)
+    def _edit(self, draft: _Draft, written: Completion | Invalid, invalid: Invalid | None) -> SelfEdit:
+        if isinstance(written, Invalid):
+            invalid, written = Invalid(f"{draft.context.id}: {written.reason}"), NOTHING
+        spec = invalid or compile_edit(self.runtime.task, draft.context, written.text)
         return SelfEdit(
             key=draft.key,
             context_id=draft.context.id,
             stage=self.plan.stage,
             index=draft.draw.number,
             policy=self.plan.policy.version,
-            text=text.text,
-            tokens=text.tokens,
+            text=written.text,
+            tokens=written.tokens,
             invalid=spec.reason if isinstance(spec, Invalid) else "",
             writer=self.plan.writer,
         )
@@ -210,12 +219,15 @@ def _follow_ups(task: Task, draft: _Draft, reply: str) -> Sequence[Prompt]:
     return task.follow_ups(draft.context, reply, draft.seed) if isinstance(task, TwoStep) else ()
 
 
-def _joined(replies: Sequence[Completion | Failed]) -> Completion | Failed:
-    """The replies of a second step as one text, each without its thoughts; a failure where one of them is."""
+def _joined(replies: Sequence[Written]) -> Written:
+    """The replies of a second step as one text, each without its thoughts; the first failure where there is one, else
+    why there can be no text."""
     texts = [reply for reply in replies if isinstance(reply, Completion)]
-    failures = [reply for reply in replies if isinstance(reply, Failed)]
-    if failures:
-        return failures[0]
+    lost = sorted(
+        (reply for reply in replies if not isinstance(reply, Completion)), key=lambda r: isinstance(r, Invalid)
+    )
+    if lost:
+        return lost[0]
     said = [said for said in (spoken(text.text) for text in texts) if said is not None]
     return Completion(
         "\n\n".join(said or [text.text for text in texts]),

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from selfedit.continual.learner import FREELY, Chain, Learner, spread
-from selfedit.records import Example, Prompt, Update
+from selfedit.records import Completion, Example, Prompt, Update
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +55,7 @@ class SelfReplay:
         written = learner.write(policies, prompts, FREELY, seeds)
         samples: dict[int, list[Example]] = {chain.index: [] for chain in chains}
         for (chain, prompt), text in zip(wanted, written, strict=True):
-            if text.text.strip():
+            if isinstance(text, Completion) and text.text.strip():
                 glue = "\n" if prompt.text.endswith("\n") else " "
                 samples[chain.index].append(Example(f"{prompt.text.rstrip()}{glue}{text.text}"))
         return [

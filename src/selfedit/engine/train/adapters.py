@@ -256,7 +256,8 @@ def job_of(tokenizer: PreTrainedTokenizerBase, trial: Trial, most: int) -> Train
     """The trial's training job, or why it cannot be done in a context of `most` tokens."""
     for query in trial.spec.queries:
         if (longest := _query_length(tokenizer, query)) > most:
-            return Failed(f"a question with its answer of {longest} tokens exceeds the model's context of {most}")
+            named = f"question {query.question_id!r} with its answer, of {longest} tokens,"
+            return Failed(f"{named} exceeds the model's context of {most}")
     if trial.base.adapter and any(example.is_anchored for example in trial.spec.examples):
         return Failed("an anchored example is for updates; a trial's teacher is its base")
     examples: list[Tokens] = []
