@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.faults.runner import Runner
-from tests.support.faults.scenes import FAKE_SCENES, Stage, play
+from tests.support.faults.scenes import FAKE_SCENES, TINY_SCENES, Stage, play, tiny_model
 
 
 @pytest.fixture(scope="session")
@@ -25,13 +25,24 @@ def runner(home: Path) -> Iterator[Runner]:
 
 
 @pytest.fixture(scope="session")
-def stage_of(home: Path, runner: Runner) -> Callable[[str], Stage]:
+def tiny_runner(home: Path) -> Iterator[Runner]:
+    """Commands on a tiny random model."""
+    model = tiny_model(home / "tiny-model")
+    env = {"SELFEDIT_CACHE": str(home / "cache"), "SELFEDIT_API_KEY": ""}
+    with Runner(home / "tiny-runner", str(model), env) as started:
+        yield started
+
+
+@pytest.fixture(scope="session")
+def stage_of(home: Path, request: pytest.FixtureRequest) -> Callable[[str], Stage]:
     """A scene by name, played once."""
-    scenes, played = {scene.name: scene for scene in FAKE_SCENES}, {}
+    scenes = {scene.name: scene for scene in (*FAKE_SCENES, *TINY_SCENES)}
+    played: dict[str, Stage] = {}
 
     def find(name: str) -> Stage:
         if name not in played:
-            played[name] = play(scenes[name], runner, home / "scenes" / name)
+            player = "tiny_runner" if scenes[name] in TINY_SCENES else "runner"
+            played[name] = play(scenes[name], request.getfixturevalue(player), home / "scenes" / name)
         return played[name]
 
     return find

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.faults.checks import complaints
-from tests.support.faults.runner import Fault, Job, Runner
+from tests.support.faults.runner import Fault, Job
 from tests.support.faults.scenes import FAKE_SCENES, Stage, copied, resume
 from tests.support.faults.tally import IS_LONG, Tally, told
 
@@ -35,37 +35,38 @@ SIZES = (0, 1, 20, 100, 500, 1_000, 4_096, 8_192, 20_000, 30_000, 33_000, 60_000
 
 
 @pytest.fixture(scope="module")
-def tally() -> Iterator[Tally]:
+def tally(request: pytest.FixtureRequest) -> Iterator[Tally]:
     """What came of it."""
+    before = request.session.testsfailed
     counted = Tally("write-faults")
     yield counted
-    counted.write()
+    counted.write(request.session.testsfailed - before)
 
 
 @pytest.mark.parametrize("name", SCENES)
 def test_a_write_that_fails_is_told_in_one_line_and_the_command_can_be_called_again(
-    name: str, stage_of: Callable[[str], Stage], runner: Runner, home: Path, tally: Tally
+    name: str, stage_of: Callable[[str], Stage], home: Path, tally: Tally
 ) -> None:
     stage = stage_of(name)
-    found = [_try(item, stage, runner, home, tally) for item in tally.items(_points(stage))]
+    found = [_try(item, stage, home, tally) for item in tally.items(_points(stage))]
     assert not any(found), told(found)
 
 
 @pytest.mark.parametrize("name", SCENES)
 def test_a_file_that_may_not_grow_is_told_in_one_line_and_the_command_can_be_called_again(
-    name: str, stage_of: Callable[[str], Stage], runner: Runner, home: Path, tally: Tally
+    name: str, stage_of: Callable[[str], Stage], home: Path, tally: Tally
 ) -> None:
     sizes = SIZES if IS_LONG else random.Random(name).sample(SIZES, 1)
-    found = [_try(item, stage_of(name), runner, home, tally) for item in tally.items(f"{name}/size/{n}" for n in sizes)]
+    found = [_try(item, stage_of(name), home, tally) for item in tally.items(f"{name}/size/{n}" for n in sizes)]
     assert not any(found), told(found)
 
 
 @pytest.mark.parametrize("name", [scene.name for scene in FAKE_SCENES if IS_LONG or scene.name in ("eval", "solve")])
 def test_results_that_cannot_be_printed_are_told_in_one_line_and_are_not_lost(
-    name: str, stage_of: Callable[[str], Stage], runner: Runner, home: Path, tally: Tally
+    name: str, stage_of: Callable[[str], Stage], home: Path, tally: Tally
 ) -> None:
     items = [f"{name}/stdout/{how}" for how in ("full", "closed", "full-table", "closed-table")]
-    found = [_try(item, stage_of(name), runner, home, tally) for item in tally.items(items)]
+    found = [_try(item, stage_of(name), home, tally) for item in tally.items(items)]
     assert not any(found), told(found)
 
 
@@ -79,16 +80,16 @@ def _points(stage: Stage) -> Iterator[str]:
         yield from (f"{name}/{fault}/{at}" for at in sorted(drawn))
 
 
-def _try(item: str, stage: Stage, runner: Runner, home: Path, tally: Tally) -> str:
+def _try(item: str, stage: Stage, home: Path, tally: Tally) -> str:
     with copied(stage, home / "run") as folder:
         job = _job(item, stage, folder)
-        ended = runner.run(job)
+        ended = stage.runner.run(job)
         wrong = complaints(ended.code, ended.err, (0, 2))
         if job.stdout == "full" and ended.code == 0:
             wrong.append("exit 0, though nothing could be printed")
         if wrong and ended.passed.fired:
             wrong.insert(0, f"{ended.passed.what} {ended.passed.path}")
-        wrong += resume(stage, runner, folder)
+        wrong += resume(stage, folder)
     ending = "refused" if ended.code == 2 else f"exit {ended.code}"
     return tally.add(item, item.split("/")[1], wrong, ended=ending)
 

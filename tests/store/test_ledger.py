@@ -1,7 +1,10 @@
 """The ledger keeps what it is given, once, in a fixed order, and refuses files that it cannot read."""
 
+import contextlib
+import itertools
 import json
 import random
+import shutil
 import sqlite3
 from dataclasses import replace
 
@@ -20,6 +23,7 @@ from selfedit.records import (
     StageUsage,
     Timing,
     Usage,
+    Version,
 )
 from selfedit.store import Ledger
 
@@ -237,6 +241,45 @@ def test_a_record_that_cannot_be_read_is_told_by_file(ledger, body):
     other.close()
     with one_line_about(ledger.path):
         ledger.edits()
+
+
+TABLES = ("contexts", "edits", "outcomes", "scored", "policies", "versions", "stages", "timings", "usages")
+OTHER_VALUES = ("", "x", -1, 2**62, 0.5, b"\x00", "null", "[1]", "\x1b[31m")
+
+
+def read_everything(path, version=1):
+    """What each way to read it refuses, in words."""
+    refused = []
+    for read in (*TABLES, "fingerprint", "trained_on", "last_grading"):
+        with Ledger(path) as ledger:
+            try:
+                getattr(ledger, read)(*([version] if read == "trained_on" else []))
+            except SelfeditError as error:
+                refused.append(str(error))
+    return refused
+
+
+@pytest.mark.parametrize("table", TABLES)
+def test_a_column_that_holds_something_else_is_told_by_file_or_does_no_harm(tmp_path, table):
+    whole, path, n_refused = tmp_path / "whole.db", tmp_path / "ledger.db", 0
+    policy = Policy(1, "adapters/1", "abc", 0)
+    with Ledger(whole) as ledger:
+        fill(ledger)
+        ledger.add_versions([Version("none", 0, 1, "c1", "e1", policy, policy, 1.0)])
+        ledger.add_usage(ROUND, "judge", "m", Usage(sent=1))
+        ledger.add_outcomes([OUTCOME], grading=1)
+    with sqlite3.connect(whole) as reading:
+        columns = [row[1] for row in reading.execute(f"PRAGMA table_info({table})")]
+    reading.close()
+    for column, value in itertools.product(columns, OTHER_VALUES):
+        shutil.copyfile(whole, path)
+        with contextlib.closing(sqlite3.connect(path)) as other, contextlib.suppress(sqlite3.IntegrityError), other:
+            other.execute(f"UPDATE {table} SET {column} = ?", (value,))
+        moved = value if (table, column) == ("policies", "version") and isinstance(value, int) else 1
+        for refusal in read_everything(path, moved):
+            n_refused += 1
+            assert refusal.startswith(f"{path}: ") and refusal.isprintable()
+    assert n_refused
 
 
 def test_a_missing_folder_is_refused_by_name(tmp_path):

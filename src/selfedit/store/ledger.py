@@ -84,8 +84,9 @@ _ORDERS = {
 }
 """The tables of records, each with the order in which it is listed."""
 
-_ADAPTERS: dict[type, TypeAdapter[Any]] = {
-    kind: TypeAdapter(kind) for kind in (Context, SelfEdit, Outcome, Policy, ScoredEdit, Version)
+_ADAPTERS: dict[Any, TypeAdapter[Any]] = {
+    kind: TypeAdapter(kind)
+    for kind in (Context, SelfEdit, Outcome, Policy, ScoredEdit, Version, Stage, Timing, StageUsage, list[str])
 }
 """How each kind of record is built again from its JSON."""
 
@@ -180,7 +181,7 @@ class Ledger:
     def scored(self, stage: Stage | None = None) -> list[tuple[Stage, ScoredEdit]]:
         """(stage, what a self-edit earned there), of one stage or of all."""
         rows, stages = self._rows("scored", "stage", stage and stage.name), self.stages()
-        return [(stages[row["stage"]], self._decode(ScoredEdit, row["body"])) for row in rows]
+        return [(self._stage(row, stages), self._decode(ScoredEdit, row["body"])) for row in rows]
 
     def add_policy(self, policy: Policy, trained_on: Sequence[str], seconds: float) -> None:
         """Store a version of the policy with the keys of the edits that trained it and the time that this took."""
@@ -195,7 +196,8 @@ class Ledger:
         rows = self._rows("policies", "version", version)
         if not rows:
             raise KeyError(f"{self.path}: no policy of version {version}")
-        return [str(key) for key in json.loads(rows[0]["trained_on"])]
+        keys: list[str] = self._built(list[str], self._json(rows[0]["trained_on"]))
+        return keys
 
     def add_versions(self, versions: Sequence[Version]) -> None:
         """Store what chains have become; identity: (row, chain, step)."""
@@ -209,7 +211,9 @@ class Ledger:
         """Every stage that a record belongs to, by name."""
         with self._readable():
             rows = self._connection.execute("SELECT * FROM stages ORDER BY name").fetchall()
-        return {row["name"]: Stage(*(row[field.name] for field in fields(Stage))) for row in rows}
+        return {
+            row["name"]: self._built(Stage, {field.name: row[field.name] for field in fields(Stage)}) for row in rows
+        }
 
     def add_timing(self, stage: Stage, part: str, seconds: float) -> None:
         """Add `seconds` of wall time to those already spent on this part of `stage`, such as `write` or `trials`, in
@@ -227,7 +231,7 @@ class Ledger:
         stages = self.stages()
         with self._readable():
             rows = self._connection.execute("SELECT * FROM timings ORDER BY stage, part").fetchall()
-        return [Timing(stages[row["stage"]], row["part"], row["seconds"]) for row in rows]
+        return [self._built(Timing, {**dict(row), "stage": self._stage(row, stages)}) for row in rows]
 
     def add_usage(self, stage: Stage, role: Role, model: str, usage: Usage) -> None:
         """Add what an endpoint's model has used to what it had already used for `stage` in that role. A cost that is
@@ -245,7 +249,8 @@ class Ledger:
         stages = self.stages()
         with self._readable():
             rows = self._connection.execute("SELECT * FROM usages ORDER BY stage, role, model").fetchall()
-        return [StageUsage(stages[row["stage"]], row["role"], row["model"], Usage(*row[3:])) for row in rows]
+        held = [{**dict(row), "stage": self._stage(row, stages), "usage": dict(row)} for row in rows]
+        return [self._built(StageUsage, one) for one in held]
 
     def counts(self) -> dict[str, int]:
         """Number of records by table."""
@@ -260,7 +265,7 @@ class Ledger:
                 columns = {name: row[name] for name in row.keys() if name not in ("body", "seconds")}  # noqa: SIM118 (a Row iterates over its values)
                 body = self._parse(row["body"]) if "body" in row.keys() else {}  # noqa: SIM118
                 body.pop("seconds", None)
-                hashed.update(json.dumps([table, columns, body], sort_keys=True).encode() + b"\n")
+                hashed.update(self._line([table, columns, body]))
         return hashed.hexdigest()
 
     def _prepare(self) -> None:
@@ -318,21 +323,38 @@ class Ledger:
     def _decode(self, kind: type[R], body: str, stages: Mapping[str, Stage] | None = None) -> R:
         held = self._parse(body)
         if stages is not None and "stage" in held:
-            held["stage"] = stages.get(held["stage"])
-        try:
-            record: R = _ADAPTERS[kind].validate_python(held)
-        except ValidationError as error:
-            raise self._unreadable(f"{kind.__name__}, {error.error_count()} wrong fields") from error
+            held["stage"] = stages.get(str(held["stage"]))
+        record: R = self._built(kind, held)
         return record
 
-    def _parse(self, body: str) -> dict[str, Any]:
+    def _built(self, kind: Any, held: object) -> Any:
         try:
-            parsed = json.loads(body)
-        except (TypeError, ValueError) as error:
-            raise self._unreadable(str(error)) from error
+            return _ADAPTERS[kind].validate_python(held)
+        except ValidationError as error:
+            raise self._unreadable(f"{getattr(kind, '__name__', kind)}, {error.error_count()} wrong fields") from error
+
+    def _stage(self, row: sqlite3.Row, stages: Mapping[str, Stage]) -> Stage:
+        if row["stage"] not in stages:
+            raise self._unreadable("its stage is not in the list of stages")
+        return stages[row["stage"]]
+
+    def _parse(self, body: object) -> dict[str, Any]:
+        parsed = self._json(body)
         if not isinstance(parsed, dict):
             raise self._unreadable("not a JSON object")
         return parsed
+
+    def _json(self, text: Any) -> Any:
+        try:
+            return json.loads(text)
+        except (TypeError, ValueError, RecursionError) as error:
+            raise self._unreadable(str(error)) from error
+
+    def _line(self, record: object) -> bytes:
+        try:
+            return json.dumps(record, sort_keys=True).encode() + b"\n"
+        except TypeError as error:
+            raise self._unreadable(str(error)) from error
 
     def _unreadable(self, why: str) -> SelfeditError:
         return SelfeditError(f"{self.path}: holds a record that cannot be read ({why}); move it away to start afresh")

@@ -228,6 +228,7 @@ def _save(store: AdapterStore, update: Update, number: int, content: bytes, mark
     folder = f"{update.folder}-{number}" if number else update.folder
     with new_folder(store.place(folder), is_replaced=True) as staged:
         (staged / WEIGHTS).write_bytes(content)
+        (staged / "adapter_config.json").write_text('{"peft_type": "LORA", "lora_alpha": 1.0}\n')
         if memory:
             (staged / _MEMORY).write_text(json.dumps(memory))
     return Policy(update.base.version + 1, folder, mark, update.base.version)

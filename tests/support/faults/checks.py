@@ -79,6 +79,11 @@ def rows(folder: Path) -> set[str]:
     return found
 
 
+def has_results(folder: Path) -> bool:
+    """Whether a ledger in `folder` holds anything that was worked for."""
+    return any(json.loads(row)[1] in ("edits", "outcomes", "scored", "policies") for row in rows(folder))
+
+
 @contextlib.contextmanager
 def _copied(ledger: Path) -> Iterator[Path]:
     """The ledger with its log: whoever opens one that was left behind changes it."""

@@ -80,7 +80,7 @@ def write_inputs(folder: Path) -> None:
             "id": f"p{n}",
             "title": f"P{n}",
             "context": f"P{n} is high.",
-            "questions": [{"question": "P?", "answer": "up"}],
+            "questions": [{"question": "P?", "answer": "up"}, {"question": "Q?", "answer": "no"}],
         }
         for n in range(4)
     ]
@@ -94,6 +94,8 @@ class Stage:
     """A scene that has been played once without a fault."""
 
     scene: Scene
+    runner: Runner
+    """Plays its command."""
     words: list[str]
     """The command."""
     template: Path
@@ -120,13 +122,14 @@ def play(scene: Scene, runner: Runner, folder: Path) -> Stage:
     words = _spelt(scene.words, runner)
     ended = runner.run(Job(words, whole))
     assert not ended.code, f"{scene.words}: {ended.err[-2000:]}"
-    return Stage(scene, words, template, state_of(whole), frozenset(rows(whole)), ended.passed.points, ended.seconds)
+    records, passed = frozenset(rows(whole)), ended.passed
+    return Stage(scene, runner, words, template, state_of(whole), records, passed.points, ended.seconds)
 
 
-def resume(stage: Stage, runner: Runner, folder: Path) -> list[str]:
+def resume(stage: Stage, folder: Path) -> list[str]:
     """The command once more without a fault: what is otherwise than in the run that nothing interrupted."""
     kept = rows(folder)
-    ended = runner.run(Job(stage.words, folder))
+    ended = stage.runner.run(Job(stage.words, folder))
     is_there = "--to" in stage.words and ended.code == 2 and "is there already" in ended.err
     found = stage.whole.differences(state_of(folder))
     if not is_there:

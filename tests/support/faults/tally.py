@@ -56,12 +56,16 @@ class Tally:
         told = f"{item}: {'; '.join(complaints)}\n  repeat: SELFEDIT_CAMPAIGN_ITEM='{item}' python -m pytest {file}"
         self.failures.append(told)
         if LOG:
-            with open(LOG, "a", encoding="utf-8") as file:
+            with open(LOG, "a", encoding="utf-8", errors="backslashreplace") as file:
                 print(told, file=file)
         return told
 
-    def write(self) -> None:
-        """The figures of a long form that was run whole."""
+    def write(self, tests_failed: int = 0) -> None:
+        """The figures of a long form that was run whole.
+
+        Args:
+            tests_failed: tests that did not pass, for an item of theirs or because they could not try any.
+        """
         if not IS_LONG or ONLY:
             return
         record = {
@@ -70,6 +74,7 @@ class Tally:
             "counts": dict(sorted(self.counts.items())),
             "outcomes": dict(sorted(self.outcomes.items())),
             "failed": len(self.failures),
+            "tests_failed": tests_failed,
             "failures": self.failures[:50],
             "seconds": round(time.monotonic() - self.start),
             "version": selfedit.__version__,
@@ -77,7 +82,7 @@ class Tally:
             "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores, one used",
         }
         path = RESULTS / f"reliability-{self.name}.json"
-        path.write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        path.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
 
 
 def told(complaints: Iterable[str]) -> str:
