@@ -78,7 +78,7 @@ def _points(stage: Stage) -> Iterator[str]:
     every, name = range(1, stage.points + 1), stage.scene.name
     for fault in FAULTS:
         is_whole = IS_LONG and fault in EVERY_POINT
-        few = len(every) if is_whole else FEW if IS_LONG else int(fault in EVERY_POINT)
+        few = len(every) if is_whole and name != "reproduce" else FEW if IS_LONG else int(fault in EVERY_POINT)
         drawn = random.Random(f"{name}/{fault}").sample(every, min(few, len(every)))
         yield from (f"{name}/{fault}/{at}" for at in sorted(drawn))
 
