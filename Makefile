@@ -1,6 +1,6 @@
 # make demo   one round of self-editing on the embedded model, ending with an HTML report
 # make test   checks and tests, among them a real round on the embedded model
-# make campaign   the long forms of tests/campaigns: kills, write faults, fuzz, outages; about two hours
+# make campaign   the long forms of tests/campaigns: kills, write faults, fuzz, outages; some hours
 # Both first do `make setup`; pass flags on with ARGS, e.g. make demo ARGS='--quick'.
 PYTHON ?= python3
 BIN := .venv/bin

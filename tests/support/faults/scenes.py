@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.support.faults.checks import State, complaints, rows, state_of
-from tests.support.faults.runner import Job, Runner
+from tests.support.faults.runner import Ended, Job, Runner
 from tests.support.tiny import save_tiny
 
 _SMALL = "--recipe embedded --contexts 2 --heldout 1 --min-gain -9"
@@ -130,12 +130,16 @@ def resume(stage: Stage, folder: Path) -> list[str]:
     """The command once more without a fault: what is otherwise than in the run that nothing interrupted."""
     kept = rows(folder)
     ended = stage.runner.run(Job(stage.words, folder))
-    is_there = "--to" in stage.words and ended.code == 2 and "is there already" in ended.err
     found = stage.whole.differences(state_of(folder))
-    if not is_there:
+    if not was_done(stage, ended):
         found += complaints(ended.code, ended.err, (0,))
     lost = kept - rows(folder) if stage.scene.name != "grade" else set()
     return found + [f"lost: {row[:200]}" for row in sorted(lost)[:3]]
+
+
+def was_done(stage: Stage, ended: Ended) -> bool:
+    """Whether it was refused because an earlier call had come to its end: what it makes is there."""
+    return "--to" in stage.words and ended.code == 2 and "is there already" in ended.err
 
 
 @contextmanager

@@ -247,17 +247,17 @@ def _command_line(draw: st.DrawFn, here: Path) -> list[str]:
 
 
 KINDS = (
-    Kind("passages", _passages, 1500),
-    Kind("squad", _squad, 1000),
-    Kind("puzzles", _puzzles, 1000),
+    Kind("passages", _passages, 1000),
+    Kind("squad", _squad, 800),
+    Kind("puzzles", _puzzles, 800),
     Kind("solutions", _solutions, 400),
-    Kind("edits", _edits, 800),
+    Kind("edits", _edits, 700),
     Kind("answers", _answers, 1000),
-    Kind("config", _config, 1000),
+    Kind("config", _config, 800),
     Kind("probe", _probe, 300),
     Kind("run-record", _run_record, 500, on_runs=True),
     Kind("run-file", _run_file, 500, on_runs=True),
-    Kind("records", _records, 500, on_runs=True),
+    Kind("records", _records, 600, on_runs=True),
     Kind("command-line", _command_line, 1000),
 )
 """Inputs that a command reads from files or words; what models and endpoints say is in replies.py."""

@@ -120,10 +120,10 @@ def _endpoint_written(draw: st.DrawFn, here: Path) -> list[str]:
 
 
 REPLY_KINDS = (
-    Kind("written", _written, 800),
-    Kind("directives", _directives, 400),
+    Kind("written", _written, 600),
+    Kind("directives", _directives, 300),
     Kind("given-directives", _given_directives, 100),
-    Kind("judged", _judged, 600),
-    Kind("endpoint-written", _endpoint_written, 400),
+    Kind("judged", _judged, 500),
+    Kind("endpoint-written", _endpoint_written, 300),
 )
 """What is said by a model."""
