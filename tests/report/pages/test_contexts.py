@@ -238,7 +238,7 @@ def test_the_printed_summary_has_n_intervals_and_two_self_edits(finished: RunBui
 
 
 def test_a_folder_without_a_ledger_is_refused_in_one_line_and_left_alone(tmp_path: Path) -> None:
-    with pytest.raises(SelfeditError, match=r"no ledger\.db here") as caught:
+    with pytest.raises(SelfeditError, match=r"no run here \(config\.json is missing\)") as caught:
         build_report(tmp_path)
     assert "\n" not in str(caught.value)
     assert list(tmp_path.iterdir()) == []
