@@ -22,6 +22,7 @@ from selfedit.engine.forward.trunk import Lower, Trunk
 from selfedit.engine.lora import peft_format
 from selfedit.engine.lora.bank import Bank, Matrices
 from selfedit.engine.model import bounds, compatibility, loading, memory
+from selfedit.engine.model.bounds import notices
 from selfedit.engine.model.devices import choose_device, choose_dtype
 from selfedit.engine.replies import ROOM, Speaker
 from selfedit.engine.train import full_finetuning
@@ -77,6 +78,7 @@ class TorchEngine:
         adapters: AdapterStore | None = None,
     ) -> None:
         self.model, self.tokenizer, self.name = loaded.model, loaded.tokenizer, loaded.name
+        self.source = loaded.source or loaded.name
         self.sha256 = loaded.sha256
         self.bank_size = bank_size
         self._adapters = adapters
@@ -91,12 +93,12 @@ class TorchEngine:
         most = bounds.longest_pass(self.model.config) // ROOM
         self.sizes.pack_tokens = min(pack_tokens or self.sizes.pack_tokens, most)
         self.lower = Lower(self.trunk, 0, self.sizes.pack_tokens)
-        self.max_context, why = bounds.longest_context(self.model.config)
-        if why:
-            logging.getLogger("selfedit").warning("%s: texts of at most %d tokens: %s", self.name, self.max_context, why)
+        self.max_context = bounds.longest_context(self.model.config)[0]
         self.speaker = Speaker(self.model, self.holder, self.tokenizer, self.sizes, self.max_context)
         self._beneath = UNTOUCHED
         compatibility.admit(self.model, self.holder, own_logits)
+        for line in notices(self.model, self.bank):
+            logging.getLogger("selfedit").warning("%s: %s", self.name, line)
 
     @property
     def facts(self) -> dict[str, str]:
@@ -433,5 +435,6 @@ def load_engine(
     """
     memory.keep_freed_memory()
     chosen = choose_device(device)
-    loaded = loading.load_model(model, chosen, choose_dtype(dtype, chosen))
-    return TorchEngine(loaded, bank or BANK[chosen.type], adapters=adapters)
+    with memory.told(model):
+        loaded = loading.load_model(model, chosen, choose_dtype(dtype, chosen))
+        return TorchEngine(loaded, bank or BANK[chosen.type], adapters=adapters)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 from torch import nn
+from transformers import PreTrainedConfig
 
 from selfedit.engine.forward import attention
 from selfedit.engine.forward.attention import PlanHolder
@@ -76,6 +77,7 @@ def test_a_model_without_linear_layers_is_refused() -> None:
         def __init__(self) -> None:
             super().__init__()
             self.embed, self.head = nn.Embedding(9, 4), nn.Linear(4, 9)
+            self.base_model, self.config = self.embed, PreTrainedConfig()
 
         def get_output_embeddings(self) -> nn.Module:
             return self.head

@@ -143,8 +143,8 @@ class PlanHolder:
 
     __slots__ = ("buffer", "is_recomputed", "plan", "scales", "traits")
 
-    def __init__(self, traits: Traits = Traits()) -> None:
-        self.traits = traits
+    def __init__(self, traits: Traits | None = None) -> None:
+        self.traits = traits or Traits()
         self.plan = PassPlan()
         self.scales: list[float] = []
         self.buffer = torch.empty(0)

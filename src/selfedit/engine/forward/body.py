@@ -16,7 +16,7 @@ class Traits:
     """What an architecture asks for; found by trying (see `model/rehearsal.py`)."""
 
     is_row_major: bool = False
-    """A linear layer's output lies in memory as a tensor of its own (Llama 4 reads pairs of numbers as complex ones)."""
+    """A linear layer's output lies in memory by itself, row by row (Llama 4 reads pairs of numbers as complex ones)."""
     is_own_head: bool = False
     """Logits are made by the model's own code: there is more to them than the head."""
     is_whole: bool = False

@@ -1,8 +1,8 @@
 """L1. Who may attend to whom, in the words of the model's own code.
 
-transformers lets each attention implementation make its own masks: the model's code hands over a function of two places.
-Here that function is the mask. Attention asks it about the places that a sequence has by itself, in a pack as in a
-decoding step, so that windows, chunks and whatever else a model tells by its mask alone hold in both.
+transformers lets each attention implementation make its own masks: the model's code hands over a function of two
+places. Here that function is the mask. Attention asks it about the places that a sequence has by itself, in a pack as
+in a decoding step, so that windows, chunks and whatever else a model tells by its mask alone hold in both.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from transformers.masking_utils import causal_mask_function, sliding_window_caus
 class Rule:
     """Which places of its own sequence a token may attend to."""
 
-    sees: Callable[..., torch.Tensor]
+    sees: Callable[..., Any]
     """(batch, head, places that look, places looked at) → True where they may."""
     reach: int | None
     """Up to this length, a token sees all that comes before; None: whatever the length; 0: not known."""
@@ -28,7 +28,8 @@ class Rule:
     def mask(self, lookers: torch.Tensor, places: torch.Tensor) -> torch.Tensor:
         """[n, m] True where a token at lookers[n] may attend to one at places[m]; any shapes that broadcast."""
         first = lookers.new_zeros(())
-        return self.sees(first, first, lookers, places)
+        seen: torch.Tensor = self.sees(first, first, lookers, places)
+        return seen
 
     def is_plain(self, length: int) -> bool:
         """Whether it is known that in sequences of this length a token sees all that comes before."""
@@ -41,7 +42,7 @@ def windowed(width: int | None) -> Rule:
 
 
 def _rule(
-    mask_function: Callable[..., torch.Tensor] = causal_mask_function,
+    mask_function: Callable[..., Any] = causal_mask_function,
     local_size: int | None = None,
     use_vmap: bool = False,
     **_: Any,

@@ -7,9 +7,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import nn
@@ -17,6 +17,7 @@ from torch.nn.functional import linear
 from transformers.pytorch_utils import Conv1D
 
 from selfedit.engine.forward.attention import PlanHolder
+from selfedit.engine.forward.body import body
 from selfedit.engine.forward.packing import Block
 from selfedit.errors import SelfeditError
 
@@ -259,15 +260,20 @@ def _block_gradients(dx, dys, x, h, slots, block: Block):
         block.give(dx, torch.bmm(g, slots.a[held]))
 
 
-def wrap_linears(model: nn.Module) -> dict[str, BankLinear]:
-    """Every linear layer but the head, by name, each wrapped in its place."""
+def linear_names(model: nn.Module) -> list[str]:
+    """Names of all linear layers of the part that reads text, but for the head."""
     head = model.get_output_embeddings()  # type: ignore[operator]  # every transformers model has it
-    found = [(n, m) for n, m in model.named_modules() if _is_linear(m) and m is not head]
+    inner = {id(module) for module in body(model).modules()}
+    return [n for n, m in model.named_modules() if id(m) in inner and _is_linear(m) and m is not head]
+
+
+def wrap_linears(model: nn.Module, names: Iterable[str]) -> dict[str, BankLinear]:
+    """These layers by name, each wrapped in its place."""
     layers = {}
-    for name, module in found:
-        parent = model.get_submodule(name.rpartition(".")[0])
-        layers[name] = BankLinear(module, name)
-        setattr(parent, name.rpartition(".")[2], layers[name])
+    for name in names:
+        path, _, last = name.rpartition(".")
+        layers[name] = BankLinear(cast("nn.Linear | Conv1D", model.get_submodule(name)), name)
+        setattr(model.get_submodule(path), last, layers[name])
     return layers
 
 

