@@ -51,8 +51,8 @@ from selfedit.records import SamplingParams, TrainingConfig
 from tests.support.reference import fill_slots, peft_layers, train_plainly
 from tests.support.tiny import Float64Throughout, tiny_tokenizer
 
-_EXACT = 1e-8
-"""A larger difference is a fault; rounding makes up to 1e-10."""
+_EXACT = 1e-7
+"""A larger difference is a fault. Rounding makes up to 1e-11, and 1e-8 where a family's code rounds to float32."""
 _MAKE_WHOLE: dict[str, dict[str, Any]] = {
     "bamba": {"mamba_n_heads": 8},
     "bart": {"is_decoder": True},
@@ -67,6 +67,7 @@ _MAKE_WHOLE: dict[str, dict[str, Any]] = {
     "electra": {"is_decoder": True},
     "ernie": {"is_decoder": True},
     "granitemoehybrid": {"mamba_n_heads": 8},
+    "lfm2_moe": {"layer_types": ["conv", "full_attention"]},
     "lfm2": {"layer_types": ["conv", "full_attention"]},
     "mamba2": {"num_heads": 8},
     "megatron-bert": {"is_decoder": True},
@@ -186,11 +187,17 @@ def measure(family: str) -> Found:
             engine = TorchEngine(loaded, bank_size=2)
         except SelfeditError as error:
             return Found(family, "refused", str(error))
+        except Exception as error:  # noqa: BLE001
+            return Found(family, "inexact", f"fails at load: {one_line(error)}")
         try:
             found = compared(family, plain, engine)
         except Exception as error:  # noqa: BLE001
             return Found(family, "inexact", f"fails at work: {one_line(error)}")
-    if found.outcome == "exact" and (apart := recomputed_apart(plain, engine)) > _EXACT:
+    try:
+        apart = recomputed_apart(plain, engine)
+    except Exception as error:  # noqa: BLE001
+        return replace(found, outcome="inexact", why=f"fails where layers are computed twice: {one_line(error)}")
+    if found.outcome == "exact" and apart > _EXACT:
         return replace(found, outcome="inexact", why=f"differs by {apart:.0e} where layers are computed twice")
     return found
 
@@ -225,7 +232,7 @@ def built(family: str) -> PreTrainedModel:
 
 def _fill_head_width(config: PreTrainedConfig) -> None:
     """Some defaults leave it out, and their code can't do without it."""
-    if "head_dim" in vars(config) and vars(config)["head_dim"] is None and not hasattr(config, "per_layer_config"):
+    if vars(config).get("head_dim", "") is None:
         config.head_dim = 16
 
 

@@ -15,7 +15,7 @@ from selfedit.tasks.arc.task import ArcSettings
 
 SOURCE = Path(__file__).parents[1] / "src" / "selfedit"
 LAYERS = [
-    {"errors", "seeds", "cache", "disk"},
+    {"errors", "seeds", "cache", "disk", "shortage"},
     {"records", "jsonl", "sizing", "plugins"},
     {"protocols", "endpoints"},
     {"config"},

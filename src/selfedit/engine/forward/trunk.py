@@ -33,11 +33,12 @@ def decoder_layers(model: Any) -> Sequence[nn.Module]:
     Raises:
         SelfeditError: they do not sit in one list of the configured length.
     """
-    lists = [m for m in body(model).modules() if isinstance(m, nn.ModuleList)]
-    fitting = [m for m in lists if len(m) == model.config.get_text_config().num_hidden_layers]
+    lists = [(path, m) for path, m in body(model).named_modules() if isinstance(m, nn.ModuleList)]
+    wanted = model.config.get_text_config().num_hidden_layers
+    fitting = [(path.count("."), m) for path, m in lists if len(m) == wanted]
     if not fitting:
-        raise SelfeditError(f"{type(model).__name__}: no list of decoder layers found")
-    return list(fitting[0])
+        raise SelfeditError("no list of decoder layers found in it")
+    return list(min(fitting, key=lambda found: found[0])[1])  # encoders of pictures and sounds lie deeper
 
 
 def install(model: Any, holder: PlanHolder) -> int:

@@ -16,8 +16,8 @@ from safetensors import SafetensorError, safe_open
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 from selfedit.engine.model.folders import refusal
-from selfedit.engine.model.shortage import is_out_of_memory
 from selfedit.errors import SettingError
+from selfedit.shortage import is_out_of_memory
 
 _BUFFERS = ("inv_freq", "masked_bias")
 """Endings of what older checkpoints hold and newer code computes."""

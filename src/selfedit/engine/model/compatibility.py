@@ -17,8 +17,9 @@ from typing import Any, TypeVar
 import torch
 
 from selfedit.engine.forward.attention import KVCache, PlanHolder
-from selfedit.engine.forward.body import Traits, body
+from selfedit.engine.forward.body import Traits
 from selfedit.engine.forward.scoring import next_logits
+from selfedit.engine.forward.trunk import decoder_layers
 from selfedit.engine.model.miniature import miniature
 from selfedit.engine.model.rehearsal import CODE_ERRORS, rehearse
 from selfedit.errors import SelfeditError
@@ -49,6 +50,10 @@ _INSTEAD = {
     "qwen3_5_moe": "Qwen 3 (qwen3, qwen3_moe) works",
     "qwen3_5_moe_text": "Qwen 3 (qwen3, qwen3_moe) works",
     "minimax": "MiniMax M2 works",
+    "jamba": "Llama, Qwen 3 and Mixtral work",
+    "mamba": "Llama and Qwen 3 work",
+    "mamba2": "Llama and Qwen 3 work",
+    "nemotron_h": "Nemotron (nemotron) works",
 }
 """What to take instead of models that people ask for; for others `_KNOWN`."""
 
@@ -60,9 +65,14 @@ def traits_of(model: Any) -> Traits:
         SelfeditError: it can't be run in packs exactly, or it convolves over tokens: the leak from one sequence into
             the next may be too small to be seen.
     """
-    if any(isinstance(module, torch.nn.Conv1d) for module in body(model).modules()):
+    layers = _tried(model, lambda: decoder_layers(model))
+    if any(isinstance(module, torch.nn.Conv1d) for layer in layers for module in layer.modules()):
         raise _refusal(model, "it convolves over tokens")
-    return _tried(model, lambda: rehearse(miniature(model)))
+    try:
+        small = miniature(model)
+    except Exception as error:  # its config's own checks, or whatever its code makes of small numbers
+        raise _refusal(model, f"no small copy of it can be made to try it on ({_first_line(error)})") from error
+    return _tried(model, lambda: rehearse(small))
 
 
 @torch.no_grad()
@@ -125,8 +135,14 @@ def _tried(model: Any, run: Callable[[], T]) -> T:
 
 
 def _told(error: Exception) -> str:
-    reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-    return "it computes with its attention mask" if "Rule" in reason else reason[:120]
+    reason = _first_line(error)
+    if "Rule" in reason:
+        return "it computes with its attention mask"
+    return f"its code does not run in packs ({reason})"
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:120]
 
 
 def _refusal(model: Any, reason: str) -> SelfeditError:

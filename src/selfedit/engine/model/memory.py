@@ -20,8 +20,8 @@ import torch
 
 from selfedit import sizing
 from selfedit.engine.model.shapes import shape_of
-from selfedit.engine.model.shortage import is_out_of_memory
 from selfedit.errors import Field, SelfeditError, SettingError
+from selfedit.shortage import is_out_of_memory
 
 T = TypeVar("T")
 _MALLOPT_TRIM_THRESHOLD, _MALLOPT_MMAP_THRESHOLD = -1, -3  # glibc's malloc.h

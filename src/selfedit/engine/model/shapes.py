@@ -23,11 +23,12 @@ from selfedit.sizing import Shape
 def shape_of(model: Any, widths: Mapping[str, int]) -> Shape:
     """The dimensions of `model`, whose linear layers are so wide (see `Shape`)."""
     config = model.config.get_text_config()
+    inner = getattr(config, "intermediate_size", None) or 4 * config.hidden_size
     return Shape(
         parameters=sum(parameter.numel() for parameter in model.parameters()),
         layers=config.num_hidden_layers,
         hidden=config.hidden_size,
-        intermediate=getattr(config, "intermediate_size", None) or 4 * config.hidden_size,
+        intermediate=inner if isinstance(inner, int) else max(inner),  # Gemma 3n: one for each layer
         vocabulary=config.vocab_size,
         widths=widths,
     )

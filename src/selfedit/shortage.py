@@ -1,10 +1,8 @@
-"""L1. What running out of memory looks like: torch on a GPU and on a CPU, Python, the system."""
+"""L0. What running out of memory looks like: of Python, the system, and torch, which need not be there."""
 
 from __future__ import annotations
 
 import errno
-
-import torch
 
 _TOLD = (
     "DefaultCPUAllocator: can't allocate memory",
@@ -12,14 +10,15 @@ _TOLD = (
     "std::bad_alloc",
     "bad allocation",
     "Cannot allocate memory",
+    "failed to map segment from shared object",
     "CUDA out of memory",
     "CUDA error: out of memory",
 )
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether torch, Python or the system could not allocate."""
-    if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
+    """Whether something could not allocate."""
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
         return True
     if isinstance(error, OSError) and error.errno == errno.ENOMEM:
         return True
