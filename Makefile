@@ -1,11 +1,12 @@
 # make demo   one round of self-editing on the embedded model, ending with an HTML report
 # make test   checks and tests, among them a real round on the embedded model
+# make campaign   the long forms of tests/campaigns: kills, write faults, fuzz, outages; about two hours
 # Both first do `make setup`; pass flags on with ARGS, e.g. make demo ARGS='--quick'.
 PYTHON ?= python3
 BIN := .venv/bin
 ARGS ?=
 
-.PHONY: setup demo test check unit clean
+.PHONY: setup demo test campaign check unit clean
 
 setup: .venv/.installed
 	@$(BIN)/selfedit setup
@@ -21,6 +22,9 @@ demo: setup
 
 test: setup check
 	$(BIN)/python -m pytest $(ARGS)
+
+campaign: setup
+	SELFEDIT_CAMPAIGN=long $(BIN)/python -m pytest tests/campaigns $(ARGS)
 
 check: .venv/.installed
 	$(BIN)/ruff check .

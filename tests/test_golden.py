@@ -61,7 +61,7 @@ def fakes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Fake engines, an empty folder with a file of self-edits, and no pages drawn."""
     monkeypatch.chdir(tmp_path)
     use_engine(monkeypatch)
-    monkeypatch.setattr(report, "build_report", lambda path: path)
+    monkeypatch.setattr(report, "build_report", lambda path, to=None: path)
     monkeypatch.setattr(document, "write_document", lambda folder, told: folder)
     _, heldout = load_passages("invented")
     lines = [{"id": one.id, "edits": [f"1. {one.title} is known.\n2. It is {n}." for n in (1, 2)]} for one in heldout]

@@ -140,8 +140,8 @@ def judge_settings(
 
 def check_training(name: str, settings: TrainingConfig) -> None:
     """Refuses training that cannot be; `name`: of the field that holds it."""
-    for field in ("rank", "epochs", "batch_size"):
-        at_least(1, f"{name}.{field}", getattr(settings, field))
+    for field, most in (("rank", 16_384), ("epochs", 1_000_000), ("batch_size", 1_000_000)):
+        at_least(1, f"{name}.{field}", getattr(settings, field), most)
     for field in ("warmup_steps", "weight_decay", "max_grad_norm"):
         at_least(0, f"{name}.{field}", getattr(settings, field))
     for field in ("alpha", "learning_rate"):
@@ -152,10 +152,12 @@ def check_training(name: str, settings: TrainingConfig) -> None:
     require_words(f"{name}.target_modules", settings.target_modules)
 
 
-def at_least(least: int, field: str, value: float) -> None:
-    """Refuses a smaller value, and one that is not finite."""
+def at_least(least: int, field: str, value: float, most: int = 1_000_000) -> None:
+    """Refuses a smaller value, one that no run could ever get through, and one that is no number."""
     if not least <= value < float("inf"):
         raise SettingError(Field(field), f" must be at least {least}, not {value}")
+    if value > most:
+        raise SettingError(Field(field), f" must be at most {most}")
 
 
 def require_words(field: str, value: str) -> None:

@@ -1,9 +1,17 @@
-"""L0. Files that a power cut leaves whole, and that no link leads elsewhere."""
+"""L0. Files: whole after a power cut, led astray by no link, open to those alone whom the user's umask lets read."""
 
 from __future__ import annotations
 
+import errno
+import glob
 import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+
+_ROOM = (errno.ENOSPC, errno.EDQUOT)
+_NEW = ".new"
 
 
 def sync(path: Path) -> None:
@@ -23,12 +31,92 @@ def make_folder(path: Path) -> None:
         sync(folder.parent)
 
 
-def write_new(path: Path, text: str) -> None:
+def write_new(path: Path, content: bytes) -> None:
     """A file that is not there yet, on the disk when this returns. What lies at its place, a link too, is taken away
     and not followed: the folder may come from elsewhere."""
     path.unlink(missing_ok=True)
     handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o666)
-    with os.fdopen(handle, "w", encoding="utf-8") as file:
-        file.write(text)
+    with os.fdopen(handle, "wb") as file:
+        file.write(content)
         file.flush()
         os.fsync(file.fileno())
+
+
+def replace_file(path: Path, content: bytes) -> None:
+    """The file has this content, in one step: a reader, and whoever comes after a crash, finds the old one or the new.
+
+    Raises:
+        OSError: it cannot be written; then it is as it was.
+    """
+    _sweep(path)
+    staged = _beside(path)
+    try:
+        write_new(staged, content)
+        os.replace(staged, path)
+        sync(path.parent)
+    except BaseException:
+        staged.unlink(missing_ok=True)
+        raise
+
+
+@contextmanager
+def new_folder(path: Path, is_replaced: bool = False) -> Iterator[Path]:
+    """A folder to be filled within the block. It becomes `path` in one step when the block ends, with all its files on
+    the disk, and is taken away when the block fails.
+
+    Args:
+        is_replaced: a folder that is there gives way; otherwise it must be absent or empty.
+
+    Raises:
+        OSError: it cannot be written, or something is in its place.
+    """
+    make_folder(path.parent)
+    _sweep(path)
+    staged = _beside(path)
+    try:
+        shutil.rmtree(staged, ignore_errors=True)
+        staged.mkdir()
+        yield staged
+        for inner in (*staged.rglob("*"), staged):
+            sync(inner)
+        if is_replaced:
+            shutil.rmtree(path, ignore_errors=True)
+        os.rename(staged, path)
+        sync(path.parent)
+    finally:
+        shutil.rmtree(staged, ignore_errors=True)
+
+
+def _beside(path: Path) -> Path:
+    """Where this process writes what is to become `path`."""
+    return path.with_name(f".{path.name}.{os.getpid()}{_NEW}")
+
+
+def _sweep(path: Path) -> None:
+    """Takes away what processes that were killed have left beside `path`."""
+    for stray in path.parent.glob(f".{glob.escape(path.name)}.*{_NEW}"):
+        if _is_running(stray.name.removesuffix(_NEW).rpartition(".")[2]):
+            continue
+        if stray.is_dir() and not stray.is_symlink():
+            shutil.rmtree(stray, ignore_errors=True)
+        else:
+            stray.unlink(missing_ok=True)
+
+
+def told(error: OSError) -> str:
+    """What an error of the machine says, in one line, with what to do about it."""
+    names = " → ".join(str(name) for name in (error.filename, error.filename2) if name is not None)
+    reason = error.strerror or str(error) or type(error).__name__
+    line = f"{names}: {reason}" if names else reason
+    return f"{line}; make room there, and give the command again" if error.errno in _ROOM else line
+
+
+def _is_running(pid: str) -> bool:
+    """Whether a process of this number is there; False for what is no number."""
+    try:
+        os.kill(int(pid), 0)
+    except (ValueError, OverflowError, ProcessLookupError):
+        return False
+    except PermissionError:
+        return True
+    return True

@@ -190,6 +190,14 @@ def test_debug_shows_where(capsys: Capture) -> None:
     assert "Traceback" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("more", [[], ["--debug"]])
+def test_what_a_terminal_would_obey_in_a_refusal_is_shown(more: list[str], capsys: Capture) -> None:
+    assert main(["report", "runs/\x1b[2J\x1b]0;mine\x07\udce9", *more]) == 2
+    told = capsys.readouterr().err
+    assert "runs/\\x1b[2J\\x1b]0;mine\\x07\\udce9: no run here" in told
+    assert not set(told) & set("\x1b\x07\udce9")
+
+
 def test_a_fault_of_ours_is_one_line_and_exit_code_1(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(config: RunConfig, adapters: AdapterFolders) -> FakeEngine:
         raise ZeroDivisionError("of ours")

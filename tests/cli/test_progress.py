@@ -45,6 +45,18 @@ def test_a_stream_that_is_no_terminal_gets_lines() -> None:
     assert out.getvalue() == "trials (0/1)\n"
 
 
+def test_no_name_or_note_can_steer_a_terminal() -> None:
+    plain, out = io.StringIO(), io.StringIO()
+    with Bars(TextColumn("{task.description} {task.fields[note]}"), console=Console(file=out, width=80)) as bars:
+        for progress in (PlainProgress(plain), LiveProgress(bars)):
+            progress.stage("eval \x1b[2J", 0)
+            progress.stage("trials \x9b31m", 1)
+            progress.advance(1, "best \x1b]0;x\x07")
+    for told in (plain.getvalue(), out.getvalue()):
+        assert "eval \\x1b[2J" in told and "trials \\x9b31m" in told and "best \\x1b]0;x\\x07" in told
+        assert not set(told) & set("\x1b\x9b\x07")
+
+
 def test_on_a_terminal_stages_stay_in_sight_with_their_notes() -> None:
     out = io.StringIO()
     console = Console(file=out, force_terminal=True, width=80)

@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 import json
+import os
+from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from selfedit.cli.main import main
+from selfedit.config import RunConfig
 from selfedit.records import Stage
-from selfedit.store import Ledger
+from selfedit.report.run_data import read_run_data
+from selfedit.store import AdapterFolders, Ledger
 from selfedit.tasks.arc.task import ORACLES
-from tests.support.commands import use_engine
+from selfedit.testing import FakeEngine
+from tests.support.commands import on, use_engine
 from tests.support.tiny import save_tiny
 
 pytestmark = pytest.mark.model
 Capture = pytest.CaptureFixture[str]
 
 DEMOS = [{"input": [[1, 2]], "output": [[2, 1]]}, {"input": [[3, 4]], "output": [[4, 3]]}]
+LOO = Stage.of("loo", 0)
 KNOWN = {"train": DEMOS, "test": [{"input": [[5, 6]], "output": [[6, 5]]}]}
 HIDDEN = {"train": DEMOS, "test": [{"input": [[5, 6]]}, {"input": [[7, 8]]}]}
 QUICK = json.dumps(
@@ -96,6 +102,7 @@ def test_a_folder_is_solved_puzzle_by_puzzle(capsys: Capture, folder: Path, mode
     ("words", "told"),
     [
         (["absent.json"], "absent.json: there is no such file"),
+        ([""], "solve: no puzzle; give a file, an id, or a folder"),
         (["known.json", "--edits", "0"], "--edits 0: give at least 1"),
         (["known.json", "--edits", "2", "--directives", QUICK], "--directives: leave out --edits and --policy"),
         (["known.json", "--directives", "{}"], "--directives: data_generation: Field required"),
@@ -117,6 +124,49 @@ def test_an_id_that_is_a_path_stays_within_the_run(capsys: Capture, folder: Path
     assert {picture.parent for picture in pictures} == {Path("deep/run/puzzles")}
     made = {path for path in folder.rglob("*.png") if "puzzles" not in path.parts and "figures" not in path.parts}
     assert made == set()
+
+
+def test_a_puzzle_that_is_called_like_a_part_of_another_is_solved_as_itself(
+    capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The parts of `a` are its demonstrations left out in turn; they have names of their own in the ledger."""
+    use_engine(monkeypatch)
+    other = {**KNOWN, "test": [{"input": [[9]], "output": [[8]]}]}
+    ids = {"a": KNOWN, "a~1": other, "a~2": KNOWN, "a~2~1": other, "a#1": KNOWN, "A": other}
+    Path("challenges.json").write_text(json.dumps(ids))
+    found = solve(capsys, "challenges.json", "--edits", "2", "--run", "run", "--submission", "out.json")
+    assert [one["task"] for one in found] == list(ids) == list(json.loads(Path("out.json").read_text()))
+    run = read_run_data(Path("run"))
+    shown = {one.id: json.loads(one.questions[0].question) for one in run.contexts}
+    assert shown == {name: puzzle["test"][0]["input"] for name, puzzle in ids.items()}
+    spent: dict[str, float] = defaultdict(float)
+    for stage, outcomes in run.outcomes.items():
+        for one in outcomes:
+            spent[one.context_id if stage.kind == "eval" else one.context_id[:-2]] += one.seconds * (stage != LOO)
+    assert [one["seconds"] for one in found] == [round(spent[name], 3) for name in ids]
+
+
+def test_a_submission_has_an_attempt_for_every_test_input_of_a_puzzle_that_came_to_nothing(
+    capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def start(config: RunConfig, adapters: AdapterFolders) -> FakeEngine:
+        engine = on(FakeEngine, adapters)
+        engine.broken = lambda trial: "out of luck"
+        return engine
+
+    use_engine(monkeypatch, start)
+    found = solve(capsys, "hidden.json", "--run", "run", "--submission", "out.json")
+    assert found["failure"] and found["attempts"] == [[], []]
+    nothing = {"attempt_1": [[0]], "attempt_2": [[0]]}
+    assert json.loads(Path("out.json").read_text()) == {"hidden": [nothing, nothing]}
+
+
+@pytest.mark.parametrize("path", ["no/such/out.json", ".", "link.json", "pipe.json"])
+def test_a_submission_that_could_not_be_written_is_refused_before_the_work(path: str, capsys: Capture) -> None:
+    Path("link.json").symlink_to("known.json")
+    os.mkfifo("pipe.json")
+    assert main(["solve", "known.json", "--submission", path, "--run", "run"]) == 2
+    assert "--submission" in capsys.readouterr().err and not Path("run").exists()
 
 
 def test_the_last_of_several_policies_writes(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:

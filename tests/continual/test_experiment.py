@@ -20,6 +20,7 @@ from selfedit.errors import SelfeditError
 from selfedit.loop import Runtime
 from selfedit.records import Context, Example, Policy, Probe, Prompt, Query, Stage, Version
 from selfedit.store import AdapterFolders, Ledger
+from selfedit.store.adapters import WEIGHTS
 from selfedit.testing import FakeTask, ForgetfulEngine, Stopped, make_runtime
 
 PROBE = Probe(
@@ -187,6 +188,27 @@ def test_a_kill_between_any_two_writes_resumes_to_the_same_matrix(tmp_path: Path
         _, found = attempt(tmp_path / f"killed-{stop_at}", 10**6)
         assert found == wanted
         is_done, _ = attempt(tmp_path / f"probe-{stop_at}", stop_at)
+
+
+@pytest.mark.parametrize("strategy", ["none", "replay+gate", "reward-shaping", "route"])
+def test_a_version_whose_adapter_was_lost_is_learnt_again(tmp_path: Path, strategy: str) -> None:
+    engine = ForgetfulEngine()
+    engine.adapters = AdapterFolders(tmp_path)
+    with Ledger(tmp_path / "ledger.db") as ledger:
+        runtime = runtime_of(ledger, engine)
+        plan = plan_sequences(config(strategy=strategy), runtime.task, PROBE)
+        run_sequences(plan, runtime)
+        wanted, done = ledger.fingerprint(), len(engine.updates)
+        run_sequences(plan, runtime)
+        assert len(engine.updates) == done
+        lost = [tmp_path / version.policy.adapter / WEIGHTS for version in ledger.versions() if version.step == 2]
+        before = [path.read_bytes() for path in lost]
+        for path in lost:
+            path.write_bytes(b"")
+        engine.adapters = AdapterFolders(tmp_path)
+        run_sequences(plan, runtime)
+        assert ledger.fingerprint() == wanted and [path.read_bytes() for path in lost] == before
+        assert len(engine.updates) > done
 
 
 def _fingerprint(ledger: Ledger) -> str:

@@ -244,3 +244,24 @@ def test_a_number_without_an_item_names_nothing(kind):
 def test_an_enormous_first_reply_is_invalid():
     with refused("enormous: 20001 characters"):
         read_items("name", "x" * 20_001)
+
+
+@pytest.mark.parametrize(
+    "begin", ["<think>\nI must list. Maybe five.\n</think>\n\n", "I must list.\n</think>\n", "[THINK]hm[/THINK]"]
+)
+@pytest.mark.parametrize("name", ["implications", "rewrite", "entigraph"])
+def test_the_thoughts_of_a_model_that_reasons_are_not_studied(name, begin):
+    reply = "The bridge is from 1871.\n\nMira Tolm built it."
+    assert read_edit(name, begin + reply) == read_edit(name, reply)
+    assert read_items("line", begin + reply) == read_items("line", reply)
+
+
+def test_thoughts_that_are_cut_off_are_invalid():
+    with refused("only thoughts"):
+        read_edit("implications", "<think>\nI must list implications. Let me think about")
+    with refused("only thoughts"):
+        read_items("name", "<think>\nBridge. Tolm.")
+
+
+def test_a_reply_is_as_long_as_what_it_says_beside_its_thoughts():
+    assert read_edit("implications", f"<think>{'hm ' * 10_000}</think>\nIt is old.") == ("It is old.",)

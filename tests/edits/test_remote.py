@@ -83,6 +83,33 @@ def test_a_schema_is_sent_along_and_then_no_opening_is_asked_for() -> None:
     assert (request.text, request.json_schema) == ("Give settings.", '{"type": "object"}')
 
 
+@pytest.mark.parametrize(
+    "begin", ["<think>\nI must list. Maybe five.\n</think>\n\n", "I must list.\n</think>\n\n", "[THINK]hm[/THINK]"]
+)
+def test_the_thoughts_of_a_writer_are_no_part_of_its_text(server: EndpointServer, begin: str) -> None:
+    server.answers = lambda seen: completion(f"{begin}Implications:\n1. Herons stand.\n2. They wait.", 9, 12)
+    prompt = ask_for_edit("implications", "Herons", "Herons stand and wait.")
+    for _ in range(2):
+        [text] = writer_of(server).write([(prompt, 1, 0)], SAMPLING)
+        assert text == Completion(" Herons stand.\n2. They wait.", 12, True)
+
+
+def test_thoughts_that_the_length_bound_cuts_off_are_no_text_and_are_asked_for_again(server: EndpointServer) -> None:
+    server.answers = lambda seen: completion("<think>\nI must list implications. Maybe", 9, 256, "length")
+    told = "the reply is nothing but thoughts, cut off by its length bound of 256 tokens (max_new_tokens)"
+    assert writer_of(server).write(draws(1)[:1], SAMPLING) == [Failed(told)]
+    server.answers = lambda seen: completion("", 9, 256, "length")
+    told = "the reply is empty, cut off by its length bound of 256 tokens (max_new_tokens)"
+    assert writer_of(server).write(draws(1)[:1], SAMPLING) == [Failed(told)]
+
+
+def test_a_text_that_the_length_bound_cuts_off_is_kept_as_a_policys_is(server: EndpointServer) -> None:
+    server.answers = lambda seen: completion("<think>hm</think>They stand and", 9, 256, "length")
+    for _ in range(2):
+        assert writer_of(server).write(draws(1)[:1], SAMPLING) == [Completion("They stand and", 256, False)]
+    assert len(server.seen) == 1
+
+
 def test_a_draw_that_failed_is_its_reason_and_one_cut_off_is_not_finished(server: EndpointServer) -> None:
     says = [refusal(500, "down"), completion("half a", 3, 4, "length")]
     server.answers = lambda seen: says["gulls" in seen.text]

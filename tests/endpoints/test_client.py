@@ -7,6 +7,7 @@ import gc
 import json
 import logging
 import os
+import resource
 import signal
 import sqlite3
 import subprocess
@@ -20,9 +21,12 @@ from pathlib import Path
 import pytest
 
 from selfedit.endpoints import ChatRequest, Endpoint, EndpointSettings, Reply
+from selfedit.endpoints.errors import CHECK_URL
+from selfedit.endpoints.reply_cache import ReplyCache
 from selfedit.errors import SelfeditError
 from selfedit.records import SamplingParams, Usage
-from tests.support.endpoint_server import EndpointServer, Said, Seen, completion, refusal
+from tests.support.endpoint_kinds import ANSWERS, OUTAGES, gpt5
+from tests.support.endpoint_server import EndpointServer, Said, Seen, completion, data, message, refusal
 
 KEY = "sk-secret-0123456789-abcdef"
 GREEDY = SamplingParams(0.0, 1.0, 32)
@@ -164,6 +168,86 @@ def test_in_an_outage_the_rest_is_not_sent(server: EndpointServer) -> None:
     assert {reply.text for reply in endpoint.complete(asks(50))} == {"back"}
 
 
+class Clock:
+    """Time that passes as the test says."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def watched(server: EndpointServer, seconds: float, **settings: object) -> tuple[Endpoint, Waits, Clock]:
+    """An endpoint, each of whose requests takes so long."""
+    waits, clock = Waits(), Clock()
+    answers = server.answers
+
+    def take_time(seen: Seen) -> Said | str:
+        clock.now += seconds
+        return answers(seen)
+
+    server.answers = take_time
+    return Endpoint(EndpointSettings(server.url, "m", **settings), sleep=waits, clock=clock), waits, clock  # type: ignore[arg-type]
+
+
+def test_an_outage_is_waited_for_once_and_then_tried_by_one_request(server: EndpointServer) -> None:
+    server.answers = lambda seen: refusal(503, "down")
+    endpoint, waits, _ = watched(server, 0.1, retries=3, concurrency=2)
+    assert endpoint.complete(asks(2)) == [Reply(failure="HTTP 503: down")] * 2
+    assert len(waits) == 6
+    assert endpoint.complete(asks(9)) == [Reply(failure="HTTP 503: down")] * 9
+    assert len(waits) == 6 and len(server.seen) == 8 + 1
+    server.answers = lambda seen: "back"
+    assert {reply.text for reply in endpoint.complete(asks(9))} == {"back"}
+    tried: set[str] = set()
+    server.answers = lambda seen: "fine" if seen.text in tried else (tried.add(seen.text), refusal(503, "down"))[1]
+    assert {reply.text for reply in endpoint.complete([ask(f"r{i}") for i in range(9)])} == {"fine"}, "retried again"
+
+
+def test_after_a_try_that_took_long_nothing_is_sent_for_some_time(server: EndpointServer) -> None:
+    server.answers = lambda seen: refusal(504, "too slow")
+    endpoint, _, clock = watched(server, 60.0, retries=0, concurrency=1)
+    assert endpoint.complete(asks(1)) == [Reply(failure="HTTP 504: too slow")]
+    clock.now += 299
+    assert endpoint.complete(asks(3)) == [Reply(failure="HTTP 504: too slow")] * 3
+    assert len(server.seen) == 1 and endpoint.usage.failed == 4
+    clock.now += 2
+    assert endpoint.complete(asks(3)) == [Reply(failure="HTTP 504: too slow")] * 3
+    assert len(server.seen) == 2
+    clock.now += 301
+    server.answers = lambda seen: "back"
+    assert [reply.text for reply in endpoint.complete(asks(3))] == ["back"] * 3
+
+
+def test_a_pause_that_is_asked_for_is_kept_but_not_for_ever(server: EndpointServer) -> None:
+    server.answers = lambda seen: refusal(429, "tomorrow", Retry_After="86400")
+    endpoint, _, clock = watched(server, 0.1)
+    endpoint.complete(asks(1))
+    clock.now += 3500
+    endpoint.complete(asks(1))
+    assert len(server.seen) == 1
+    clock.now += 200
+    endpoint.complete(asks(1))
+    assert len(server.seen) == 2
+
+
+@pytest.mark.parametrize("status", [400, 403, 422])
+def test_a_request_that_is_refused_for_itself_is_no_outage(server: EndpointServer, status: int) -> None:
+    server.answers = lambda seen: refusal(status, "not this") if seen.text == "q0" else "fine"
+    endpoint, _ = connect(server)
+    assert endpoint.complete(asks(1)) == [Reply(failure=f"HTTP {status}: not this")]
+    assert [bool(reply.failure) for reply in endpoint.complete(asks(3))] == [True, False, False]
+
+
+def test_a_wait_in_milliseconds_comes_before_one_in_seconds(server: EndpointServer) -> None:
+    many = refusal(429, "slow down", Retry_After="7", retry_after_ms="900")
+    server.answers = lambda seen: many if seen.number < 1 else "fine"
+    endpoint, waits = connect(server)
+    endpoint.complete(asks(1))
+    assert waits == [0.9]
+
+
 def test_scattered_failures_do_not_stop_the_rest(server: EndpointServer) -> None:
     server.answers = lambda seen: refusal(500, "odd") if int(seen.text[1:]) % 2 else "fine"
     replies = connect(server, retries=0, concurrency=1)[0].complete(asks(40))
@@ -192,18 +276,37 @@ def test_what_one_request_is_refused_for_fails_that_one_without_a_retry(server: 
     assert len(server.seen) == 3 and waits == []
 
 
+NO_COMPLETION = f"what came back is not a chat completion; {CHECK_URL}"
+
+
 @pytest.mark.parametrize(
     ("said", "failure"),
     [
-        (Said(200, b"{"), "what came back is not a chat completion"),
-        (Said(200, b"<html>Hello</html>", {"content-type": "text/html"}), "what came back is not a chat completion"),
-        (Said(200, b"\xff\xfe\x00"), "what came back is not a chat completion"),
-        (Said(200, b'{"choices": []}'), "what came back is not a chat completion"),
-        (Said(200, b"[" * 100_000), "what came back is not a chat completion"),
-        (completion(None), "reply without text"),
+        (Said(200, b"{"), NO_COMPLETION),
+        (
+            Said(200, b"<html>Hello</html>", {"content-type": "text/html"}),
+            f"what came back is a web page, {NO_COMPLETION[18:]}",
+        ),
+        (Said(200, b"\xff\xfe\x00"), NO_COMPLETION),
+        (Said(200, b""), f"what came back is empty; {CHECK_URL}"),
+        (Said(200, b"data: {}\n\n"), f"what came back is a stream, which was not asked for; {CHECK_URL}"),
+        (Said(200, b'{"choices": []}'), NO_COMPLETION),
+        (Said(200, b"[" * 100_000), NO_COMPLETION),
+        (completion(None), "the reply is empty"),
+        (completion("", reason="length"), "the reply is empty, cut off by its length bound"),
+        (completion("<think>so", reason="length"), "the reply is nothing but thoughts, cut off by its length bound"),
+        (message(None, reasoning="so"), "the reply is nothing but thoughts"),
+        (message(None, refusal="No\x1b[0m."), "the endpoint refuses: No\\x1b[0m."),
+        (message("", "tool_calls", tool_calls=[{}]), "the reply calls a tool and says nothing"),
+        (message("half", "abort"), "the reply broke off (abort)"),
         (completion("half", reason="content_filter"), "the endpoint withheld its reply (content_filter)"),
+        (data({"error": {"message": "later", "code": "503"}}), "HTTP 200 with error 503: later"),
+        (data({"error": "odd"}), f"HTTP 200 with an error: odd; {CHECK_URL}"),
+        (data({"detail": [{"msg": "odd", "loc": ["body"]}]}, 422), "HTTP 422: odd"),
         (Said(502, b"<html>Bad gateway</html>", {"content-type": "text/html"}), "HTTP 502"),
-        (Said(307, b"", {"location": "/elsewhere"}), "HTTP 307"),
+        (Said(500, b"out of memory\n"), "HTTP 500: out of memory"),
+        (Said(405, b""), f"HTTP 405; {CHECK_URL}"),
+        (Said(307, b""), f"HTTP 307: sends on to nowhere; {CHECK_URL}"),
     ],
 )
 def test_garbage_is_a_failure_by_name(server: EndpointServer, said: Said, failure: str) -> None:
@@ -211,6 +314,62 @@ def test_garbage_is_a_failure_by_name(server: EndpointServer, said: Said, failur
     endpoint, _ = connect(server, retries=1)
     [reply] = endpoint.complete(asks(1))
     assert (reply.text, reply.failure) == ("", failure)
+
+
+@pytest.mark.parametrize("kind", OUTAGES)
+def test_no_outage_is_a_reply_or_is_kept(server: EndpointServer, kind: str) -> None:
+    server.answers = OUTAGES[kind](server)
+    endpoint, _ = connect(server, retries=1, timeout_seconds=0.4, concurrency=2)
+    begun = time.monotonic()
+    for reply in endpoint.complete(asks(3)):
+        assert reply.text == "" and reply.failure and reply.failure.isprintable() and len(reply.failure) < 400
+    assert time.monotonic() - begun < 20
+    assert endpoint.usage.failed == 3
+    server.seen.clear()
+    server.answers = lambda seen: "fine"
+    assert [reply.text for reply in connect(server)[0].complete(asks(3))] == ["fine"] * 3
+    assert len(server.seen) == 3
+
+
+@pytest.mark.parametrize("way", ANSWERS)
+def test_a_reply_is_heard_in_whatever_way_it_comes(server: EndpointServer, way: str) -> None:
+    server.answers = ANSWERS[way]
+    for _ in range(2):
+        endpoint, _ = connect(server, concurrency=2)
+        assert {reply.text.strip(" .\n").lower() for reply in endpoint.complete(asks(3))} == {"yes"}
+    assert endpoint.usage.cached == 3
+
+
+def test_a_body_that_is_larger_than_any_reply_is_not_read_to_its_end(server: EndpointServer) -> None:
+    server.answers = OUTAGES["a gigabyte"](server)
+    endpoint, _ = connect(server)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    [reply] = endpoint.complete(asks(1))
+    assert reply.failure == "what came back is larger than 16 MB, which is no reply"
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 300_000  # kB
+
+
+def test_a_reply_that_is_not_worth_keeping_is_asked_for_again(server: EndpointServer) -> None:
+    server.answers = lambda seen: "unclear"
+
+    def is_kept(reply: Reply) -> bool:
+        return reply.text == "clear"
+
+    endpoint, _ = connect(server)
+    assert endpoint.complete(asks(2), is_kept) == [Reply("unclear", 10, 2)] * 2
+    endpoint.complete(asks(2))  # keeps them
+    server.answers = lambda seen: "clear"
+    assert endpoint.complete(asks(2)) == [Reply("unclear", 10, 2, is_cached=True)] * 2
+    assert endpoint.complete(asks(2), is_kept) == [Reply("clear", 10, 2)] * 2
+    assert endpoint.complete(asks(2), is_kept) == [Reply("clear", 10, 2, is_cached=True)] * 2
+
+
+def test_thoughts_that_an_older_version_has_kept_are_not_heard(server: EndpointServer, tmp_path: Path) -> None:
+    with ReplyCache(tmp_path / "cache") as cache:
+        cache.keep(ask("q0").key(server.url, "m"), Reply("<think>hm</think>fine", 1, 1))
+        cache.keep(ask("q1").key(server.url, "m"), Reply("<think>hm", 1, 1, is_finished=False))
+    replies = connect(server)[0].complete(asks(2))
+    assert [(reply.text, reply.is_cached) for reply in replies] == [("fine", True), ("echo q1", False)]
 
 
 def test_a_reply_cut_off_by_its_length_is_not_finished(server: EndpointServer) -> None:
@@ -309,8 +468,32 @@ def test_a_redirect_takes_the_key_nowhere(server: EndpointServer, monkeypatch: p
     monkeypatch.setenv("SELFEDIT_API_KEY", KEY)
     with EndpointServer() as other:
         server.answers = lambda seen: Said(307, b"", {"location": f"{other.url}/chat/completions"})
-        assert connect(server)[0].complete(asks(1)) == [Reply(failure="HTTP 307")]
+        [reply] = connect(server)[0].complete(asks(1))
+        assert reply.failure == f"HTTP 307: sends on to {other.url}; if you trust that, give it as the URL"
         assert other.seen == []
+
+
+@pytest.mark.parametrize(
+    ("location", "told"),
+    [
+        ("/v2/chat/completions", "{root}/v2"),
+        ("//other.invalid:8/v1?api_key=" + KEY, "http://other.invalid:8/v1"),
+        (f"https://me:{KEY}@other.invalid/v1#a", "https://other.invalid/v1"),
+        (f"https://other.invalid/{KEY}/v1", "https://other.invalid/[key]/v1"),
+    ],
+)
+def test_a_redirect_is_told_without_what_may_be_secret(
+    server: EndpointServer, monkeypatch: pytest.MonkeyPatch, location: str, told: str
+) -> None:
+    monkeypatch.setenv("SELFEDIT_API_KEY", KEY)
+    server.answers = lambda seen: Said(308, b"", {"location": location})
+    endpoint, waits = connect(server, concurrency=1)
+    where = told.format(root=server.url.removesuffix("/v1"))
+    assert (
+        endpoint.complete(asks(3))
+        == [Reply(failure=f"HTTP 308: sends on to {where}; if you trust that, give it as the URL")] * 3
+    )
+    assert len(server.seen) == 1 and waits == []
 
 
 def test_no_proxy_sees_what_stays_on_this_machine(server: EndpointServer, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -327,6 +510,8 @@ def test_no_proxy_sees_what_stays_on_this_machine(server: EndpointServer, monkey
     [
         ("seed", "Unrecognized request argument: seed"),
         ("max_tokens", "Unsupported parameter: 'max_tokens'. Use 'max_completion_tokens' instead."),
+        ("top_p", "`temperature` and `top_p` cannot both be specified for this model. Please use only one."),
+        ("temperature", "Unsupported value: 'temperature' does not support 0 with this model."),
     ],
 )
 def test_a_parameter_that_an_endpoint_does_not_take_is_left_out(
@@ -338,6 +523,47 @@ def test_a_parameter_that_an_endpoint_does_not_take_is_left_out(
     assert endpoint.complete(requests) == [Reply("fine", 10, 2)] * 9
     assert waits == [] and 10 <= len(server.seen) <= 12
     assert all(seen.body.get("max_completion_tokens", seen.body.get("max_tokens")) == 32 for seen in server.seen)
+
+
+def test_what_is_left_out_is_said_once_where_replies_are_other_ones_for_it(
+    server: EndpointServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    server.answers = gpt5
+    endpoint, waits = connect(server, concurrency=1)
+    assert [reply.text for reply in endpoint.complete(asks(3))] == ["yes"] * 3
+    assert len(server.seen) == 3 + 3 and waits == []
+    assert set(server.seen[-1].body) == {"model", "messages", "max_completion_tokens"}
+    assert caplog.messages == ["selfedit: judge m does not take temperature, top_p: left out"]
+
+
+def test_parameters_are_looked_for_where_an_error_names_them_and_not_in_what_it_quotes(server: EndpointServer) -> None:
+    def quote(seen: Seen) -> Said | str:
+        told = {"type": "extra_forbidden", "loc": ["body", "seed"], "msg": "not permitted", "input": str(seen.body)}
+        return data({"detail": [told]}, 422) if "seed" in seen.body else "fine"
+
+    server.answers = quote
+    endpoint, _ = connect(server)
+    assert endpoint.complete([ask("the temperature in May", seed=1)]) == [Reply("fine", 10, 2)]
+    assert "temperature" in server.seen[-1].body and len(server.seen) == 2
+
+
+def test_a_request_that_is_refused_all_the_same_takes_no_parameter_from_the_others(server: EndpointServer) -> None:
+    server.answers = lambda seen: refusal(400, "no temperature here") if "May" in seen.text else "fine"
+    endpoint, _ = connect(server, concurrency=1)
+    replies = endpoint.complete([ask("the temperature in May"), ask("x")])
+    assert [reply.failure for reply in replies] == ["HTTP 400: no temperature here", ""]
+    assert "temperature" in server.seen[-1].body
+
+
+def test_a_bound_that_the_context_has_no_room_for_is_left_out_of_that_request(server: EndpointServer) -> None:
+    def small(seen: Seen) -> Said | str:
+        told = "This model's maximum context length is 40 tokens, however you requested 50"
+        return refusal(400, told) if len(seen.text) > 8 and "max_tokens" in seen.body else "fine"
+
+    server.answers = small
+    endpoint, _ = connect(server, concurrency=1)
+    assert endpoint.complete([ask("a long request"), ask("short")]) == [Reply("fine", 10, 2)] * 2
+    assert ["max_tokens" in seen.body for seen in server.seen] == [True, False, True]
 
 
 def test_the_cost_is_what_was_sent_times_the_prices(server: EndpointServer) -> None:

@@ -51,6 +51,23 @@ def test_a_url_that_holds_a_secret_is_refused_without_being_shown(url: str) -> N
 
 
 @pytest.mark.parametrize(
+    "url",
+    [
+        "https://x.openai.azure.com/openai/deployments/d/chat/completions?api-version=2024-06-01",
+        "https://h/v1?api-version=1",
+    ],
+)
+def test_a_url_of_azures_older_kind_is_refused_with_the_one_to_give(url: str) -> None:
+    with pytest.raises(SelfeditError, match=r"query[^\n]+openai\.azure\.com/openai/v1"):
+        EndpointSettings(url, "m")
+
+
+@pytest.mark.parametrize("more", ["", "/", "/chat/completions", "/chat/completions/"])
+def test_a_url_may_be_that_of_the_requests_themselves(more: str) -> None:
+    assert EndpointSettings(f" http://localhost:8000/v1{more} ", "m").url == "http://localhost:8000/v1"
+
+
+@pytest.mark.parametrize(
     ("values", "said"),
     [
         ({"model": " "}, "judge_model is empty"),
@@ -104,8 +121,19 @@ def test_a_key_is_not_sent_over_plain_http_to_another_machine(monkeypatch: pytes
     assert KEY not in str(no.value)
 
 
-def test_a_key_that_no_header_can_carry_is_refused_without_being_shown(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SELFEDIT_API_KEY", "sk-half\nand-half")
-    with pytest.raises(SelfeditError, match=r"^SELFEDIT_API_KEY: holds a character") as refusal:
+@pytest.mark.parametrize("quote", ["'", '"'])
+def test_a_key_in_quotes_is_refused_without_being_shown(monkeypatch: pytest.MonkeyPatch, quote: str) -> None:
+    monkeypatch.setenv("SELFEDIT_API_KEY", f"{quote}{KEY}{quote}")
+    with pytest.raises(SelfeditError, match=r"^SELFEDIT_API_KEY: stands in quotes") as refusal:
         read_key(EndpointSettings("https://host/v1", "m"))
     assert "sk-" not in str(refusal.value)
+
+
+@pytest.mark.parametrize("key", ["sk-half\nand-half", "Bearer sk-whole", "schlüssel"])
+def test_a_key_that_no_header_can_carry_is_refused_without_being_shown(
+    monkeypatch: pytest.MonkeyPatch, key: str
+) -> None:
+    monkeypatch.setenv("SELFEDIT_API_KEY", key)
+    with pytest.raises(SelfeditError, match=r"^SELFEDIT_API_KEY: holds a character") as refusal:
+        read_key(EndpointSettings("https://host/v1", "m"))
+    assert key not in str(refusal.value)

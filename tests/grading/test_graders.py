@@ -107,7 +107,9 @@ def test_measures_without_a_denominator_are_none(tmp_path):
         ('{"gold": "a", "answer": "b"}', "missing or empty 'question'"),
         ('{"question": "q", "gold": " ", "answer": "b"}', "missing or empty 'gold'"),
         ('{"question": "q", "gold": "a"}', "missing 'answer'"),
-        ('{"question": "q", "gold": "a", "answer": 3}', "missing 'answer'"),
+        ('{"question": "q", "gold": "a", "answer": null}', "missing 'answer'"),
+        ('{"question": "q", "gold": ["a"], "answer": "b"}', "'gold' is a list"),
+        ('{"question": "q", "gold": "a", "answer": "b", "answer": "c"}', "'answer' stands twice"),
         ('{"question": "q", "gold": "a", "answer": "b", "correct": "yes"}', "'correct' is 'yes'"),
         ('{"question": "q", "gold": "\\ud800", "answer": "b"}', "half a surrogate pair"),
     ],
@@ -132,6 +134,21 @@ def test_a_file_that_cannot_be_read_is_told_by_name(tmp_path):
             grade_file(tmp_path / name, load_grader("exact"))
 
 
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("a.jsonl", '{"question": "q", "gold": 9, "answer": 9, "correct": true}'),
+        ("a.json", '[\n {"question": "q",\n "gold": "9", "answer": "9", "correct": true}\n]'),
+        ("a.csv", 'question,gold,answer,correct\n"q, or so",9,9,True\n'),
+        ("a.tsv", "question\tgold\tanswer\tcorrect\nq\t9\t9\ttrue\n"),
+    ],
+)
+def test_answers_stand_in_lines_arrays_and_tables(tmp_path, name, text):
+    (tmp_path / name).write_text(text)
+    summary = grade_file(tmp_path / name, load_grader("exact"))
+    assert (summary.n, summary.correct, summary.agreement) == (1, 1, 1.0)
+
+
 def test_a_byte_order_mark_is_passed_over(tmp_path):
     path = tmp_path / "bom.jsonl"
     path.write_text('{"question": "q", "gold": "a1", "answer": "a1"}', encoding="utf-8-sig")
@@ -152,3 +169,23 @@ def test_a_byte_order_mark_is_passed_over(tmp_path):
 )
 def test_one_of_the_attempts_must_be_the_very_grid(gold: str, answer: str, verdict: str) -> None:
     assert load_grader("attempts").grade([("", gold, answer)]) == [verdict]
+
+
+def test_the_thoughts_in_an_answer_are_not_graded(tmp_path, caplog):
+    texts = [
+        "<think>A crow, or a heron?</think>\na crow",
+        "It was a crow.</think>heron",
+        "<think>heron, I think, or",
+        "heron",
+    ]
+    queries = [ask(f"q{n}", "heron") for n, _ in enumerate(texts)]
+    answers = [Answer(query.question_id, text, -1.0) for query, text in zip(queries, texts, strict=True)]
+    graded = grade_answers(load_grader("contains"), queries, answers)
+    assert [one.verdict for one in graded] == ["incorrect", "correct", "ungraded", "correct"]
+    assert [one.exact for one in graded] == [False, True, False, True]
+    assert [one.contains for one in graded] == [False, True, False, True]
+    assert [one.text for one in graded] == texts
+    assert caplog.messages == ["selfedit: 1 of 4 answers are thoughts that end before anything is said: ungraded"]
+    path = write_lines(tmp_path / "a.jsonl", *({"question": "Q", "gold": "heron", "answer": text} for text in texts))
+    found = grade_file(path, load_grader("contains"))
+    assert (found.correct, found.incorrect, found.ungraded, found.f1_mean) == (2, 1, 1, 0.5)

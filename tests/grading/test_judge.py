@@ -10,10 +10,12 @@ from pathlib import Path
 import pytest
 
 from selfedit.endpoints import Endpoint, EndpointSettings, Reply
+from selfedit.endpoints.reply_cache import ReplyCache
 from selfedit.errors import SelfeditError
 from selfedit.grading import JudgeGrader, grade_file, load_grader
 from selfedit.grading.judge import ask_judge, read_verdict
-from tests.support.endpoint_server import EndpointServer, Said, refusal
+from tests.support.endpoint_kinds import ANSWERS, OUTAGES
+from tests.support.endpoint_server import EndpointServer, Said, completion, message, refusal
 
 TRIPLE = ("Which bird?", "heron", "a grey heron")
 
@@ -140,6 +142,54 @@ def test_the_reasons_of_ungraded_answers_are_counted(server: EndpointServer, cap
     assert judge_of(server).grade([("Q", "g", name) for name in says]) == ["ungraded"] * 3 + ["correct"]
     [told] = caplog.messages
     assert told.endswith("3 of 4 answers ungraded: the reply is neither yes nor no (2), HTTP 400: odd (1)")
+
+
+@pytest.mark.parametrize("way", ANSWERS)
+def test_a_verdict_is_heard_in_whatever_way_it_comes(server: EndpointServer, way: str) -> None:
+    server.answers = ANSWERS[way]
+    judge = judge_of(server)
+    assert judge.grade([TRIPLE, ("Q", "g", "a")]) == ["correct", "correct"]
+    assert judge_of(server).grade([TRIPLE, ("Q", "g", "a")]) == ["correct", "correct"]
+    assert judge.endpoint.usage.prompt_tokens < 2**63
+
+
+@pytest.mark.parametrize("kind", OUTAGES)
+def test_no_outage_is_a_verdict_or_is_kept(server: EndpointServer, kind: str) -> None:
+    server.answers = OUTAGES[kind](server)
+    assert judge_of(server, retries=0, timeout_seconds=0.4).grade([TRIPLE]) == ["ungraded"]
+    server.answers = lambda seen: "no"
+    assert judge_of(server).grade([TRIPLE]) == ["incorrect"]
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        ("perhaps", "the reply is neither yes nor no"),
+        (completion("yes", reason="length"), "the reply is cut off by its length bound"),
+        (completion("The student says", reason="length"), "the reply is cut off by its length bound"),
+        (completion("", reason="length"), "the reply is empty, cut off by its length bound"),
+        (message("", "length", reasoning="so"), "the reply is nothing but thoughts, cut off by its length bound"),
+    ],
+)
+def test_a_reply_that_is_no_verdict_is_asked_for_again_by_the_next_run_and_not_by_this_one(
+    server: EndpointServer, caplog: pytest.LogCaptureFixture, said: Said | str, told: str
+) -> None:
+    server.answers = lambda seen: said
+    judge = judge_of(server)
+    assert judge.grade([TRIPLE]) == ["ungraded"]
+    assert caplog.messages == [f"selfedit: judge: 1 of 1 answers ungraded: {told}"]
+    sent = len(server.seen)
+    assert judge.grade([TRIPLE]) == ["ungraded"] and len(server.seen) == sent
+    server.answers = lambda seen: "yes"
+    assert judge_of(server).grade([TRIPLE]) == ["correct"] and len(server.seen) == sent + 1
+
+
+def test_an_unclear_reply_that_an_older_version_has_kept_is_asked_for_again(
+    server: EndpointServer, tmp_path: Path
+) -> None:
+    with ReplyCache(tmp_path / "cache") as cache:
+        cache.keep(ask_judge(*TRIPLE).key(server.url, "m"), Reply("well, yes", 1, 1))
+    assert judge_of(server).grade([TRIPLE]) == ["correct"] and len(server.seen) == 1
 
 
 def test_a_cache_that_breaks_in_the_middle_leaves_answers_ungraded_and_says_so(

@@ -87,6 +87,19 @@ def test_a_file_without_self_edits_for_a_context_is_refused_before_anything_runs
     assert not engine.trials_run
 
 
+@pytest.mark.parametrize(("n", "policy", "is_taken"), [(1, "", True), (1, "trained", False), (2, "", False)])
+def test_an_only_context_is_tested_where_no_policy_can_have_been_trained_on_it(
+    n: int, policy: str, is_taken: bool
+) -> None:
+    task = FakeTask(n, 0)
+    config = configure("base", policy=policy)
+    if is_taken:
+        assert plan_evaluation(config, task).contexts == tuple(task.contexts("train"))
+        return
+    with pytest.raises(SelfeditError, match="no held-out contexts"):
+        plan_evaluation(config, task, POLICIES if policy else [])
+
+
 def test_continued_pretraining_is_one_trial_with_an_outcome_for_each_context(tmp_path: Path) -> None:
     engine = FakeEngine()
     config = configure("passage,edits", setting="cpt", edits="gpt.jsonl", n_edits=2)

@@ -15,7 +15,17 @@ from selfedit.loop import EvalConfig, TrainConfig, evaluate, plan_evaluation, pl
 from selfedit.loop.plan import choose_contexts
 from selfedit.records import Policy, Stage, TrainingConfig
 from selfedit.store import Ledger
-from selfedit.testing import FakeEngine, FakeTask, SilentProgress, Stopped, TwoStepTask, make_contexts, make_runtime
+from selfedit.store.adapters import WEIGHTS
+from selfedit.testing import (
+    FakeEngine,
+    FakeGrader,
+    FakeTask,
+    SilentProgress,
+    Stopped,
+    TwoStepTask,
+    make_contexts,
+    make_runtime,
+)
 
 CONFIG = TrainConfig(rounds=2, contexts=3, edits=2, seeds=2, reward="logprob", inner=TrainingConfig(epochs=1))
 
@@ -114,11 +124,45 @@ def test_a_finished_run_started_again_does_nothing(tmp_path: Path) -> None:
     assert (engine.texts_written, engine.trials_run, engine.updates) == (0, [], [])
 
 
-def test_a_missing_adapter_stops_the_resumed_run(tmp_path: Path) -> None:
+def lose(folder: Path, how: str) -> None:
+    """What a power cut, or a careless hand, does to an adapter."""
+    weights = folder / WEIGHTS
+    if how == "folder":
+        shutil.rmtree(folder)
+    elif how == "file":
+        weights.unlink()
+    else:
+        weights.write_bytes(b"" if how == "emptied" else b"another")
+
+
+@pytest.mark.parametrize("how", ["folder", "file", "emptied", "replaced"])
+@pytest.mark.parametrize("is_finished", [True, False])
+def test_an_adapter_that_was_lost_is_trained_again_and_the_run_ends_as_it_would_have(
+    tmp_path: Path, how: str, is_finished: bool
+) -> None:
+    whole = train(tmp_path / "whole")
+    if is_finished:
+        train(tmp_path / "cut")
+    else:
+        with pytest.raises(Stopped):
+            train(tmp_path / "cut", stop=8)
+    folder = tmp_path / "cut/adapters/policy-1"
+    before = (folder / WEIGHTS).read_bytes()
+    lose(folder, how)
+    assert train(tmp_path / "cut") == whole
+    assert (folder / WEIGHTS).read_bytes() == before
+
+
+def test_a_lost_adapter_that_comes_out_otherwise_stops_the_run(tmp_path: Path) -> None:
     train(tmp_path)
-    shutil.rmtree(tmp_path / "adapters/policy-1")
-    with pytest.raises(SelfeditError, match="adapter of version 1 is missing"):
-        train(tmp_path)
+    lose(tmp_path / "adapters/policy-1", "folder")
+    other = FakeEngine()
+    other.update = lambda groups: (  # type: ignore[method-assign]
+        replace(done, results=tuple(replace(r, policies=(replace(r.policies[0], digest="x"),)) for r in done.results))
+        for done in FakeEngine.update(other, groups)
+    )
+    with pytest.raises(SelfeditError, match="policy-1: was lost, and trained again it is another one"):
+        train(tmp_path, engine=other)
 
 
 def test_where_nothing_beats_the_baseline_the_policy_stays_and_it_is_said(tmp_path: Path) -> None:
@@ -147,6 +191,84 @@ def test_an_invalid_self_edit_is_recorded_with_its_reason_and_never_kept(tmp_pat
         refused = {o.edit_key for o in ledger.outcomes() if (o.status, o.failure) == ("invalid", "empty")}
         assert refused == invalid
         assert all(scored.reward is None for _, scored in ledger.scored() if scored.edit_key in invalid)
+
+
+class Judge(FakeGrader):
+    """Equal is correct, while it answers."""
+
+    def __init__(self, answers_until: int = 0) -> None:
+        super().__init__()
+        self.left, self.asked = answers_until, 0
+
+    def grade(self, answers):  # type: ignore[no-untyped-def]
+        self.asked += len(answers)
+        found = []
+        for verdict in super().grade(answers):
+            self.left -= 1
+            found.append(verdict if self.left >= 0 else "ungraded")
+        return found
+
+
+def judged(home: Path, judge: Judge, **settings: object) -> tuple[str, list[str]]:
+    """One start of a run whose reward comes from the judge; the fingerprint and what was said."""
+    config = CONFIG.model_copy(update={"reward": "accuracy", **settings})
+    home.mkdir(exist_ok=True)
+    engine = FakeEngine(home=home)
+    with Ledger(home / "ledger.db") as ledger:
+        runtime = make_runtime(ledger, engine, judge)
+        progress = SilentProgress()
+        run_training(plan_training(config, runtime.task), replace(runtime, progress=progress))
+        return ledger.fingerprint(), progress.stages
+
+
+@pytest.mark.parametrize("settings", [{}, {"reward": "both"}, {"racing": True}])
+def test_a_round_without_any_verdict_ends_the_run_and_is_graded_when_the_judge_is_back(
+    tmp_path: Path, settings: dict[str, object]
+) -> None:
+    never_out, _ = judged(tmp_path / "a", Judge(10**6), **settings)
+    for _ in range(2):
+        with pytest.raises(
+            SelfeditError, match=r"^round-1: no self-edit has a reward, [^\n]+ run again when the judge"
+        ):
+            judged(tmp_path / "b", Judge(), **settings)
+    with Ledger(tmp_path / "b" / "ledger.db") as ledger:
+        assert not [one for _, one in ledger.scored() if one.reward is not None] and len(ledger.policies()) == 1
+        assert {a.verdict for o in ledger.outcomes() for a in o.answers} == {"ungraded"}
+    assert judged(tmp_path / "b", Judge(10**6), **settings)[0] == never_out
+
+
+@pytest.mark.parametrize("until", [5, 30, 60, 90])
+def test_an_outage_that_begins_in_the_middle_is_graded_where_no_policy_was_trained_on_it(
+    tmp_path: Path, until: int
+) -> None:
+    judge = Judge(until)
+    with contextlib.suppress(SelfeditError):
+        judged(tmp_path, judge)
+    with Ledger(tmp_path / "ledger.db") as ledger:
+        before = {o.key: o for o in ledger.outcomes()}
+        trained = {
+            o.stage for o in before.values() if o.stage.kind == "round" and len(ledger.policies()) > o.stage.version
+        }
+    judged(tmp_path, Judge(10**6))
+    with Ledger(tmp_path / "ledger.db") as ledger:
+        for outcome in ledger.outcomes():
+            verdicts = {answer.verdict for answer in outcome.answers}
+            if outcome.stage in trained and outcome.key in before:
+                assert outcome == before[outcome.key], "verdicts that a policy was trained on stay"
+            else:
+                assert "ungraded" not in verdicts
+
+
+def test_self_edits_that_could_not_be_compared_are_counted_aloud(tmp_path: Path) -> None:
+    _, said = judged(tmp_path, Judge(40), rounds=1)
+    assert [line for line in said if "have no verdict" in line] == [
+        "round-1: 2 of 6 self-edits have no verdict and are out"
+    ]
+
+
+def test_the_reward_by_log_probability_needs_no_verdict(tmp_path: Path) -> None:
+    _, said = judged(tmp_path, Judge(), reward="logprob")
+    assert not [line for line in said if "verdict" in line]
 
 
 def test_without_held_out_contexts_the_rounds_run_alone(tmp_path: Path) -> None:

@@ -110,6 +110,13 @@ def test_follow_ups_are_asked_in_one_batch_and_their_replies_joined(runtime: Run
     assert {edit.tokens for edit in edits} == {8}
 
 
+def test_each_reply_of_a_second_step_loses_its_own_thoughts(runtime: Runtime, engine: FakeEngine) -> None:
+    second = {"a": "hm\n</think>\nfirst", "b": "second", "c": "<think>it never"}
+    engine.write_text = lambda prompt, seed: second.get(prompt.text[-1], "a\nb\nc")
+    [edit] = write(replace(runtime, task=TwoStepTask()), n=1, contexts=1)
+    assert (edit.text, edit.invalid) == ("first\n\nsecond", "")
+
+
 def test_the_same_follow_up_is_drawn_anew_for_each_draw(runtime: Runtime, engine: FakeEngine) -> None:
     usual = engine.write_text
     engine.write_text = lambda prompt, seed: "same\nsame" if prompt.text.startswith("write") else usual(prompt, seed)

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from selfedit.errors import SelfeditError
+from selfedit.store import Ledger
 from selfedit.store.run_folder import SCHEMA, amend_run, check_run, code_version, file_name, open_run, read_run
 
 CONFIG = {"rounds": 2, "inner": {"epochs": 3, "rank": 8}}
@@ -136,6 +137,31 @@ def test_a_run_that_is_older_than_a_setting_has_had_its_default(tmp_path: Path) 
         check_run(tmp_path / "run", now)
 
 
+@pytest.mark.parametrize("is_committed", [False, True])
+def test_a_grading_that_is_killed_leaves_a_record_of_the_verdicts_that_are_there(
+    tmp_path: Path, is_committed: bool
+) -> None:
+    with open_run(tmp_path, "train", {**CONFIG, "grader": "f1"}, FACTS) as run, Ledger(run.ledger):
+        pass
+
+    def grade(grader: str, is_killed: bool = True) -> None:
+        with amend_run(tmp_path, {"grader": grader}) as run, Ledger(run.ledger) as ledger:
+            if is_committed or not is_killed:
+                ledger.add_outcomes([], grading=run.grading)
+            if is_killed:
+                raise ZeroDivisionError
+
+    before = "f1"
+    for grader in ("exact", "contains"):
+        with pytest.raises(ZeroDivisionError):
+            grade(grader)
+        assert read_run(tmp_path)["config"]["grader"] == (grader if is_committed else before)
+        check_run(tmp_path, {**CONFIG, "grader": grader if is_committed else before})
+    grade("judge", is_killed=False)
+    assert read_run(tmp_path)["config"]["grader"] == "judge"
+    assert "grading" not in json.loads((tmp_path / "config.json").read_text())
+
+
 def test_an_amended_run_says_so_only_when_what_was_done_has_ended(tmp_path: Path) -> None:
     with open_run(tmp_path, "train", {**CONFIG, "grader": "f1"}, FACTS):
         pass
@@ -167,12 +193,18 @@ def test_a_run_of_an_older_schema_is_refused_in_one_line(tmp_path: Path) -> None
 
 
 def test_a_file_about_anything_has_a_plain_name_of_its_own() -> None:
-    plain = ["a85d4709", "a~1", "Rhine_floods-2.v1"]
+    plain = ["a85d4709", "a~1", "rhine_floods-2.v1"]
     assert [file_name(text) for text in plain] == plain
     odd = ["../x", "/abs/x", "..", ".hidden", "", "a/b", "a\\b", "nul\x00", "\ud800", "Zürich", "x" * 300, "x" * 301]
     names = [file_name(text) for text in odd]
     assert len({*names, *plain}) == len(odd) + len(plain)
     assert all(re.fullmatch(r"[\w~-][\w.~-]{0,99}", name, re.ASCII) for name in names)
+
+
+def test_file_names_differ_where_case_makes_no_difference_and_where_an_id_is_made_like_another_ones_name() -> None:
+    texts = ["abc", "ABC", "Abc", "a/b", "a:b", "."]
+    texts += [file_name(text) for text in texts if file_name(text) != text]
+    assert len({file_name(text).lower() for text in texts}) == len(texts)
 
 
 def test_links_in_a_folder_from_elsewhere_lead_nowhere(tmp_path: Path) -> None:

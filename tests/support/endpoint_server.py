@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import threading
 from collections.abc import Callable
@@ -33,6 +34,8 @@ class Said:
     status: int
     body: bytes
     headers: dict[str, str] = field(default_factory=dict)
+    deliver: Callable[[BaseHTTPRequestHandler], None] | None = None
+    """How it travels, where that is out of the ordinary; the rest then counts for nothing."""
 
 
 Answers = Callable[[Seen], "Said | str"]
@@ -43,6 +46,18 @@ def completion(text: str | None, read: int = 10, written: int = 2, reason: str =
     choice = {"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": reason}
     usage = {"prompt_tokens": read, "completion_tokens": written, "total_tokens": read + written}
     return Said(200, json.dumps({"object": "chat.completion", "choices": [choice], "usage": usage}).encode())
+
+
+def message(content: object, reason: str | None = "stop", **more: object) -> Said:
+    """A chat completion whose message holds this, and perhaps more."""
+    said = {"role": "assistant", "content": content, **more}
+    usage = {"prompt_tokens": 10, "completion_tokens": 2}
+    return data({"choices": [{"index": 0, "message": said, "finish_reason": reason}], "usage": usage})
+
+
+def data(value: object, status: int = 200) -> Said:
+    """A value as JSON."""
+    return Said(status, json.dumps(value).encode())
 
 
 def refusal(status: int, message: str = "", code: str | None = None, **headers: str) -> Said:
@@ -113,6 +128,11 @@ class _Handler(BaseHTTPRequestHandler):
         self._say(completion(said) if isinstance(said, str) else said)
 
     def _say(self, said: Said) -> None:
+        if said.deliver:
+            self.close_connection = True
+            with contextlib.suppress(OSError):  # the client hung up, as it should
+                said.deliver(self)
+            return
         self.send_response(said.status)
         for name, value in {"content-type": "application/json", **said.headers}.items():
             self.send_header(name, value)

@@ -11,6 +11,7 @@ import tyro
 from selfedit.cli.output import JsonCommand, Output, say
 from selfedit.config import judge_settings
 from selfedit.endpoints import EndpointSettings
+from selfedit.endpoints.settings import base_url
 from selfedit.errors import Field, SelfeditError, SettingError
 from selfedit.grading import JudgeGrader, grade_answers, grade_file, load_grader
 from selfedit.loop import regrade
@@ -55,16 +56,21 @@ def regrade_run(path: Path, name: str, judge: EndpointSettings | None, out: Outp
     """Grades a run's answers again, and rebuilds its report; by the judge that it had, only what has no verdict."""
     config = read_run(path)["config"]
     if config.get("reward", "logprob") != "logprob":
-        raise SelfeditError(f"{path}: its verdicts chose self-edits (reward {config['reward']}); train again instead")
+        told = f"{path}: its verdicts chose self-edits (reward {config['reward']})"
+        raise SelfeditError(
+            f"{told}; the command that made it asks for missing verdicts again, and another grader needs another run"
+        )
     task = find_task(str(config["task"]))
     if name not in task.graders:
         known = ", ".join(task.graders)
         raise SettingError(Field("grader"), f" {name}: does not fit the task {task.name}; it has {known}")
     grader = load_grader(name, judge)
     settings = {"grader": name, "judge": judge.url if judge else "", "judge_model": judge.model if judge else ""}
-    is_same = judge is not None and all(config.get(field, "") == value for field, value in settings.items())
+    before = {**config, "judge": base_url(str(config.get("judge", "")))}
+    is_same = judge is not None and all(before.get(field, "") == value for field, value in settings.items())
+    settings = settings if not is_same else {}
     with amend_run(path, settings) as run, Ledger(run.ledger) as ledger:
-        found = regrade(ledger, partial(grade_answers, grader), only_ungraded=is_same)
+        found = regrade(ledger, partial(grade_answers, grader), only_ungraded=is_same, number=run.grading)
         if isinstance(grader, JudgeGrader):
             ledger.add_usage(REGRADING, "judge", grader.endpoint.model, grader.endpoint.take_usage())
     told = f"{found.answers} answers graded by {name}, {found.changed} verdicts changed, {found.ungraded} ungraded"

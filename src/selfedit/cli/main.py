@@ -15,7 +15,7 @@ import sys
 import threading
 import traceback
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, redirect_stderr
+from contextlib import contextmanager, redirect_stderr, suppress
 from itertools import dropwhile, takewhile
 from types import FrameType
 from typing import Annotated, Any
@@ -28,7 +28,7 @@ from selfedit.cli.doctor import Doctor
 from selfedit.cli.evaluate import Eval
 from selfedit.cli.grade import Grade
 from selfedit.cli.options import explain, with_settings
-from selfedit.cli.output import Command, Output
+from selfedit.cli.output import Command, Output, say
 from selfedit.cli.report import Report
 from selfedit.cli.reproduce import Reproduce
 from selfedit.cli.setup import SetUp
@@ -37,6 +37,7 @@ from selfedit.cli.train import Demo, Train
 from selfedit.cli.versions import Versions
 from selfedit.config import RunConfig
 from selfedit.continual import ContinualConfig
+from selfedit.disk import told
 from selfedit.errors import SelfeditError, SettingError
 from selfedit.loop import EvalConfig, TrainConfig
 from selfedit.shortage import is_out_of_memory
@@ -70,8 +71,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     words = tuple(sys.argv[1:] if argv is None else argv)
     try:
         with _terminated_like_interrupted():
+            _prepare_streams()
             command = parse(words)
             command.run(Output(words, getattr(command, "json", False)))
+            sys.stdout.flush()
         return 0
     except SettingError as error:
         return _refuse(words, error.with_flags(), 2)
@@ -85,8 +88,11 @@ def main(argv: Sequence[str] | None = None) -> int:
             _say(f"resume with: {shlex.join(['selfedit', *words])}")
         return 130
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _drop_output()
         return 1
+    except OSError as error:
+        _drop_output()
+        return _refuse(words, told(error), 2)
     except Exception as error:  # noqa: BLE001 (a fault here is told in one line too; --debug shows the rest)
         if is_out_of_memory(error):
             return _refuse(words, "out of memory; free memory, or take a smaller model or --bank", 2)
@@ -152,12 +158,37 @@ def _terminated_like_interrupted() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
+def _prepare_streams() -> None:
+    """Closed streams are no place for the next file that is opened, and what a stream cannot spell is escaped.
+
+    Raises:
+        SelfeditError: standard output is closed.
+    """
+    for number in (0, 2):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.dup2(os.open(os.devnull, os.O_RDWR), number)
+    if sys.stderr is None:
+        sys.stderr = open(2, "w", encoding="utf-8", closefd=False)  # noqa: SIM115 (open as long as the program is)
+    if sys.stdout is None:
+        raise SelfeditError("standard output is closed; send it to a file, or to /dev/null")
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
+
+
+def _drop_output() -> None:
+    """What is left of standard output goes nowhere, so that the interpreter does not try once more as it ends."""
+    with suppress(OSError, ValueError, AttributeError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 def _refuse(words: Sequence[str], message: str, code: int) -> int:
     if "--debug" in words:
-        traceback.print_exc()
+        say(traceback.format_exc())
     _say(" ".join(message.split()))
     return code
 
 
 def _say(line: str) -> None:
-    print(f"selfedit: {line}", file=sys.stderr)
+    say(f"selfedit: {line}")

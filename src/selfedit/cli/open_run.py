@@ -21,7 +21,7 @@ from selfedit.grading import JudgeGrader, grade_answers, load_grader
 from selfedit.loop import EvalConfig, Runtime
 from selfedit.protocols import Engine, Task
 from selfedit.records import Policy, digest
-from selfedit.store import AdapterFolders, Ledger
+from selfedit.store import AdapterFolders, Ledger, read_ledger
 from selfedit.store.run_folder import RunKind, code_version, open_run, read_run
 
 if TYPE_CHECKING:
@@ -97,14 +97,15 @@ def trained_policies(run: Path, task: Task) -> list[Policy]:
     read_run(run)
     if not (run / "ledger.db").is_file():
         raise SettingError(Field("policy"), f" {run}: has no ledger; name a run folder that has trained a policy")
-    with Ledger(run / "ledger.db") as ledger:
+    with read_ledger(run / "ledger.db") as ledger:
         policies = [policy for policy in ledger.policies() if policy.version]
         learnt = {context.text for context in ledger.contexts("train")}
     if not policies:
         raise SettingError(Field("policy"), f" {run}: has trained no policy yet")
     for policy in policies:
         if not (run / policy.adapter).is_dir():
-            raise SelfeditError(f"{run / policy.adapter}: the adapter of policy {policy.version} is missing")
+            told = f"{run / policy.adapter}: the adapter of policy {policy.version} is missing"
+            raise SelfeditError(f"{told}; the command that trained it, given again, trains it again")
     seen = [context.id for context in task.contexts("heldout") if context.text in learnt]
     if seen:
         told = f" {run}: was trained on {len(seen)} of these held-out contexts, such as {seen[0]}"

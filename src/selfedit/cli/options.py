@@ -25,6 +25,8 @@ from selfedit.store.run_folder import check_schema
 from selfedit.tasks import TaskPlugin, find_task, with_task_args
 
 C = TypeVar("C", bound=RunConfig)
+_MOST_BYTES = 1 << 20
+"""Of a settings file. A run's own config.json has some thousands."""
 
 
 def with_settings(command: type[JsonCommand], kind: type[RunConfig], words: Sequence[str]) -> JsonCommand:
@@ -112,15 +114,21 @@ def _methods_of(plugin: TaskPlugin) -> str:
 
 def _load_config(path: Path) -> dict[str, Any]:
     try:
+        if path.is_file() and path.stat().st_size > _MOST_BYTES:
+            raise SelfeditError(f"--config {path}: is larger than {_MOST_BYTES >> 20} MiB; that is no settings file")
         held = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise SelfeditError(f"--config {path}: cannot be read ({error.strerror})") from None
     except UnicodeDecodeError:
         raise SelfeditError(f"--config {path}: is not UTF-8 text") from None
+    except RecursionError:
+        raise SelfeditError(f"--config {path}: nested too deep; settings have two levels") from None
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         place = f"{path}:{mark.line + 1}" if mark else str(path)
         raise SelfeditError(f"--config {place}: neither JSON nor YAML") from None
+    except ValueError as error:
+        raise SelfeditError(f"--config {path}: holds a value that is none ({error}); put texts in quotes") from None
     if isinstance(held, dict) and isinstance(held.get("config"), dict) and "facts" in held:
         check_schema(f"--config {path}", held, "name another file")
         held = held["config"]

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from selfedit.terminal import escape_controls
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,27 +43,32 @@ class Output:
         from rich.table import Table
         from rich.text import Text
 
-        table = Table(title=Text(title), show_header=False, title_justify="left")
+        table = Table(title=Text(escape_controls(title)), show_header=False, title_justify="left")
         table.add_column(style="bold")
         table.add_column(overflow="fold")
         for name, value in rows.items():
             shown = "none" if value is None else f"{value:.3f}" if isinstance(value, float) else str(value)
-            table.add_row(name.replace("_", " "), Text(shown))
+            table.add_row(name.replace("_", " "), Text(escape_controls(shown)))
         Console().print(table)
 
-    def report(self, run: Path) -> None:
-        """Rebuilds the report of a run; its tables go to standard output."""
+    def report(self, run: Path, to: Path | None = None) -> None:
+        """The tables of a run go to standard output; then its page is rebuilt, in the run or in the folder `to`."""
         from rich.console import Console
 
         from selfedit import report
 
-        page = report.build_report(run)
         if self.is_json:
             self.data(report.summary(run))
-            say(f"report: {page}")
         else:
             report.print_summary(run, Console())
-            print(f"\nreport: {page}")
+        if to is None and not os.access(run, os.W_OK | os.X_OK):
+            say(f"no page: {run} cannot be written; `selfedit report {shlex.quote(str(run))} --to FOLDER` makes one")
+            return
+        page = report.build_report(run, to)
+        if self.is_json:
+            say(f"report: {page}")
+        else:
+            show(f"\nreport: {page}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,5 +97,10 @@ class JsonCommand(Command):
 
 
 def say(line: str) -> None:
-    """A line on standard error."""
-    print(line, file=sys.stderr)
+    """A line on standard error; what a terminal would obey in it is shown."""
+    print(escape_controls(line), file=sys.stderr)
+
+
+def show(line: str) -> None:
+    """A line on standard output; what a terminal would obey in it is shown."""
+    print(escape_controls(line))

@@ -12,6 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, Tim
 from rich.progress import Progress as Bars
 
 from selfedit.protocols import Progress
+from selfedit.terminal import escape_controls
 
 _LINES_PER_STAGE = 10
 _SECONDS_BETWEEN_LINES = 30.0
@@ -27,6 +28,7 @@ class LiveProgress:
     def stage(self, name: str, total: int) -> None:
         """See `protocols.Progress.stage`; a stage without any work is an announcement."""
         self._end()
+        name = escape_controls(name)
         if total:
             self._task = self._bars.add_task(name, total=total, note="")
         else:
@@ -37,7 +39,7 @@ class LiveProgress:
         if self._task is not None:
             self._bars.advance(self._task, done)
         if self._task is not None and (note or is_recalled):
-            self._bars.update(self._task, note=note or "from the ledger")
+            self._bars.update(self._task, note=escape_controls(note) or "from the ledger")
 
     def _end(self) -> None:
         if self._task is not None:
@@ -78,7 +80,7 @@ class PlainProgress:
         return f"{gone * (self._total - self._done) / worked:.0f} s left" if worked else ""
 
     def _say(self, line: str) -> None:
-        print(line, file=self._out, flush=True)
+        print(escape_controls(line), file=self._out, flush=True)
 
 
 @contextmanager

@@ -18,8 +18,10 @@ class Report(JsonCommand):
 
     folder: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="RUN")]
     """Run folder."""
+    to: str = ""
+    """Folder for the page and its figures; default: the run's own."""
 
     def run(self, out: Output) -> None:
         """Rebuilds the report, and shows it."""
         read_run(self.folder)
-        out.report(self.folder)
+        out.report(self.folder, Path(self.to) if self.to else None)

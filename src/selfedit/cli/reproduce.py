@@ -15,15 +15,16 @@ import tyro
 
 from selfedit.cli.continual import run_continual
 from selfedit.cli.evaluate import run_evaluation
-from selfedit.cli.output import JsonCommand, Output, say
+from selfedit.cli.output import JsonCommand, Output, say, show
 from selfedit.cli.train import run_train
 from selfedit.continual import ContinualConfig
+from selfedit.disk import replace_file
 from selfedit.edits import load_prompt, read_edit_files
 from selfedit.errors import Field, SelfeditError, SettingError
 from selfedit.loop import EvalConfig, TrainConfig, find_method, plan_evaluation
 from selfedit.recipes.reproduce import NAMES, ReproduceConfig, Step, plan
 from selfedit.records import digest
-from selfedit.store import Ledger
+from selfedit.store import read_ledger
 from selfedit.store.run_folder import check_run
 from selfedit.tasks import find_task, load_task
 
@@ -71,7 +72,7 @@ def _run(step: Step, root: Path, out: Output, title: str) -> Step:
     from selfedit import report
 
     report.build_report(path)
-    (path / DONE).write_text(mark + "\n", encoding="utf-8")
+    replace_file(path / DONE, f"{mark}\n".encode())
     return step
 
 
@@ -88,7 +89,7 @@ def _settled(step: Step) -> Step:
 def _has_policy(run: Path) -> bool:
     if not (run / "ledger.db").is_file():
         return False
-    with Ledger(run / "ledger.db") as ledger:
+    with read_ledger(run / "ledger.db") as ledger:
         return any(policy.version for policy in ledger.policies())
 
 
@@ -151,7 +152,7 @@ def _show(name: str, config: ReproduceConfig, root: Path, steps: Sequence[Step],
         say(f"page: {page}")
     else:
         document.print_document(told, Console())
-        print(f"\npage: {page}")
+        show(f"\npage: {page}")
 
 
 def _gaps(name: str, config: ReproduceConfig, steps: Sequence[Step]) -> list[str]:

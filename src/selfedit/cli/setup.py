@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from selfedit.cli.output import Command, Output
+from selfedit.cli.output import Command, Output, show
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -15,4 +15,4 @@ class SetUp(Command):
         """Fetches the model, and says where it is."""
         from selfedit.engine.model.loading import fetch_embedded
 
-        print(fetch_embedded())
+        show(str(fetch_embedded()))

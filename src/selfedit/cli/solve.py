@@ -7,7 +7,7 @@ answer as JSON, as a picture, and as a file that can be submitted.
 from __future__ import annotations
 
 import json
-import sys
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,18 +16,17 @@ from typing import Annotated, Any
 import tyro
 
 from selfedit.cli.evaluate import run_evaluation
-from selfedit.cli.output import JsonCommand, Output
-from selfedit.errors import Field, SettingError
+from selfedit.cli.output import JsonCommand, Output, say, show
+from selfedit.errors import Field, SelfeditError, SettingError
 from selfedit.loop import EvalConfig
-from selfedit.protocols import LeaveOneOut
 from selfedit.recipes import find_recipe
 from selfedit.records import Context, Outcome, to_json
-from selfedit.store import Ledger
+from selfedit.store import read_ledger
 from selfedit.store.run_folder import file_name
-from selfedit.tasks import load_task, with_task_args
+from selfedit.tasks import with_task_args
 from selfedit.tasks.arc.grids import Grid, grid_of
 from selfedit.tasks.arc.puzzles import write_submission
-from selfedit.tasks.arc.task import NONE, check_directives
+from selfedit.tasks.arc.task import NONE, check_directives, leave_one_out
 
 _NO_ATTEMPT: Grid = ((0,),)
 """What stands in a submission where nothing came out: it wants two grids for every test input."""
@@ -40,9 +39,9 @@ class Solution:
     task: str
     """Its id."""
     solved: bool | None
-    """Every test input's output is among its two attempts; None where the outputs are unknown."""
+    """Every test input's output is among its two attempts; None where outputs are unknown or nothing came out."""
     attempts: tuple[tuple[Grid, ...], ...]
-    """For each test input at most two grids, the better first."""
+    """For each test input at most two grids, the better first; none where the trial came to nothing."""
     seconds: float
     """Of training and answering, self-edits that were not chosen and their trials with a part left out included."""
     directives: str
@@ -85,6 +84,8 @@ class Solve(JsonCommand):
         names = ("policy", "model", "recipe", "device", "dtype", "seed")
         given = {"run": self.folder, **{name: getattr(self, name) for name in names}}
         config = solve_config(self.puzzle, self.edits, self.directives, given)
+        if self.submission:
+            _check_submission(Path(self.submission))
         path = run_evaluation(config, config.run_path("solve"), out, is_newest_alone=True)
         solutions = _solutions(config, path)
         if self.submission:
@@ -101,8 +102,10 @@ def solve_config(puzzle: str, edits: int, directives: str, given: dict[str, Any]
     """The evaluation that solves `puzzle`. `directives`: JSON, instead of self-edits; `given`: further settings.
 
     Raises:
-        SettingError: no self-edits, or both self-edits and directives.
+        SelfeditError: no puzzle, no self-edits, or both self-edits and directives.
     """
+    if not puzzle.strip():
+        raise SelfeditError("solve: no puzzle; give a file, an id, or a folder")
     if edits < 1:
         raise SettingError(Field("edits"), f" {edits}: give at least 1")
     if directives and (edits > 1 or given.get("policy")):
@@ -121,15 +124,13 @@ def solve_config(puzzle: str, edits: int, directives: str, given: dict[str, Any]
 
 
 def _solutions(config: EvalConfig, path: Path) -> list[Solution]:
-    task = load_task(config)
-    assert isinstance(task, LeaveOneOut)
-    with Ledger(path / "ledger.db") as ledger:
+    with read_ledger(path / "ledger.db") as ledger:
         contexts, outcomes = ledger.contexts("heldout"), ledger.outcomes()
         texts = {edit.key: edit.text for edit in ledger.edits()}
     found = []
     for context in contexts:
-        parts = {context.id, *(part.id for part in task.leave_one_out(context))}
-        own = [one for one in outcomes if one.context_id in parts]
+        parts = {part.id for part in leave_one_out(context)}
+        own = [one for one in outcomes if one.context_id in (parts if one.stage.kind == "loo" else {context.id})]
         found.append(_solution(path, context, own, texts, config.requests()[0].name))
     return found
 
@@ -140,7 +141,7 @@ def _solution(path: Path, context: Context, own: Sequence[Outcome], texts: dict[
     [final] = [one for one in own if one.stage.method == ("synthetic" if method == "seal" else method)]
     verdicts = [answer.verdict for answer in final.answers]
     is_known = bool(verdicts) and "ungraded" not in verdicts
-    attempts = tuple(_grids(answer.text) for answer in final.answers)
+    attempts = tuple(_grids(answer.text) for answer in final.answers) or ((),) * len(context.questions)
     return Solution(
         task=context.id,
         solved=all(verdict == "correct" for verdict in verdicts) if is_known else None,
@@ -156,14 +157,23 @@ def _grids(text: str) -> tuple[Grid, ...]:
     return tuple(grid for grid in map(grid_of, json.loads(text)) if grid)
 
 
+def _check_submission(path: Path) -> None:
+    """Refuses before the work what could not be written after it."""
+    is_other = path.is_symlink() or (path.exists() and not path.is_file())
+    if is_other or not path.parent.is_dir() or not os.access(path.parent, os.W_OK | os.X_OK):
+        raise SettingError(
+            Field("submission"), f" {path}: cannot be written; name a plain file in a folder that is there"
+        )
+
+
 def _submit(path: Path, solutions: Sequence[Solution]) -> None:
-    lacking = [solution.task for solution in solutions if not all(solution.attempts) or not solution.attempts]
-    attempts = {solution.task: [_two(grids) for grids in solution.attempts or ((),)] for solution in solutions}
+    lacking = [solution.task for solution in solutions if not all(solution.attempts)]
+    attempts = {solution.task: [_two(grids) for grids in solution.attempts] for solution in solutions}
     write_submission(path, attempts)
     told = f"submission: {path}"
     if lacking:
         told += f"; {len(lacking)} without an attempt, such as {lacking[0]}, stand there as [[0]]"
-    print(told, file=sys.stderr)
+    say(told)
 
 
 def _two(grids: tuple[Grid, ...]) -> tuple[Grid, Grid]:
@@ -173,11 +183,11 @@ def _two(grids: tuple[Grid, ...]) -> tuple[Grid, Grid]:
 
 def _print(solution: Solution) -> None:
     known = {True: "solved", False: "not solved", None: "answer unknown"}[solution.solved]
-    print(f"{solution.task}: {solution.failure or known}, {solution.seconds:.0f} s")
+    show(f"{solution.task}: {solution.failure or known}, {solution.seconds:.0f} s")
     if solution.directives:
-        print(f"  directives: {solution.directives}")
+        show(f"  directives: {solution.directives}")
     for number, grids in enumerate(solution.attempts, 1):
         for place, grid in enumerate(grids, 1):
-            print(f"  test input {number}, attempt {place}:")
-            print("\n".join("    " + " ".join(map(str, row)) for row in grid))
-    print(f"  picture: {solution.picture}")
+            show(f"  test input {number}, attempt {place}:")
+            show("\n".join("    " + " ".join(map(str, row)) for row in grid))
+    show(f"  picture: {solution.picture}")

@@ -12,12 +12,13 @@ from typing import Annotated
 
 import tyro
 
-from selfedit.cli.output import JsonCommand, Output
+from selfedit.cli.output import JsonCommand, Output, show
 from selfedit.continual.experiment import TESTED
 from selfedit.errors import Field, SelfeditError, SettingError
 from selfedit.records import Policy, Stage, to_json
-from selfedit.store import Ledger
+from selfedit.store import read_ledger
 from selfedit.store.run_folder import read_run
+from selfedit.terminal import escape_controls
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +68,7 @@ class Versions(JsonCommand):
             if out.is_json:
                 out.data({"restored": self.restore, "to": self.to})
             else:
-                print(self.to)
+                show(self.to)
         elif out.is_json:
             out.data(to_json(found))
         else:
@@ -79,7 +80,7 @@ def kept_versions(run: Path) -> list[KeptVersion]:
     read_run(run)
     if not (run / "ledger.db").is_file():
         raise SelfeditError(f"{run}: has no ledger, so nothing was kept in it")
-    with Ledger(run / "ledger.db") as ledger:
+    with read_ledger(run / "ledger.db") as ledger:
         trained = [
             _trained(policy, tuple(ledger.trained_on(policy.version))) for policy in ledger.policies() if policy.version
         ]
@@ -139,11 +140,11 @@ def _print(run: Path, found: Sequence[KeptVersion]) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(title=Text(f"Versions of {run}"), title_justify="left")
+    table = Table(title=Text(escape_controls(f"Versions of {run}")), title_justify="left")
     for head in ("version", "made from", "learnt", "accuracy just after", "kept", "adapter"):
         table.add_column(head, overflow="fold")
     for one in found:
         accuracy = "–" if one.accuracy is None else f"{100 * one.accuracy:.0f} %"
         cells = one.name, one.parent or "start", one.learnt, accuracy, f"{one.factor:g}", one.adapter or "–"
-        table.add_row(*map(Text, cells))
+        table.add_row(*(Text(escape_controls(cell)) for cell in cells))
     Console().print(table)

@@ -22,10 +22,12 @@ from selfedit.continual.learner import Chain, Chooses, Learner, Learnt, Serves, 
 from selfedit.continual.plan import SequencePlan, each_once
 from selfedit.continual.strategies import row_name, serve_by_oracle
 from selfedit.edits import split_sentences
-from selfedit.errors import Field, SettingError
+from selfedit.errors import Field, SelfeditError, SettingError
+from selfedit.loop.regrading import grade_missing, lacks_verdict
 from selfedit.loop.runtime import Runtime
 from selfedit.loop.trials import compile_edit
 from selfedit.records import (
+    REGRADING,
     SHARED_EDITS,
     START,
     Answer,
@@ -80,6 +82,9 @@ def run_sequences(plan: SequencePlan, runtime: Runtime) -> None:
         for _ in range(n_steps):
             chains = run.advance(chains)
             runtime.progress.advance(len(chains))
+    tests = [outcome for outcome in runtime.ledger.outcomes() if outcome.stage != START]
+    grade_missing(runtime.ledger, runtime.grade, tests)
+    runtime.note_usage(REGRADING, "judge", runtime.judge)
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,13 +189,17 @@ class SequenceRun:
         return self.learner.derive("draft", chain.index, chain.next_context.id, index)
 
     def _versions(self, chains: Sequence[Chain], edits: Sequence[SelfEdit]) -> list[Version]:
-        """What the step makes of each chain; the ledger's, if this was done before."""
-        if known := self._known_versions(chains):
+        """What the step makes of each chain; the ledger's, if this was done before and their adapters are there."""
+        known = self._known_versions(chains)
+        if known and all(self.runtime.has_adapter(version.policy) for version in known):
             return known
         started = time.monotonic()
         learnt = self.learner.learn(chains, edits, self.strategies)
         share = (time.monotonic() - started) / len(chains)
         versions = [_version(self.row, *parts, share) for parts in zip(chains, edits, learnt, strict=True)]
+        if known:
+            self.runtime.check_same([one.policy for one in known], [one.policy for one in versions])
+            return known
         self.runtime.ledger.add_versions(versions)
         self.runtime.ledger.add_timing(Stage.sequence(self.row), "updates", share * len(chains))
         return versions
@@ -237,6 +246,8 @@ def _ask_at_start(run: SequenceRun) -> Probe:
     runtime, plan, learner = run.runtime, run.plan, run.learner
     runtime.progress.stage(f"{START}: questions", 1)
     found = runtime.ledger.outcomes(START)
+    if found and not runtime.ledger.versions():  # nothing has been built on the verdicts yet
+        found = grade_missing(runtime.ledger, runtime.grade, found)
     if not found:
         asked: Asked = {(c.id, TESTED): learner.tests(c) for c in each_once(plan.contexts_S)} | _probe_queries(learner)
         flat = [query for lot in asked.values() for query in lot]
@@ -244,10 +255,14 @@ def _ask_at_start(run: SequenceRun) -> Probe:
         said = {answer.question_id: answer for answer in answers}
         found = _outcomes(run, START, Chain(0, (), plan.start), asked, said)
         runtime.ledger.add_outcomes(found)
-        runtime.note_usage(START, "judge", runtime.judge)
+    runtime.note_usage(START, "judge", runtime.judge)
     runtime.progress.advance(1)
     [known] = [outcome for outcome in found if outcome.method == KNOWN]
     right = {answer.question_id for answer in known.answers if answer.verdict == "correct"}
+    n_open = sum(map(lacks_verdict, known.answers))
+    if len(right) < FEWEST_KNOWN and n_open:
+        told = f"{START}: {n_open} of {len(known.answers)} questions of the probe have no verdict"
+        raise SelfeditError(f"{told}; what was asked is kept: run again when the judge answers")
     if len(right) < FEWEST_KNOWN:
         told = f": the model gets {len(right)} of {len(known.answers)} questions right before it learns anything"
         raise SettingError(Field("probe"), f"{told}; at least {FEWEST_KNOWN} are needed")

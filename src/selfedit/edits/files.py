@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from selfedit.errors import Field, SelfeditError, SettingError
-from selfedit.jsonl import read_objects, read_string
+from selfedit.jsonl import is_encodable, read_id, read_objects
 
 
 def read_edit_files(paths: str) -> dict[str, Mapping[str, Sequence[str]]]:
@@ -27,11 +27,14 @@ def read_edit_files(paths: str) -> dict[str, Mapping[str, Sequence[str]]]:
 def _read_file(path: Path) -> dict[str, Sequence[str]]:
     texts_by_id: dict[str, Sequence[str]] = {}
     for place, record in read_objects(path):
-        context_id = read_string(place, record, "id")
+        context_id = read_id(place, record)
         if context_id in texts_by_id:
             raise SelfeditError(f"{place}: a second line for id {context_id!r}; join them")
-        texts = record.get("edits")
+        given = record.get("edits")
+        texts = [given] if isinstance(given, str) else given
         if not isinstance(texts, list) or not texts or not all(isinstance(text, str) for text in texts):
             raise SelfeditError(f"{place}: 'edits' is no list of texts; give at least one")
+        if not all(is_encodable(text) for text in texts):
+            raise SelfeditError(f"{place}: 'edits' holds half a surrogate pair; mend the text's \\u escapes")
         texts_by_id[context_id] = tuple(texts)
     return texts_by_id

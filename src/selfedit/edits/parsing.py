@@ -7,7 +7,8 @@ Departures from the paper:
 3. Lines without any letter or digit and repeated pieces go.
 4. A reply that is empty, enormous or mostly repetition is invalid; the paper trains on it.
 5. Reasoning is no study material: where a prompt asks for it, only what comes after the prompt's marker is trained on,
-   and a reply in which the marker never comes is invalid.
+   and a reply in which the marker never comes is invalid. The thoughts of a model that reasons go as well, and a reply
+   that holds nothing else is invalid.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from itertools import dropwhile, pairwise
 
 from selfedit.edits.prompts import ItemKind, PieceKind, load_prompt
 from selfedit.errors import InvalidEdit
+from selfedit.thinking import spoken
 
 MAX_PIECES = 200
 """More pieces than this are no study."""
@@ -69,7 +71,7 @@ _LABEL = re.compile(
 
 def read_edit(name: str, text: str) -> tuple[str, ...]:
     """The pieces of a reply to the prompt `name`, in order, each at most once. Raises InvalidEdit with the reason."""
-    prompt = load_prompt(name)
+    prompt, text = load_prompt(name), _spoken(text)
     _refuse_enormous(text, MAX_CHARACTERS * prompt.replies)
     if not _has_words(text):
         raise InvalidEdit("empty")
@@ -85,7 +87,9 @@ def read_edit(name: str, text: str) -> tuple[str, ...]:
 
 
 def read_items(kind: ItemKind, text: str) -> tuple[str, ...]:
-    """The names or lines of a first reply, in order, each once. Raises InvalidEdit where the reply is enormous."""
+    """The names or lines of a first reply, in order, each once. Raises InvalidEdit where the reply is enormous,
+    or nothing but thoughts."""
+    text = _spoken(text)
     _refuse_enormous(text, MAX_CHARACTERS)
     lines = [line for line in map(_clean, _listed(text)) if _has_words(line)]
     items = lines if kind == "line" else _read_names(lines)
@@ -105,6 +109,14 @@ def _listed(text: str) -> list[str]:
             begins_before = listed[0] is not lines[0] and not _FIRST.match(listed[0])
             return [lines[0], *listed] if begins_before and not _is_introduction(lines[0]) else listed
     return [piece for piece in _read_lines(text) if not piece.endswith(":")]
+
+
+def _spoken(text: str) -> str:
+    """The reply without thoughts."""
+    said = spoken(text)
+    if said is None:
+        raise InvalidEdit("only thoughts: they end before anything is said")
+    return said
 
 
 def _refuse_enormous(text: str, most: int) -> None:

@@ -3,6 +3,9 @@
 An endpoint takes messages and not the beginning of a reply, so the prefill of a prompt is asked for in words, and taken
 off where the reply has it: what comes back is what an engine would give. A prompt's JSON schema is sent along; how
 far it binds is up to the endpoint. `Prompt.raw` has no meaning here.
+
+A writer's thoughts are no part of the text. One that is cut off by the length bound is a text like any other, as it is
+where the policy writes: that is what the bound is for. Where the bound comes before the thoughts end, there is no text.
 """
 
 from __future__ import annotations
@@ -30,7 +33,8 @@ class EndpointWriter:
         """A text for each (prompt, seed of its draws, number of the draw), or the reason why there is none."""
         requests = [ask_writer(prompt, sampling, seed, draw) for prompt, seed, draw in prompt_draws]
         replies = self.endpoint.complete(requests)
-        return [_read(prompt, reply) for (prompt, _, _), reply in zip(prompt_draws, replies, strict=True)]
+        bound = sampling.max_new_tokens
+        return [_read(prompt, reply, bound) for (prompt, _, _), reply in zip(prompt_draws, replies, strict=True)]
 
 
 def ask_writer(prompt: Prompt, sampling: SamplingParams, seed: int, draw: int) -> ChatRequest:
@@ -50,7 +54,7 @@ def without_prefill(prefill: str, text: str) -> str:
     return text[begin.end() :] if begin else text
 
 
-def _read(prompt: Prompt, reply: Reply) -> Completion | Failed:
+def _read(prompt: Prompt, reply: Reply, bound: int) -> Completion | Failed:
     if reply.failure:
-        return Failed(reply.failure)
+        return Failed(reply.failure if reply.is_finished else f"{reply.failure} of {bound} tokens (max_new_tokens)")
     return Completion(without_prefill(prompt.prefill, reply.text), reply.completion_tokens or 0, reply.is_finished)

@@ -13,7 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from selfedit.endpoints.requests import Reply
+from selfedit.endpoints.replies import Reply
 from selfedit.errors import SelfeditError
 
 FILE = "replies.db"

@@ -1,12 +1,21 @@
-"""L0. What is asked of an endpoint and what it says, and how the one is written and the other read as JSON."""
+"""L0. What is asked of an endpoint, and what of that it can do without."""
 
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 from typing import Any
 
+from selfedit.endpoints.errors import Fault
+from selfedit.endpoints.replies import encodable
 from selfedit.records import SamplingParams, digest, to_json
+
+BOUNDS = ("max_tokens", "max_completion_tokens")
+"""The two names of the length bound, of which the second is tried where the first is not taken."""
+DISPENSABLE = ("seed", "top_p", "temperature", *BOUNDS, "response_format")
+"""Parameters that are left out where an endpoint does not take them: of two that exclude each other, the first."""
+_TOO_LONG = re.compile(r"context[ _](?:length|window|size)|maximum context|too many tokens|exceeds? the context")
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,59 +42,26 @@ class ChatRequest:
 
     def body(self, model: str, without: frozenset[str] = frozenset()) -> dict[str, Any]:
         """The request's JSON, less the parameters that the endpoint was found not to take."""
-        body: dict[str, Any] = {
-            "model": model,
-            "messages": [{"role": "user", "content": self.text}],
-            "temperature": self.sampling.temperature,
-            "top_p": self.sampling.top_p,
-            "max_completion_tokens" if "max_tokens" in without else "max_tokens": self.sampling.max_new_tokens,
-        }
-        if self.seed is not None and "seed" not in without:
-            body["seed"] = self.seed
+        wanted: dict[str, Any] = {"temperature": self.sampling.temperature, "top_p": self.sampling.top_p}
+        if bound := next((name for name in BOUNDS if name not in without), None):
+            wanted[bound] = self.sampling.max_new_tokens
+        if self.seed is not None:
+            wanted["seed"] = self.seed
         if self.json_schema:
             schema = {"name": "reply", "schema": json.loads(self.json_schema), "strict": True}
-            body["response_format"] = {"type": "json_schema", "json_schema": schema}
-        return body
+            wanted["response_format"] = {"type": "json_schema", "json_schema": schema}
+        given = {name: value for name, value in wanted.items() if name not in without}
+        return {"model": model, "messages": [{"role": "user", "content": self.text}], **given}
 
 
-@dataclass(frozen=True, slots=True)
-class Reply:
-    """What came of a request: a text, or a named failure."""
-
-    text: str = ""
-    """What the endpoint wrote; empty when it failed."""
-    prompt_tokens: int | None = None
-    """Tokens read; None where the endpoint does not say."""
-    completion_tokens: int | None = None
-    """Tokens written; None where the endpoint does not say."""
-    is_finished: bool = True
-    """False when the length bound cut it off."""
-    is_cached: bool = False
-    """True when it was asked before and nothing was sent."""
-    failure: str = ""
-    """Why there is no text; empty when there is one."""
+def is_bound_too_long(body: dict[str, Any], fault: Fault) -> bool:
+    """Whether message and length bound together exceed the model's context. The bound is then left out of this request:
+    what the context leaves is less than it."""
+    return any(name in body for name in BOUNDS) and _TOO_LONG.search(fault.complaint.lower()) is not None
 
 
-def read_reply(body: str) -> Reply:
-    """The reply in a response of status 200; a failure where that is no chat completion or holds no text."""
-    try:
-        parsed = json.loads(body)
-        choice = parsed["choices"][0]
-        text, reason, usage = choice["message"].get("content"), choice.get("finish_reason"), parsed.get("usage")
-    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
-        return Reply(failure="what came back is not a chat completion")
-    counts = (_count(usage, "prompt_tokens"), _count(usage, "completion_tokens"))
-    if not isinstance(text, str) or reason == "content_filter":
-        why = f"the endpoint withheld its reply ({reason})" if reason == "content_filter" else "reply without text"
-        return Reply("", *counts, failure=why)
-    return Reply(encodable(text), *counts, is_finished=reason != "length")
-
-
-def encodable(text: str) -> str:
-    """`text` with a question mark for each half of a surrogate pair."""
-    return text.encode("utf-8", "replace").decode()
-
-
-def _count(usage: object, name: str) -> int | None:
-    value = usage.get(name) if isinstance(usage, dict) else None
-    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
+def refused_parameter(body: dict[str, Any], fault: Fault) -> str | None:
+    """A parameter of `body` that the endpoint says it does not take, and that it can do without."""
+    told = set(fault.named) - {"body"} or set(re.findall(r"\w+", fault.complaint))
+    able = [name for name in DISPENSABLE if name in body]
+    return next((name for name in able if told & (set(BOUNDS) if name in BOUNDS else {name})), None)

@@ -39,7 +39,7 @@ class EndpointSettings:
     """The setting that holds the URL; complaints begin with it."""
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "url", self.url.strip().rstrip("/"))
+        object.__setattr__(self, "url", base_url(self.url))
         split_url(self.url, self.field)
         _require(bool(self.model.strip()), Field(f"{self.field}_model"), " is empty; name the endpoint's model")
         _require(self.concurrency >= 1, Field(self.field), f": at least 1 request at once, not {self.concurrency}")
@@ -56,6 +56,11 @@ class EndpointSettings:
             Field(f"{self.field}_prices"),
             " must be at least 0 and finite",
         )
+
+
+def base_url(url: str) -> str:
+    """The URL below which requests go to `chat/completions`, also where somebody gives that whole."""
+    return url.strip().rstrip("/").removesuffix("/chat/completions").rstrip("/")
 
 
 def split_url(url: str, field: str) -> SplitResult:
@@ -75,8 +80,15 @@ def split_url(url: str, field: str) -> SplitResult:
         Field(field),
         f": the URL holds a user name or password; put the key into {KEY_NAMES[0]}",
     )
+    azure = (
+        " (Azure has a URL without one: https://NAME.openai.azure.com/openai/v1)"
+        if "azure" in url.lower() or ("api-version" in url)
+        else ""
+    )
     _require(
-        "?" not in url and "#" not in url, Field(field), ": the URL holds a query or fragment; leave out what follows"
+        "?" not in url and "#" not in url,
+        Field(field),
+        f": the URL holds a query or fragment; leave out what follows{azure}",
     )
     _require(is_complete, Field(field), f" {url}: not an http(s) URL; give one such as http://localhost:8000/v1")
     return parts
@@ -100,6 +112,7 @@ def read_key(settings: EndpointSettings) -> str:
     name = next((name for name in KEY_NAMES if name in os.environ), "")
     key = os.environ.get(name, "").strip()
     _require(all("!" <= letter <= "~" for letter in key), f"{name}: holds a character that no key has; set it anew")
+    _require(not key.startswith(("'", '"')), f"{name}: stands in quotes; set it anew without them")
     parts = split_url(settings.url, settings.field)
     _require(
         not key or parts.scheme == "https" or is_loopback(parts),

@@ -18,6 +18,7 @@ from selfedit.engine.model import tokenization
 from selfedit.engine.model.memory import Sizes
 from selfedit.errors import SelfeditError
 from selfedit.records import Answer, Completion, Generation, Query, SamplingParams
+from selfedit.thinking import is_mark
 
 ROOM = 4
 """Passes without a backward one take so many times the tokens of one that trains."""
@@ -101,8 +102,18 @@ class Speaker:
         return self.decoder.generate(requests)
 
     def text(self, ids: list[int]) -> str:
-        """Tokens as text, without special ones."""
-        return str(self.tokenizer.decode(ids, skip_special_tokens=True)).strip()
+        """Tokens as text, without special ones; but those that mark thoughts stay, for these are left out by them."""
+        if self._silent is None:
+            return str(self.tokenizer.decode(ids, skip_special_tokens=True)).strip()
+        heard = [i for i in ids if i not in self._silent]
+        return str(self.tokenizer.decode(heard, skip_special_tokens=False)).strip()
+
+    @cached_property
+    def _silent(self) -> frozenset[int] | None:
+        """Special tokens that are no part of a text, where some are that mark thoughts; None where all are not."""
+        special = dict(zip(self.tokenizer.all_special_ids, self.tokenizer.all_special_tokens, strict=True))
+        silent = frozenset(i for i, token in special.items() if not is_mark(token))
+        return silent if len(silent) < len(special) else None
 
     @cached_property
     def decoder(self) -> Decoder:

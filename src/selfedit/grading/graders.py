@@ -4,10 +4,13 @@ Departures from the paper, which asks GPT-4.1 (as the grader `judge` can, see ju
 1. The graders here are free, repeatable and offline. How well one agrees with another judge is measured by
    `grade_file` on answers that carry that judge's verdict.
 2. A grader that raises, or that a gold answer gives nothing to go by, leaves answers ungraded; they are never wrong.
+3. The thoughts of a model that reasons are no part of its answer. An answer that is nothing else, because its length
+   bound came first, is ungraded.
 """
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,10 +22,12 @@ from selfedit.errors import Field, SelfeditError, SettingError
 from selfedit.grading.calibrated.grader import CalibratedGrader
 from selfedit.grading.judge import JudgeGrader
 from selfedit.grading.metrics import contains, exact, f1, is_among, normalise
-from selfedit.jsonl import read_objects, read_string
+from selfedit.jsonl import Place, read_objects, read_string
 from selfedit.protocols import Grader
 from selfedit.records import Answer, GradedAnswer, Query, Verdict
+from selfedit.thinking import spoken
 
+_LOG = logging.getLogger("selfedit")
 F1_THRESHOLD = 0.5
 """Least token F1 with which the `f1` grader calls an answer right."""
 
@@ -108,7 +113,8 @@ def grade_answers(grader: Grader, queries: Sequence[Query], answers: Sequence[An
 
 
 def grade_file(path: Path, grader: Grader) -> GradeSummary:
-    """Grade the JSONL file `path`: `question, gold, answer` a line, and `correct` where another judge has spoken."""
+    """Grade the JSONL file `path`: `question, gold, answer` a line, and `correct` where another judge has spoken.
+    Thoughts in an answer do not count."""
     rows = [(_read_triple(place, record), _read_correct(place, record)) for place, record in read_objects(path)]
     verdicts = _verdicts(grader, [triple for triple, _ in rows])
     correct, incorrect = verdicts.count("correct"), verdicts.count("incorrect")
@@ -123,7 +129,7 @@ def grade_file(path: Path, grader: Grader) -> GradeSummary:
         incorrect=incorrect,
         ungraded=verdicts.count("ungraded"),
         accuracy=_share([verdict == "correct" for verdict in verdicts if verdict != "ungraded"]),
-        f1_mean=sum(f1(gold, answer) for (_, gold, answer), _ in rows) / len(rows),
+        f1_mean=sum(f1(gold, spoken(answer) or "") for (_, gold, answer), _ in rows) / len(rows),
         n_compared=len(pairs_N),
         agreement=_share([ours == theirs for ours, theirs in pairs_N]),
         precision=_share([theirs for ours, theirs in pairs_N if ours]),
@@ -132,14 +138,24 @@ def grade_file(path: Path, grader: Grader) -> GradeSummary:
 
 
 def _verdicts(grader: Grader, triples: Sequence[tuple[str, str, str]]) -> list[Verdict]:
+    said_N = [spoken(answer) for _, _, answer in triples]
+    asked = [
+        (question, gold, said) for (question, gold, _), said in zip(triples, said_N, strict=True) if said is not None
+    ]
+    if len(asked) < len(triples):
+        told = "selfedit: %d of %d answers are thoughts that end before anything is said: ungraded"
+        _LOG.warning(told, len(triples) - len(asked), len(triples))
     try:
-        verdicts = list(grader.grade(triples))
+        verdicts = list(grader.grade(asked)) if asked else []
     except Exception:  # noqa: BLE001 (a judge may fail in any way; an outage must not become a wrong answer)
         verdicts = []
-    return verdicts if len(verdicts) == len(triples) else ["ungraded"] * len(triples)
+    none: list[Verdict] = ["ungraded"] * len(asked)
+    found = iter(verdicts if len(verdicts) == len(asked) else none)
+    return ["ungraded" if said is None else next(found) for said in said_N]
 
 
 def _graded(query: Query, answer: Answer, verdict: Verdict) -> GradedAnswer:
+    said = spoken(answer.text) or ""
     return GradedAnswer(
         question_id=query.question_id,
         question=query.question,
@@ -147,21 +163,21 @@ def _graded(query: Query, answer: Answer, verdict: Verdict) -> GradedAnswer:
         text=answer.text,
         gold_logprob=answer.gold_logprob,
         verdict=verdict,
-        exact=exact(query.gold, answer.text),
-        f1=f1(query.gold, answer.text),
-        contains=contains(query.gold, answer.text),
+        exact=exact(query.gold, said),
+        f1=f1(query.gold, said),
+        contains=contains(query.gold, said),
     )
 
 
-def _read_triple(place: str, record: dict[str, Any]) -> tuple[str, str, str]:
+def _read_triple(place: Place, record: dict[str, Any]) -> tuple[str, str, str]:
     answer = record.get("answer")
     if not isinstance(answer, str):
         raise SelfeditError(f"{place}: missing 'answer'; give it as text, empty where nothing was answered")
     return read_string(place, record, "question"), read_string(place, record, "gold"), answer
 
 
-def _read_correct(place: str, record: dict[str, Any]) -> bool | None:
-    correct = record.get("correct")
+def _read_correct(place: Place, record: dict[str, Any]) -> bool | None:
+    correct = {"true": True, "false": False, "": None}.get(str(record.get("correct")).lower(), record.get("correct"))
     if correct is not None and not isinstance(correct, bool):
         raise SelfeditError(f"{place}: 'correct' is {correct!r}; give true or false, or leave it out")
     return correct

@@ -27,6 +27,10 @@ Files = Mapping[str, Mapping[str, Sequence[str]]]
 Reward = Literal["accuracy", "logprob", "both"]
 
 
+MOST_REPEATS = 1_000
+"""Of self-edits of a context, of trials of a self-edit, of rounds: a slip of the finger asks for more."""
+
+
 class TrainConfig(RunConfig):
     """One run of the outer loop."""
 
@@ -55,8 +59,9 @@ class TrainConfig(RunConfig):
 
     @model_validator(mode="after")
     def _check_loop(self) -> TrainConfig:
-        for name in ("rounds", "contexts", "edits", "seeds", "heldout_seeds"):
-            at_least(1, name, getattr(self, name))
+        at_least(1, "contexts", self.contexts)
+        for name in ("rounds", "edits", "seeds", "heldout_seeds"):
+            at_least(1, name, getattr(self, name), MOST_REPEATS)
         at_least(-1, "heldout", self.heldout)
         if self.min_gain != self.min_gain or abs(self.min_gain) == float("inf"):
             raise SettingError(Field("min_gain"), " must be finite")
@@ -110,7 +115,7 @@ class EvalConfig(RunConfig):
         if self.contexts != -1 and self.contexts < 1:
             raise SettingError(Field("contexts"), " must be at least 1, or -1 for all")
         for name in ("n_edits", "seeds"):
-            at_least(1, name, getattr(self, name))
+            at_least(1, name, getattr(self, name), MOST_REPEATS)
         return self
 
     def requests(self) -> tuple[MethodRequest, ...]:
@@ -231,12 +236,15 @@ def plan_evaluation(
 
 
 def take_heldout(config: EvalConfig, task: Task) -> Sequence[Context]:
-    """The held-out contexts that an evaluation is to test.
+    """The held-out contexts that an evaluation is to test. Where there is only one context and no trained policy, which
+    could have been trained on it, that one.
 
     Raises:
         SelfeditError: there are none, or fewer.
     """
     contexts = task.contexts("heldout")
+    if not contexts and not config.policy and len(task.contexts("train")) == 1:
+        contexts = task.contexts("train")
     if not contexts:
         raise SettingError(Field("data"), f" {config.task_args.data}: no held-out contexts to evaluate on")
     if config.contexts > len(contexts):

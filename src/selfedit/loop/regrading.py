@@ -1,4 +1,7 @@
-"""L3. Answers that are kept can be graded again: by another grader, or where a judge's outage left no verdict."""
+"""L3. Answers that are kept can be graded again: by another grader, or where a judge's outage left no verdict.
+
+No model is needed for it: question, gold answer and answer are in the ledger.
+"""
 
 from __future__ import annotations
 
@@ -21,32 +24,51 @@ class Regraded:
     """Still, or newly, without a verdict."""
 
 
-def regrade(ledger: LedgerLike, grade: Grade, only_ungraded: bool = False) -> Regraded:
-    """Puts new verdicts into the ledger, all of them in one transaction.
+def regrade(ledger: LedgerLike, grade: Grade, only_ungraded: bool = False, number: int | None = None) -> Regraded:
+    """Puts new verdicts on all answers into the ledger, all of them in one transaction.
 
-    `only_ungraded`: verdicts that are there stay.
+    `only_ungraded`: verdicts that are there stay. `number`: of this grading, noted in the same transaction.
     """
     outcomes = ledger.outcomes()
-
-    def is_due(answer: GradedAnswer) -> bool:
-        """A text of the probe has no gold answer, and never a verdict."""
-        return bool(answer.gold) and (not only_ungraded or answer.verdict == "ungraded")
-
-    due = [answer for outcome in outcomes for answer in outcome.answers if is_due(answer)]
-    fresh = iter(grade([_ask(answer) for answer in due], [_answer(answer) for answer in due]) if due else ())
-    renewed = [_with_answers(outcome, is_due, lambda _: next(fresh)) for outcome in outcomes]
-    ledger.add_outcomes([after for before, after in zip(outcomes, renewed, strict=True) if before != after])
+    renewed = _renewed(grade, outcomes, lacks_verdict if only_ungraded else _is_gradable)
+    ledger.add_outcomes(_changed(outcomes, renewed), grading=number)
     after = [answer for outcome in renewed for answer in outcome.answers]
     before = [answer for outcome in outcomes for answer in outcome.answers]
+    graded = sum(map(lacks_verdict if only_ungraded else _is_gradable, before))
     changed = sum(old.verdict != new.verdict for old, new in zip(before, after, strict=True))
-    return Regraded(len(due), changed, sum(answer.verdict == "ungraded" for answer in after if answer.gold))
+    return Regraded(graded, changed, sum(map(lacks_verdict, after)))
 
 
-def _with_answers(
-    outcome: Outcome, is_due: Callable[[GradedAnswer], bool], renew: Callable[[GradedAnswer], GradedAnswer]
-) -> Outcome:
-    answers: Sequence[GradedAnswer] = [renew(answer) if is_due(answer) else answer for answer in outcome.answers]
-    return replace(outcome, answers=tuple(answers))
+def grade_missing(ledger: LedgerLike, grade: Grade, outcomes: Sequence[Outcome]) -> list[Outcome]:
+    """The same outcomes, with verdicts where there were none and can be now; these go into the ledger."""
+    renewed = _renewed(grade, outcomes, lacks_verdict)
+    ledger.add_outcomes(_changed(outcomes, renewed))
+    return renewed
+
+
+def lacks_verdict(answer: GradedAnswer) -> bool:
+    """Whether an answer could have a verdict and has none."""
+    return _is_gradable(answer) and answer.verdict == "ungraded"
+
+
+def _is_gradable(answer: GradedAnswer) -> bool:
+    """A text of the probe has no gold answer, and never a verdict."""
+    return bool(answer.gold)
+
+
+def _renewed(grade: Grade, outcomes: Sequence[Outcome], is_due: Callable[[GradedAnswer], bool]) -> list[Outcome]:
+    due = [answer for outcome in outcomes for answer in outcome.answers if is_due(answer)]
+    if not due:
+        return list(outcomes)
+    fresh = iter(grade([_ask(answer) for answer in due], [_answer(answer) for answer in due]))
+    return [
+        replace(outcome, answers=tuple(next(fresh) if is_due(answer) else answer for answer in outcome.answers))
+        for outcome in outcomes
+    ]
+
+
+def _changed(before: Sequence[Outcome], after: Sequence[Outcome]) -> list[Outcome]:
+    return [new for old, new in zip(before, after, strict=True) if old != new]
 
 
 def _ask(answer: GradedAnswer) -> Query:

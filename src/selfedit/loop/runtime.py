@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from selfedit.errors import SelfeditError
 from selfedit.protocols import Engine, Progress, Task
 from selfedit.records import (
     UNTOUCHED,
@@ -33,7 +34,7 @@ class LedgerLike(Protocol):
     def put_contexts(self, split: str, contexts: Sequence[Context]) -> None: ...
     def add_edits(self, edits: Sequence[SelfEdit]) -> None: ...
     def edits(self, stage: Stage | None = None) -> list[SelfEdit]: ...
-    def add_outcomes(self, outcomes: Sequence[Outcome]) -> None: ...
+    def add_outcomes(self, outcomes: Sequence[Outcome], grading: int | None = None) -> None: ...
     def outcomes(self, stage: Stage | None = None) -> list[Outcome]: ...
     def add_scored(self, stage: Stage, scored: Sequence[ScoredEdit]) -> None: ...
     def add_policy(self, policy: Policy, trained_on: Sequence[str], seconds: float) -> None: ...
@@ -87,6 +88,24 @@ class Runtime:
     def trial_facts(self) -> dict[str, str]:
         """What identifies the model that studies; part of every trial's key."""
         return dict(self.learner.facts if self.is_learner_fixed else self.writer.facts)
+
+    def has_adapter(self, policy: Policy) -> bool:
+        """Whether what a version adds to the base lies where it was put, and is what was put there."""
+        try:
+            return not policy.adapter or bool(self.writer.adapters.find(policy))
+        except SelfeditError:
+            return False
+
+    def check_same(self, recorded: Sequence[Policy], made: Sequence[Policy]) -> None:
+        """For versions that were trained again since their adapters were lost.
+
+        Raises:
+            SelfeditError: one is not what it was, so that nothing that was measured of it holds.
+        """
+        for before, now in zip(recorded, made, strict=True):
+            if before.digest != now.digest:
+                told = f"{before.adapter}: was lost, and trained again it is another one than was recorded"
+                raise SelfeditError(f"{told} (another machine, or other threads?); choose another run folder")
 
     def note_usage(self, stage: Stage, role: Role, endpoint: Metered | None) -> None:
         """Adds what `endpoint` has used since it was last asked to `stage`; without an endpoint there is nothing."""

@@ -10,6 +10,8 @@ Planned trials → unique trials → groups → engine → verdicts → outcomes
 3. Contexts may share a trial (continued pretraining): each has an outcome of its own with its own questions, and an
    equal share of the trial's time and tokens.
 4. A failed trial is recorded with its reason and has no answers, so it can never earn a reward.
+5. Answers that an outage of the judge left without a verdict are graded again at the end of their stage, in the same
+   start of the run or a later one.
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ from dataclasses import dataclass, replace
 
 from selfedit import seeds
 from selfedit.errors import InvalidEdit, SelfeditError
+from selfedit.loop.regrading import grade_missing
 from selfedit.loop.runtime import Grade, Runtime
 from selfedit.protocols import Task
 from selfedit.records import (
@@ -187,9 +190,16 @@ def compile_edit(task: Task, context: Context, text: str | None) -> TrialSpec | 
 
 
 def try_all(
-    runtime: Runtime, stage: Stage, planned: Sequence[PlannedTrial], note: Note = lambda outcomes: ""
+    runtime: Runtime,
+    stage: Stage,
+    planned: Sequence[PlannedTrial],
+    note: Note = lambda outcomes: "",
+    is_open: bool = True,
 ) -> list[Outcome]:
-    """The outcomes of all that is planned, in its order; what the ledger of `stage` already holds is not run again."""
+    """The outcomes of all that is planned, in its order; what the ledger of `stage` already holds is not run again.
+
+    `is_open`: nothing has been built on the verdicts yet, so that missing ones may still come.
+    """
     ledger, progress = runtime.ledger, runtime.progress
     ledger.add_outcomes([_invalid(stage, one, one.work) for one in planned if isinstance(one.work, Invalid)])
     groups = form_groups(planned, runtime.learner.bank_size)
@@ -211,7 +221,14 @@ def try_all(
     lost = [one.key for one in planned if _planned_slot(one) not in known]
     if lost:
         raise RuntimeError(f"{stage}: the engine brought nothing back for {len(lost)} trials")
-    return [known[_planned_slot(one)] for one in planned]
+    found = [known[_planned_slot(one)] for one in planned]
+    return _with_verdicts(runtime, stage, found) if is_open else found
+
+
+def _with_verdicts(runtime: Runtime, stage: Stage, outcomes: Sequence[Outcome]) -> list[Outcome]:
+    renewed = grade_missing(runtime.ledger, runtime.grade, outcomes)
+    runtime.note_usage(stage, "judge", runtime.judge)
+    return renewed
 
 
 def form_groups(planned: Sequence[PlannedTrial], size: int) -> list[TrialGroup]:

@@ -33,6 +33,7 @@ from selfedit.records import (
     Stage,
     digest,
 )
+from selfedit.thinking import spoken
 
 Write = Callable[[Iterable[Sequence["Draw"]]], Iterator[Done["Completion | Failed"]]]
 """Groups of draws → their texts, each group as it ends; `Failed` names why there is no text."""
@@ -210,13 +211,14 @@ def _follow_ups(task: Task, draft: _Draft, reply: str) -> Sequence[Prompt]:
 
 
 def _joined(replies: Sequence[Completion | Failed]) -> Completion | Failed:
-    """The replies of a second step as one text; a failure where one of them is."""
+    """The replies of a second step as one text, each without its thoughts; a failure where one of them is."""
     texts = [reply for reply in replies if isinstance(reply, Completion)]
     failures = [reply for reply in replies if isinstance(reply, Failed)]
     if failures:
         return failures[0]
+    said = [said for said in (spoken(text.text) for text in texts) if said is not None]
     return Completion(
-        "\n\n".join(text.text for text in texts),
+        "\n\n".join(said or [text.text for text in texts]),
         sum(text.tokens for text in texts),
         all(text.is_finished for text in texts),
     )

@@ -84,6 +84,8 @@ RECIPES: dict[str, TrainConfig] = {
             prompt="published",
             ask_style="arrays",
             constrained=False,
+            vote="published",
+            colours="published",
         ),
         grader="attempts",
         reward="accuracy",

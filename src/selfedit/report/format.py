@@ -175,7 +175,9 @@ def verdict(interval: Interval, noun: str) -> str:
 
 def one_line(text: str, width: int) -> str:
     """`text` in one line of at most `width` characters, without what a terminal would obey or XML cannot hold."""
-    text = " ".join(re.sub(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]+", " ", text).split())
+    text = " ".join(
+        re.sub(r"[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]+", " ", text).split()
+    )
     return text if len(text) <= width else text[: width - 1].rstrip() + "…"
 
 

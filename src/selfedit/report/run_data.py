@@ -8,11 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-from selfedit.errors import SelfeditError
 from selfedit.records import Context, Outcome, Policy, ScoredEdit, SelfEdit, Stage, StageUsage, Timing, Version
 from selfedit.report.format import run_order, stage_order
 from selfedit.store import run_folder
-from selfedit.store.ledger import Ledger
+from selfedit.store.ledger import read_ledger
 from selfedit.store.run_folder import RunKind
 from selfedit.tasks import all_tasks
 
@@ -98,14 +97,12 @@ def read_run_data(path: Path, part: PartKind | None = None) -> RunData:
     Raises:
         SelfeditError: there is no run, or one that cannot be read.
     """
-    if not (path / "ledger.db").is_file():
-        raise SelfeditError(f"{path}: no ledger.db here; not a run folder, or a run that has not begun")
     held = run_folder.read_run(path)
     kind, config, facts = held["kind"], held["config"], dict(held["facts"])
     if resumed_with := held.get("resumed_with"):
         facts["resumed_with"] = resumed_with
     plugin = all_tasks().get(str(config.get("task")))
-    with Ledger(path / "ledger.db") as ledger:
+    with read_ledger(path / "ledger.db") as ledger:
         policies = ledger.policies()
         return RunData(
             name=path.resolve().name,
@@ -116,7 +113,7 @@ def read_run_data(path: Path, part: PartKind | None = None) -> RunData:
             config=config,
             facts=facts,
             command=str(facts.get("command", "")),
-            contexts=ledger.contexts(),
+            contexts=[*ledger.contexts("heldout"), *ledger.contexts("train")],
             edits=_by_stage((edit.stage, edit) for edit in ledger.edits()),
             outcomes=_by_stage((outcome.stage, outcome) for outcome in ledger.outcomes()),
             scored=_by_stage(ledger.scored()),

@@ -9,6 +9,7 @@ from selfedit.errors import SelfeditError
 from selfedit.records import Policy
 
 WEIGHTS = "adapter_model.safetensors"
+_MEND = "the command that made it, given again, trains it again"
 
 
 class AdapterFolders:
@@ -36,11 +37,13 @@ class AdapterFolders:
         places = [root / policy.adapter for root in (self.home, *self.others)]
         there = [place for place in places if place.is_dir()]
         if not there:
-            raise SelfeditError(f"{' or '.join(map(str, places))}: the adapter of version {policy.version} is missing")
+            told = f"{' or '.join(map(str, places))}: the adapter of version {policy.version} is missing"
+            raise SelfeditError(f"{told}; {_MEND}")
         for place in there:
             if self._sha256(place, policy) == policy.digest:
                 return place
-        raise SelfeditError(f"{there[0]}: the adapter of version {policy.version} is not the one that was recorded")
+        told = f"{there[0]}: the adapter of version {policy.version} is not the one that was recorded"
+        raise SelfeditError(f"{told}; {_MEND}")
 
     def _sha256(self, folder: Path, policy: Policy) -> str:
         """Of the weights' file; read again only when it has changed."""

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -94,13 +95,18 @@ R = TypeVar("R")
 class Ledger:
     """One run's records in the SQLite file `path`, which is made when absent; its folder must exist.
 
+    Args:
+        path: the file.
+        is_read_only: True: it must be there, and nothing is written to it or beside it; for folders of other people.
+
     Raises SelfeditError, in one line that names the file, when that is damaged or not a ledger of this version.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, is_read_only: bool = False) -> None:
         self.path = path
+        name = _read_only(path) if is_read_only else path
         with self._readable():
-            self._connection = sqlite3.connect(path, timeout=30)
+            self._connection = sqlite3.connect(name, timeout=30, uri=is_read_only)
         try:
             with self._readable():
                 self._prepare()
@@ -141,10 +147,27 @@ class Ledger:
         """The self-edits of one stage, or of all."""
         return self._records(SelfEdit, "edits", "stage", stage and stage.name)
 
-    def add_outcomes(self, outcomes: Sequence[Outcome]) -> None:
-        """Store outcomes; identity: (key, stage, context_id, edit_key), for one trial may serve several edits."""
+    def add_outcomes(self, outcomes: Sequence[Outcome], grading: int | None = None) -> None:
+        """Store outcomes; identity: (key, stage, context_id, edit_key), for one trial may serve several edits.
+
+        `grading`: number of the grading of the whole run that they come from, stored in the same transaction.
+        """
         rows = [(o.stage.name, o.context_id, o.method, o.edit_key, o.seed_index, o.key, _encode(o)) for o in outcomes]
-        self._add("outcomes", rows, [o.stage for o in outcomes])
+        if grading is None:
+            self._add("outcomes", rows, [o.stage for o in outcomes])
+            return
+        with self._transaction() as connection:
+            _name_stages(connection, [o.stage for o in outcomes])
+            connection.executemany("INSERT OR REPLACE INTO outcomes VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
+            connection.execute("CREATE TABLE IF NOT EXISTS gradings (number INTEGER PRIMARY KEY)")
+            connection.execute("INSERT OR REPLACE INTO gradings VALUES (?)", (grading,))
+
+    def last_grading(self) -> int:
+        """Number of the last grading of the whole run, 0 where there was none."""
+        with self._readable():
+            has_any = self._connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'gradings'").fetchone()
+            found = self._connection.execute("SELECT MAX(number) FROM gradings").fetchone() if has_any else None
+        return int(found[0] or 0) if found else 0
 
     def outcomes(self, stage: Stage | None = None) -> list[Outcome]:
         """The outcomes of one stage, or of all."""
@@ -313,6 +336,24 @@ class Ledger:
 
     def _unreadable(self, why: str) -> SelfeditError:
         return SelfeditError(f"{self.path}: holds a record that cannot be read ({why}); move it away to start afresh")
+
+
+def read_ledger(path: Path) -> Ledger:
+    """A ledger that is only read, also where this user may not write.
+
+    Raises:
+        SelfeditError: there is none, or it cannot be read.
+    """
+    if not path.is_file():
+        raise SelfeditError(f"{path.parent}: no ledger.db here; not a run folder, or a run that has not begun")
+    return Ledger(path, is_read_only=not (os.access(path, os.W_OK) and os.access(path.parent, os.W_OK)))
+
+
+def _read_only(path: Path) -> str:
+    """The file's URI. Where no log lies beside it, nobody has it open, and SQLite need not look for one, which it could
+    not do without writing."""
+    log = path.with_name(f"{path.name}-wal")
+    return f"{path.absolute().as_uri()}?{'mode=ro' if log.exists() else 'immutable=1'}"
 
 
 def _encode(record: object) -> str:

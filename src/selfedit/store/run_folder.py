@@ -12,18 +12,17 @@ import fcntl
 import json
 import os
 import re
-import shutil
 import subprocess
-import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Literal
 
-from selfedit.disk import make_folder, sync, write_new
+from selfedit.disk import new_folder, replace_file, write_new
 from selfedit.errors import Field, SelfeditError, SettingError
 from selfedit.records import digest
+from selfedit.store.ledger import Ledger
 
 CONFIG = "config.json"
 SCHEMA = 2
@@ -31,6 +30,8 @@ SCHEMA = 2
 RunKind = Literal["train", "eval", "continual"]
 """What a run is: the outer loop, a table of methods, or sequences of updates."""
 LOCK = "run.lock"
+_GRADING = "grading"
+"""Where the record notes a grading that has begun."""
 _FREE = ("code", "command")
 """Facts that may differ when a run is resumed."""
 
@@ -41,6 +42,8 @@ class RunFolder:
 
     path: Path
     """The folder."""
+    grading: int = 0
+    """Number of the grading that it is held for; 0 where it is held for a run."""
 
     @property
     def ledger(self) -> Path:
@@ -98,7 +101,8 @@ def check_run(
 
 
 def read_run(path: Path) -> dict[str, Any]:
-    """The run's config.json: `kind`, `config` and `facts`."""
+    """The run's config.json: `kind`, `config` and `facts`. Where a grading was stopped half-way, its settings hold if
+    its verdicts are in the ledger, and the former ones if not."""
     try:
         held = json.loads((path / CONFIG).read_text(encoding="utf-8"))
         if not isinstance(held["config"], dict) or not isinstance(held["facts"], dict):
@@ -107,9 +111,12 @@ def read_run(path: Path) -> dict[str, Any]:
         raise SelfeditError(f"{path}: no run here ({CONFIG} is missing)") from None
     except OSError as error:
         raise SelfeditError(f"{path / CONFIG}: cannot be read ({error.strerror})") from None
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         raise SelfeditError(f"{path / CONFIG}: is not the record of a run; choose another folder") from None
     check_schema(str(path), held, "choose another folder")
+    begun = held.pop(_GRADING, None)
+    if isinstance(begun, dict) and isinstance(begun.get("config"), dict) and _last_grading(path) == begun.get("number"):
+        held["config"] = {**held["config"], **begun["config"]}
     return dict(held)
 
 
@@ -123,24 +130,34 @@ def check_schema(what: str, record: Mapping[str, Any], mend: str) -> None:
 
 @contextlib.contextmanager
 def amend_run(path: Path, settings: Mapping[str, Any]) -> Iterator[RunFolder]:
-    """Holds the run at `path` while something about it is done anew; when that has ended, its record says `settings`.
+    """Holds the run at `path` while its answers are graded anew, with the number of that grading. Its record says
+    `settings` from the moment in which the verdicts are in the ledger under this number: what is to be is noted first,
+    so that no kill leaves a record that names another grader than the one whose verdicts are there.
 
     Raises:
         SelfeditError: there is no run, or it is in use.
     """
     read_run(path)
     with _lock(path):
-        yield RunFolder(path)
-        held = read_run(path)
-        held["config"] = {**held["config"], **settings}
-        _replace_record(path, held)
+        held, number = read_run(path), _last_grading(path) + 1
+        _replace_record(path, {**held, _GRADING: {"number": number, "config": dict(settings)}})
+        yield RunFolder(path, number)
+        _replace_record(path, {**held, "config": {**held["config"], **settings}})
+
+
+def _last_grading(path: Path) -> int:
+    if not (path / "ledger.db").is_file():
+        return 0
+    with Ledger(path / "ledger.db") as ledger:
+        return ledger.last_grading()
 
 
 def file_name(text: str) -> str:
-    """What a file about `text` is called: the text itself where it is plain and short, else what is plain in it with a
-    part of its hash. Never a path, whatever an id from elsewhere holds."""
+    """What a file about `text` is called: the text itself where it is plain, short and in small letters, else what is
+    plain in it with a part of its hash. Never a path, whatever an id from elsewhere holds, and never another text's
+    name: neither where a file system knows no capitals, nor where a text is made like the name of another."""
     plain = re.sub(r"[^\w.~-]+", "-", text, flags=re.ASCII).lstrip(".-")[:80]
-    if plain and plain == text:
+    if plain and plain == text.lower() and not re.search(r"(^|-)[0-9a-f]{10}$", text):
         return text
     return f"{plain}-{digest(text.encode(errors='surrogatepass').hex())[:10]}".lstrip("-")
 
@@ -181,27 +198,17 @@ def _create(path: Path, record: dict[str, Any]) -> None:
     if (path / CONFIG).is_file():
         return
     try:
-        make_folder(path.parent)
-        staging = Path(tempfile.mkdtemp(prefix=f".{path.name}-", dir=path.parent))
-    except OSError as error:
-        raise SettingError(
-            Field("run"), f" {path}: cannot be written ({error.strerror}); choose another folder"
-        ) from None
-    try:
-        staging.chmod(0o777 & ~_umask())
-        _write(staging / CONFIG, record)
         if path.exists():
-            os.replace(staging / CONFIG, path / CONFIG)
-        else:
-            with contextlib.suppress(FileExistsError, OSError):  # another process was first; its record is checked next
-                os.rename(staging, path)
-        sync(path.parent)
+            replace_file(path / CONFIG, _as_bytes(record))
+            return
+        with new_folder(path) as staged:
+            write_new(staged / CONFIG, _as_bytes(record))
     except OSError as error:
+        if (path / CONFIG).is_file():
+            return  # another process was first; its record is checked next
         raise SettingError(
             Field("run"), f" {path}: cannot be written ({error.strerror}); choose another folder"
         ) from None
-    finally:
-        shutil.rmtree(staging, ignore_errors=True)
 
 
 def _note_start(path: Path, facts: Mapping[str, str]) -> None:
@@ -214,14 +221,12 @@ def _note_start(path: Path, facts: Mapping[str, str]) -> None:
 
 
 def _replace_record(path: Path, record: dict[str, Any]) -> None:
-    staged = path / f".{CONFIG}.new"
-    _write(staged, record)
-    os.replace(staged, path / CONFIG)
-    sync(path)
+    replace_file(path / CONFIG, _as_bytes(record))
 
 
-def _write(path: Path, record: dict[str, Any]) -> None:
-    write_new(path, json.dumps(record, indent=2, ensure_ascii=False) + "\n")
+def _as_bytes(record: dict[str, Any]) -> bytes:
+    """As JSON; a file name that is no UTF-8 stays what it is."""
+    return (json.dumps(record, indent=2, ensure_ascii=False) + "\n").encode(errors="backslashreplace")
 
 
 @contextlib.contextmanager
@@ -274,9 +279,3 @@ def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
 
 def _pinned(facts: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in facts.items() if name not in _FREE}
-
-
-def _umask() -> int:
-    current = os.umask(0)
-    os.umask(current)
-    return current

@@ -11,7 +11,7 @@ from importlib import resources
 from pathlib import Path
 
 from selfedit.errors import Field, SettingError
-from selfedit.jsonl import read_objects, read_string
+from selfedit.jsonl import Place, read_objects, read_string
 from selfedit.records import Probe, Prompt, Query
 
 BUNDLED = "bundled"
@@ -45,11 +45,11 @@ def load_probe(source: str) -> Probe:
     )
 
 
-def _question(number: int, place: str, record: dict[str, object]) -> Query:
+def _question(number: int, place: Place, record: dict[str, object]) -> Query:
     question, answer = read_string(place, record, "question"), read_string(place, record, "answer")
     return Query(f"@question#{number}", question, answer, Prompt(_QUESTION.format(question=question), raw=True), 16)
 
 
-def _text(number: int, place: str, record: dict[str, object]) -> Query:
+def _text(number: int, place: Place, record: dict[str, object]) -> Query:
     title, text = read_string(place, record, "title"), read_string(place, record, "text")
     return Query(f"@text#{number}", title, text, Prompt(title + "\n", raw=True), max_new_tokens=0)

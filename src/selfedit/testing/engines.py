@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from selfedit import seeds
+from selfedit.disk import new_folder
 from selfedit.errors import SelfeditError
 from selfedit.protocols import AdapterStore, Done
 from selfedit.records import (
@@ -28,6 +29,8 @@ from selfedit.records import (
 from selfedit.store import AdapterFolders
 from selfedit.store.adapters import WEIGHTS
 
+_MEMORY = "memory.json"
+"""Beside a version's weights: what it remembers."""
 FACTS = {"model": "fake", "weights_sha256": "0", "device": "cpu"}
 
 
@@ -160,6 +163,7 @@ class ForgetfulEngine(FakeEngine):
 
     def _update(self, update: Update) -> UpdateResult:
         """Versions with folders; an example that says `broken` fails."""
+        self._recall(update.base)
         texts = list(dict.fromkeys(example.completion for example in update.examples))
         if failure := self._why_not(update) or ("it broke" if "broken" in " ".join(texts) else ""):
             return UpdateResult(failure=failure)
@@ -169,13 +173,19 @@ class ForgetfulEngine(FakeEngine):
             mark = hashlib.sha256(content).hexdigest()
             self.learnt[mark] = (*self.learnt[update.base.digest], *texts)[-self.memory :]
             self.costs[mark] = self.costs[update.base.digest] + self.harm(update.folder, factor)
-            policies.append(_save(self.adapters, update, number, content, mark))
+            memory = {"learnt": self.learnt[mark], "cost": self.costs[mark]}
+            policies.append(_save(self.adapters, update, number, content, mark, memory))
         return UpdateResult(tuple(policies), (2.0, 1.0), len(texts), 10 * len(texts))
+
+    def _recall(self, version: Policy) -> None:
+        """What a version remembers, where another process made it."""
+        if version.digest not in self.learnt:
+            held = json.loads((self.adapters.find(version) / _MEMORY).read_text())
+            self.learnt[version.digest], self.costs[version.digest] = tuple(held["learnt"]), held["cost"]
 
     def _answer(self, base: Policy, query: Query, studied: Sequence[str]) -> Answer:
         mark = base.digest
-        if mark not in self.learnt:
-            raise SelfeditError(f"version {base.version} ({base.adapter}) was not made by this engine")
+        self._recall(base)
         subject = query.question.rpartition(" on ")[2].rstrip("?")
         is_common = query.question_id.startswith("@") and "riddle" not in query.question
         is_known = is_common or any(subject in text.split() for text in (*self.learnt[mark], *studied))
@@ -187,7 +197,10 @@ class _MarkedFolders(AdapterFolders):
     """Adapters whose weights' file holds their hash itself."""
 
     def _sha256(self, folder: Path, policy: Policy) -> str:
-        return (folder / WEIGHTS).read_text()
+        try:
+            return (folder / WEIGHTS).read_text(errors="replace")
+        except OSError:
+            return ""
 
 
 def made_up_text(prompt: Prompt, seed: int) -> str:
@@ -211,11 +224,12 @@ def _with_followup(trial: Trial, result: TrialResult) -> TrialResult:
     return replace(result, followup_answers=answers)
 
 
-def _save(store: AdapterStore, update: Update, number: int, content: bytes, mark: str) -> Policy:
+def _save(store: AdapterStore, update: Update, number: int, content: bytes, mark: str, memory: object = None) -> Policy:
     folder = f"{update.folder}-{number}" if number else update.folder
-    place = store.place(folder)
-    place.mkdir(parents=True, exist_ok=True)
-    (place / WEIGHTS).write_bytes(content)
+    with new_folder(store.place(folder), is_replaced=True) as staged:
+        (staged / WEIGHTS).write_bytes(content)
+        if memory:
+            (staged / _MEMORY).write_text(json.dumps(memory))
     return Policy(update.base.version + 1, folder, mark, update.base.version)
 
 

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -198,10 +199,66 @@ def test_an_adapter_is_on_the_disk_before_anything_can_name_it(tmp_path: Path, m
     monkeypatch.setattr(os, "fsync", lambda handle: synced.append(os.readlink(f"/proc/self/fd/{handle}")))
     engine, training = engine_of("llama", home=tmp_path), TrainingConfig(rank=2, epochs=1)
     learn(engine, "adapters/one", [Example("seven red boats")], training)
-    staged = [Path(path).name for path in synced if ".one.tmp" in path]
-    assert {"adapter_model.safetensors", "adapter_config.json", ".one.tmp"} <= set(staged)
+    staged = [Path(path).name for path in synced if f".one.{os.getpid()}.new" in path]
+    assert {"adapter_model.safetensors", "adapter_config.json", f".one.{os.getpid()}.new"} <= set(staged)
     assert synced[-1] == str(tmp_path / "adapters")
     assert synced.index(str(tmp_path)) < synced.index(next(path for path in synced if path.endswith("safetensors")))
+
+
+@pytest.mark.parametrize(
+    ("config", "told"),
+    [
+        ([], "adapter_config.json"),
+        ({"lora_alpha": None}, "lora_alpha"),
+        ({"lora_alpha": [4]}, "lora_alpha"),
+        ({"lora_alpha": "4"}, "lora_alpha"),
+        ({"lora_alpha": float("nan")}, "lora_alpha"),
+        ({"alpha_pattern": ["q_proj"]}, "alpha_pattern"),
+        ({"alpha_pattern": {"q_proj": None}}, "alpha_pattern"),
+        ({"alpha_pattern": {"(": 3}}, "alpha_pattern"),
+    ],
+)
+def test_a_configuration_without_a_plain_alpha_is_refused_in_one_line(
+    config: object, told: str, tmp_path: Path
+) -> None:
+    save_with_peft(tmp_path)
+    path = tmp_path / "adapter_config.json"
+    held = json.loads(path.read_text())
+    path.write_text(json.dumps({**held, **config} if isinstance(config, dict) else config))
+    with pytest.raises(SelfeditError, match=f"not a readable PEFT adapter .*{told}") as caught:
+        peft_format.load_adapter(tmp_path)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (lambda a: a[:-1], "do not go together"),
+        (lambda a: a[:0], "do not go together"),
+        (lambda a: a.flatten(), "do not go together"),
+        (lambda a: a.to(torch.int64), "fractions"),
+        (lambda a: a * float("inf"), "no numbers"),
+        (lambda a: a * float("nan"), "no numbers"),
+    ],
+)
+def test_weights_that_are_no_matrices_of_numbers_are_refused_by_the_layers_name(
+    change: Callable[[torch.Tensor], torch.Tensor], told: str, tmp_path: Path
+) -> None:
+    save_with_peft(tmp_path)
+    path = tmp_path / "adapter_model.safetensors"
+    tensors = load(path.read_bytes())
+    name = next(name for name in sorted(tensors) if ".lora_A." in name)
+    path.write_bytes(save({**tensors, name: change(tensors[name]).contiguous()}, metadata={"format": "pt"}))
+    with pytest.raises(SelfeditError, match=rf"layers\.0.*{told}"):
+        peft_format.load_adapter(tmp_path)
+
+
+def test_a_damaged_adapter_is_not_copied(tmp_path: Path) -> None:
+    save_with_peft(tmp_path / "one")
+    (tmp_path / "one" / "adapter_config.json").write_text("{}")
+    with pytest.raises(SelfeditError, match="not a readable PEFT adapter"):
+        save_whole(tmp_path / "one", tmp_path / "copy")
+    assert [path.name for path in tmp_path.iterdir()] == ["one"]
 
 
 def test_a_copy_leaves_a_folder_beside_it_alone(tmp_path: Path) -> None:

@@ -17,6 +17,21 @@ TURNS = (("12\n=", "21"), ("34\n=", "43"), ("56\n=", "65"))
 SPELLED = Prompt("78\n=", raw=True, history=TURNS, char_tokens=True)
 
 
+@pytest.mark.parametrize(
+    ("ending", "begins"),
+    [
+        ("<|assistant|>", "<|assistant|>So:"),
+        ("<|assistant|>\n<think>\n", "<|assistant|>\n<think>\n\n</think>\n\nSo:"),
+        ("{% if enable_thinking is false %}off{% else %}<think>{% endif %}", "offSo:"),
+        ("{% if thinking is false %}off{% else %}<think>{% endif %}", "offSo:"),
+    ],
+)
+def test_thinking_is_off_by_the_template_or_closed_at_once(ending: str, begins: str) -> None:
+    tokenizer = tiny_tokenizer(chat=True)
+    tokenizer.chat_template = "{% for m in messages %}{{ m['content'] }}<|end|>\n{% endfor %}" + ending
+    assert prompt_text(tokenizer, Prompt("Read <think> here.", "So:")) == f"Read <think> here.<|end|>\n{begins}"
+
+
 def learnt(tokens: Tokens) -> str:
     """What carries loss, as text."""
     return str(tiny_tokenizer(chat=False).decode([tokens.ids[place] for place in tokens.loss_places]))
@@ -99,3 +114,65 @@ def test_what_cannot_be_rendered_so_is_refused_in_one_line(example: Example, sai
 def test_prompts_and_examples_without_the_new_fields_keep_their_keys() -> None:
     assert digest(Prompt("x")) == digest({"text": "x", "opening": "", "plain": False, "json_schema": ""})
     assert digest(Example("x")) == digest({"completion": "x", "prompt": None})
+
+
+END = "<|end|>"
+"""The spelling of the tiny tokenizer's end token, which its chat template uses as well."""
+
+
+@pytest.mark.parametrize(
+    "prompt",
+    [
+        Prompt(f"a{END}b"),
+        Prompt(END),
+        Prompt("q", system=f"be {END} brief"),
+        Prompt("q", history=((f"one {END}", "two"), ("three", f"{END}four"))),
+        Prompt("q", prefill=f"1. {END}"),
+        Prompt(f"  {END} around  ", history=((END, END),)),
+    ],
+)
+def test_a_control_token_that_a_text_spells_is_text_in_a_chat_prompt(prompt: Prompt) -> None:
+    tokenizer = tiny_tokenizer(chat=True)
+    plain = Prompt("x", system="s" if prompt.system else "", history=tuple(("y", "z") for _ in prompt.history))
+    of_the_template = prompt_ids(tokenizer, plain).count(tokenizer.eos_token_id)
+    ids = prompt_ids(tokenizer, prompt)
+    assert ids.count(tokenizer.eos_token_id) == of_the_template
+    assert tokenizer.decode(ids) == prompt_text(tokenizer, prompt)
+
+
+def test_a_text_that_spells_none_has_the_very_ids_that_the_tokenizer_gives() -> None:
+    tokenizer = tiny_tokenizer(chat=True)
+    prompt = Prompt("the quick <|brown|> fox", system="brief", prefill="1.")
+    assert list(prompt_ids(tokenizer, prompt)) == tokenizer(prompt_text(tokenizer, prompt)).input_ids
+
+
+@pytest.mark.parametrize(
+    "example", [Example(f"a{END} b"), Example(f"a{END} b", Prompt("q")), Example("a", Prompt(END))]
+)
+@pytest.mark.parametrize("chat", [True, False])
+def test_no_control_token_is_learnt_in_mid_text(example: Example, chat: bool) -> None:
+    tokenizer = tiny_tokenizer(chat=chat)
+    ids = example_tokens(tokenizer, example).ids
+    ends = [place for place, token in enumerate(ids) if token == tokenizer.eos_token_id]
+    of_the_template = 1 if chat and example.prompt else 0
+    assert ends == ([*ends[:of_the_template], len(ids) - 1] if example.prompt else [])
+    assert tokenizer.decode(ids).count(END) == example.completion.count(END) + len(ends) + (
+        example.prompt.text.count(END) if example.prompt else 0
+    )
+
+
+def test_a_teacher_and_a_gold_answer_spell_it_too() -> None:
+    tokenizer = tiny_tokenizer(chat=True)
+    taught = example_tokens(tokenizer, Example(f"a {END}", Prompt("q"), teacher=Prompt(f"see {END}: q")))
+    assert taught.teacher is not None
+    assert taught.teacher.ids.count(tokenizer.eos_token_id) == 1 + 1
+    gold = gold_tokens(tokenizer, Query("q", "q", f"{END}x", Prompt("q")))
+    assert gold.ids.count(tokenizer.eos_token_id) == 1
+
+
+def test_a_template_that_changes_with_the_text_is_refused_where_a_control_token_is_spelled() -> None:
+    tokenizer = tiny_tokenizer(chat=True)
+    tokenizer.chat_template = "{% for m in messages %}{{ m['content'] | length }} {{ m['content'] }}{% endfor %}"
+    assert prompt_ids(tokenizer, Prompt("fine"))
+    with pytest.raises(SelfeditError, match="spells one of the model's special tokens"):
+        prompt_ids(tokenizer, Prompt(f"not {END}"))

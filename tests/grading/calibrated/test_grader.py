@@ -204,3 +204,43 @@ def test_it_agrees_with_the_judge_on_passages_it_was_not_fitted_on_as_far_as_its
         pytest.approx(said[name][0], abs=1e-4) for name in ("agreement", "precision", "recall")
     ]
     assert summary.agreement > 0.88
+
+
+@pytest.mark.parametrize(
+    ("gold", "answer", "expected"),
+    [
+        ("1871年", "灯桥建成于1871年。", "correct"),
+        ("九座", "十九座", "incorrect"),
+        ("วันอังคาร", "ตลาดเปิดทุกวันอังคาร", "correct"),
+        ("서울", "서울에서 열렸다", "correct"),
+        ("서울", "부산", "incorrect"),
+        ("नई दिल्ली", "राजधानी नई दिल्ली है", "correct"),
+        ("नई दिल्ली", "राजधानी मुंबई है", "incorrect"),
+        ("القاهرة", "العاصمة القَاهِرَة", "correct"),
+        ("Москва", "Москва", "correct"),
+        ("١٩٤٥", "1945", "correct"),
+    ],
+)
+def test_other_scripts_are_graded_word_by_word_or_as_by_contains(gold, answer, expected):
+    assert verdict("?", gold, answer) == expected
+
+
+@pytest.mark.parametrize(
+    ("gold", "answer", "expected"),
+    [
+        ("C++", "It was C", "incorrect"),
+        ("C++", "It was C++", "correct"),
+        ("C", "C++", "incorrect"),
+        ("-5", "5", "incorrect"),
+        ("-5", "It was -5 degrees.", "correct"),
+        ("vitamin A", "vitamin C", "incorrect"),
+        ("A", "Grade A", "correct"),
+        ("A", "Grade B", "incorrect"),
+        ("+", "It is +", "correct"),
+        ("+", "-", "ungraded"),
+        ("C++", "the language C++11", "incorrect"),
+        ("3.14", "314", "incorrect"),
+    ],
+)
+def test_answers_that_differ_in_a_symbol_alone_are_wrong(gold, answer, expected):
+    assert verdict("Which?", gold, answer) == expected

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from selfedit.tasks.arc.contexts import demos_of
+from selfedit.tasks.arc.contexts import tests_of as asked_of
 from selfedit.tasks.arc.examples import CAP, published_examples, published_queries, steps_of, sub_tasks, whole_lists
 from selfedit.tasks.arc.grids import Pair
-from selfedit.tasks.arc.puzzles import demos_of, load_puzzles
-from selfedit.tasks.arc.puzzles import tests_of as asked_of
+from selfedit.tasks.arc.puzzles import load_puzzles
 
 ALL = ("basic", "size", "chain", "repeat")
 FAMILY_SETS = {

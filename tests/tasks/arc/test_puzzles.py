@@ -10,8 +10,10 @@ import pytest
 
 from selfedit.errors import SelfeditError
 from selfedit.tasks.arc import puzzles
+from selfedit.tasks.arc.contexts import demos_of
+from selfedit.tasks.arc.contexts import tests_of as asked_of
 from selfedit.tasks.arc.grids import Pair
-from selfedit.tasks.arc.puzzles import demos_of, load_puzzles, write_submission
+from selfedit.tasks.arc.puzzles import load_puzzles, write_submission
 
 DEMO = {"input": [[1, 2]], "output": [[2], [1]]}
 PUZZLE: dict[str, Any] = {"train": [DEMO, DEMO], "test": [{"input": [[3, 4]], "output": [[4], [3]]}]}
@@ -31,7 +33,7 @@ def test_a_task_file_is_a_puzzle_with_a_question_for_each_test_input(tmp_path: P
         ("abc#1", "[[3,4]]", "[[4],[3]]"),
         ("abc#2", "[[0]]", ""),
     ]
-    assert puzzles.tests_of(context)[1] == Pair(((0,),), ())
+    assert asked_of(context)[1] == Pair(((0,),), ())
 
 
 def test_a_folder_is_its_task_files_in_order(tmp_path: Path) -> None:
@@ -70,7 +72,7 @@ def test_a_set_with_a_number_is_its_smallest_puzzles() -> None:
 @pytest.mark.parametrize(
     ("value", "told"),
     [
-        ("{", "p.json: no JSON"),
+        ("{", "p.json:1: no JSON (it ends too early, as if cut off)"),
         ("[]", "p.json: neither a puzzle (train, test) nor puzzles by id"),
         ("{}", "p.json: neither a puzzle"),
         ({"x": {"test": PUZZLE["test"]}}, "p.json: x: no 'train' pairs; give at least one"),
@@ -78,7 +80,10 @@ def test_a_set_with_a_number_is_its_smallest_puzzles() -> None:
         ({"train": [DEMO]}, "p.json: no 'test' pairs"),
         ({**PUZZLE, "train": [{"input": [[1]]}]}, "p.json: train[0]: no object with 'input' and 'output'"),
         ({**PUZZLE, "test": [3]}, "p.json: test[0]: no object with 'input'"),
-        ({**PUZZLE, "train": [{**DEMO, "input": [[1], [1, 2]]}]}, "p.json: train[0].input: no grid; give 1 to 30 rows"),
+        (
+            {**PUZZLE, "train": [{**DEMO, "input": [[1], [1, 2]]}]},
+            "p.json: train[0].input: no grid ([1] has 2 cells and [0] has 1); give 1 to 30 rows",
+        ),
         ({**PUZZLE, "train": [DEMO, {**DEMO, "output": [[10]]}]}, "p.json: train[1].output: no grid"),
         ({**PUZZLE, "test": [{"input": [[True]]}]}, "p.json: test[0].input: no grid"),
     ],

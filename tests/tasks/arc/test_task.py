@@ -12,19 +12,12 @@ from selfedit.errors import InvalidEdit, SelfeditError
 from selfedit.grading import grade_answers, load_grader
 from selfedit.recipes import RECIPES
 from selfedit.records import Answer, Context, TrainingConfig, TrialSpec
+from selfedit.tasks.arc.attempts import JUDGING_VIEWS, MAX_CANDIDATES, Votes
+from selfedit.tasks.arc.contexts import context_of, demos_of
 from selfedit.tasks.arc.directives import read_directives
-from selfedit.tasks.arc.grids import Grid, Pair, rows_text
-from selfedit.tasks.arc.puzzles import context_of, demos_of
-from selfedit.tasks.arc.task import (
-    JUDGING_VIEWS,
-    MAX_CANDIDATES,
-    ORACLES,
-    ArcSettings,
-    ArcTask,
-    Format,
-    Votes,
-    load_arc,
-)
+from selfedit.tasks.arc.grids import Format, Grid, Pair, rows_text
+from selfedit.tasks.arc.task import ORACLES, ArcSettings, ArcTask, load_arc
+from selfedit.tasks.arc.voting import RULES, Vote
 
 INNER = TrainingConfig(rank=16, alpha=32.0, batch_size=4)
 DEMOS = [Pair(((1, 2), (3, 4)), ((3, 4), (1, 2))), Pair(((5, 0), (6, 6)), ((6, 6), (5, 0)))]
@@ -42,7 +35,8 @@ FORMATS: list[Format] = ["cells", "arrays"]
 
 def task_of(format: Format, context: Context = PUZZLE) -> ArcTask:
     oracle = read_directives("extended", ORACLES["extended"])
-    return ArcTask((), (context,), "extended", format, INNER, oracle, n_views=16)
+    vote: Vote = "judged" if format == "cells" else "published"
+    return ArcTask((), (context,), "extended", format, INNER, oracle, n_views=16, vote=vote)
 
 
 def directives(**training: object) -> str:
@@ -191,6 +185,43 @@ def test_a_study_knows_nothing_of_the_test_output() -> None:
         assert [ask.max_new_tokens for ask in mine.queries] == [ask.max_new_tokens for ask in theirs.queries]
 
 
+def test_each_format_takes_the_votes_that_go_by_answers_alone() -> None:
+    """Six of eight views say one of six wrong things each, two of them the right one."""
+    wrong: list[Grid] = [((n, n), (n, n)) for n in range(6)]
+    for vote in ("published", "majorities"):
+        study = replace(task_of("cells"), vote=vote).compile(PUZZLE, None)
+        answers = [
+            Answer(ask.question_id, text, -1.0)
+            for ask, text in zip(study.queries, said_in_views(study, ASKED, None, *wrong, None), strict=True)
+        ]
+        assert votes_of(study).queries(answers) == [], "nothing is judged"
+        attempts = [json.loads(answer.text) for _, answer in votes_of(study).aggregate(answers, [])]
+        assert all(1 <= len(one) <= 2 for one in attempts)
+        said = [[(name, grid) for name, grid in one] for one in votes_of(study).said(answers)]
+        assert attempts == [[[list(row) for row in grid] for grid in RULES[vote](one)] for one in said]
+
+
+def test_a_vote_changes_neither_what_is_trained_on_nor_what_is_asked() -> None:
+    for format in FORMATS:
+        task = task_of(format)
+        mine, other = (replace(task, vote=vote).compile(PUZZLE, None) for vote in ("published", "majorities"))
+        assert (mine.examples, mine.queries, mine.training) == (other.examples, other.queries, other.training)
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_colours_change_what_is_trained_on_and_not_what_is_asked(format: Format) -> None:
+    """As published black stays black; uniform, it becomes any colour. The first example is the puzzle as it is."""
+    text = ORACLES["extended"].replace('"use_basic_augmentations": false', '"use_basic_augmentations": true')
+    black = context_of("b", [Pair(((0, 1),), ((0, 0),)), Pair(((0, 2),), ((0, 0),))], ASKED)
+    task = task_of(format, black)
+    published, uniform = (replace(task, colours=rule).compile(black, text) for rule in ("published", "uniform"))
+    assert published.queries == uniform.queries and published.examples != uniform.examples
+    outputs = [set(one.completion) & set("0123456789") for one in published.examples]
+    assert all(found == {"0"} for found in outputs)
+    assert any(set(one.completion) & set("123456789") for one in uniform.examples)
+    assert published.examples[0] == uniform.examples[0] or format == "arrays"
+
+
 def test_directives_that_do_not_fit_are_an_invalid_self_edit() -> None:
     with pytest.raises(InvalidEdit, match=r"training\.rank"):
         task_of("cells").compile(PUZZLE, directives(rank=None))
@@ -223,6 +254,9 @@ def test_recipes_name_puzzles_of_both_splits_and_their_own_oracle() -> None:
     assert (len(paper.contexts("train")), len(paper.contexts("heldout"))) == (11, 8)
     assert paper.oracle == read_directives("published", ORACLES["published"])
     assert (paper.format, paper.is_constrained, RECIPES["arc-paper"].keep) == ("arrays", False, "all")
+    assert (paper.vote, paper.colours) == ("published", "published")
+    ours = load_recipe("arc")
+    assert (ours.vote, ours.colours) == ("judged", "uniform")
     with pytest.raises(SelfeditError, match="6150a2bd is among the puzzles that train"):
         load_recipe("arc-paper", heldout_data="6150a2bd")
 
@@ -233,6 +267,9 @@ def test_recipes_name_puzzles_of_both_splits_and_their_own_oracle() -> None:
         ({"prompt": "implications"}, "prompt implications: puzzles have published or extended"),
         ({"ask_style": "plain"}, "ask_style plain: puzzles are written as arrays or cells"),
         ({"oracle": "{}"}, "oracle: data_generation: Field required"),
+        ({"vote": "best"}, "vote best: unknown; choose from judged, published, majorities"),
+        ({"colours": "all"}, "colours all: unknown; choose from uniform, published"),
+        ({"ask_style": "arrays"}, "ask_style arrays is judged by no model: take vote published or majorities"),
     ],
 )
 def test_settings_that_puzzles_do_not_have_are_refused(update: dict[str, str], told: str) -> None:

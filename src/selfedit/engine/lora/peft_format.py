@@ -9,18 +9,19 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import torch
 from peft import LoraConfig
 from peft.utils.other import get_pattern_key
+from pydantic import BaseModel, ConfigDict, ValidationError
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save
 
-from selfedit.disk import make_folder, sync
+from selfedit.disk import new_folder
 from selfedit.engine.lora.bank import Bank, Matrices
 from selfedit.errors import SelfeditError
 
@@ -66,14 +67,8 @@ def save_adapter(
         inference_mode=True,
     )
     link = {_BENEATH: os.path.relpath(beneath[0], folder), _BENEATH_SHA256: beneath[1]} if beneath else {}
-    staging = folder.with_name(f".{folder.name}.tmp")
-    shutil.rmtree(staging, ignore_errors=True)
-    make_folder(staging)
-    _write(staging, matrices, config, link)
-    if folder.exists():
-        shutil.rmtree(folder)
-    os.replace(staging, folder)
-    sync(folder.parent)
+    with new_folder(folder, is_replaced=True) as staged:
+        _write(staged, matrices, config, link)
     return sha256_of(folder)
 
 
@@ -84,20 +79,16 @@ def save_whole(folder: Path, to: Path) -> None:
         SelfeditError: one of them cannot be read, or is not the one that was trained on.
         OSError: `to` cannot be written.
     """
-    staging = to.with_name(f".{to.name}-{os.getpid()}.tmp")
-    staging.mkdir(parents=True)
-    try:
+    with new_folder(to) as staged:
+        matrices = load_adapter(folder)
         if _link(folder):
-            _write(staging, load_adapter(folder), LoraConfig.from_pretrained(str(folder)), {})
+            _write(staged, matrices, LoraConfig.from_pretrained(str(folder)), {})
         else:
-            shutil.copytree(folder, staging, dirs_exist_ok=True)
-        os.replace(staging, to)
-    finally:
-        shutil.rmtree(staging, ignore_errors=True)
+            shutil.copytree(folder, staged, dirs_exist_ok=True)
 
 
 def _write(folder: Path, matrices: Matrices, config: LoraConfig, link: Mapping[str, str]) -> None:
-    """Both files of an adapter, on the disk when this returns: a ledger is going to name them."""
+    """Both files of an adapter."""
     tensors = {}
     for name, (a, b) in matrices.items():
         tensors[f"{_PREFIX}{name}.lora_A.weight"] = a.detach().cpu().contiguous()
@@ -105,8 +96,6 @@ def _write(folder: Path, matrices: Matrices, config: LoraConfig, link: Mapping[s
     (folder / WEIGHTS).write_bytes(with_sorted_metadata(save(tensors, metadata={"format": "pt", **link})))
     config.r = config.lora_alpha = max(a.shape[0] for a, _ in matrices.values())
     config.save_pretrained(str(folder))
-    for path in (*folder.iterdir(), folder):
-        sync(path)
 
 
 def with_sorted_metadata(content: bytes) -> bytes:
@@ -165,16 +154,20 @@ def _link(folder: Path) -> tuple[str, str] | None:
     return (metadata[_BENEATH], metadata.get(_BENEATH_SHA256, "")) if _BENEATH in metadata else None
 
 
-def _unreadable(folder: Path, error: Exception) -> SelfeditError:
-    return SelfeditError(f"{folder}: not a readable PEFT adapter ({str(error)[:120]})")
+def _unreadable(folder: Path, why: object) -> SelfeditError:
+    return SelfeditError(f"{folder}: not a readable PEFT adapter ({' '.join(str(why).split())[:160]})")
 
 
 def _read(folder: Path) -> Matrices:
     """The adapter of this folder alone."""
     try:
-        config = json.loads((folder / "adapter_config.json").read_text())
+        config = json.loads((folder / "adapter_config.json").read_text(encoding="utf-8"))
+        told = _Scales.model_validate(config)
         tensors = load_file(folder / WEIGHTS)
-    except (OSError, ValueError, SafetensorError) as error:
+    except ValidationError as error:
+        [first, *_] = error.errors()
+        raise _unreadable(folder, f"adapter_config.json: {'.'.join(map(str, first['loc']))} {first['msg']}") from error
+    except (OSError, ValueError, RecursionError, SafetensorError) as error:
         raise _unreadable(folder, error) from error
     names = {key.removeprefix(_PREFIX).removesuffix(".lora_A.weight") for key in tensors if ".lora_A." in key}
     plain = {f"{_PREFIX}{name}.lora_{part}.weight" for name in names for part in "AB"}
@@ -187,15 +180,40 @@ def _read(folder: Path) -> Matrices:
     found = {}
     for name in sorted(names):
         a, b = (tensors[f"{_PREFIX}{name}.lora_{part}.weight"] for part in "AB")
-        found[name] = (a, b * _scale(config, name, a.shape[0]))
+        if why := _misfit(a, b):
+            raise _unreadable(folder, f"{name}: {why}")
+        try:
+            found[name] = (a, b * told.scale(name, a.shape[0]))
+        except re.error as error:
+            raise _unreadable(folder, f"adapter_config.json: alpha_pattern: {error}") from error
     return found
 
 
-def _scale(config: Mapping[str, Any], name: str, rank: int) -> float:
-    """alpha / rank, or alpha / √rank; PEFT's patterns give some layers an alpha of their own."""
-    alphas: dict[str, float] = config.get("alpha_pattern") or {}
-    alpha = alphas.get(get_pattern_key(list(alphas), name), config["lora_alpha"])
-    return float(alpha) / (rank**0.5 if config.get("use_rslora") else rank)
+class _Scales(BaseModel):
+    """How strong an adapter is: what its configuration says of alpha."""
+
+    model_config = ConfigDict(strict=True, allow_inf_nan=False)
+
+    lora_alpha: float
+    alpha_pattern: dict[str, float] | None = None
+    use_rslora: bool | None = False
+
+    def scale(self, name: str, rank: int) -> float:
+        """alpha / rank, or alpha / √rank; PEFT's patterns give some layers an alpha of their own."""
+        alphas = self.alpha_pattern or {}
+        alpha = alphas.get(get_pattern_key(list(alphas), name), self.lora_alpha)
+        return alpha / (rank**0.5 if self.use_rslora else rank)
+
+
+def _misfit(a: torch.Tensor, b: torch.Tensor) -> str:
+    """Why these are no A [r, in] and B [out, r] of numbers; empty where they are."""
+    if a.ndim != 2 or b.ndim != 2 or a.shape[0] != b.shape[1] or not a.numel() or not b.numel():
+        return f"A {tuple(a.shape)} and B {tuple(b.shape)} do not go together"
+    if not (a.is_floating_point() and b.is_floating_point()):
+        return f"A is {a.dtype} and B {b.dtype}; fractions are wanted"
+    if not (bool(a.float().isfinite().all()) and bool(b.float().isfinite().all())):
+        return "holds weights that are no numbers"
+    return ""
 
 
 def scaled(matrices: Matrices, scale: float) -> Matrices:

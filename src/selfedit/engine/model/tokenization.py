@@ -5,30 +5,41 @@ from __future__ import annotations
 from contextlib import suppress
 from dataclasses import replace
 from itertools import pairwise
+from typing import Any
 
 from jinja2.exceptions import TemplateError
 from transformers import PreTrainedTokenizerBase
 
 from selfedit.engine.forward.packing import Tokens
+from selfedit.engine.model.control_tokens import Span, has_special, template_ids, text_ids
 from selfedit.errors import SelfeditError
 from selfedit.records import Example, Prompt, Query
+from selfedit.thinking import closing_mark
+
+_NO_THINKING: dict[str, Any] = {"enable_thinking": False, "thinking": False}
+"""What templates of models that reason are told, by the two names in use; others pass over it."""
+
+Turn = dict[str, str]
+"""A message as chat templates take it: its `role` and `content`."""
 
 
 def prompt_text(tokenizer: PreTrainedTokenizerBase, prompt: Prompt) -> str:
-    """The prompt as the model reads it: through the chat template where there is one, plain otherwise.
+    """The prompt as the model reads it: through the chat template where there is one, plain otherwise. Thinking is off:
+    where the template knows no such setting and opens thoughts, they are closed at once. The gold answer's likelihood
+    would otherwise be that of a thought, and a short answer would end before it begins.
 
     Raises:
         SelfeditError: the template drops a part of it.
     """
     if is_chat(tokenizer, prompt):
-        return _rendered(tokenizer, prompt) + prompt.prefill
+        return _without_thinking(_rendered(tokenizer, prompt)[1]) + prompt.prefill
     return "".join(request + reply for request, reply in _plain_turns(prompt))
 
 
-def _rendered(tokenizer: PreTrainedTokenizerBase, prompt: Prompt) -> str:
-    """Through the chat template. Where that takes no system role, or drops it, the system text goes before the first
-    request; nothing else may get lost."""
-    turns: list[dict[str, str]] = []
+def _rendered(tokenizer: PreTrainedTokenizerBase, prompt: Prompt) -> tuple[list[Turn], str]:
+    """(the turns, what the chat template makes of them). Where it takes no system role, or drops it, the system text
+    goes before the first request; nothing else may get lost."""
+    turns: list[Turn] = []
     for request, reply in prompt.history:
         turns += [{"role": "user", "content": request}, {"role": "assistant", "content": reply}]
     turns.append({"role": "user", "content": prompt.text})
@@ -36,19 +47,48 @@ def _rendered(tokenizer: PreTrainedTokenizerBase, prompt: Prompt) -> str:
         whole = [{"role": "system", "content": prompt.system}, *turns]
         with suppress(TemplateError):
             if not _lost(whole, text := _applied(tokenizer, whole)):
-                return text
+                return whole, text
         turns[0] = {"role": "user", "content": f"{prompt.system}\n\n{turns[0]['content']}"}
     text = _applied(tokenizer, turns)
     if lost := _lost(turns, text):
         raise SelfeditError(f"the model's chat template drops a part of the prompt ({lost[0][:60]!r})")
-    return text
+    return turns, text
 
 
-def _applied(tokenizer: PreTrainedTokenizerBase, turns: list[dict[str, str]]) -> str:
-    return str(tokenizer.apply_chat_template(turns, add_generation_prompt=True, tokenize=False))
+def _without_thinking(text: str) -> str:
+    """The rendered text with the thoughts closed that its template has opened."""
+    closes = closing_mark(text)
+    return f"{text.rstrip()}\n\n{closes}\n\n" if closes else text
 
 
-def _lost(turns: list[dict[str, str]], text: str) -> list[str]:
+def _applied(tokenizer: PreTrainedTokenizerBase, turns: list[Turn]) -> str:
+    text = tokenizer.apply_chat_template(turns, add_generation_prompt=True, tokenize=False, **_NO_THINKING)
+    return str(text)
+
+
+def _contents(tokenizer: PreTrainedTokenizerBase, turns: list[Turn], text: str) -> list[Span]:
+    """Where in a rendered text the turns' contents lie, as the template's own words around stand-ins for them tell.
+
+    Raises:
+        SelfeditError: the template's words depend on what is put in.
+    """
+    stand_ins = [f"\ue000{place}\ue001" for place in range(len(turns))]
+    frame = _applied(tokenizer, [{**turn, "content": one} for turn, one in zip(turns, stand_ins, strict=True)])
+    spans, at = [], 0
+    for one, turn in zip(stand_ins, turns, strict=True):
+        before, _, frame = frame.partition(one)
+        content = turn["content"] if text.startswith(before + turn["content"], at) else turn["content"].strip()
+        spans.append((at + len(before), at + len(before) + len(content)))
+        if not text.startswith(before + content, at):
+            break
+        at = spans[-1][1]
+    else:
+        if text[at:] == frame:
+            return spans
+    raise SelfeditError("a text spells one of the model's special tokens, and its chat template changes with the text")
+
+
+def _lost(turns: list[Turn], text: str) -> list[str]:
     """What was put in and is not found in what came out; a template may take white space from the ends."""
     return [turn["content"] for turn in turns if turn["content"].strip() not in text]
 
@@ -61,7 +101,7 @@ def is_chat(tokenizer: PreTrainedTokenizerBase, prompt: Prompt) -> bool:
 def prompt_ids(tokenizer: PreTrainedTokenizerBase, prompt: Prompt) -> tuple[int, ...]:
     """The prompt's token ids. A chat template brings its own special tokens."""
     if not prompt.history and not prompt.char_tokens:
-        return _ids(tokenizer, prompt, prompt_text(tokenizer, prompt))
+        return _ids(tokenizer, prompt)
     return _turn_ids(tokenizer, prompt)[0]
 
 
@@ -86,7 +126,7 @@ def example_tokens(tokenizer: PreTrainedTokenizerBase, example: Example) -> Toke
 
 def text_tokens(tokenizer: PreTrainedTokenizerBase, text: str) -> Tokens:
     """A bare text, with loss from its second token on."""
-    return Tokens(tuple(tokenizer(text).input_ids), 1)
+    return Tokens(tuple(text_ids(tokenizer, text, is_begun=False)), 1)
 
 
 def _learnt(tokenizer: PreTrainedTokenizerBase, example: Example, tokens: Tokens) -> Tokens:
@@ -111,7 +151,7 @@ def _turn_ids(tokenizer: PreTrainedTokenizerBase, prompt: Prompt) -> tuple[tuple
     if is_chat(tokenizer, prompt):
         if prompt.char_tokens:
             raise SelfeditError("a prompt that is spelled does not go through a chat template; make it plain")
-        return _ids(tokenizer, prompt, prompt_text(tokenizer, prompt)), []
+        return _ids(tokenizer, prompt), []
     ids: list[int] = list(tokenizer("").input_ids)
     spans = []
     for request, reply in _plain_turns(prompt):
@@ -134,8 +174,8 @@ def _plain_turns(prompt: Prompt) -> list[tuple[str, str]]:
 def _part_ids(tokenizer: PreTrainedTokenizerBase, prompt: Prompt, text: str) -> list[int]:
     """A part of a sequence that goes on: without the token that begins every text."""
     if not prompt.char_tokens:
-        return list(tokenizer(text, add_special_tokens=False).input_ids)
-    letters = {letter: tokenizer(letter, add_special_tokens=False).input_ids for letter in dict.fromkeys(text)}
+        return text_ids(tokenizer, text, is_begun=True)
+    letters = {letter: text_ids(tokenizer, letter, is_begun=True) for letter in dict.fromkeys(text)}
     if lacking := [letter for letter, ids in letters.items() if len(ids) != 1]:
         raise SelfeditError(f"{lacking[0]!r} is no single token of this model's tokenizer, so texts cannot be spelled")
     return [letters[letter][0] for letter in text]
@@ -154,9 +194,8 @@ def _teacher_tokens(tokenizer: PreTrainedTokenizerBase, example: Example, studen
         completion, glue = student.ids[student.loss_from :], _glue(tokenizer, example.prompt)
     elif student.ids[:1] == (tokenizer.bos_token_id,):
         completion = student.ids[1:]
-    if text and not glue and not text[-1].isspace():
-        text += "\n"
-    ids = (*_ids(tokenizer, example.teacher, text), *completion)
+    end = "\n" if text and not glue and not text[-1].isspace() else ""
+    ids = (*_ids(tokenizer, example.teacher, end), *completion)
     return Tokens(ids, len(ids) - student.loss_count)
 
 
@@ -168,8 +207,16 @@ def gold_tokens(tokenizer: PreTrainedTokenizerBase, ask: Query) -> Tokens:
     return Tokens((*prefix, *_completion_ids(tokenizer, ask.prompt, ask.gold), *end), len(prefix))
 
 
-def _ids(tokenizer: PreTrainedTokenizerBase, prompt: Prompt, text: str) -> tuple[int, ...]:
-    return tuple(tokenizer(text, add_special_tokens=not is_chat(tokenizer, prompt)).input_ids)
+def _ids(tokenizer: PreTrainedTokenizerBase, prompt: Prompt, end: str = "") -> tuple[int, ...]:
+    """The ids of the prompt and what follows it at its end."""
+    if not is_chat(tokenizer, prompt):
+        return tuple(text_ids(tokenizer, prompt_text(tokenizer, prompt) + end, is_begun=False))
+    turns, rendered = _rendered(tokenizer, prompt)
+    text, last = _without_thinking(rendered), prompt.prefill + end
+    spans = [(len(text), len(text) + len(last))]
+    if any(has_special(tokenizer, turn["content"]) for turn in turns):
+        spans += _contents(tokenizer, turns, rendered)
+    return tuple(template_ids(tokenizer, text + last, spans))
 
 
 def _completion_ids(tokenizer: PreTrainedTokenizerBase, prompt: Prompt, completion: str) -> list[int]:

@@ -5,7 +5,10 @@ from published verdicts on one half of their passages; the file says how far the
 
 Departures from the paper, whose judge is GPT-4.1 itself:
 1. It knows words, numbers and names, not facts: a right answer in quite other words is called wrong.
-2. It never sees the passage either; question, gold answer and answer are all it has, as in the paper's prompt.
+2. Its words are those of texts with spaces. A gold answer in Chinese, Japanese, Korean, Thai, Khmer, Lao or Burmese, or
+   of a single letter, is graded as by `contains`.
+3. What words do not show decides by itself: an answer that differs in a symbol alone (C for C++, 5 for -5) is wrong.
+4. It never sees the passage either; question, gold answer and answer are all it has, as in the paper's prompt.
 """
 
 from __future__ import annotations
@@ -17,9 +20,11 @@ from dataclasses import astuple
 from functools import cache
 from pathlib import Path
 
+from selfedit.grading.calibrated.answer_text import read_reply
 from selfedit.grading.calibrated.features import NAMES, Features, read_features
 from selfedit.grading.calibrated.words import read_words
-from selfedit.grading.metrics import exact, normalise
+from selfedit.grading.metrics import contains, differs_in_symbols, normalise
+from selfedit.grading.tokens import is_letter, is_segmented
 from selfedit.records import Verdict
 
 WEIGHTS = Path(__file__).with_name("weights.json")
@@ -37,8 +42,13 @@ class CalibratedGrader:
     def _verdict(self, question: str, gold: str, answer: str) -> Verdict:
         if not answer.strip():
             return "incorrect"
+        reply = read_reply(answer).text
         if not normalise(gold) or not read_words(gold):
-            return "correct" if exact(gold, answer) else "ungraded"
+            return "correct" if contains(gold, reply) else "ungraded"
+        if not is_segmented(gold) or is_letter(gold):
+            return "correct" if contains(gold, reply) else "incorrect"
+        if differs_in_symbols(gold, reply):
+            return "incorrect"
         return "correct" if probability(question, gold, answer) > 0.5 else "incorrect"
 
 

@@ -11,11 +11,17 @@ import unicodedata
 from dataclasses import dataclass
 from functools import lru_cache
 
-from selfedit.grading.calibrated.numerals import read_numbers
+import regex
 
-_WORD = re.compile(
-    r"(?:[A-Za-z]\.){2,}|\d[\d,]*(?:\.\d+)?(?:st|nd|rd|th|s)?(?![^\W_])|\d[\d,]*(?:\.\d+)?|[^\W\d_]+(?:['’][^\W\d_]+)*|[$£€%°]"
+from selfedit.grading.calibrated.numerals import read_numbers
+from selfedit.grading.folding import fold
+
+_WORD = regex.compile(
+    r"(?:[A-Za-z]\.){2,}|\d[\d,]*(?:\.\d+)?(?:st|nd|rd|th|s)?(?![^\W_])|\d[\d,]*(?:\.\d+)?"
+    r"|[\p{L}\p{M}]+(?:['’][\p{L}\p{M}]+)*|[$£€%°]"
 )
+_ACCENTS = regex.compile(r"(?<=[\p{Latin}\p{Greek}]\p{M}*)\p{M}")
+"""In other scripts marks are vowels, or make another letter."""
 FUNCTION_WORDS = frozenset(
     """a an the of in on at by to from for with within into onto as and or but nor so than that this these those it its
     they their them he his him she her we our us i my me you your is are was were be been being am do does did done has
@@ -128,8 +134,7 @@ def read_words(text: str) -> tuple[Word, ...]:
 
 def _plain(text: str) -> str:
     if not text.isascii():
-        text = text.replace("’", "'").replace("–", "-").replace("—", " - ")
-        text = "".join(c for c in unicodedata.normalize("NFKD", text) if not unicodedata.combining(c))
+        text = _ACCENTS.sub("", unicodedata.normalize("NFD", fold(text)))
     for phrase, word in _PHRASES:
         text = phrase.sub(word, text)
     return text

@@ -6,9 +6,7 @@ Whatever a model or a data file said passes through `html.escape` on its way in.
 from __future__ import annotations
 
 import io
-import os
 import re
-import tempfile
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from html import escape
@@ -19,6 +17,7 @@ import matplotlib
 import matplotlib.figure
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
+from selfedit.disk import replace_file
 from selfedit.report import blocks
 from selfedit.report.blocks import Block, Document
 from selfedit.report.figures import style
@@ -49,21 +48,8 @@ def write_page(folder: Path, document: Document) -> tuple[Path, Drawn]:
         if svg is not None:
             drawn[figure.name] = svg
     path = folder / f"{document.name}.html"
-    write_whole(path, as_html(document, drawn).encode("utf-8", "replace"))
+    replace_file(path, as_html(document, drawn).encode("utf-8", "replace"))
     return path, drawn
-
-
-def write_whole(path: Path, content: bytes) -> None:
-    """Replaces `path` in one step, so that a reader sees the old file or the new one."""
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
 
 
 def write_figure(figure: blocks.Figure, folder: Path) -> bytes | None:
@@ -76,8 +62,8 @@ def write_figure(figure: blocks.Figure, folder: Path) -> bytes | None:
         if drawn is None:
             return None
         svg = _render(drawn, "svg")
-        write_whole(folder / f"{figure.name}.svg", svg)
-        write_whole(folder / f"{figure.name}.png", _render(drawn, "png"))
+        replace_file(folder / f"{figure.name}.svg", svg)
+        replace_file(folder / f"{figure.name}.png", _render(drawn, "png"))
     return svg
 
 

@@ -9,17 +9,18 @@ import json
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
+from selfedit.disk import replace_file
 from selfedit.report import blocks
 from selfedit.report.blocks import Block, Document
-from selfedit.report.document.html import write_page, write_whole
+from selfedit.report.document.html import write_page
 from selfedit.report.format import one_line
 
 
 def write_document(folder: Path, document: Document) -> Path:
     """Writes `NAME.json`, `NAME.md`, `NAME.html` and `figures/`, each file whole or not at all; returns the page."""
     page, drawn = write_page(folder, document)
-    write_whole(folder / f"{document.name}.json", document_json(document).encode())
-    write_whole(folder / f"{document.name}.md", as_markdown(document, drawn).encode("utf-8", "replace"))
+    replace_file(folder / f"{document.name}.json", document_json(document).encode())
+    replace_file(folder / f"{document.name}.md", as_markdown(document, drawn).encode("utf-8", "replace"))
     return page
 
 

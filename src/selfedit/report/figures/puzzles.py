@@ -16,8 +16,8 @@ from selfedit.report.blocks import Figure
 from selfedit.report.document.html import write_figure
 from selfedit.report.figures.charts import bare
 from selfedit.report.figures.style import BLUE, GREEN, GREY, INK, LINE, MUTED, ORANGE, SKY, VERMILION, WIDTH
+from selfedit.tasks.arc.contexts import demos_of, tests_of
 from selfedit.tasks.arc.grids import Grid, Pair
-from selfedit.tasks.arc.puzzles import demos_of, tests_of
 
 COLOURS = ("#000000", "#0074d9", "#ff4136", "#2ecc40", "#ffdc00", "#aaaaaa", "#f012be", "#ff851b", "#7fdbff", "#870c25")
 """ARC's own, by colour number."""

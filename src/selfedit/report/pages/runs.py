@@ -21,15 +21,17 @@ PAGES: dict[str, Callable[[RunData], Document]] = {
 """`RunData.page` → the page that tells it."""
 
 
-def build_report(run: Path) -> Path:
-    """Writes `run/report.html` and `run/figures/`, of puzzles and sequences also their data; returns the page's path.
+def build_report(run: Path, to: Path | None = None) -> Path:
+    """Writes `report.html` and `figures/` into the run, or into the folder `to`; of puzzles and sequences also their
+    data. Returns the page's path.
 
     Raises:
         SelfeditError: there is no run, or nothing to tell of it yet.
+        OSError: the page cannot be written.
     """
-    data = read_run_data(run)
+    data, folder = read_run_data(run), to or run
     document = PAGES[data.page](data)
-    return write_page(run, document)[0] if data.page == "contexts" else write_document(run, document)
+    return write_page(folder, document)[0] if data.page == "contexts" else write_document(folder, document)
 
 
 def summary(run: Path) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from numpy.random import RandomState
 
 from selfedit import seeds
 from selfedit.tasks.arc.grids import MAX_SIDE, Grid, Pair, Puzzle
-from selfedit.tasks.arc.transforms import Augmenter, View, families, permute_colours, views
+from selfedit.tasks.arc.transforms import Augmenter, Colours, View, families, permute_colours, published_colours, views
 
 CAP = 250
 """Most examples of a study, as published."""
@@ -52,11 +52,15 @@ def steps_of(n_examples: int, epochs: int) -> int:
 
 
 def published_examples(
-    demos: Sequence[Pair], chosen: Sequence[str], leave: Sequence[int] = (1, 2), cap: int | None = CAP
+    demos: Sequence[Pair],
+    chosen: Sequence[str],
+    leave: Sequence[int] = (1, 2),
+    cap: int | None = CAP,
+    colours: Colours = "published",
 ) -> list[Puzzle]:
     """Sub-tasks with `leave` demonstrations left out, one of which is asked, under the families `chosen`; at most
     `cap`, all for None."""
-    found = [puzzle for count in leave for puzzle in _left_out(demos, chosen, count)]
+    found = [puzzle for count in leave for puzzle in _left_out(demos, chosen, count, colours)]
     if cap is None or len(found) <= cap:
         return found
     RandomState(0).shuffle(found)  # type: ignore[arg-type]  # a list is what it shuffles
@@ -86,27 +90,33 @@ def published_queries(demos: Sequence[Pair], asked: Pair) -> list[AskedPuzzle]:
     return found
 
 
-def whole_lists(demos: Sequence[Pair], chosen: Sequence[str], n: int, seed: int) -> list[tuple[Pair, ...]]:
+def whole_lists(
+    demos: Sequence[Pair], chosen: Sequence[str], n: int, seed: int, colours: Colours = "uniform"
+) -> list[tuple[Pair, ...]]:
     """`n` times all demonstrations: first as they are, then each time another view of them (symmetry, colours, order),
     before it a random augmenter of the families `chosen`, or none. An augmenter that exceeds 30 cells is not used."""
     augmenters: list[Augmenter | None] = [None, *(a for name in chosen for a in families()[name])]
     fitting = [one for one in augmenters if all(map(_fits, _augmented(one, demos)))]
     draws = random.Random(seeds.derive(seed, "augmenters"))
+    colour_draws = RandomState(seeds.derive(seed, "colours") % 2**32)
     lists: dict[tuple[Pair, ...], None] = {}
     for view in views(n, len(demos), seed):
         is_first = not lists
         pairs = tuple(_augmented(None if is_first else draws.choice(fitting), demos))
+        if colours == "published" and not is_first:
+            grids = [grid for pair in pairs for grid in (pair.input, pair.output)]
+            view = replace(view, colours=published_colours(grids, colour_draws))
         lists[view.apply(Puzzle(pairs, pairs[0])).demos] = None
     return list(lists)
 
 
-def _left_out(demos: Sequence[Pair], chosen: Sequence[str], leave: int) -> list[Puzzle]:
+def _left_out(demos: Sequence[Pair], chosen: Sequence[str], leave: int, colours: Colours) -> list[Puzzle]:
     draws = RandomState(0)
     augmenters = [augmenter for name, family in families().items() if name in chosen for augmenter in family]
     base = sub_tasks(demos, leave)
     augmented = [_augmented_puzzle(augmenter, puzzle) for augmenter in augmenters for puzzle in base]
     known = _unique([*(puzzle for puzzle in augmented if _is_small(puzzle)), *base])
-    varied = [_reordered(permute_colours(one, draws) if augmenters else one, draws) for one in known]
+    varied = [_reordered(permute_colours(one, colours, draws) if augmenters else one, draws) for one in known]
     return _unique([*varied, *known])
 
 

@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from typing import Literal
 
 Grid = tuple[tuple[int, ...], ...]
 """Rows of colours."""
+Format = Literal["arrays", "cells"]
+"""How grids are written, and with that how they are learnt and asked."""
 MAX_SIDE = 30
 """Most rows, and most columns."""
 COLOURS = 10

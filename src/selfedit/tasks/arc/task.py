@@ -6,9 +6,12 @@ test input is asked in several views, and what the views answer is put together 
 Two formats of grids:
 
 - `arrays`, as published: grids as numpy prints them, a conversation of system, user and assistant, leave-one-out
-  contexts, and a vote.
+  contexts.
 - `cells`, ours: a token for each cell, the whole demonstration list as one sequence with loss on its outputs, views by
-  symmetry, colours and order, and candidates ranked by what the adapted model thinks of them in eight views.
+  symmetry, colours and order.
+
+How answers become attempts (`voting`) and how colours are exchanged are settings of their own. Ours are judgement by
+the adapted model and uniform permutations; the recipe `arc-paper` takes what was published.
 
 Departures from the paper:
 
@@ -22,19 +25,18 @@ Departures from the paper:
 
 from __future__ import annotations
 
-import json
-from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from statistics import fmean
-from typing import Any, Literal, TypeVar, get_args
+from typing import Any, get_args
 
 from pydantic import model_validator
 
 from selfedit import seeds
 from selfedit.config import TaskSettings, at_least
 from selfedit.errors import Field, InvalidEdit, SettingError
-from selfedit.records import Answer, Context, Example, LossOn, Prompt, Query, Question, TrainingConfig, TrialSpec
+from selfedit.records import Context, Example, LossOn, Prompt, Query, Question, TrainingConfig, TrialSpec
+from selfedit.tasks.arc.attempts import JUDGING_VIEWS, Asked, Votes
+from selfedit.tasks.arc.contexts import context_of, demos_of, pair_of
 from selfedit.tasks.arc.directives import (
     ALL_TOKENS,
     Directives,
@@ -44,21 +46,12 @@ from selfedit.tasks.arc.directives import (
     read_directives,
 )
 from selfedit.tasks.arc.examples import CAP, STEP_CAP, published_examples, published_queries, steps_of, whole_lists
-from selfedit.tasks.arc.grids import MAX_SIDE, Grid, Pair, Puzzle, array_text, read_array, read_rows, rows_text
-from selfedit.tasks.arc.puzzles import context_of, demos_of, load_puzzles, pair_of
-from selfedit.tasks.arc.transforms import View, views
-from selfedit.tasks.arc.voting import rank, vote
+from selfedit.tasks.arc.grids import MAX_SIDE, Format, Grid, Pair, Puzzle, array_text, rows_text
+from selfedit.tasks.arc.puzzles import load_puzzles
+from selfedit.tasks.arc.transforms import Colours, View, views
+from selfedit.tasks.arc.voting import Vote
 from selfedit.tasks.plugin import TaskPlugin
 
-Format = Literal["arrays", "cells"]
-"""How grids are written, and with that how they are learnt and asked."""
-
-MAX_CANDIDATES = 4
-"""Answers that are put before the model again: those that most views gave."""
-JUDGING_VIEWS = 8
-"""Views in which they are, and in which the gold answer is scored: the first ones, every symmetry once."""
-ATTEMPTS = 2
-"""Grids that are handed in; where views gave no more, there is nothing to judge."""
 MAX_LEFT_OUT = 2
 """Demonstrations that are left out in turn where the answer is unknown."""
 _CONTEXT_CELLS = 3800
@@ -67,7 +60,6 @@ HELDOUT_SHARE = 0.4
 """Share of the puzzles, from the end, that is held out where no second source is given."""
 NONE = "none"
 """The source that has no puzzles."""
-T = TypeVar("T")
 _ANSWER = "\n="
 ORACLES: dict[Kind, str] = {
     "published": (
@@ -109,6 +101,10 @@ class ArcTask:
     """Views of a test input, for `cells`."""
     is_constrained: bool = True
     """Directives are written under their grammar, so that none is invalid."""
+    vote: Vote = "judged"
+    """How answers become attempts."""
+    colours: Colours = "uniform"
+    """How colours are exchanged in what is trained on."""
 
     def contexts(self, split: str) -> Sequence[Context]:
         """Puzzles of `train` or `heldout`, in order."""
@@ -123,7 +119,7 @@ class ArcTask:
         directives = self.oracle if edit is None else read_directives(self.kind, edit)
         demos = demos_of(context)
         make = _examples_of_arrays if self.format == "arrays" else _examples_of_cells
-        examples = make(context.id, demos, directives)
+        examples = make(context.id, demos, directives, self.colours)
         steps = steps_of(len(examples), directives.training.num_train_epochs)
         if self.kind == "published" and steps > STEP_CAP:
             raise InvalidEdit(f"{steps} steps are more than {STEP_CAP}")
@@ -132,21 +128,17 @@ class ArcTask:
             examples,
             tuple(one.query for one in asked),
             replace(self.inner, **_chosen(directives, self.inner)),
-            Votes(self.format, asked),
+            Votes(self.format, self.vote, asked),
         )
 
     def in_context(self, context: Context) -> TrialSpec:
         """The same questions: the demonstrations are always in sight."""
         asked = self._asked(context, demos_of(context))
-        return TrialSpec((), tuple(one.query for one in asked), followup=Votes(self.format, asked))
+        return TrialSpec((), tuple(one.query for one in asked), followup=Votes(self.format, self.vote, asked))
 
     def leave_one_out(self, context: Context) -> list[Context]:
         """The puzzle with one demonstration less, which is asked instead of the test input; the last ones in turn."""
-        demos = demos_of(context)
-        left_out = range(len(demos))[-MAX_LEFT_OUT:] if len(demos) > 1 else ()
-        return [
-            context_of(f"{context.id}~{i + 1}", demos[:i] + demos[i + 1 :], [demos[i]], context.title) for i in left_out
-        ]
+        return leave_one_out(context)
 
     def _asked(self, context: Context, demos: Sequence[Pair]) -> tuple[Asked, ...]:
         make = _asked_as_arrays if self.format == "arrays" else self._asked_as_cells
@@ -160,73 +152,14 @@ class ArcTask:
         return [*asked[:JUDGING_VIEWS], *rest]
 
 
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """One test input, asked in one view."""
-
-    question_id: str
-    """Of the test input."""
-    view: View
-    """How it is seen."""
-    query: Query
-    """As it is put to the model."""
-
-
-@dataclass(frozen=True, slots=True)
-class Votes:
-    """From what the views answer to two attempts; implements `records.Followup`."""
-
-    format: Format
-    """How grids are written."""
-    asked: tuple[Asked, ...]
-    """The trial's queries, in order."""
-
-    def queries(self, answers: Sequence[Answer]) -> list[Query]:
-        """Every candidate in the views that judge; nothing where votes decide, or all can be handed in."""
-        if self.format == "arrays":
-            return []
-        return [
-            replace(one.query, gold=rows_text(one.view.turn(grid)), max_new_tokens=0)
-            for asked, grids in self._candidates(answers)
-            for grid in grids
-            for one in asked[:JUDGING_VIEWS]
-            if len(grids) > ATTEMPTS
-        ]
-
-    def aggregate(self, answers: Sequence[Answer], followup_answers: Sequence[Answer]) -> list[tuple[Query, Answer]]:
-        """Two attempts for each test input, as JSON; the log-probability is the mean over views."""
-        logprobs = iter([answer.gold_logprob for answer in followup_answers])
-        found = []
-        for (asked, grids), said in zip(self._candidates(answers), self._by_question(answers), strict=True):
-            is_judged = self.format == "cells" and len(grids) > ATTEMPTS
-            attempts = _ranked(asked[:JUDGING_VIEWS], grids, logprobs) if is_judged else grids
-            text = json.dumps(attempts[:ATTEMPTS], separators=(",", ":"))
-            scored = [answer.gold_logprob for one, answer in zip(asked, said, strict=True) if one.query.gold]
-            mean = fmean(scored) if scored else 0.0
-            first = asked[0]
-            query = replace(first.query, question_id=first.question_id, gold=_whole_answer(first, self.format))
-            found.append((query, Answer(first.question_id, text, mean)))
-        return found
-
-    def _candidates(self, answers: Sequence[Answer]) -> list[tuple[list[Asked], list[Grid]]]:
-        """(how it was asked, what was answered) for each test input: voted on, or those that most views gave."""
-        found = []
-        for asked, said in zip(self._by_question(self.asked), self._by_question(answers), strict=True):
-            read = read_array if self.format == "arrays" else read_rows
-            grids = [(one.view, read(answer.text)) for one, answer in zip(asked, said, strict=True)]
-            if self.format == "arrays":
-                best = vote([(view.symmetry, grid and view.undo(grid)) for view, grid in grids])
-            else:
-                best = _most_frequent([view.undo(grid) for view, grid in grids if grid])[:MAX_CANDIDATES]
-            found.append((asked, best))
-        return found
-
-    def _by_question(self, items: Sequence[T]) -> list[list[T]]:
-        """What belongs to each test input, in order."""
-        found: dict[str, list[T]] = {}
-        for one, item in zip(self.asked, items, strict=True):
-            found.setdefault(one.question_id, []).append(item)
-        return list(found.values())
+def leave_one_out(context: Context) -> list[Context]:
+    """As in `ArcTask`. A part's name is no puzzle's: it lives in the ledger's split and stages `loo` alone, where it is
+    another one for every puzzle and place. A puzzle elsewhere may be called the same."""
+    demos = demos_of(context)
+    left_out = range(len(demos))[-MAX_LEFT_OUT:] if len(demos) > 1 else ()
+    return [
+        context_of(f"{context.id}~{i + 1}", demos[:i] + demos[i + 1 :], [demos[i]], context.title) for i in left_out
+    ]
 
 
 def _asked_as_cells(question: Question, puzzle: Puzzle, view: View) -> Asked:
@@ -271,8 +204,11 @@ def _array(grid: Grid) -> str:
     return array_text(grid) + "#"
 
 
-def _examples_of_cells(puzzle_id: str, demos: tuple[Pair, ...], directives: Directives) -> tuple[Example, ...]:
-    lists = whole_lists(demos, directives.families(), _n_examples(directives), seeds.derive("lists", puzzle_id))
+def _examples_of_cells(
+    puzzle_id: str, demos: tuple[Pair, ...], directives: Directives, colours: Colours
+) -> tuple[Example, ...]:
+    seed = seeds.derive("lists", puzzle_id)
+    lists = whole_lists(demos, directives.families(), _n_examples(directives), seed, colours)
     loss_on: LossOn = "all" if directives.training.strategy == ALL_TOKENS else "later replies"
     return tuple(
         Example(rows_text(pairs[-1].output), _prompt_of_cells(pairs[:-1], pairs[-1].input), loss_on=loss_on)
@@ -280,8 +216,10 @@ def _examples_of_cells(puzzle_id: str, demos: tuple[Pair, ...], directives: Dire
     )
 
 
-def _examples_of_arrays(puzzle_id: str, demos: tuple[Pair, ...], directives: Directives) -> tuple[Example, ...]:
-    puzzles = published_examples(demos, directives.families(), cap=_n_examples(directives))
+def _examples_of_arrays(
+    puzzle_id: str, demos: tuple[Pair, ...], directives: Directives, colours: Colours
+) -> tuple[Example, ...]:
+    puzzles = published_examples(demos, directives.families(), cap=_n_examples(directives), colours=colours)
     loss_on: LossOn = "all" if directives.training.strategy == ALL_TOKENS else "completion"
     return tuple(
         Example(_array(puzzle.query.output), _prompt_of_arrays(puzzle.demos, puzzle.query.input), loss_on=loss_on)
@@ -315,23 +253,6 @@ def _cells(puzzle: Puzzle) -> int:
     return sum(len(grid) * len(grid[0]) for pair in (*puzzle.demos, puzzle.query) for grid in (pair.input, pair.output))
 
 
-def _most_frequent(grids: Sequence[Grid]) -> list[Grid]:
-    """Each once, those that occur most often first; of equals, the first."""
-    return [grid for grid, _ in Counter(grids).most_common()]
-
-
-def _ranked(asked: Sequence[Asked], grids: Sequence[Grid], logprobs: Iterator[float]) -> list[Grid]:
-    """By the sum over views of the whole answer's log-probability, the end token counted."""
-    means = {grid: [next(logprobs) for _ in asked] for grid in grids}
-    return rank({grid: [mean * (len(rows_text(grid)) + 1) for mean in means[grid]] for grid in grids})
-
-
-def _whole_answer(asked: Asked, format: Format) -> str:
-    """The output that the puzzle wants, as JSON; empty where it is unknown."""
-    grid = read_array(asked.query.gold) if format == "arrays" else read_rows(asked.query.gold)
-    return json.dumps(asked.view.undo(grid), separators=(",", ":")) if grid else ""
-
-
 class ArcSettings(TaskSettings):
     """What the task of puzzles is told."""
 
@@ -350,6 +271,13 @@ class ArcSettings(TaskSettings):
     """Directives, as JSON, of the method oracle. Empty: the published ones, or the best known for cells."""
     constrained: bool = True
     """Directives are written under their JSON grammar, so that none is invalid."""
+    vote: str = "judged"
+    """How the views' answers become two attempts. judged: those that the adapted model finds likeliest in all views
+    (cells only). published: as in the released code. majorities: grids of the most frequent rows or columns go before
+    what was said once."""
+    colours: str = "uniform"
+    """How colours are exchanged in what is trained on. uniform: all ten, any with any. published: black stays, and
+    colours that do not occur come first."""
 
     @model_validator(mode="after")
     def _check_views(self) -> ArcSettings:
@@ -372,9 +300,25 @@ def load_arc(settings: TaskSettings, inner: TrainingConfig) -> ArcTask:
     style = next((style for style in formats if style == settings.ask_style), None)
     if style is None:
         raise SettingError(Field("ask_style"), f" {settings.ask_style}: puzzles are written as {' or '.join(formats)}")
+    vote, colours = _rules(settings, style)
     train, heldout = _split(settings)
     oracle = check_directives("oracle", kind, settings.oracle or ORACLES[kind])
-    return ArcTask(train, heldout, kind, style, inner, oracle, settings.views, settings.constrained)
+    return ArcTask(train, heldout, kind, style, inner, oracle, settings.views, settings.constrained, vote, colours)
+
+
+def _rules(settings: ArcSettings, style: Format) -> tuple[Vote, Colours]:
+    votes: tuple[Vote, ...] = get_args(Vote)
+    rules: tuple[Colours, ...] = get_args(Colours)
+    vote = next((vote for vote in votes if vote == settings.vote), None)
+    if vote is None:
+        raise SettingError(Field("vote"), f" {settings.vote}: unknown; choose from {', '.join(votes)}")
+    if (vote, style) == ("judged", "arrays"):
+        mend = " arrays is judged by no model: take ", Field("vote"), " published or majorities"
+        raise SettingError(Field("ask_style"), *mend)
+    colours = next((rule for rule in rules if rule == settings.colours), None)
+    if colours is None:
+        raise SettingError(Field("colours"), f" {settings.colours}: unknown; choose from {', '.join(rules)}")
+    return vote, colours
 
 
 def _split(settings: ArcSettings) -> tuple[tuple[Context, ...], tuple[Context, ...]]:

@@ -8,6 +8,8 @@ Departures from the released code:
 
 1. RandomTranslateXY draws from a seed that is its own, so that other augmenters cannot move it; with seed 0 its shifts
    are those of the released code, which are drawn from a copy of one generator for every demonstration.
+2. Published colours are gone through, and shuffled from, in ascending order. The released code takes the order of a
+   Python set, which is another one where 8 or 9 occurs.
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.random import RandomState
@@ -26,6 +28,8 @@ from selfedit.tasks.arc.grids import COLOURS, Grid, Pair, Puzzle
 Array = np.ndarray[Any, np.dtype[np.int_]]
 Change = Callable[[Array], Array]
 """[rows, columns] → [rows, columns]."""
+Colours = Literal["uniform", "published"]
+"""How colours are exchanged: any with any, or as published."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,21 +137,39 @@ def families(seed: int = 0) -> dict[str, tuple[Augmenter, ...]]:
     return {"basic": basic, "size": size, "chain": chain, "repeat": repeat}
 
 
-def permute_colours(puzzle: Puzzle, draws: RandomState) -> Puzzle:
-    """The published permutation of a whole sub-task: 0 stays; the other colours that occur go to colours that do not,
-    in random order, as long as there are any, and then swap places in pairs."""
+def permute_colours(puzzle: Puzzle, rule: Colours, draws: RandomState) -> Puzzle:
+    """A whole sub-task with its colours exchanged, one way for all its grids."""
     grids = [grid for pair in (*puzzle.demos, puzzle.query) for grid in (pair.input, pair.output)]
+    table = published_colours(grids, draws) if rule == "published" else map(int, draws.permutation(COLOURS))
+    return View(colours=tuple(table)).apply(puzzle)
+
+
+def published_colours(grids: Sequence[Grid], draws: RandomState) -> tuple[int, ...]:
+    """What becomes of each colour, as the released code draws it for `grids` together.
+
+    0 stays. The other colours that occur are gone through in ascending order, but for those that have an image by then.
+    While a colour that does not occur is left, they take one, in drawn order. Afterwards they change places with the
+    last one of a drawn order of those that occur, also where that had gone to a colour that does not occur, which is
+    then nobody's again. So of five colours on average 3.2 leave those that occur, not four. What does not occur takes
+    the images that are left.
+    """
     used = sorted({cell for grid in grids for row in grid for cell in row} - {0})
     unused = [colour for colour in range(1, COLOURS) if colour not in used]
-    draws.shuffle(used)
     draws.shuffle(unused)
-    table = list(range(COLOURS))
-    for old, new in zip(used, unused, strict=False):
-        table[old], table[new] = new, old
-    left = used[len(unused) :]
-    for old, new in zip(left[::2], left[1::2], strict=False):
-        table[old], table[new] = new, old
-    return _recoloured(puzzle, tuple(table))
+    partners: list[int] = draws.permutation(used).tolist()
+    images = {0: 0}
+    for colour in used:
+        if colour in images:
+            continue
+        if unused:
+            images[colour] = unused.pop()
+            continue
+        partner = partners.pop()
+        images[partner], images[colour] = colour, partner
+        if colour in partners:
+            partners.remove(colour)
+    left = iter([colour for colour in range(COLOURS) if colour not in images.values()])
+    return tuple(images[colour] if colour in images else next(left) for colour in range(COLOURS))
 
 
 SYMMETRIES: dict[str, tuple[Change, Change]] = {
@@ -209,10 +231,6 @@ def views(n: int, n_demos: int, seed: int, is_zero_fixed: bool = False) -> list[
     while len(found) < n:
         found.append(View(names[len(found) % len(names)], _drawn_colours(draws, is_zero_fixed), _drawn(draws, n_demos)))
     return found[:n]
-
-
-def _recoloured(puzzle: Puzzle, table: tuple[int, ...]) -> Puzzle:
-    return View(colours=table).apply(puzzle)
 
 
 def _drawn(draws: random.Random, n: int) -> tuple[int, ...]:

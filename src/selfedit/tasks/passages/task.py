@@ -12,18 +12,16 @@ Departures from the paper:
 
 from __future__ import annotations
 
-import hashlib
-import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
 from selfedit.config import EMBEDDED_MODEL, TaskSettings
 from selfedit.edits import PROMPTS, ask_follow_ups, ask_for_edit, load_prompt, read_edit
 from selfedit.errors import Field, SelfeditError, SettingError
 from selfedit.grading import grade_answers, load_grader
-from selfedit.jsonl import read_objects, read_string, read_text
+from selfedit.jsonl import Place
 from selfedit.records import (
     Answer,
     Context,
@@ -31,11 +29,11 @@ from selfedit.records import (
     Outcome,
     Prompt,
     Query,
-    Question,
     Stage,
     TrainingConfig,
     TrialSpec,
 )
+from selfedit.tasks.passages.files import read_passages
 from selfedit.tasks.plugin import TaskPlugin
 
 INVENTED = "invented"
@@ -134,7 +132,7 @@ class PassagesTask:
 
 
 def load_passages(source: str, heldout: str | None = None) -> tuple[tuple[Context, ...], tuple[Context, ...]]:
-    """(train, held-out) passages of `invented`, or of a JSONL or SQuAD v1.1 JSON file.
+    """(train, held-out) passages of `invented`, or of a file (see files.py).
 
     `heldout` names a second file to hold out; without it the last 40 % of `source` are held out, at least one, and
     none where there is only one. Raises SelfeditError with one line, `path:line: what; what to do`.
@@ -145,10 +143,10 @@ def load_passages(source: str, heldout: str | None = None) -> tuple[tuple[Contex
             resources.as_file(folder / "train.jsonl") as train_file,
             resources.as_file(folder / "heldout.jsonl") as file,
         ):
-            return _apart(_read_contexts(train_file), _read_contexts(Path(heldout) if heldout else file))
-    contexts = _read_contexts(Path(source))
+            return _apart(read_passages(train_file), read_passages(Path(heldout) if heldout else file))
+    contexts = read_passages(Path(source))
     if heldout is not None:
-        return _apart(contexts, _read_contexts(Path(heldout)))
+        return _apart(contexts, read_passages(Path(heldout)))
     n_heldout = max(1, round(HELDOUT_SHARE * len(contexts))) if len(contexts) > 1 else 0
     cut = len(contexts) - n_heldout
     return _apart(contexts[:cut], contexts[cut:])
@@ -158,7 +156,8 @@ class PassagesSettings(TaskSettings):
     """What the task of passages is told."""
 
     data: str = INVENTED
-    """`invented` (the corpus that comes with the package) or a file of passages with questions: JSONL or SQuAD JSON."""
+    """`invented` (the corpus that comes with the package) or a file of passages with questions: JSON lines,
+    SQuAD, Hugging Face rows or CSV."""
     heldout_data: str = ""
     """File of passages that never train the policy, all of them held out. Empty: the held-out part of the data."""
     prompt: str = "implications"
@@ -208,8 +207,8 @@ PASSAGES = TaskPlugin(
 """Knowledge incorporation."""
 
 
-_Placed = tuple[str, Context]
-"""Where a context was read, as `path:line`, with it."""
+_Placed = tuple[Place, Context]
+"""Where a context was read, with it."""
 
 
 def _apart(train: Sequence[_Placed], heldout: Sequence[_Placed]) -> tuple[tuple[Context, ...], tuple[Context, ...]]:
@@ -221,83 +220,6 @@ def _apart(train: Sequence[_Placed], heldout: Sequence[_Placed]) -> tuple[tuple[
         if context.id in ids:
             raise SelfeditError(f"{place}: same id {context.id!r} as {ids[context.id]}, which trains; rename one")
     return tuple(context for _, context in train), tuple(context for _, context in heldout)
-
-
-def _read_contexts(path: Path) -> list[_Placed]:
-    articles = _read_squad(path)
-    records = read_objects(path) if articles is None else _squad_records(path, articles)
-    contexts = [(place, _read_context(place, record)) for place, record in records]
-    _refuse_duplicates(contexts)
-    return contexts
-
-
-def _read_squad(path: Path) -> list[Any] | None:
-    """The articles of a SQuAD file; None where the file is something else, to be read as JSONL."""
-    try:
-        value = json.loads(read_text(path))
-    except (ValueError, RecursionError):
-        return None
-    if not isinstance(value, dict) or "data" not in value or "context" in value:
-        return None
-    if not isinstance(value["data"], list) or not value["data"]:
-        raise SelfeditError(f"{path}:1: SQuAD's 'data' is no list of articles; give at least one")
-    return value["data"]
-
-
-def _squad_records(path: Path, articles: list[Any]) -> Iterable[tuple[str, dict[str, Any]]]:
-    for a, article in enumerate(articles):
-        article_place = f"{path}:1: data[{a}]"
-        for p, paragraph in enumerate(_read_objects_in(article_place, article, "paragraphs")):
-            place = f"{article_place}.paragraphs[{p}]"
-            if not isinstance(paragraph, dict):
-                raise SelfeditError(f"{place}: not an object; give 'context' and 'qas'")
-            title, text, questions = article.get("title"), paragraph.get("context"), paragraph.get("qas")
-            yield place, {"title": title, "context": text, "questions": questions}
-
-
-def _read_context(place: str, record: dict[str, Any]) -> Context:
-    title, text = read_string(place, record, "title").strip(), read_string(place, record, "context").strip()
-    pairs = [_read_pair(place, n, item) for n, item in enumerate(_read_objects_in(place, record, "questions"), 1)]
-    context_id = _read_id(place, record, title, text, pairs)
-    questions = tuple(Question(f"{context_id}#{n}", *pair) for n, pair in enumerate(pairs, 1))
-    return Context(id=context_id, title=title, text=text, questions=questions)
-
-
-def _read_id(place: str, record: dict[str, Any], title: str, text: str, pairs: Sequence[tuple[str, str]]) -> str:
-    if record.get("id") is None:
-        content = json.dumps([title, text, pairs], ensure_ascii=False)
-        return hashlib.sha256(content.encode()).hexdigest()[:12]
-    if isinstance(record["id"], int) and not isinstance(record["id"], bool):
-        return str(record["id"])
-    return read_string(place, record, "id").strip()
-
-
-def _read_objects_in(place: str, record: object, name: str) -> list[Any]:
-    value = record.get(name) if isinstance(record, dict) else None
-    if not isinstance(value, list) or not value:
-        raise SelfeditError(f"{place}: no {name}; give at least one")
-    return value
-
-
-def _read_pair(place: str, n: int, item: object) -> tuple[str, str]:
-    where = f"{place}: question {n}"
-    if not isinstance(item, dict):
-        raise SelfeditError(f"{where}: not an object; give 'question' and 'answer'")
-    answer = item["answer"] if item.get("answer") is not None else _first_answer(item.get("answers"))
-    return read_string(where, item, "question").strip(), read_string(where, {"answer": answer}, "answer").strip()
-
-
-def _first_answer(answers: object) -> object:
-    first = answers[0] if isinstance(answers, list) and answers else None
-    return first.get("text") if isinstance(first, dict) else first
-
-
-def _refuse_duplicates(contexts: Sequence[_Placed]) -> None:
-    seen: dict[str, str] = {}
-    for place, context in contexts:
-        if context.id in seen:
-            raise SelfeditError(f"{place}: same id {context.id!r} as {seen[context.id]}; rename one or leave it out")
-        seen[context.id] = place
 
 
 def _folded(text: str) -> str:
