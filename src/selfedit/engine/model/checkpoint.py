@@ -13,7 +13,14 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import (
+    MODEL_FOR_CAUSAL_LM_MAPPING,
+    AutoConfig,
+    AutoModelForCausalLM,
+    PreTrainedConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
 
 from selfedit.engine.model.folders import refusal
 from selfedit.errors import SettingError
@@ -22,6 +29,7 @@ from selfedit.shortage import is_out_of_memory
 _BUFFERS = ("inv_freq", "masked_bias")
 """Endings of what older checkpoints hold and newer code computes."""
 _FLOATS = {"F64", "F32", "F16", "BF16"}
+_TEXTS = ("generation_config.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json")
 _ASKED = "What is asked?"
 _POINTER = b"version https://git-lfs"
 
@@ -32,7 +40,9 @@ def load_checkpoint(name: str, folder: str, dtype: torch.dtype, is_local: bool) 
     Raises:
         SettingError: it cannot be loaded, is quantised, or lacks weights.
     """
-    read_config(name, folder, is_local)
+    config = read_config(name, folder, is_local)
+    if Path(folder).is_dir():
+        _check_layers(name, Path(folder), config)
     given: dict[str, Any] = {"trust_remote_code": False, "local_files_only": is_local}
     given |= {"dtype": dtype, "use_safetensors": True, "ignore_mismatched_sizes": True, "output_loading_info": True}
     model, report = loaded(name, lambda: AutoModelForCausalLM.from_pretrained(folder, **given))
@@ -50,6 +60,9 @@ def read_config(name: str, folder: str, is_local: bool) -> PreTrainedConfig:
     """
     given: dict[str, Any] = {"trust_remote_code": False, "local_files_only": is_local}
     config = loaded(name, lambda: AutoConfig.from_pretrained(folder, **given))
+    if type(config) not in MODEL_FOR_CAUSAL_LM_MAPPING:
+        told = f"is a {config.model_type} model, of which transformers has no causal language model"
+        raise refusal(name, told, "take a causal language model")
     for part in (config, config.get_text_config()):
         for field in ("quantization_config", "compression_config"):
             if quantised := getattr(part, field, None):
@@ -70,8 +83,9 @@ def _quantised(name: str, method: str) -> SettingError:
     return refusal(name, f"is quantised ({method})", "take it in full precision")
 
 
-def loaded(name: str, load: Callable[[], Any]) -> Any:
-    """What `load` returns; whatever a folder from elsewhere makes it raise, as one line.
+def loaded(name: str, load: Callable[[], Any], part: str = "") -> Any:
+    """What `load` returns; whatever a folder from elsewhere makes it raise, as one line. `part`: what of the model that
+    is.
 
     Raises:
         SettingError: the one line. Running out of memory is no fault of the folder, and stays what it is.
@@ -81,9 +95,9 @@ def loaded(name: str, load: Callable[[], Any]) -> Any:
     except Exception as error:
         if is_out_of_memory(error):
             raise
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
         known = "use smollm2-135m, a folder with safetensors, or a hub id"
-        raise refusal(name, f"cannot be loaded ({reason})", known) from error
+        raise refusal(name, f"{part}cannot be loaded ({reason})", known) from error
 
 
 def check_tokenizer(name: str, tokenizer: PreTrainedTokenizerBase, model: PreTrainedModel) -> None:
@@ -104,8 +118,21 @@ def check_tokenizer(name: str, tokenizer: PreTrainedTokenizerBase, model: PreTra
         if not ends or ends[0] > highest:
             raise refusal(name, "neither its tokenizer nor its config names an end token", "name one: eos_token")
         tokenizer.eos_token = tokenizer.convert_ids_to_tokens(ends[0])
+    elif not _is_known(tokenizer, str(tokenizer.eos_token)):
+        told = f"its tokenizer.json has no end token {tokenizer.eos_token}, which its tokenizer_config.json names"
+        raise refusal(name, told, "name one that it has: eos_token")
     if tokenizer.chat_template:
         _check_template(name, tokenizer)
+
+
+def _is_known(tokenizer: PreTrainedTokenizerBase, token: str) -> bool:
+    """False where transformers made up a number for a token that the tokenizer's file lacks; the model never saw it."""
+    raw = getattr(tokenizer, "backend_tokenizer", None)
+    path = Path(tokenizer.name_or_path) / "tokenizer.json"
+    if raw is None or not path.is_file() or raw.get_vocab(with_added_tokens=False).get(token) is not None:
+        return True
+    added = json.loads(path.read_text(encoding="utf-8")).get("added_tokens") or []
+    return any(entry.get("content") == token for entry in added)
 
 
 def _end_tokens(name: str, model: PreTrainedModel, rows: int) -> list[int]:
@@ -113,10 +140,6 @@ def _end_tokens(name: str, model: PreTrainedModel, rows: int) -> list[int]:
     named: Any = model.generation_config.eos_token_id if model.generation_config else None
     ends = [] if named is None else list(named) if isinstance(named, (list, tuple)) else [named]
     for end in ends:
-        if type(end) is not int:
-            raise refusal(
-                name, f"its eos_token_id is {end!r}, not a number", "mend config.json and generation_config.json"
-            )
         if not 0 <= end < rows:
             told = f"its end token {end} lies beyond its {rows} embeddings"
             raise refusal(name, told, "mend eos_token_id in config.json and generation_config.json")
@@ -145,12 +168,7 @@ def check_files(name: str, folder: Path) -> None:
     Raises:
         SettingError: it is something else; each kind with what to do about it.
     """
-    try:
-        is_object = isinstance(json.loads((folder / "config.json").read_text(encoding="utf-8")), dict)
-    except (OSError, ValueError, RecursionError):
-        is_object = False
-    if not is_object:
-        raise refusal(name, "config.json is no JSON object", "save the model again, or download that file again")
+    _check_texts(name, folder)
     for path in sorted(folder.glob("*.safetensors")):
         with path.open("rb") as file:
             head = file.read(64)
@@ -166,6 +184,38 @@ def check_files(name: str, folder: Path) -> None:
             raise refusal(name, f"{path.name} is damaged ({error})", "download it again") from error
         if narrow := sorted(kinds - _FLOATS):
             raise _quantised(name, f"{path.name} holds {narrow[0]}")
+
+
+def _check_texts(name: str, folder: Path) -> None:
+    for path in sorted({folder / "config.json", *(folder / file for file in _TEXTS if (folder / file).is_file())}):
+        try:
+            held = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError, RecursionError):
+            held = None
+        if not isinstance(held, dict):
+            raise refusal(name, f"{path.name} is no JSON object", "save the model again, or download that file again")
+        if (quantised := held.get("quantization_config")) is not None:
+            raise _quantised(name, _method(quantised))
+        for key, value in held.items():
+            if key.endswith("_token_id") and not _is_token_id(value):
+                raise refusal(name, f"{path.name}: {key} is {value!r}, not a number", "mend that file")
+
+
+def _is_token_id(value: Any) -> bool:
+    """Whether a config may say so of a token: a number, several, or none."""
+    return value is None or all(type(one) is int for one in (value if isinstance(value, list) else [value]))
+
+
+def _check_layers(name: str, folder: Path, config: PreTrainedConfig) -> None:
+    """Each layer has a tensor at least. transformers would first build what the config says, for minutes."""
+    said = getattr(config.get_text_config(), "num_hidden_layers", 0)
+    held = 0
+    for path in folder.glob("*.safetensors"):
+        with safe_open(path, "pt") as tensors:
+            held += len(list(tensors.keys()))
+    if said > held:
+        told = f"config.json says {said} layers, and its files hold {held} tensors"
+        raise refusal(name, told, "take a config and weights that belong together")
 
 
 def _check_report(name: str, report: dict[str, Any]) -> None:

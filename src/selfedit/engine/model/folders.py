@@ -37,11 +37,17 @@ def is_local(name: str) -> bool:
     Raises:
         SettingError: it is a path, and leads to no folder that holds a saved model.
     """
-    path = Path(name).expanduser()
-    if path.is_dir():
+    try:
+        path = Path(name).expanduser()
+        is_folder, is_file = path.is_dir(), path.is_file()
+    except (OSError, ValueError, RuntimeError) as error:  # too long, a zero byte, a home of nobody
+        raise refusal(name[:80], f"is no path ({' '.join(str(error).split())[:80]})", "check it") from error
+    if not name.strip():
+        raise refusal(name, "is empty", "name a folder, a hub id or smollm2-135m")
+    if is_folder:
         _check_folder(name, path)
         return True
-    if path.is_file():
+    if is_file:
         raise refusal(name, "is a file", "name the folder that save_pretrained wrote, with config.json and safetensors")
     if _looks_like_path(name):
         raise refusal(name, "no such folder", "check the path")

@@ -26,6 +26,7 @@ from selfedit.cache import cache_folder
 from selfedit.disk import new_folder
 from selfedit.engine.model.checkpoint import check_files, check_tokenizer, load_checkpoint, loaded
 from selfedit.engine.model.folders import is_local
+from selfedit.engine.model.hub import is_only_cached
 from selfedit.errors import Field, SelfeditError, SettingError
 
 EMBEDDED = "smollm2-135m"
@@ -58,15 +59,15 @@ def load_model(name: str, device: torch.device, dtype: torch.dtype) -> LoadedMod
         SelfeditError: an unknown name, a folder without a model or with another than it says, a corrupt cache, no
             network at the first fetch.
     """
-    is_here = name == EMBEDDED or is_local(name)
-    folder = name
+    folder, is_here = name, name == EMBEDDED or is_local(name)
     if is_here:
         path = fetch_embedded() if name == EMBEDDED else Path(name).expanduser().absolute()
         check_files(name, path)
         folder = str(path)
+    is_here = is_here or is_only_cached(name)
     quiet_transformers()
     given = {"trust_remote_code": False, "local_files_only": is_here}
-    tokenizer = loaded(name, lambda: AutoTokenizer.from_pretrained(folder, **given))
+    tokenizer = loaded(name, lambda: AutoTokenizer.from_pretrained(folder, **given), "its tokenizer ")
     model = load_checkpoint(name, folder, dtype, is_here)
     check_tokenizer(name, tokenizer, model)
     model.eval().requires_grad_(False)

@@ -15,6 +15,7 @@ from selfedit.engine.forward.attention import PlanHolder
 from selfedit.engine.lora.bank import Bank
 from selfedit.engine.model.checkpoint import check_files, read_config
 from selfedit.engine.model.folders import is_local
+from selfedit.engine.model.hub import is_only_cached
 from selfedit.engine.model.loading import quiet_transformers
 from selfedit.errors import Field, SettingError
 from selfedit.sizing import Shape
@@ -44,6 +45,7 @@ def read_shape(name: str) -> Shape:
     if is_here:
         folder = str(Path(name).expanduser())
         check_files(name, Path(folder))
+    is_here = is_here or is_only_cached(name)
     quiet_transformers()
     config = read_config(name, folder, is_here)
     try:
