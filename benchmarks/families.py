@@ -19,6 +19,7 @@ from __future__ import annotations
 import argparse
 import copy
 import json
+import logging
 import multiprocessing
 import sys
 import warnings
@@ -43,6 +44,7 @@ from selfedit.engine.forward.packing import Tokens, pack
 from selfedit.engine.forward.scoring import next_logits
 from selfedit.engine.generate.decoding import Decoder, Request
 from selfedit.engine.lora.bank import Matrices
+from selfedit.engine.model.bounds import notices
 from selfedit.engine.model.loading import LoadedModel, quiet_transformers
 from selfedit.engine.model.miniature import drawn, small_settings
 from selfedit.engine.train.adapters import TrainingJob
@@ -51,6 +53,7 @@ from selfedit.records import SamplingParams, TrainingConfig
 from tests.support.reference import fill_slots, peft_layers, train_plainly
 from tests.support.tiny import Float64Throughout, tiny_tokenizer
 
+_ORDER = ("exact", "inexact", "refused", "not built", "no result")
 _EXACT = 1e-7
 """A larger difference is a fault. Rounding makes up to 1e-11, and 1e-8 where a family's code rounds to float32."""
 _MAKE_WHOLE: dict[str, dict[str, Any]] = {
@@ -122,6 +125,8 @@ class Found:
     """Whether greedy texts of 24 tokens are the same."""
     adapted: str = ""
     """Names of the layers that carry adapters."""
+    notes: tuple[str, ...] = ()
+    """What the engine says of it at load."""
 
 
 def main() -> None:
@@ -176,6 +181,7 @@ def measure(family: str) -> Found:
     torch.set_num_threads(1)
     quiet_transformers()
     warnings.simplefilter("ignore")
+    logging.getLogger("selfedit").setLevel(logging.ERROR)  # its notes are kept instead
     with Float64Throughout():
         try:
             plain = built(family)
@@ -199,7 +205,7 @@ def measure(family: str) -> Found:
         return replace(found, outcome="inexact", why=f"fails where layers are computed twice: {one_line(error)}")
     if found.outcome == "exact" and apart > _EXACT:
         return replace(found, outcome="inexact", why=f"differs by {apart:.0e} where layers are computed twice")
-    return found
+    return replace(found, notes=tuple(notices(engine.model, engine.bank)))
 
 
 def recomputed_apart(plain: PreTrainedModel, engine: TorchEngine) -> float:
@@ -351,14 +357,22 @@ def greedy(model: Any, prompt: Sequence[int], n: int) -> list[int]:
 
 
 def table(families: Sequence[dict[str, Any]]) -> str:
-    """As Markdown."""
-    lines = ["| family | outcome | why, or the largest difference |", "|---|---|---|"]
-    for found in families:
-        told = found["why"]
-        if found["weights"] is not None:
-            told = f"{max(found['weights'], found['logits']):.0e}" if found["outcome"] == "exact" else told
-        lines.append(f"| {found['family']} | {found['outcome']} | {told.replace('|', '/')} |")
-    return "\n".join(lines)
+    """As Markdown: every family, the exact ones first."""
+    ordered = sorted(families, key=lambda found: (_ORDER.index(found["outcome"]), found["family"]))
+    rows = [[found["family"], found["outcome"], *told(found)] for found in ordered]
+    lines = [["family", "outcome", "why", "instead"], ["---"] * 4, *rows]
+    return "\n".join(f"| {' | '.join(cell.replace('|', '/') for cell in line)} |" for line in lines)
+
+
+def told(found: dict[str, Any]) -> tuple[str, str]:
+    """(why, what works instead)."""
+    if found["outcome"] == "refused":
+        why, _, instead = found["why"].partition(" is not supported: ")[2].rpartition("; ")
+        return why, "" if instead.startswith("take ") else instead.removesuffix(" works").removesuffix(" work")
+    if found["outcome"] != "exact":
+        return found["why"], ""
+    difference = f"largest difference {max(found['weights'], found['logits']):.0e}"
+    return "; ".join([difference, *("experts stay as they are" for note in found["notes"] if "experts" in note)]), ""
 
 
 if __name__ == "__main__":

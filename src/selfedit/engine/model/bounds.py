@@ -41,7 +41,9 @@ def notices(model: Any, bank: Bank) -> Iterator[str]:
     if why:
         yield f"texts of at most {most} tokens, for its {why}"
     if is_mixture(model):
-        yield f"adapters go on {', '.join(bank.kinds)}; its experts are no linear layers, and stay as they are"
+        told = f"adapters go on {', '.join(bank.kinds)}; its experts are no linear layers, and stay as they are"
+        left = sorted({name.rpartition(".")[2] for name in bank.left_out})
+        yield f"{told}, with {', '.join(left)} of other layers, which PEFT would take for experts" if left else told
 
 
 def _rotary_bounds(config: PreTrainedConfig, positions: int) -> Iterator[tuple[int, str]]:
