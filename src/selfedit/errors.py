@@ -35,6 +35,10 @@ class SettingError(SelfeditError):
         """The message as the command line says it: fields as flags."""
         return "".join(flag(part) if isinstance(part, Field) else part for part in self.parts)
 
+    def about(self, old: str, new: str) -> SettingError:
+        """The same of another field: what is wrong with a model may be wrong with a writer."""
+        return SettingError(*(Field(new) if isinstance(part, Field) and part == old else part for part in self.parts))
+
 
 class InvalidEdit(Exception):
     """A self-edit that cannot be studied (empty, enormous, repeating itself); recorded with its reason."""

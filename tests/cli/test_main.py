@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -16,8 +17,10 @@ import pytest
 import selfedit
 from selfedit.cli import evaluate, grade
 from selfedit.cli.main import main
+from selfedit.cli.open_run import load_writer, start_learner
 from selfedit.config import RunConfig
-from selfedit.errors import SelfeditError
+from selfedit.errors import SelfeditError, SettingError
+from selfedit.loop import EvalConfig
 from selfedit.protocols import Done
 from selfedit.records import Stage, Trial, TrialResult
 from selfedit.store import AdapterFolders, Ledger, run_folder
@@ -205,6 +208,27 @@ def test_a_fault_of_ours_is_one_line_and_exit_code_1(capsys: Capture, monkeypatc
     use_engine(monkeypatch, fail)
     assert main(["train", *SMALL]) == 1
     assert capsys.readouterr().err == "selfedit: internal error: ZeroDivisionError: of ours (--debug shows where)\n"
+
+
+@pytest.mark.parametrize("error", [MemoryError(), RuntimeError("std::bad_alloc")])
+def test_running_out_of_memory_is_one_line_that_says_what_to_do(
+    error: Exception, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(config: RunConfig, adapters: AdapterFolders) -> FakeEngine:
+        raise error
+
+    use_engine(monkeypatch, fail)
+    assert main(["train", *SMALL]) == 2
+    told = "selfedit: out of memory; free memory, or take a smaller model or --bank\n"
+    assert capsys.readouterr().err == told
+
+
+@pytest.mark.model
+def test_a_fault_of_another_model_is_told_of_the_flag_that_names_it(tmp_path: Path) -> None:
+    for field, load in (("writer", load_writer), ("learner", partial(start_learner, writer=None, adapters=None))):
+        with pytest.raises(SettingError) as caught:
+            load(EvalConfig(**{field: str(tmp_path)}, methods="base,writer" if field == "writer" else "base"))
+        assert caught.value.with_flags().startswith(f"--{field} {tmp_path}: the folder has no config.json; ")
 
 
 def test_train_leaves_a_run_with_its_report_and_resumes(capsys: Capture) -> None:

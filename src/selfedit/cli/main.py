@@ -40,6 +40,7 @@ from selfedit.continual import ContinualConfig
 from selfedit.disk import told
 from selfedit.errors import SelfeditError, SettingError
 from selfedit.loop import EvalConfig, TrainConfig
+from selfedit.shortage import is_out_of_memory
 
 COMMANDS: dict[str, type[Command]] = {
     "demo": Demo,
@@ -93,6 +94,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         _drop_output()
         return _refuse(words, told(error), 2)
     except Exception as error:  # noqa: BLE001 (a fault here is told in one line too; --debug shows the rest)
+        if is_out_of_memory(error):
+            return _refuse(words, "out of memory; free memory, or take a smaller model or --bank", 2)
         return _refuse(words, f"internal error: {type(error).__name__}: {error} (--debug shows where)", 1)
 
 

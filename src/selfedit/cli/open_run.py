@@ -80,7 +80,8 @@ def start_learner(config: RunConfig, writer: Engine, adapters: AdapterFolders) -
         return writer
     from selfedit.engine import load_engine
 
-    engine = load_engine(config.learner, config.device, config.dtype, config.bank, adapters)
+    with _named("learner"):
+        engine = load_engine(config.learner, config.device, config.dtype, config.bank, adapters)
     _check_adapted(engine, config, "inner")
     return engine
 
@@ -89,7 +90,17 @@ def load_writer(config: EvalConfig) -> Engine:
     """Another model that writes self-edits and does no more."""
     from selfedit.engine import load_engine
 
-    return load_engine(config.writer, config.device, config.dtype, config.bank)
+    with _named("writer"):
+        return load_engine(config.writer, config.device, config.dtype, config.bank)
+
+
+@contextmanager
+def _named(field: str) -> Iterator[None]:
+    """What is wrong with a model is said of the setting that names it."""
+    try:
+        yield
+    except SettingError as error:
+        raise error.about("model", field) from error
 
 
 def trained_policies(run: Path, task: Task) -> list[Policy]:

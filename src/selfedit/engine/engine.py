@@ -6,6 +6,7 @@ change.
 
 from __future__ import annotations
 
+import logging
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -20,9 +21,10 @@ from selfedit.engine.forward.attention import PassPlan, PlanHolder
 from selfedit.engine.forward.trunk import Lower, Trunk
 from selfedit.engine.lora import peft_format
 from selfedit.engine.lora.bank import Bank, Matrices
-from selfedit.engine.model import compatibility, loading, memory
+from selfedit.engine.model import bounds, compatibility, loading, memory
+from selfedit.engine.model.bounds import notices
 from selfedit.engine.model.devices import choose_device, choose_dtype
-from selfedit.engine.replies import Speaker
+from selfedit.engine.replies import ROOM, Speaker
 from selfedit.engine.train import full_finetuning
 from selfedit.engine.train.adapters import Trained, TrainingJob, job_of, train
 from selfedit.engine.train.distillation import taught
@@ -77,10 +79,11 @@ class TorchEngine:
         adapters: AdapterStore | None = None,
     ) -> None:
         self.model, self.tokenizer, self.name = loaded.model, loaded.tokenizer, loaded.name
+        self.source = loaded.source or loaded.name
         self.sha256 = loaded.sha256
         self.bank_size = bank_size
         self._adapters = adapters
-        self.holder = PlanHolder()
+        self.holder = PlanHolder(compatibility.traits_of(self.model))
         own_logits = compatibility.own_logits(self.model)
         attention.install(self.model, self.holder)
         self.layer_count = trunk.install(self.model, self.holder)
@@ -88,12 +91,15 @@ class TorchEngine:
         self._layer_of = trunk.layer_indices(self.model, self.bank.layers)
         self.trunk = Trunk(self.model, self.holder, _TRUNK_BYTES)
         self.sizes = memory.plan_sizes(self.model, bank_size, self.bank.width)
-        self.sizes.pack_tokens = pack_tokens or self.sizes.pack_tokens
+        most = bounds.longest_pass(self.model.config) // ROOM
+        self.sizes.pack_tokens = min(pack_tokens or self.sizes.pack_tokens, most)
         self.lower = Lower(self.trunk, 0, self.sizes.pack_tokens)
-        self.max_context = int(getattr(self.model.config, "max_position_embeddings", None) or 2**31)
+        self.max_context = bounds.longest_context(self.model.config)[0]
         self.speaker = Speaker(self.model, self.holder, self.tokenizer, self.sizes, self.max_context)
         self._beneath = UNTOUCHED
         compatibility.admit(self.model, self.holder, own_logits)
+        for line in notices(self.model, self.bank):
+            logging.getLogger("selfedit").warning("%s: %s", self.name, line)
 
     @property
     def facts(self) -> dict[str, str]:
@@ -261,7 +267,7 @@ class TorchEngine:
 
     def reserve(self, size: int, rank: int, below: int = 0, names: Sequence[str] = ()) -> None:
         """A bank of `size` slots of this rank on the layers `names`, above the `below` lowest; of no size: none."""
-        self.lower = Lower(self.trunk, below, self.sizes.pack_tokens)
+        self.lower = Lower(self.trunk, 0 if self.holder.traits.is_whole else below, self.sizes.pack_tokens)
         if size:
             self.bank.allocate(size, rank, names)
         else:
@@ -430,5 +436,6 @@ def load_engine(
     """
     memory.keep_freed_memory()
     chosen = choose_device(device)
-    loaded = loading.load_model(model, chosen, choose_dtype(dtype, chosen))
-    return TorchEngine(loaded, bank or BANK[chosen.type], adapters=adapters)
+    with memory.told(model):
+        loaded = loading.load_model(model, chosen, choose_dtype(dtype, chosen))
+        return TorchEngine(loaded, bank or BANK[chosen.type], adapters=adapters)

@@ -19,6 +19,9 @@ from selfedit.engine.model.memory import Sizes
 from selfedit.records import Answer, Completion, Generation, Invalid, Query, SamplingParams
 from selfedit.thinking import is_mark
 
+ROOM = 4
+"""Passes without a backward one take so many times the tokens of one that trains."""
+
 
 class Speaker:
     """Draws texts and answers queries with a model whose adapters are in place.
@@ -89,7 +92,7 @@ class Speaker:
     ) -> list[float]:
         """Mean log-probability of each gold answer per token; 0 where there is none."""
         known = [i for i, query in enumerate(queries) if query.gold]
-        room = 4 * self.sizes.pack_tokens
+        room = ROOM * self.sizes.pack_tokens
         scored = [golds[i] for i in known], [slots[i] for i in known]
         found = continuation_logprobs(self.model, self.holder, *scored, room, self.sizes.rows, lower)
         by_place = dict(zip(known, found, strict=True))
@@ -98,7 +101,7 @@ class Speaker:
     def _decode(self, requests: Sequence[Request]) -> list[tuple[list[int], bool]]:
         if not requests:
             return []
-        self.decoder.max_rows, self.decoder.max_tokens = self.sizes.rows, 4 * self.sizes.pack_tokens
+        self.decoder.max_rows, self.decoder.max_tokens = self.sizes.rows, ROOM * self.sizes.pack_tokens
         return self.decoder.generate(requests)
 
     def text(self, ids: list[int]) -> str:

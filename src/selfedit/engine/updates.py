@@ -136,6 +136,6 @@ def _save(engine: TorchEngine, update: Update, result: Trained) -> UpdateResult:
     for number, factor in enumerate(update.factors):
         folder = f"{update.folder}-{number}" if number else update.folder
         added = peft_format.scaled(upper, factor * training.alpha / training.rank)
-        digest = peft_format.save_adapter(store.place(folder), added, engine.bank, engine.name, lies_on)
+        digest = peft_format.save_adapter(store.place(folder), added, engine.bank, engine.source, lies_on)
         policies.append(Policy(base.version + 1, folder, digest, base.version))
     return UpdateResult(tuple(policies), *told)

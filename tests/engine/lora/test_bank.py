@@ -5,9 +5,11 @@ from __future__ import annotations
 import pytest
 import torch
 from torch import nn
+from transformers import PreTrainedConfig
 
 from selfedit.engine.forward import attention
 from selfedit.engine.forward.attention import PlanHolder
+from selfedit.engine.forward.masks import windowed
 from selfedit.engine.forward.scoring import mean_logprobs
 from selfedit.engine.lora import peft_format
 from selfedit.engine.lora.bank import Bank
@@ -75,6 +77,7 @@ def test_a_model_without_linear_layers_is_refused() -> None:
         def __init__(self) -> None:
             super().__init__()
             self.embed, self.head = nn.Embedding(9, 4), nn.Linear(4, 9)
+            self.base_model, self.config = self.embed, PreTrainedConfig()
 
         def get_output_embeddings(self) -> nn.Module:
             return self.head
@@ -120,12 +123,13 @@ def test_attention_in_blocks_trains_the_same_adapters(family: str, monkeypatch: 
 
 @pytest.mark.parametrize("window", [None, 4])
 def test_attention_in_blocks_equals_a_call_per_sequence(window: int | None) -> None:
-    lengths, form = (5, 1, 9, 2, 8, 16, 7), attention._Form(None, window, None)
+    lengths, form = (5, 1, 9, 2, 8, 16, 7), attention._Form(None, windowed(window), None, None)
     generator = torch.Generator().manual_seed(5)
     query, key, value = torch.randn(3, 1, 2, sum(lengths), 8, dtype=torch.float64, generator=generator)
     blocks, places = attention.sequence_blocks(lengths, torch.device("cpu"))
     assert [block.width for block in blocks] == [1, 2, 7, 9, 16]
-    found = attention.attend_in_blocks(blocks, places, query, key, value, form)
+    plan = attention.PassPlan(lengths=lengths, blocks=blocks, places=places)
+    found = attention.attend_in_blocks(plan, query, key, value, form)
     alone = attention.PassPlan(lengths=lengths)
     torch.testing.assert_close(found, attention._attend_pack(alone, 0, query, key, value, form))
 
@@ -136,7 +140,8 @@ def test_a_sequence_that_is_not_finite_leaves_its_block_alone() -> None:
     values[:, :, 5:11] = torch.nan
     values.requires_grad_()
     blocks, places = attention.sequence_blocks(lengths, torch.device("cpu"))
-    out = attention.attend_in_blocks(blocks, places, values, values, values, attention._Form(None, None, None))
+    plan = attention.PassPlan(lengths=lengths, blocks=blocks, places=places)
+    out = attention.attend_in_blocks(plan, values, values, values, attention._Form(None, windowed(None), None, None))
     out.sum().backward()
     for part in (slice(0, 5), slice(11, 18)):
         assert out[:, part].isfinite().all() and values.grad[:, :, part].isfinite().all()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -220,3 +221,82 @@ def test_where_a_template_takes_no_system_role_its_text_goes_before_the_first_re
     tokenizer = load_model(str(folder), CPU, torch.float32).tokenizer
     prompt = Prompt("third ", system="be brief", history=(("first", "second"),))
     assert prompt_text(tokenizer, prompt) == "<user>be brief\n\nfirst<assistant>second<user>third"
+
+
+@pytest.mark.parametrize(
+    "quantised", ["gptq", [], {}, {"quant_method": None}, {"load_in_4bit": True}, {"format": "pack-quantized"}]
+)
+def test_whatever_a_config_says_of_quantisation_it_is_not_passed_over(folder: Path, quantised: object) -> None:
+    configure(folder, quantization_config=quantised)
+    assert "is quantised (" in refused(folder)
+
+
+@pytest.mark.parametrize(("dtype", "kind"), [(torch.int8, "I8"), (torch.uint8, "U8"), (torch.float8_e4m3fn, "F8_E4M3")])
+def test_weights_in_few_bits_are_quantised_whatever_the_config_says(
+    folder: Path, dtype: torch.dtype, kind: str
+) -> None:
+    name = "model.layers.0.mlp.up_proj.weight"
+    rewrite(folder, lambda weights: {**weights, name: weights[name].to(dtype)})
+    assert f"is quantised (model.safetensors holds {kind}); take it in full precision" in refused(folder)
+
+
+@pytest.mark.parametrize("file", ["config.json", "generation_config.json"])
+@pytest.mark.parametrize("value", ["2", ["a"], 3.5, True, {"id": 2}])
+def test_a_special_token_that_is_no_number_is_named_with_its_file(folder: Path, file: str, value: object) -> None:
+    path = folder / file
+    path.write_text(json.dumps({**json.loads(path.read_text()), "pad_token_id": value}))
+    assert f"{file}: pad_token_id is {value!r}, not a number; mend that file" in refused(folder)
+
+
+@pytest.mark.parametrize("value", [5, ["<|end|>"], {"content": "<|end|>"}, True])
+def test_a_special_token_that_is_no_text_is_told_in_one_line(folder: Path, value: object) -> None:
+    change_tokenizer(folder, bos_token=value)
+    assert "its tokenizer cannot be loaded (Special token bos_token has to be" in refused(folder)
+
+
+@pytest.mark.parametrize("end", [-1, 400, [0, 99999]])
+def test_an_end_token_beyond_the_embedding_is_refused_at_load(folder: Path, end: object) -> None:
+    for name in ("config.json", "generation_config.json"):
+        kept = json.loads((folder / name).read_text())
+        (folder / name).write_text(json.dumps({**kept, "eos_token_id": end}))
+    assert re.search(r"its end token -?\d+ lies beyond its 400 embeddings; mend eos_token_id", refused(folder))
+
+
+def test_an_end_token_that_the_tokenizer_lacks_is_not_made_up(folder: Path) -> None:
+    vocabulary = json.loads((folder / "tokenizer.json").read_text())["model"]["vocab"]
+    assert len(vocabulary) < 400  # so that the one made up would have an embedding
+    change_tokenizer(folder, eos_token="<|nowhere|>")
+    assert "its tokenizer.json has no end token <|nowhere|>" in refused(folder)
+
+
+@pytest.mark.parametrize(
+    "file", ["generation_config.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json"]
+)
+@pytest.mark.parametrize("text", ["[1]", "{", "<html></html>"])
+def test_a_text_of_the_folder_that_is_no_object_is_named(folder: Path, file: str, text: str) -> None:
+    (folder / file).write_text(text)
+    assert f"{file} is no JSON object; save the model again" in refused(folder)
+
+
+def test_more_layers_than_the_files_could_hold_are_refused_before_they_are_built(folder: Path) -> None:
+    configure(folder, num_hidden_layers=100_000)
+    begun = time.monotonic()
+    assert "config.json says 100000 layers, and its files hold 21 tensors" in refused(folder)
+    assert time.monotonic() - begun < 10
+
+
+def test_a_model_of_another_kind_is_named_by_its_kind(folder: Path) -> None:
+    configure(folder, model_type="t5", architectures=["T5ForConditionalGeneration"])
+    assert "is a t5 model, of which transformers has no causal language model" in refused(folder)
+
+
+PLAIN = "{% for m in messages %}{{ m['content'] }}{% endfor %}"
+
+
+def test_several_chat_templates_serve_by_the_one_called_default(folder: Path) -> None:
+    several = [{"name": "rag", "template": "never"}, {"name": "default", "template": PLAIN}]
+    change_tokenizer(folder, chat_template=several)
+    assert prompt_text(load_model(str(folder), CPU, torch.float32).tokenizer, Prompt("first")) == "first"
+    change_tokenizer(folder, chat_template=[{"name": "tool", "template": PLAIN}, several[0]])
+    told = "it has several chat templates (rag, tool) and none called default; call one of them default"
+    assert told in refused(folder)

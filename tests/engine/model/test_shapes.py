@@ -57,7 +57,7 @@ def test_the_known_shapes_are_what_transformers_builds_from_their_configurations
 
 def test_a_configuration_that_is_none_is_refused_by_name(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text('{"model_type": "no-such-model"}')
-    with pytest.raises(SelfeditError, match=r"^model .*: its configuration cannot be read"):
+    with pytest.raises(SelfeditError, match=r"^model .*: cannot be loaded \(.*`no-such-model`"):
         read_shape(str(tmp_path))
     with pytest.raises(SelfeditError, match="no such folder"):
         read_shape(str(tmp_path / "absent"))

@@ -16,6 +16,9 @@ import torch
 from torch.nn.functional import scaled_dot_product_attention
 from transformers import AttentionInterface
 
+from selfedit.engine.forward import masks
+from selfedit.engine.forward.body import Traits
+from selfedit.engine.forward.masks import Rule, windowed
 from selfedit.engine.forward.packing import MAX_PADDING, Block, Segment, block_of, divide, on_device
 from selfedit.errors import SelfeditError
 
@@ -118,8 +121,9 @@ class PassPlan:
     """Pack with a cache, some of whose rows hold the beginning already: (row, tokens there) of each sequence."""
     longest: int = 0
     """Decoding step: the largest of them, plus this token; 0 in a pack."""
-    masks: dict[int | None, torch.Tensor] = field(default_factory=dict)
-    """Decoding step: what the tokens may attend to, by window; made by the first layer that needs it."""
+    masks: dict[tuple[Rule, int, int], torch.Tensor] = field(default_factory=dict)
+    """What tokens may attend to, by rule, number of tokens that look and number looked at; made by the first layer that
+    needs it."""
     blocks: Sequence[SequenceBlock] = ()
     """Pack on a GPU: how its sequences stand in blocks for attention …"""
     places: torch.Tensor | None = None
@@ -137,9 +141,10 @@ class PassPlan:
 class PlanHolder:
     """One per model: where layers look up the plan of the pass they are in, the scales of the slots, and a buffer."""
 
-    __slots__ = ("buffer", "is_recomputed", "plan", "scales")
+    __slots__ = ("buffer", "is_recomputed", "plan", "scales", "traits")
 
-    def __init__(self) -> None:
+    def __init__(self, traits: Traits | None = None) -> None:
+        self.traits = traits or Traits()
         self.plan = PassPlan()
         self.scales: list[float] = []
         self.buffer = torch.empty(0)
@@ -166,15 +171,16 @@ def install(model: Any, holder: PlanHolder) -> None:
     if model.device.type == "cuda":
         torch.backends.cuda.enable_cudnn_sdp(False)
     AttentionInterface.register(NAME, attend)
+    masks.register(NAME)
     model.set_attn_implementation(NAME)
     for module in model.modules():
         if hasattr(module, "layer_idx"):
             module.selfedit_plan = holder
 
 
-_UNSUPPORTED = ("s_aux", "sinks", "position_bias", "indices", "block_indices")
+_UNSUPPORTED = ("sinks", "position_bias", "indices", "block_indices")
 """What some models hand to their attention beside queries, keys and values; it changes the result, so it can't be
-left out: sinks (gpt-oss), learnt biases, chosen keys (sparse attention)."""
+left out: learnt biases, chosen keys (sparse attention)."""
 
 
 def attend(
@@ -182,21 +188,24 @@ def attend(
     query: torch.Tensor,
     key: torch.Tensor,
     value: torch.Tensor,
-    attention_mask: torch.Tensor | None,
+    attention_mask: Rule | torch.Tensor | None,
     scaling: float | None = None,
     sliding_window: int | None = None,
     softcap: float | None = None,
+    s_aux: torch.Tensor | None = None,
     **more: Any,
 ) -> tuple[torch.Tensor, None]:
-    """transformers' attention interface. query [1, H, T, D], key and value [1, G, T, D] → [1, T, H, D].
+    """transformers' attention interface. query [1, H, T, D], key and value [1, G, T, D], s_aux [H] → [1, T, H, D].
 
     Raises:
         SelfeditError: the model asks for an attention that this is not.
     """
-    if unknown := [name for name in _UNSUPPORTED if more.get(name) is not None]:
-        raise SelfeditError(f"{type(module).__name__} is not supported (it attends with {unknown[0]})")
+    unknown = [name for name in _UNSUPPORTED if more.get(name) is not None]
+    if unknown or isinstance(attention_mask, torch.Tensor):
+        what = unknown[0] if unknown else "a mask of its own"
+        raise SelfeditError(f"{type(module).__name__} is not supported (it attends with {what})")
     plan: PassPlan = module.selfedit_plan.plan
-    form = _Form(scaling, sliding_window, softcap)
+    form = _Form(scaling, attention_mask or windowed(sliding_window), softcap, s_aux)
     if plan.cache is not None:
         assert plan.cache_rows is not None and plan.cache_places is not None
         plan.cache.write(module.layer_idx, key, value, plan.cache_rows, plan.cache_places)
@@ -211,20 +220,33 @@ class _Form:
 
     scaling: float | None
     """Factor of the scores; None: 1/√width."""
-    window: int | None
-    """How far back a token sees, itself included; None: to the beginning."""
+    rule: Rule
+    """What a token may attend to. Where the model makes no mask, the window that it names."""
     softcap: float | None
     """Scores s become softcap · tanh(s / softcap) (Gemma 2); None: they stay."""
+    sinks: torch.Tensor | None
+    """[H] a score that takes its share of the attention and adds nothing (GPT-OSS); None: there is none."""
+
+    @property
+    def is_fused(self) -> bool:
+        """Whether torch's own function computes it."""
+        return self.softcap is None and self.sinks is None
 
     def attend(self, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-        """Attention with a mask that is True where a token may look, or that is added to the scores."""
-        if self.softcap is None:
+        """Attention with a mask that is True where a token may look, or that is added to the scores. query [n, G, m, D]
+        or [n, H, m, D], key and value [n, G, L, D] or [n, H, L, D]; where G < H, m are the heads that share a key."""
+        if self.is_fused:
             return scaled_dot_product_attention(query, key, value, attn_mask=mask, scale=self.scaling)
         scaling = query.shape[-1] ** -0.5 if self.scaling is None else self.scaling
-        scores = torch.tanh(query @ key.transpose(-1, -2) * (scaling / self.softcap)) * self.softcap
-        wide = torch.promote_types(query.dtype, torch.float32)
+        scores = query @ key.transpose(-1, -2) * scaling
+        if self.softcap is not None:
+            scores = torch.tanh(scores / self.softcap) * self.softcap
         scores = scores.masked_fill(~mask, -torch.inf) if mask.dtype == torch.bool else scores + mask
-        return scores.softmax(-1, dtype=wide).to(value.dtype) @ value
+        if self.sinks is not None:
+            sinks = self.sinks.to(scores.dtype).view(1, query.shape[1], -1, 1).expand(*scores.shape[:-1], 1)
+            scores = torch.cat([scores, sinks], -1)
+        wide = torch.promote_types(query.dtype, torch.float32)
+        return scores.softmax(-1, dtype=wide)[..., : key.shape[2]].to(value.dtype) @ value
 
 
 def _attend_pack(plan, layer, query, key, value, form):
@@ -233,13 +255,13 @@ def _attend_pack(plan, layer, query, key, value, form):
     # On a CPU the bfloat16 kernel is several times slower on short sequences than the float32 one.
     query, key, value = query.to(wide), _each_head(key, groups, wide), _each_head(value, groups, wide)
     if plan.blocks:
-        return attend_in_blocks(plan.blocks, plan.places, query, key, value, form)
+        return attend_in_blocks(plan, query, key, value, form)
     parts = list(zip(*(t.split(plan.lengths, dim=2) for t in (query, key, value)), strict=True))
     for i, (row, n) in enumerate(plan.starts):
         whole = (store[layer][None, row, :, : n + plan.lengths[i]] for store in (plan.cache.keys, plan.cache.values))
         parts[i] = (parts[i][0], *(_each_head(t, groups, wide) for t in whole))
-    outs = [_causal(q, k, v, form) for q, k, v in parts]
-    return torch.cat(outs, dim=2).transpose(1, 2).to(dtype)
+    outs = [_causal(plan, q, k, v, form) for q, k, v in parts]
+    return torch.cat(outs, dim=2).transpose(1, 2).contiguous().to(dtype)
 
 
 def _each_head(x, groups, dtype):
@@ -247,22 +269,22 @@ def _each_head(x, groups, dtype):
     return (x.repeat_interleave(groups, 1) if groups > 1 else x).to(dtype)
 
 
-def attend_in_blocks(blocks, places, query, key, value, form):
+def attend_in_blocks(plan, query, key, value, form):
     """One call per block instead of one per sequence: on a GPU the calls would cost more than the padding."""
-    outs = [_causal(block.take(query), block.take(key), block.take(value), form) for block in blocks]
+    outs = [_causal(plan, block.take(query), block.take(key), block.take(value), form) for block in plan.blocks]
     flat = torch.cat([out.transpose(1, 2).flatten(0, 1) for out in outs])
-    return flat.index_select(0, places)[None]
+    return flat.index_select(0, plan.places)[None]
 
 
-def _causal(query, key, value, form):
+def _causal(plan, query, key, value, form):
     """The queries are those of the last keys."""
     n, length = query.shape[2], key.shape[2]
-    window = form.window or length
-    if form.softcap is None and n == length <= window:
+    if form.is_fused and n == length and form.rule.is_plain(length):
         return scaled_dot_product_attention(query, key, value, is_causal=True, scale=form.scaling)
-    at = torch.arange(length, device=query.device)
-    distance = at[length - n :, None] - at[None]
-    return form.attend(query, key, value, (distance >= 0) & (distance < window))
+    if (form.rule, n, length) not in plan.masks:
+        at = torch.arange(length, device=query.device)
+        plan.masks[form.rule, n, length] = form.rule.mask(at[length - n :, None], at[None])
+    return form.attend(query, key, value, plan.masks[form.rule, n, length])
 
 
 def _attend_step(plan, layer, query, form):
@@ -272,18 +294,15 @@ def _attend_step(plan, layer, query, form):
     keys = plan.cache.keys[layer][:rows, :, : plan.longest]
     values = plan.cache.values[layer][:rows, :, : plan.longest]
     grouped = query[0].transpose(0, 1).reshape(rows, keys.shape[1], heads // keys.shape[1], width)
-    if form.window not in plan.masks:
-        plan.masks[form.window] = _step_mask(plan, query.dtype, form.window)
-    out = form.attend(grouped, keys, values, plan.masks[form.window])
+    if (kind := (form.rule, 1, plan.longest)) not in plan.masks:
+        plan.masks[kind] = _step_mask(plan, query.dtype, form.rule)
+    out = form.attend(grouped, keys, values, plan.masks[kind])
     return out.reshape(1, rows, heads, -1)
 
 
-def _step_mask(plan, dtype, window):
+def _step_mask(plan, dtype, rule):
     """[R, 1, 1, longest] 0 or −inf, with strides that a GPU's kernels take as they are."""
     at = plan.cache_places[:, None, None, None]
     place = torch.arange(-(-plan.longest // 8) * 8, device=at.device)
-    is_hidden = place > at
-    if window is not None:
-        is_hidden |= place <= at - window
-    mask = torch.zeros(is_hidden.shape, dtype=dtype, device=at.device).masked_fill_(is_hidden, -torch.inf)
-    return mask[..., : plan.longest]
+    mask = torch.zeros(len(at), 1, 1, len(place), dtype=dtype, device=at.device)
+    return mask.masked_fill_(~rule.mask(at, place), -torch.inf)[..., : plan.longest]

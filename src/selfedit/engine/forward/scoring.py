@@ -10,13 +10,12 @@ from torch.nn.functional import cross_entropy, linear
 from torch.utils.checkpoint import checkpoint
 
 from selfedit.engine.forward.attention import PlanHolder
+from selfedit.engine.forward.body import body, inputs, rescales
 from selfedit.engine.forward.packing import Pack, Tokens, batches_of, pack
 from selfedit.engine.forward.trunk import Lower
 
 _CHUNK_BYTES = {"cpu": 96 * 2**20, "cuda": 1024 * 2**20}
 """Logits that exist at a time: enough columns for a fast product."""
-_RESCALED = ("final_logit_softcapping", "logit_scale", "logits_scaling", "lm_head_multiplier")
-"""Settings of models that change logits after the head; these take the model's own way to its logits."""
 
 
 def token_losses(model: Any, holder: PlanHolder, packed: Pack, **plan_fields: Any) -> torch.Tensor:
@@ -24,7 +23,7 @@ def token_losses(model: Any, holder: PlanHolder, packed: Pack, **plan_fields: An
     for it, the cross-entropy against what that expects. Only their positions go through the head. `plan_fields`: see
     `trunk.Lower`."""
     holder.follow(packed.segments, model.device, model.dtype, lengths=packed.lengths, **plan_fields)
-    if _rescales(model):
+    if _makes_own(model, holder):
         logits = _own_logits(model, packed.ids, packed.positions, packed.loss_positions)
         return _cross_entropies(logits, packed.targets, packed.probabilities)
     hidden = _hidden(model, packed.ids, packed.positions, packed.loss_positions)
@@ -35,9 +34,11 @@ def token_losses(model: Any, holder: PlanHolder, packed: Pack, **plan_fields: An
 
 
 @torch.no_grad()
-def next_logits(model: Any, ids: torch.Tensor, positions: torch.Tensor, keep: torch.Tensor) -> torch.Tensor:
+def next_logits(
+    model: Any, holder: PlanHolder, ids: torch.Tensor, positions: torch.Tensor, keep: torch.Tensor
+) -> torch.Tensor:
     """[n, vocabulary] logits after the tokens at the places `keep` [n], for the plan that is set."""
-    if _rescales(model):
+    if _makes_own(model, holder):
         return _own_logits(model, ids, positions, keep)
     head = model.get_output_embeddings()
     return linear(_hidden(model, ids, positions, keep), head.weight, head.bias)
@@ -48,7 +49,7 @@ def likeliest(model: Any, holder: PlanHolder, packed: Pack, k: int) -> tuple[tor
     """([n, k] the tokens that are likeliest in the place of each that carries loss, [n, k] their logits, float32 or
     wider), from the likeliest."""
     holder.follow(packed.segments, model.device, model.dtype, lengths=packed.lengths)
-    if _rescales(model):
+    if _makes_own(model, holder):
         found = [_own_logits(model, packed.ids, packed.positions, packed.loss_positions).topk(k)]
     else:
         head = model.get_output_embeddings()
@@ -58,12 +59,12 @@ def likeliest(model: Any, holder: PlanHolder, packed: Pack, k: int) -> tuple[tor
 
 
 def _own_logits(model: Any, ids: torch.Tensor, positions: torch.Tensor, keep: torch.Tensor) -> torch.Tensor:
-    return model(input_ids=ids, position_ids=positions, use_cache=False, logits_to_keep=keep).logits[0]
+    return model(**inputs(ids, positions), logits_to_keep=keep).logits[0]
 
 
 def _hidden(model: Any, ids: torch.Tensor, positions: torch.Tensor, keep: torch.Tensor) -> torch.Tensor:
     """[n, hidden] what enters the head at these places."""
-    out = model.base_model(input_ids=ids, position_ids=positions, use_cache=False)
+    out = body(model)(**inputs(ids, positions))
     return out.last_hidden_state[0].index_select(0, keep)
 
 
@@ -72,8 +73,9 @@ def _places_at_once(weight: torch.Tensor) -> int:
     return max(1, _CHUNK_BYTES[weight.device.type] // (weight.element_size() * weight.shape[0]))
 
 
-def _rescales(model: Any) -> bool:
-    return any(getattr(model.config, name, None) for name in _RESCALED)
+def _makes_own(model: Any, holder: PlanHolder) -> bool:
+    """Whether the model's own code makes logits."""
+    return holder.traits.is_own_head or rescales(model)
 
 
 def _trained_head_losses(hidden: torch.Tensor, head: Any, packed: Pack) -> torch.Tensor:

@@ -22,6 +22,7 @@ from torch import nn
 from torch.utils.checkpoint import checkpoint
 
 from selfedit.engine.forward.attention import PlanHolder
+from selfedit.engine.forward.body import body, inputs
 from selfedit.engine.forward.packing import Tokens, batches_of, pack
 from selfedit.errors import SelfeditError
 
@@ -32,11 +33,12 @@ def decoder_layers(model: Any) -> Sequence[nn.Module]:
     Raises:
         SelfeditError: they do not sit in one list of the configured length.
     """
-    lists = [m for m in model.base_model.modules() if isinstance(m, nn.ModuleList)]
-    fitting = [m for m in lists if len(m) == model.config.num_hidden_layers]
+    lists = [(path, m) for path, m in body(model).named_modules() if isinstance(m, nn.ModuleList)]
+    wanted = model.config.get_text_config().num_hidden_layers
+    fitting = [(path.count("."), m) for path, m in lists if len(m) == wanted]
     if not fitting:
-        raise SelfeditError(f"{type(model).__name__}: no list of decoder layers found")
-    return list(fitting[0])
+        raise SelfeditError("no list of decoder layers found in it")
+    return list(min(fitting, key=lambda found: found[0])[1])  # encoders of pictures and sounds lie deeper
 
 
 def install(model: Any, holder: PlanHolder) -> int:
@@ -120,7 +122,7 @@ class Trunk:
         self.holder.follow(
             (), self.model.device, self.model.dtype, lengths=packed.lengths, trunk_layers=n_layers, is_trunk_only=True
         )
-        self.model.base_model(input_ids=packed.ids, position_ids=packed.positions, use_cache=False)
+        body(self.model)(**inputs(packed.ids, packed.positions))
         captured = self.holder.plan.captured
         assert captured is not None
         parts = captured[0].split(packed.lengths)

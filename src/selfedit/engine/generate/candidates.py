@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from selfedit.engine.forward.attention import KVCache, PlanHolder
+from selfedit.engine.forward.body import body, inputs
 from selfedit.engine.forward.packing import Tokens, batches_of, on_device, pack
 from selfedit.engine.forward.scoring import mean_logprobs, token_losses
 from selfedit.engine.forward.trunk import Lower
@@ -93,7 +94,7 @@ def _pass_prompts(
         at = [rows[chunk[owner]] for owner in packed.owners]
         fields = _cached(packed, cache, at, model.device)
         holder.follow(packed.segments, model.device, model.dtype, lengths=packed.lengths, **fields)
-        model.base_model(input_ids=packed.ids, position_ids=packed.positions, use_cache=False)
+        body(model)(**inputs(packed.ids, packed.positions))
 
 
 def _cached(packed: Any, cache: KVCache, rows: Sequence[int], device: torch.device) -> dict[str, Any]:

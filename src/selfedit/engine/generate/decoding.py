@@ -16,6 +16,7 @@ from typing import Any
 import torch
 
 from selfedit.engine.forward.attention import KVCache, PlanHolder
+from selfedit.engine.forward.body import body, inputs
 from selfedit.engine.forward.packing import Pack, Segment, Tokens, batches_of, on_device, pack, row_segments, send
 from selfedit.engine.forward.scoring import next_logits
 from selfedit.engine.generate.grammar import Follower, JsonGrammars, forbid
@@ -151,7 +152,7 @@ class Decoder:
                 packed = pack([sequences[i] for i in chunk], [missing[i][0] for i in chunk], self._device)
                 at = [chunk[owner] for owner in packed.owners]
                 self._follow_pack(packed, cache, at)
-                self.model.base_model(input_ids=packed.ids, position_ids=packed.positions, use_cache=False)
+                body(self.model)(**inputs(packed.ids, packed.positions))
             found.update({prefix: _Held(len(prefix[1]), cache, row) for row, prefix in enumerate(missing)})
         newest = {prefix: held for prefix, held in found.items() if prefix[0] < 0}
         self._policy_prefixes = newest or self._policy_prefixes
@@ -174,7 +175,7 @@ class Decoder:
             at = [first + leaders[chunk[owner]] for owner in packed.owners]
             there = [(row, starts[owner]) for row, owner in zip(at, packed.owners, strict=True)]
             ends = self._follow_pack(packed, cache, at, starts=there if any(starts) else ())
-            logits += next_logits(self.model, packed.ids, packed.positions, ends)
+            logits += next_logits(self.model, self.holder, packed.ids, packed.positions, ends)
         leader_of = [sum(leader <= i for leader in leaders) - 1 for i in range(len(rows))]
         if len(leaders) < len(rows):
             [source] = on_device([[first + leaders[leader] for leader in leader_of]], self._device)
@@ -190,7 +191,7 @@ class Decoder:
         segments = row_segments([row.request.slot for row in rows])
         every = torch.arange(len(rows), device=self._device)
         self._follow(segments, cache=cache, cache_rows=every, cache_places=lengths, longest=max(cached) + 1)
-        self._draw(rows, next_logits(self.model, ids[None], lengths[None], every))
+        self._draw(rows, next_logits(self.model, self.holder, ids[None], lengths[None], every))
 
     def _follow_pack(self, packed: Pack, cache: KVCache, rows: Sequence[int], **more: Any) -> torch.Tensor:
         """Plan a pass whose keys and values go into these rows, one per sequence; returns the places of their last

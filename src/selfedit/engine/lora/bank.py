@@ -20,7 +20,8 @@ import torch
 from torch import nn
 
 from selfedit.engine.forward.attention import PlanHolder
-from selfedit.engine.lora.fused_linear import BankLinear, Rows, Site, SiteSlots, form_sites, wrap_linears
+from selfedit.engine.lora.experts import is_mixture, taken_for_experts
+from selfedit.engine.lora.fused_linear import BankLinear, Rows, Site, SiteSlots, form_sites, linear_names, wrap_linears
 from selfedit.errors import SelfeditError
 from selfedit.records import TrainingConfig
 
@@ -51,7 +52,10 @@ class Bank:
     """
 
     def __init__(self, model: nn.Module, holder: PlanHolder) -> None:
-        self.layers = wrap_linears(model)
+        names = linear_names(model)
+        self.left_out = taken_for_experts(model, names) if is_mixture(model) else set()
+        """Linear layers that can't carry an adapter (see `experts.py`)."""
+        self.layers = wrap_linears(model, [name for name in names if name not in self.left_out])
         if not self.layers:
             raise SelfeditError("the model has no linear layers that an adapter could sit on")
         self.width = sum(layer.n_in + layer.n_out for layer in self.layers.values())
@@ -214,11 +218,16 @@ class Bank:
             return list(self.layers)
         wanted = [target.strip() for target in target_modules.split(",")]
         if missing := [w for w in wanted if not any(_is_called(name, w) for name in self.layers)]:
-            known = ", ".join(sorted({name.rsplit(".", 1)[-1] for name in self.layers}))
+            known = ", ".join(self.kinds)
             raise SelfeditError(
                 f"target_modules: no linear layer is called {', '.join(missing)}; this model has {known}"
             )
         return [name for name in self.layers if any(_is_called(name, w) for w in wanted)]
+
+    @property
+    def kinds(self) -> list[str]:
+        """Last parts of the layers' names, each once: what `target_modules` may name."""
+        return sorted({name.rpartition(".")[2] for name in self.layers})
 
     def _adapted(self) -> list[BankLinear]:
         return [layer for layer in self.layers.values() if layer.has_slots]

@@ -7,9 +7,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import nn
@@ -17,6 +17,7 @@ from torch.nn.functional import linear
 from transformers.pytorch_utils import Conv1D
 
 from selfedit.engine.forward.attention import PlanHolder
+from selfedit.engine.forward.body import body
 from selfedit.engine.forward.packing import Block
 from selfedit.errors import SelfeditError
 
@@ -47,6 +48,11 @@ class BankLinear(nn.Module):
         self.n_out, self.n_in = base.weight.shape[::-1] if self.is_transposed else base.weight.shape
         self.under: tuple[torch.Tensor, torch.Tensor] | None = None
         self.has_slots = False
+
+    @property
+    def weight(self) -> torch.Tensor:
+        """The base's own, for code that looks at it; as in PEFT, that is without adapters."""
+        return self.base.weight
 
     def join(self, site: Site, place: int) -> None:
         """Become the `place`-th layer of a site."""
@@ -89,6 +95,13 @@ class Site:
         assert out is not None
         return out
 
+    def base_outputs(self, x: torch.Tensor) -> Sequence[torch.Tensor]:
+        """Of the frozen layers: x [T, in] → [T, out] each."""
+        if not self.holder.traits.is_row_major:
+            return product(x, self.weight, self.bias).split(self.widths, 1)
+        biases = [None] * len(self.widths) if self.bias is None else self.bias.split(self.widths)
+        return tuple(map(linear, [x] * len(self.widths), self.weight.split(self.widths), biases))
+
     def _compute(self, x: torch.Tensor) -> tuple[torch.Tensor, ...]:
         plan = self.holder.plan
         slots = self.slots if plan.segments else None
@@ -97,7 +110,7 @@ class Site:
             wide = flat.detach().to(self.gram.dtype)
             self.gram.addmm_(wide.t(), wide)
         if slots is None and not any(layer.under for layer in self.layers):
-            outs = product(flat, self.weight, self.bias).split(self.widths, 1)
+            outs = self.base_outputs(flat)
         else:
             anchor = slots.anchor if slots is not None else None
             outs = _AddAdapters.apply(flat, anchor, self, slots, plan)
@@ -170,7 +183,7 @@ class _AddAdapters(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x, anchor, site, slots, plan):
-        outs = product(x, site.weight, site.bias).split(site.widths, 1)
+        outs = site.base_outputs(x)
         for layer, out in zip(site.layers, outs, strict=True):
             if layer.under is not None:
                 out.addmm_(x @ layer.under[0].t(), layer.under[1].t())
@@ -247,16 +260,26 @@ def _block_gradients(dx, dys, x, h, slots, block: Block):
         block.give(dx, torch.bmm(g, slots.a[held]))
 
 
-def wrap_linears(model: nn.Module) -> dict[str, BankLinear]:
-    """Every linear layer but the head, by name, each wrapped in its place."""
+def linear_names(model: nn.Module) -> list[str]:
+    """Names of all linear layers of the part that reads text, but for the head."""
     head = model.get_output_embeddings()  # type: ignore[operator]  # every transformers model has it
-    found = [(n, m) for n, m in model.named_modules() if isinstance(m, (nn.Linear, Conv1D)) and m is not head]
+    inner = {id(module) for module in body(model).modules()}
+    return [n for n, m in model.named_modules() if id(m) in inner and _is_linear(m) and m is not head]
+
+
+def wrap_linears(model: nn.Module, names: Iterable[str]) -> dict[str, BankLinear]:
+    """These layers by name, each wrapped in its place."""
     layers = {}
-    for name, module in found:
-        parent = model.get_submodule(name.rpartition(".")[0])
-        layers[name] = BankLinear(module, name)
-        setattr(parent, name.rpartition(".")[2], layers[name])
+    for name in names:
+        path, _, last = name.rpartition(".")
+        layers[name] = BankLinear(cast("nn.Linear | Conv1D", model.get_submodule(name)), name)
+        setattr(model.get_submodule(path), last, layers[name])
     return layers
+
+
+def _is_linear(module: nn.Module) -> bool:
+    """Whether it is a linear layer and nothing more: routers of experts (Llama 4) are linear layers that choose too."""
+    return isinstance(module, Conv1D) or (isinstance(module, nn.Linear) and type(module).forward is nn.Linear.forward)
 
 
 def form_sites(layers: Mapping[str, BankLinear], holder: PlanHolder) -> list[Site]:

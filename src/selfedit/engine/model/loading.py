@@ -25,6 +25,8 @@ from transformers.utils import logging as transformers_logging
 from selfedit.cache import cache_folder
 from selfedit.disk import new_folder
 from selfedit.engine.model.checkpoint import check_files, check_tokenizer, load_checkpoint, loaded
+from selfedit.engine.model.folders import is_local
+from selfedit.engine.model.hub import is_only_cached
 from selfedit.errors import Field, SelfeditError, SettingError
 
 EMBEDDED = "smollm2-135m"
@@ -46,6 +48,8 @@ class LoadedModel:
     """As asked for."""
     sha256: str
     """Hash of the weights' names, shapes and bytes, in the stored dtype."""
+    source: str = ""
+    """Where it was loaded from, for whoever loads it again: a folder's whole path, or the hub id."""
 
 
 def load_model(name: str, device: torch.device, dtype: torch.dtype) -> LoadedModel:
@@ -55,34 +59,20 @@ def load_model(name: str, device: torch.device, dtype: torch.dtype) -> LoadedMod
         SelfeditError: an unknown name, a folder without a model or with another than it says, a corrupt cache, no
             network at the first fetch.
     """
-    folder = str(fetch_embedded()) if name == EMBEDDED else name
-    is_local = name == EMBEDDED or check_name(name)
+    folder, is_here = name, name == EMBEDDED or is_local(name)
+    if is_here:
+        path = fetch_embedded() if name == EMBEDDED else Path(name).expanduser().absolute()
+        check_files(name, path)
+        folder = str(path)
+    is_here = is_here or is_only_cached(name)
     quiet_transformers()
-    if is_local:
-        check_files(name, Path(folder))
-    given = {"trust_remote_code": False, "local_files_only": is_local}
-    tokenizer = loaded(name, lambda: AutoTokenizer.from_pretrained(folder, **given))
-    model = load_checkpoint(name, folder, dtype, is_local)
+    given = {"trust_remote_code": False, "local_files_only": is_here}
+    tokenizer = loaded(name, lambda: AutoTokenizer.from_pretrained(folder, **given), "its tokenizer ")
+    model = load_checkpoint(name, folder, dtype, is_here)
     check_tokenizer(name, tokenizer, model)
     model.eval().requires_grad_(False)
     torch.nn.Module.to(model, device)
-    return LoadedModel(model, tokenizer, name, weights_sha256(model))
-
-
-def check_name(name: str) -> bool:
-    """Whether `name` is a local folder; else it is a hub id.
-
-    Raises:
-        SelfeditError: a folder that holds no model, or is none.
-    """
-    is_local = Path(name).is_dir()
-    if is_local and not (Path(name) / "config.json").is_file():
-        raise SettingError(
-            Field("model"), f" {name}: the folder has no config.json; name a folder saved by save_pretrained"
-        )
-    if not is_local and (name.startswith((".", "/", "~")) or name.count("/") > 1):
-        raise SettingError(Field("model"), f" {name}: no such folder")
-    return is_local
+    return LoadedModel(model, tokenizer, name, weights_sha256(model), folder)
 
 
 def weights_sha256(model: torch.nn.Module) -> str:
@@ -147,6 +137,8 @@ def _convert(gguf: Path, folder: Path) -> None:
     files = sorted(path for path in folder.iterdir() if path.is_file())
     manifest = {path.name: _sha256(path) for path in files}
     (folder / "manifest.json").write_text(json.dumps(manifest, indent=1))
+    for path in files:
+        shutil.copymode(folder / "manifest.json", path)  # as the user's umask has it; weights come with 0600
 
 
 def _check_manifest(folder: Path) -> None:

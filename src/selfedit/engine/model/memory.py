@@ -10,7 +10,8 @@ from __future__ import annotations
 import ctypes
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -19,7 +20,8 @@ import torch
 
 from selfedit import sizing
 from selfedit.engine.model.shapes import shape_of
-from selfedit.errors import SelfeditError
+from selfedit.errors import Field, SelfeditError, SettingError
+from selfedit.shortage import is_out_of_memory
 
 T = TypeVar("T")
 _MALLOPT_TRIM_THRESHOLD, _MALLOPT_MMAP_THRESHOLD = -1, -3  # glibc's malloc.h
@@ -111,11 +113,20 @@ def within_memory(sizes: Sizes, work: Callable[[], T], tidy: Callable[[], None])
         )
 
 
-def is_out_of_memory(error: BaseException) -> bool:
-    """Whether torch, on a GPU or a CPU, or Python could not allocate."""
-    if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
-        return True
-    return "DefaultCPUAllocator: can't allocate memory" in str(error) or "not enough memory" in str(error)
+@contextmanager
+def told(model: str) -> Iterator[None]:
+    """Running out of memory while a model is loaded, as one line.
+
+    Raises:
+        SettingError: it did.
+    """
+    try:
+        yield
+    except (RuntimeError, MemoryError, OSError) as error:
+        if not is_out_of_memory(error):
+            raise
+        told = f" {model}: out of memory while it was loaded; free memory, take a smaller model, or "
+        raise SettingError(Field("model"), told, Field("dtype"), " bfloat16") from error
 
 
 def keep_freed_memory() -> None:

@@ -5,14 +5,18 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoConfig, AutoModelForCausalLM
+from transformers import AutoModelForCausalLM
 
 from selfedit.engine.forward.attention import PlanHolder
 from selfedit.engine.lora.bank import Bank
-from selfedit.engine.model.loading import check_name, quiet_transformers
+from selfedit.engine.model.checkpoint import check_files, read_config
+from selfedit.engine.model.folders import is_local
+from selfedit.engine.model.hub import is_only_cached
+from selfedit.engine.model.loading import quiet_transformers
 from selfedit.errors import Field, SettingError
 from selfedit.sizing import Shape
 
@@ -20,11 +24,12 @@ from selfedit.sizing import Shape
 def shape_of(model: Any, widths: Mapping[str, int]) -> Shape:
     """The dimensions of `model`, whose linear layers are so wide (see `Shape`)."""
     config = model.config.get_text_config()
+    inner = getattr(config, "intermediate_size", None) or 4 * config.hidden_size
     return Shape(
         parameters=sum(parameter.numel() for parameter in model.parameters()),
         layers=config.num_hidden_layers,
         hidden=config.hidden_size,
-        intermediate=getattr(config, "intermediate_size", None) or 4 * config.hidden_size,
+        intermediate=inner if isinstance(inner, int) else max(inner),  # Gemma 3n: one for each layer
         vocabulary=config.vocab_size,
         widths=widths,
     )
@@ -36,10 +41,14 @@ def read_shape(name: str) -> Shape:
     Raises:
         SelfeditError: there is no such model, or none that transformers builds.
     """
-    is_local = check_name(name)
+    folder, is_here = name, is_local(name)
+    if is_here:
+        folder = str(Path(name).expanduser())
+        check_files(name, Path(folder))
+    is_here = is_here or is_only_cached(name)
     quiet_transformers()
+    config = read_config(name, folder, is_here)
     try:
-        config = AutoConfig.from_pretrained(name, trust_remote_code=False, local_files_only=is_local)
         with torch.device("meta"):
             model = AutoModelForCausalLM.from_config(config, trust_remote_code=False)
         empty = shape_of(model, {})
