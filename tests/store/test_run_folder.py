@@ -105,6 +105,22 @@ def test_a_broken_record_is_refused(tmp_path: Path, text: str) -> None:
         pass
 
 
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("kind", None), ("kind", "trial"), ("kind", ["eval"]), ("resumed_with", 5), ("resumed_with", {})],
+)
+def test_a_record_with_another_field_than_it_should_have_is_refused_before_anything_is_done(
+    tmp_path: Path, field: str, value: object
+) -> None:
+    with open_run(tmp_path / "r", "train", CONFIG, FACTS):
+        pass
+    path = tmp_path / "r" / "config.json"
+    held = {**json.loads(path.read_text()), field: value}
+    path.write_text(json.dumps({name: it for name, it in held.items() if it is not None}))
+    with pytest.raises(SelfeditError, match=rf"^[^\n]*config.json: is not the record of a run \({field}\)[^\n]+$"):
+        read_run(tmp_path / "r")
+
+
 def test_one_process_at_a_time_and_a_dead_ones_lock_is_taken_over(tmp_path: Path) -> None:
     program = (
         "import sys, time; from pathlib import Path; from selfedit.store.run_folder import open_run\n"

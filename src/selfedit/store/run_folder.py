@@ -13,11 +13,11 @@ import json
 import os
 import re
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from selfedit.disk import new_folder, replace_file, write_new
 from selfedit.errors import Field, SelfeditError, SettingError
@@ -29,6 +29,13 @@ SCHEMA = 2
 """Of a run folder: raised whenever an older run can neither be read nor resumed."""
 RunKind = Literal["train", "eval", "continual"]
 """What a run is: the outer loop, a table of methods, or sequences of updates."""
+_PARTS: dict[str, Callable[[Any], bool]] = {
+    "kind": lambda held: isinstance(held, str) and held in get_args(RunKind),
+    "config": lambda held: isinstance(held, dict),
+    "facts": lambda held: isinstance(held, dict),
+    "resumed_with": lambda held: held is None or isinstance(held, list),
+}
+"""What a run's record holds, and whether that is of the right type."""
 LOCK = "run.lock"
 _GRADING = "grading"
 """Where the record notes a grading that has begun."""
@@ -105,15 +112,18 @@ def read_run(path: Path) -> dict[str, Any]:
     its verdicts are in the ledger, and the former ones if not."""
     try:
         held = json.loads((path / CONFIG).read_text(encoding="utf-8"))
-        if not isinstance(held["config"], dict) or not isinstance(held["facts"], dict):
-            raise KeyError("config, facts")
+        wrong = [name for name, is_right in _PARTS.items() if not is_right(held.get(name))]
     except FileNotFoundError:
         raise SelfeditError(f"{path}: no run here ({CONFIG} is missing)") from None
     except OSError as error:
         raise SelfeditError(f"{path / CONFIG}: cannot be read ({error.strerror})") from None
-    except (ValueError, KeyError, TypeError, RecursionError):
+    except (ValueError, AttributeError, RecursionError):
         raise SelfeditError(f"{path / CONFIG}: is not the record of a run; choose another folder") from None
-    check_schema(str(path), held, "choose another folder")
+    if not {"config", "facts"} & set(wrong):
+        check_schema(str(path), held, "choose another folder")  # other schemas may have other parts
+    if wrong:
+        told = f"{path / CONFIG}: is not the record of a run ({', '.join(wrong)})"
+        raise SelfeditError(f"{told}; choose another folder")
     begun = held.pop(_GRADING, None)
     if isinstance(begun, dict) and isinstance(begun.get("config"), dict) and _last_grading(path) == begun.get("number"):
         held["config"] = {**held["config"], **begun["config"]}
