@@ -5,6 +5,8 @@
 PYTHON ?= python3
 BIN := .venv/bin
 ARGS ?=
+# Two processes of one thread each do more on two cores than two that share two threads.
+TWO := OMP_NUM_THREADS=1 GOMP_SPINCOUNT=0
 
 .PHONY: setup demo test campaign check unit clean
 
@@ -21,7 +23,7 @@ demo: setup
 	$(BIN)/selfedit demo $(ARGS)
 
 test: setup check
-	$(BIN)/python -m pytest $(ARGS)
+	$(TWO) $(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
 
 campaign: setup
 	SELFEDIT_CAMPAIGN=long $(BIN)/python -m pytest tests/campaigns $(ARGS)

@@ -6,7 +6,6 @@ change.
 
 from __future__ import annotations
 
-import logging
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -22,7 +21,6 @@ from selfedit.engine.forward.trunk import Lower, Trunk
 from selfedit.engine.lora import peft_format
 from selfedit.engine.lora.bank import Bank, Matrices
 from selfedit.engine.model import bounds, compatibility, loading, memory
-from selfedit.engine.model.bounds import notices
 from selfedit.engine.model.devices import choose_device, choose_dtype
 from selfedit.engine.replies import ROOM, Speaker
 from selfedit.engine.train import full_finetuning
@@ -98,8 +96,7 @@ class TorchEngine:
         self.speaker = Speaker(self.model, self.holder, self.tokenizer, self.sizes, self.max_context)
         self._beneath = UNTOUCHED
         compatibility.admit(self.model, self.holder, own_logits)
-        for line in notices(self.model, self.bank):
-            logging.getLogger("selfedit").warning("%s: %s", self.name, line)
+        bounds.tell(self.name, self.model, self.bank)
 
     @property
     def facts(self) -> dict[str, str]:

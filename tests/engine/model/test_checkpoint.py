@@ -10,13 +10,14 @@ from pathlib import Path
 
 import pytest
 import torch
+import transformers
 from safetensors.torch import load_file, save_file
 
 from selfedit.engine.model.loading import load_model
 from selfedit.engine.model.tokenization import prompt_text
 from selfedit.errors import SettingError
 from selfedit.records import Prompt
-from tests.support.tiny import FAMILIES, save_tiny
+from tests.support.tiny import FAMILIES, save_tiny, tiny_tokenizer
 
 pytestmark = pytest.mark.model
 CPU = torch.device("cpu")
@@ -300,3 +301,26 @@ def test_several_chat_templates_serve_by_the_one_called_default(folder: Path) ->
     change_tokenizer(folder, chat_template=[{"name": "tool", "template": PLAIN}, several[0]])
     told = "it has several chat templates (rag, tool) and none called default; call one of them default"
     assert told in refused(folder)
+
+
+def test_of_a_model_that_also_sees_the_part_that_reads_is_taken(tmp_path: Path) -> None:
+    small = {"hidden_size": 32, "intermediate_size": 48, "num_attention_heads": 4, "num_hidden_layers": 1}
+    text = {**small, "vocab_size": 400, "num_hidden_layers": 2, "num_key_value_heads": 2, "head_dim": 8}
+    text |= {
+        "num_local_experts": 2,
+        "intermediate_size_mlp": 48,
+        "pad_token_id": 0,
+        "bos_token_id": 0,
+        "eos_token_id": 0,
+    }
+    sizes = {"vision_output_dim": 32, "projector_input_dim": 32, "projector_output_dim": 32, "image_size": 28}
+    config = transformers.Llama4Config(text_config=text, vision_config={**small, **sizes})
+    whole = transformers.Llama4ForConditionalGeneration(config)
+    whole.save_pretrained(tmp_path)
+    tiny_tokenizer(False).save_pretrained(tmp_path)
+    part = load_model(str(tmp_path), CPU, torch.float32).model
+    assert type(part).__name__ == "Llama4ForCausalLM"
+    wanted = whole.language_model.state_dict()
+    assert all(torch.equal(weights, wanted[name]) for name, weights in part.state_dict().items())
+    rewrite(tmp_path, lambda kept: {**kept, "language_model.model.layers.2.extra.weight": torch.ones(2, 2)})
+    assert "has beside them language_model.model.layers.2.extra.weight; mend" in refused(tmp_path)

@@ -76,7 +76,7 @@ def test_the_copy_is_the_same_at_every_call_and_leaves_the_seed_alone() -> None:
         ("llama", Traits()),
         ("gemma2", Traits()),
         ("llama4_text", Traits(is_row_major=True)),
-        ("gemma3n_text", Traits(is_whole=True)),
+        ("gemma3n_text", Traits(is_row_major=True, is_whole=True)),
     ],
 )
 def test_what_an_architecture_asks_for_is_found_by_trying(kind: str, traits: Traits) -> None:

@@ -3,6 +3,7 @@ beyond), and what carries adapters."""
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -33,6 +34,12 @@ def longest_pass(config: PreTrainedConfig) -> int:
     if not getattr(text, "attn_temperature_tuning", None):
         return _ENDLESS
     return int(getattr(text, "floor_scale", None) or _ENDLESS) - 1
+
+
+def tell(name: str, model: Any, bank: Bank) -> None:
+    """Warn of what is otherwise than one would think (see `notices`)."""
+    for line in notices(model, bank):
+        logging.getLogger("selfedit").warning("%s: %s", name, line)
 
 
 def notices(model: Any, bank: Bank) -> Iterator[str]:

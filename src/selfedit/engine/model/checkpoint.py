@@ -7,6 +7,7 @@ report that it makes while loading decides here, and so do the values: numbers t
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,8 @@ from selfedit.shortage import is_out_of_memory
 
 _BUFFERS = ("inv_freq", "masked_bias")
 """Endings of what older checkpoints hold and newer code computes."""
+_SENSES = re.compile(r"(^|\.)(vision|visual|image|multi_?modal|audio|speech|sound)")
+"""In names of what a model has for pictures and sounds."""
 _FLOATS = {"F64", "F32", "F16", "BF16"}
 _TEXTS = ("generation_config.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json")
 _ASKED = "What is asked?"
@@ -46,7 +49,8 @@ def load_checkpoint(name: str, folder: str, dtype: torch.dtype, is_local: bool) 
     given: dict[str, Any] = {"trust_remote_code": False, "local_files_only": is_local}
     given |= {"dtype": dtype, "use_safetensors": True, "ignore_mismatched_sizes": True, "output_loading_info": True}
     model, report = loaded(name, lambda: AutoModelForCausalLM.from_pretrained(folder, **given))
-    _check_report(name, report)
+    is_part = not isinstance(model.config, type(config))
+    _check_report(name, report, is_part)
     _check_values(name, model)
     assert isinstance(model, PreTrainedModel)
     return model
@@ -218,9 +222,12 @@ def _check_layers(name: str, folder: Path, config: PreTrainedConfig) -> None:
         raise refusal(name, told, "take a config and weights that belong together")
 
 
-def _check_report(name: str, report: dict[str, Any]) -> None:
+def _check_report(name: str, report: dict[str, Any], is_part: bool) -> None:
+    """`is_part`: only what reads text was loaded, of a model that sees or hears too (Llama 4)."""
     mismatched = [key[0] if isinstance(key, tuple) else key for key in report.get("mismatched_keys", ())]
     surplus = [key for key in report.get("unexpected_keys", ()) if not key.endswith(_BUFFERS)]
+    if is_part:
+        surplus = [key for key in surplus if not _SENSES.search(key)]
     lacks = {"lacks": report.get("missing_keys", ()), "has of another size": mismatched, "has beside them": surplus}
     told = ", ".join(f"{what} {_listed(keys)}" for what, keys in lacks.items() if keys)
     if told or report.get("error_msgs"):
