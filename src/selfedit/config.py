@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, SerializeAsAny, model_validator
 
 from selfedit.endpoints import EndpointSettings
 from selfedit.errors import Field, SettingError
-from selfedit.records import SamplingParams, TrainingConfig, digest
+from selfedit.records import Budget, SamplingParams, TrainingConfig, digest
 
 EMBEDDED_MODEL = "smollm2-135m"
 JUDGE = "judge"
@@ -150,6 +150,10 @@ def check_training(name: str, settings: TrainingConfig) -> None:
     if not 0 < settings.top_layers <= 1:
         raise SettingError(Field(f"{name}.top_layers"), f" must be above 0 and at most 1, not {settings.top_layers}")
     require_words(f"{name}.target_modules", settings.target_modules)
+    try:
+        Budget.parse(settings.budget)
+    except ValueError as problem:
+        raise SettingError(Field(f"{name}.budget"), f" {problem}") from None
 
 
 def at_least(least: int, field: str, value: float, most: int = 1_000_000) -> None:

@@ -10,8 +10,8 @@ import torch
 
 from selfedit.engine.forward.scoring import mean_logprobs
 from selfedit.engine.generate.decoding import Decoder, Request
-from selfedit.engine.train.adapters import batch_order
-from selfedit.records import SamplingParams
+from selfedit.engine.train.adapters import TrainingJob, batch_order, job_of
+from selfedit.records import Example, Failed, SamplingParams, TrainingConfig, Trial, TrialSpec
 from tests.support.reference import (
     JOBS,
     UPPER,
@@ -25,7 +25,7 @@ from tests.support.reference import (
     train_bank,
     train_peft,
 )
-from tests.support.tiny import FAMILIES, Float64Throughout
+from tests.support.tiny import FAMILIES, Float64Throughout, tiny_tokenizer
 
 pytestmark = pytest.mark.model
 
@@ -89,3 +89,28 @@ def test_adapters_on_named_layers_are_those_that_peft_puts_there(target_modules:
     matrices = [engine.bank.matrices(row, job.training.rank) for row, job in zip(rows, jobs, strict=True)]
     for mine, job in zip(matrices, jobs, strict=True):
         assert_same_weights(mine, train_peft(engine, job)[0])
+
+
+@pytest.mark.parametrize("budget", ["steps:7", "tokens:100"])
+def test_a_study_with_a_budget_takes_as_many_steps_or_tokens_as_that_whatever_its_length(budget: str) -> None:
+    """Weights and losses are PEFT's; of tokens, the step that reaches as many is the last."""
+    engine = engine_of("llama")
+    settings = TrainingConfig(rank=4, alpha=8, learning_rate=1e-2, epochs=99, budget=budget)
+    jobs = [TrainingJob(sequences(1, (9, 14, 15)), settings, 5), TrainingJob(sequences(2, (12,)), settings, 6)]
+    for job, result in zip(jobs, train_bank(engine, jobs, size=2), strict=True):
+        alone, losses = train_peft(engine, job)
+        assert_same_weights(engine.bank.matrices(result.row, 4), alone)
+        assert result.losses == pytest.approx(losses, rel=1e-8)
+        if budget.startswith("steps"):
+            assert result.steps == 7
+        else:
+            assert 100 <= result.tokens < 100 + max(len(one.ids) for one in job.examples)
+
+
+def test_a_study_that_one_pass_is_too_long_for_fails_by_itself() -> None:
+    trial = Trial("k", TrialSpec((Example("a b c"), Example("d e f")), ()), TrainingConfig(budget="steps:1"), 0)
+    job = job_of(tiny_tokenizer(chat=False), trial, 64)
+    assert isinstance(job, Failed) and job.reason == "one pass takes 2 steps, and the budget is steps:1"
+    once = replace(trial.spec, examples=(Example("a", in_epoch=0),))
+    job = job_of(tiny_tokenizer(chat=False), replace(trial, spec=once), 64)
+    assert isinstance(job, Failed) and "single epochs" in job.reason

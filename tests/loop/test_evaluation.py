@@ -225,3 +225,21 @@ def test_a_name_that_is_taken_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     finally:
         monkeypatch.undo()
         all_methods.cache_clear()
+
+
+def test_a_budget_of_steps_too_small_for_one_pass_is_refused_with_the_least_that_would_do() -> None:
+    """What is known before a model is loaded: contexts, their sentences, all contexts together."""
+    task = FakeTask()
+    inner = TrainingConfig(budget="steps:1")
+    assert plan_evaluation(EvalConfig(methods="base,passage", inner=inner), task).training.budget == "steps:1"
+    with pytest.raises(SelfeditError, match=r"steps:1: one pass over all contexts together takes 3 steps"):
+        plan_evaluation(EvalConfig(methods="passage", setting="cpt", inner=inner), task)
+    task.splits["heldout"] = [replace(context, text="One. Two. Three.") for context in task.contexts("heldout")]
+    with pytest.raises(SelfeditError, match=r"steps:1: one pass over h0 takes 4 steps; give it steps:4 or more"):
+        plan_evaluation(EvalConfig(methods="base,sentences", inner=inner), task)
+
+
+@pytest.mark.parametrize("budget", ["steps:0", "steps", "37", "steps:-1", "tokens:1e3", "steps: 4", "steps:٣"])
+def test_a_budget_that_is_none_is_refused_by_name(budget: str) -> None:
+    with pytest.raises(SelfeditError, match=r"inner\.budget .* is neither steps:N nor tokens:N"):
+        EvalConfig(inner=TrainingConfig(budget=budget))

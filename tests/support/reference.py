@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -222,19 +223,19 @@ def train_plainly(model: torch.nn.Module, job: TrainingJob, losses_of: Losses = 
     settings = job.training
     parameters = [p for p in model.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(parameters, lr=0.0, weight_decay=settings.weight_decay)
-    sums = [0.0] * settings.epochs
+    sums, counts = Counter[int](), Counter[int]()
     for step, (epoch, indices) in enumerate(batch_order(job)):
         batch = [job.examples[i] for i in indices]
         loss = sum(losses_of(model, tokens).sum() for tokens in batch)
         sums[epoch] += loss.item()
+        counts[epoch] += sum(t.loss_count for t in batch)
         optimizer.zero_grad()
         (loss / sum(t.loss_count for t in batch)).backward()
         if settings.max_grad_norm:
             torch.nn.utils.clip_grad_norm_(parameters, settings.max_grad_norm)
         optimizer.param_groups[0]["lr"] = learning_rate(settings, step, job.n_steps)
         optimizer.step()
-    counts = [sum(job.examples[i].loss_count for i in job.studied_in(epoch)) for epoch in range(settings.epochs)]
-    return [total / count for total, count in zip(sums, counts, strict=True)]
+    return [sums[epoch] / counts[epoch] for epoch in sorted(sums)]
 
 
 def merged(engine: TorchEngine, adapter: Path | None = None) -> torch.nn.Module:

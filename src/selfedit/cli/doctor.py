@@ -14,7 +14,7 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-from selfedit.cli.estimates import GPUS, Device, Estimate, assumptions, estimate, estimate_run_seconds
+from selfedit.cli.estimates import GPUS, Device, Estimate, assumptions, estimate, estimate_run_seconds, said_length
 from selfedit.cli.options import peek
 from selfedit.cli.output import JsonCommand, Output
 from selfedit.config import EMBEDDED_MODEL
@@ -132,7 +132,7 @@ def _title(config: TrainConfig) -> str:
     how = "full finetuning" if inner.method == "full" else f"rank {inner.rank} on {inner.target_modules}"
     upper = f", upper {inner.top_layers:.0%} of the layers" if inner.top_layers < 1 else ""
     trials = f"{config.contexts} × {config.edits} × {config.seeds}"
-    return f"Estimated: a round of {trials} trials, {how}{upper}, {inner.epochs} epochs"
+    return f"Estimated: a round of {trials} trials, {how}{upper}, {said_length(inner)}"
 
 
 def _cells(row: Estimate, is_first: bool) -> list[str]:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from selfedit import sizing
 from selfedit.loop import TrainConfig
+from selfedit.records import Budget, TrainingConfig
 from selfedit.sizing import Shape, SizePlan
 
 PASSAGE_TOKENS = 200
@@ -163,7 +164,7 @@ def assumptions(config: TrainConfig) -> str:
     rates = " and ".join(f"{gpu.gflops['bfloat16'] / 1e3:.0f} TFLOP/s ({gpu.name})" for gpu in GPUS)
     return (
         f"Estimates. Assumed: self-edits of {sequences} sequences and {tokens} tokens with"
-        f" their passage, {config.inner.epochs} epochs, {QUESTIONS} answers of {ANSWER_TOKENS} tokens. CPU: the rate of"
+        f" their passage, {said_length(config.inner)}, {QUESTIONS} answers of {ANSWER_TOKENS} tokens. CPU: the rate of"
         f" products measured here, divided by {SLOWER_TRAINING} for training and by {SLOWER_WRITING} for writing. GPUs:"
         f" a nominal {rates} in bfloat16, {GPU_SHARE:.0%} of it reached, and at least"
         f" {TRAINING_LAUNCH_SECONDS * 1e3:.0f} ms a layer and step of training, as an H100's host took. Memory: as the"
@@ -175,6 +176,22 @@ def _study(config: TrainConfig) -> tuple[int, int]:
     """(sequences, tokens) of a self-edit with its passage."""
     written = min(config.sampling.max_new_tokens, WRITTEN_TOKENS)
     return 1 + math.ceil(written / PIECE_TOKENS), written + PASSAGE_TOKENS
+
+
+def said_length(inner: TrainingConfig) -> str:
+    """How long a study is, in plain words."""
+    budget = Budget.parse(inner.budget)
+    return f"{inner.epochs} epochs" if budget is None else f"{budget.amount} {budget.unit} each"
+
+
+def _study_length(config: TrainConfig) -> tuple[float, float]:
+    """(optimiser steps, tokens trained on) of a study."""
+    sequences, tokens = _study(config)
+    pass_steps = math.ceil(sequences / config.inner.batch_size)
+    passes: float = config.inner.epochs
+    if budget := Budget.parse(config.inner.budget):
+        passes = budget.amount / (pass_steps if budget.unit == "steps" else tokens)
+    return pass_steps * passes, tokens * passes
 
 
 def _plan(shape: Shape, config: TrainConfig, device: Device, element: int) -> SizePlan:
@@ -218,14 +235,14 @@ def _pass_tokens(config: TrainConfig, plan: SizePlan) -> int:
 
 
 def _costs(shape: Shape, config: TrainConfig, device: Device, dtype: str, plan: SizePlan) -> Costs:
-    sequences, tokens = _study(config)
+    _, tokens = _study(config)
     inner, is_full = config.inner, config.inner.method == "full"
-    n_steps = math.ceil(sequences / inner.batch_size) * inner.epochs
+    n_steps, trained = _study_length(config)
     head = shape.vocabulary * shape.hidden / shape.parameters
     share = head + (1 - head) * (1.0 if is_full else inner.top_layers)
     # 2 FLOP a parameter and token forwards, as much backwards; again as much for weights that train, or to recompute.
     passes = 2 + is_full + plan.is_recomputed
-    flop = 2 * passes * shape.parameters * share * tokens * inner.epochs
+    flop = 2 * passes * shape.parameters * share * trained
     rate = device.gflops[dtype] * 1e9
     written = tokens - PASSAGE_TOKENS
     if device.kind == "cpu":

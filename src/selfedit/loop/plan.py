@@ -6,6 +6,7 @@ contexts, rows and numbers.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -14,12 +15,14 @@ from pydantic import model_validator
 
 from selfedit import seeds
 from selfedit.config import RunConfig, at_least, check_training
+from selfedit.edits import split_sentences
 from selfedit.endpoints import EndpointSettings
 from selfedit.errors import Field, SelfeditError, SettingError
 from selfedit.loop.evaluation import HeldoutPlan, MethodRequest, RowRequest
 from selfedit.loop.methods import find_method, plan_rows, read_requests
+from selfedit.loop.trials import compile_edit
 from selfedit.protocols import Task, TwoStep, Variable
-from selfedit.records import Context, Policy, SamplingParams, TrainingConfig
+from selfedit.records import Budget, Context, Policy, SamplingParams, TrainingConfig, TrialSpec
 from selfedit.tasks import TaskPlugin, find_task
 
 Files = Mapping[str, Mapping[str, Sequence[str]]]
@@ -183,6 +186,8 @@ def plan_training(config: TrainConfig, task: Task) -> TrainingPlan:
         seed=config.seed,
     )
     contexts_R = choose_contexts(task.contexts("train"), config.rounds, config.contexts, config.seed)
+    for studied in (*contexts_R, heldout.contexts):
+        _check_budget(task, config.inner, studied)
     return TrainingPlan(
         contexts_R=tuple(map(tuple, contexts_R)),
         edits=config.edits,
@@ -222,6 +227,8 @@ def plan_evaluation(
         if missing:
             many = f"{len(missing)} of {len(contexts)} held-out contexts, such as {missing[0]}"
             raise SettingError(Field("edits"), f" {row.source}: has no self-edit for {many}")
+    is_together = config.setting == "cpt"
+    _check_budget(task, config.inner, contexts, is_together, any(row.method.name == "sentences" for row in rows))
     return HeldoutPlan(
         rows=rows,
         contexts=tuple(contexts),
@@ -230,9 +237,38 @@ def plan_evaluation(
         edits=config.n_edits,
         seeds=config.seeds,
         seed=config.seed,
-        is_together=config.setting == "cpt",
+        is_together=is_together,
         files=files,
     )
+
+
+def _check_budget(
+    task: Task,
+    training: TrainingConfig,
+    contexts: Sequence[Context],
+    is_together: bool = False,
+    is_by_sentences: bool = False,
+) -> None:
+    """Refuses a budget of steps that one pass over what is known to be studied does not fit in. Self-edits that are yet
+    to be written, and budgets of tokens, which only an engine can count, fail by themselves.
+
+    Raises:
+        SettingError: it names the context, or all of them where they share a trial.
+    """
+    budget = Budget.parse(training.budget)
+    if budget is None or budget.unit != "steps":
+        return
+    known = {
+        context.id: compile_edit(task, context, split_sentences(context.text) if is_by_sentences else None)
+        for context in contexts
+    }
+    lengths = {name: len(spec.examples) for name, spec in known.items() if isinstance(spec, TrialSpec)}
+    if is_together:
+        lengths = {"all contexts together": sum(lengths.values())}
+    for name, length in lengths.items():
+        if (steps := math.ceil(length / training.batch_size)) > budget.amount:
+            told = f" {training.budget}: one pass over {name} takes {steps} steps; give it steps:{steps} or more"
+            raise SettingError(Field("inner.budget"), told)
 
 
 def take_heldout(config: EvalConfig, task: Task) -> Sequence[Context]:

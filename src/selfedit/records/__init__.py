@@ -41,6 +41,7 @@ from selfedit.records.stages import (
     Stage,
 )
 from selfedit.records.training import (
+    Budget,
     Example,
     Followup,
     LossOn,
@@ -69,6 +70,7 @@ __all__ = [
     "START",
     "UNTOUCHED",
     "Answer",
+    "Budget",
     "Completion",
     "Constraint",
     "Context",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
@@ -53,6 +54,30 @@ class Query:
 
 
 @dataclass(frozen=True, slots=True)
+class Budget:
+    """How long every study is, whatever its length: so that none is paid for being longer."""
+
+    unit: Literal["steps", "tokens"]
+    """Optimiser steps, or tokens trained on."""
+    amount: int
+    """How many of them; of tokens, the first step that reaches as many is the last."""
+
+    @classmethod
+    def parse(cls, text: str) -> Budget | None:
+        """From `steps:37` or `tokens:4000`; None where the text is empty.
+
+        Raises:
+            ValueError: it is neither.
+        """
+        if not text:
+            return None
+        unit, _, amount = text.partition(":")
+        if unit not in ("steps", "tokens") or not re.fullmatch("[1-9][0-9]{0,8}", amount):
+            raise ValueError(f"{text} is neither steps:N nor tokens:N, with N from 1 to 999999999")
+        return cls("steps" if unit == "steps" else "tokens", int(amount))
+
+
+@dataclass(frozen=True, slots=True)
 class TrainingConfig:
     """How an adapter is made and trained. Paper: inner loop SEAL §4.2 and appendix B; outer loop appendix B.3."""
 
@@ -79,6 +104,9 @@ class TrainingConfig:
     """Decoupled weight decay."""
     max_grad_norm: float = 1.0
     """Gradient norm bound of one adapter; 0 turns it off."""
+    budget: str = ""
+    """`steps:N` or `tokens:N`: every study takes as many optimiser steps, or trains on as many tokens, whatever its
+    length; the last pass is cut short. Empty: `epochs` passes, so that a longer study is trained for longer."""
     method: Literal["lora", "full"] = "lora"
     """What is trained: an adapter, or `full`, every weight of a copy of the model, which is dropped after the trial."""
 

@@ -8,9 +8,10 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -25,7 +26,7 @@ from selfedit.engine.forward.trunk import Lower
 from selfedit.engine.lora.bank import Bank, Matrices
 from selfedit.engine.lora.constraints import AdapterConstraint
 from selfedit.engine.model import tokenization
-from selfedit.records import Failed, Query, TrainingConfig, Trial
+from selfedit.records import Budget, Failed, Query, TrainingConfig, Trial
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +47,21 @@ class TrainingJob:
     @property
     def n_steps(self) -> int:
         """Optimiser steps."""
-        epochs = range(self.training.epochs)
-        return sum(math.ceil(len(self.studied_in(epoch)) / self.training.batch_size) for epoch in epochs)
+        return sum(1 for _ in batch_order(self))
+
+    @property
+    def too_long(self) -> str:
+        """Why its budget does not reach for one pass; empty where it does, or where there is none."""
+        budget = Budget.parse(self.training.budget)
+        if budget is None:
+            return ""
+        if any(example.in_epoch is not None for example in self.examples):
+            return "examples of single epochs cannot be studied within a budget, which knows no epochs"
+        in_tokens = budget.unit == "tokens"
+        pass_cost = _tokens_in(self.examples) if in_tokens else math.ceil(len(self.examples) / self.training.batch_size)
+        if pass_cost <= budget.amount:
+            return ""
+        return f"one pass takes {pass_cost} {budget.unit}, and the budget is {self.training.budget}"
 
     def studied_in(self, epoch: int) -> list[int]:
         """Indices of this epoch's examples."""
@@ -85,12 +99,25 @@ def learning_rate(settings: TrainingConfig, step: int, n_steps: int) -> float:
 
 
 def batch_order(job: TrainingJob) -> Iterator[tuple[int, list[int]]]:
-    """(epoch, example indices) of each step: every epoch in an order of its own, drawn from the job's seed."""
-    for epoch in range(job.training.epochs):
+    """(epoch, example indices) of each step: every epoch in an order of its own, drawn from the job's seed. With a
+    budget there are as many epochs as that is, and the last is cut short."""
+    budget = Budget.parse(job.training.budget)
+    endless = itertools.count() if job.examples else ()
+    spent = 0
+    for epoch in range(job.training.epochs) if budget is None else endless:
         order = job.studied_in(epoch)
         random.Random(seeds.derive(job.seed, "order", epoch)).shuffle(order)
         for start in range(0, len(order), job.training.batch_size):
-            yield epoch, order[start : start + job.training.batch_size]
+            batch = order[start : start + job.training.batch_size]
+            yield epoch, batch
+            if budget:
+                spent += 1 if budget.unit == "steps" else _tokens_in(job.examples[i] for i in batch)
+                if spent >= budget.amount:
+                    return
+
+
+def _tokens_in(examples: Iterable[Tokens]) -> int:
+    return sum(len(example.ids) for example in examples)
 
 
 class Descent:
@@ -102,20 +129,19 @@ class Descent:
 
     def __init__(self, job: TrainingJob, parameters: Sequence[torch.Tensor]) -> None:
         self.job, self.parameters = job, parameters
-        self.batches = batch_order(job)
-        self.n_steps = job.n_steps
+        self.batches = list(batch_order(job))
         self.result = Trained(row=None)
-        self.nll_by_epoch = [0.0] * job.training.epochs
+        self.nll_by_epoch = [0.0] * (1 + max((epoch for epoch, _ in self.batches), default=-1))
         self.optimizer = torch.optim.AdamW(parameters, lr=0.0, weight_decay=job.training.weight_decay, fused=True)
 
     @property
     def is_over(self) -> bool:
         """Whether it has failed or taken its last step."""
-        return bool(self.result.failure) or self.result.steps == self.n_steps
+        return bool(self.result.failure) or self.result.steps == len(self.batches)
 
     def next_batch(self) -> list[Tokens]:
         """The examples of the next step."""
-        self.epoch, indices = next(self.batches)
+        self.epoch, indices = self.batches[self.result.steps]
         return [self.job.examples[i] for i in indices]
 
     def step(self, nll_sum: float, norm: float, n_tokens: int) -> None:
@@ -127,7 +153,7 @@ class Descent:
         if training.max_grad_norm and norm > training.max_grad_norm:
             for grad in (p.grad for p in self.parameters if p.grad is not None):
                 grad.mul_(training.max_grad_norm / (norm + 1e-6))
-        self.optimizer.param_groups[0]["lr"] = learning_rate(training, self.result.steps, self.n_steps)
+        self.optimizer.param_groups[0]["lr"] = learning_rate(training, self.result.steps, len(self.batches))
         self.optimizer.step()
         self.result.steps += 1
         self.result.tokens += n_tokens
@@ -135,9 +161,10 @@ class Descent:
 
     def finish(self) -> Trained:
         """What has come of it, without a row."""
-        job = self.job
         if not self.result.failure:
-            counts = [sum(job.examples[i].loss_count for i in job.studied_in(e)) for e in range(job.training.epochs)]
+            counts = [0] * len(self.nll_by_epoch)
+            for epoch, indices in self.batches:
+                counts[epoch] += sum(self.job.examples[i].loss_count for i in indices)
             self.result.losses = [nll / count for nll, count in zip(self.nll_by_epoch, counts, strict=True) if count]
         return self.result
 
@@ -266,7 +293,8 @@ def job_of(tokenizer: PreTrainedTokenizerBase, trial: Trial, most: int) -> Train
         if why := _misfit(tokens, most):
             return Failed(why)
         examples += split_to_context(tokens, most)
-    return TrainingJob(tuple(tokens for tokens in examples if tokens.loss_count > 0), trial.training, trial.seed)
+    job = TrainingJob(tuple(tokens for tokens in examples if tokens.loss_count > 0), trial.training, trial.seed)
+    return Failed(job.too_long) if job.too_long else job
 
 
 def _query_length(tokenizer: PreTrainedTokenizerBase, query: Query) -> int:

@@ -174,12 +174,34 @@ def _method_table(told: Told, title: str) -> Table:
             f"{noun}s": lambda row: f"{row.n_contexts:,}",
             "failed trials": lambda row: fmt.loud_cell(row.failed),
             "ungraded answers": lambda row: fmt.loud_cell(row.ungraded),
+            "steps per trial": lambda row: _length_cell(row),
             "time per trial": lambda row: fmt.duration(row.seconds_per_trial),
         },
-        f"Small print under a number is its 95 % interval, {fmt.resampled(noun)}. A difference is called"
+        f"{_ruler(told)} Small print under a number is its 95 % interval, {fmt.resampled(noun)}. A difference is called"
         f" clear only when its interval leaves out 0, on at least six {noun}s.",
         narrow=5,
         main=next((place for place, row in enumerate(told.methods) if row.stage == final), None),
+    )
+
+
+def _length_cell(row: MethodRow) -> Cell:
+    """Steps over tokens; nothing where nothing was studied."""
+    if not row.steps_per_trial:
+        return Cell(fmt.NOTHING)
+    return Cell(fmt.number(row.steps_per_trial), f"{fmt.number(row.tokens_per_trial)} tokens")
+
+
+def _ruler(told: Told) -> str:
+    """How long studies were: the same for all rows, or by their length."""
+    if budget := results.budget_of(told.run):
+        return f"Every study was given the same budget, {budget}, whatever its length."
+    inner = told.run.config.get("inner")
+    epochs = inner.get("epochs") if isinstance(inner, dict) else None
+    if epochs is None:
+        return ""
+    return (
+        f"Every study passed its texts {fmt.count(epochs, 'time')}, as published, so that a longer one was trained for"
+        " longer; inner.budget gives all the same."
     )
 
 

@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 from selfedit.config import FIXED_LEARNER
 from selfedit.loop.evaluation import Family
 from selfedit.loop.methods import METHODS
-from selfedit.records import Outcome, Stage
+from selfedit.records import Budget, Outcome, Stage
 from selfedit.report import format as fmt
 from selfedit.report.run_data import RunData
 from selfedit.report.stats.intervals import MIN_CONTEXTS_FOR_CLAIM, Interval, mean, measure, paired_difference
@@ -57,6 +57,10 @@ class MethodRow:
     """Answers without a verdict; not in the accuracy."""
     seconds_per_trial: float | None
     """Mean share of wall time of one trial."""
+    steps_per_trial: float | None
+    """Mean optimiser steps of one trial."""
+    tokens_per_trial: float | None
+    """Mean tokens that one trial trained on, all passes."""
 
     @property
     def accuracy_interval(self) -> Interval:
@@ -191,6 +195,7 @@ def level_rows(rows: Sequence[MethodRow]) -> list[MethodRow]:
 def _method_row(stage: Stage, outcomes: Sequence[Outcome]) -> MethodRow:
     measured = measure(outcomes)
     accuracy, logprob = measured.accuracy, measured.logprob
+    done = [outcome for outcome in outcomes if outcome.status == "done"]
     return MethodRow(
         label=fmt.stage_label(stage),
         stage=stage,
@@ -204,7 +209,9 @@ def _method_row(stage: Stage, outcomes: Sequence[Outcome]) -> MethodRow:
         logprob_high=logprob.high,
         failed=measured.failed,
         ungraded=measured.ungraded,
-        seconds_per_trial=mean(outcome.seconds for outcome in outcomes if outcome.status == "done"),
+        seconds_per_trial=mean(outcome.seconds for outcome in done),
+        steps_per_trial=mean(outcome.steps for outcome in done),
+        tokens_per_trial=mean(outcome.tokens for outcome in done),
     )
 
 
@@ -249,9 +256,21 @@ def headline(
         sentences.append(f"In this run {name} studies and answers; the policy only writes.")
     row = told.rows[shown]
     asked = f"{fmt.count(row.n_contexts, f'held-out {run.noun}')} with {fmt.count(row.n_questions, 'question')}"
-    basis = f"Measured on {asked}, asked without the {run.noun}."
+    ruler = budget_of(run)
+    studied = f", each studied for {ruler}" if ruler else ""
+    basis = f"Measured on {asked}, asked without the {run.noun}{studied}."
     is_together = run.config.get("setting") == "cpt"
     return [*sentences, f"{basis} {together(row.n_contexts, run.noun)}" if is_together else basis]
+
+
+def budget_of(run: RunData) -> str:
+    """How long every study of the run was, in plain words; empty where that depends on its length."""
+    inner = run.config.get("inner")
+    budget = Budget.parse(str(inner.get("budget", ""))) if isinstance(inner, dict) else None
+    if budget is None:
+        return ""
+    noun = "optimiser step" if budget.unit == "steps" else "token"
+    return fmt.count(budget.amount, noun)
 
 
 def together(n_contexts: int, noun: str) -> str:
