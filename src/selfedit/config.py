@@ -149,6 +149,8 @@ def check_training(name: str, settings: TrainingConfig) -> None:
             raise SettingError(Field(f"{name}.{field}"), " must be above 0 and finite")
     if not 0 < settings.top_layers <= 1:
         raise SettingError(Field(f"{name}.top_layers"), f" must be above 0 and at most 1, not {settings.top_layers}")
+    if not 0 < settings.skip_above <= 1:
+        raise SettingError(Field(f"{name}.skip_above"), f" must be above 0 and at most 1, not {settings.skip_above}")
     require_words(f"{name}.target_modules", settings.target_modules)
     try:
         Budget.parse(settings.budget)

@@ -11,7 +11,7 @@ import torch
 from selfedit.engine.forward.scoring import mean_logprobs
 from selfedit.engine.generate.decoding import Decoder, Request
 from selfedit.engine.train.adapters import TrainingJob, batch_order, job_of
-from selfedit.records import Example, Failed, SamplingParams, TrainingConfig, Trial, TrialSpec
+from selfedit.records import Example, Failed, Prompt, SamplingParams, TrainingConfig, Trial, TrialSpec
 from tests.support.reference import (
     JOBS,
     UPPER,
@@ -111,6 +111,29 @@ def test_a_study_that_one_pass_is_too_long_for_fails_by_itself() -> None:
     trial = Trial("k", TrialSpec((Example("a b c"), Example("d e f")), ()), TrainingConfig(budget="steps:1"), 0)
     job = job_of(tiny_tokenizer(chat=False), trial, 64)
     assert isinstance(job, Failed) and job.reason == "one pass takes 2 steps, and the budget is steps:1"
-    once = replace(trial.spec, examples=(Example("a", in_epoch=0),))
+    once = replace(trial.spec, examples=(Example("a b", in_epoch=0),))
     job = job_of(tiny_tokenizer(chat=False), replace(trial, spec=once), 64)
     assert isinstance(job, Failed) and "single epochs" in job.reason
+
+
+def test_a_token_that_the_model_holds_likely_enough_carries_no_loss_in_that_step() -> None:
+    """Weights are those of a plain loop that leaves such tokens out; the loss that is told is that of all."""
+    engine = engine_of("llama")
+    settings = TrainingConfig(rank=4, alpha=8, learning_rate=3e-2, epochs=12, skip_above=0.5)
+    jobs = [TrainingJob(sequences(seed, (9, 6)), settings, seed) for seed in (1, 2)]
+    jobs.append(replace(jobs[0], training=replace(settings, skip_above=1.0)))
+    rows = []
+    for job, result in zip(jobs, train_bank(engine, jobs, size=3), strict=True):
+        alone, losses = train_peft(engine, job)
+        assert_same_weights(engine.bank.matrices(result.row, 4), alone)
+        assert result.losses == pytest.approx(losses, rel=1e-8)
+        rows.append(result.row)
+    assert not torch.equal(rows[0], rows[2]), "nothing was likely enough to be left out"
+
+
+def test_a_teacher_and_tokens_left_out_do_not_go_together() -> None:
+    taught = Example("a b", Prompt("c", raw=True), teacher=Prompt("d", raw=True))
+    job = job_of(
+        tiny_tokenizer(chat=False), Trial("k", TrialSpec((taught,), ()), TrainingConfig(skip_above=0.5), 0), 64
+    )
+    assert isinstance(job, Failed) and "skip_above must be 1" in job.reason

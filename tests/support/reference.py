@@ -226,11 +226,13 @@ def train_plainly(model: torch.nn.Module, job: TrainingJob, losses_of: Losses = 
     sums, counts = Counter[int](), Counter[int]()
     for step, (epoch, indices) in enumerate(batch_order(job)):
         batch = [job.examples[i] for i in indices]
-        loss = sum(losses_of(model, tokens).sum() for tokens in batch)
+        each = torch.cat([losses_of(model, tokens) for tokens in batch])
+        loss = each.sum()
         sums[epoch] += loss.item()
         counts[epoch] += sum(t.loss_count for t in batch)
         optimizer.zero_grad()
-        (loss / sum(t.loss_count for t in batch)).backward()
+        learnt = each if settings.skip_above == 1 else each[each.detach().exp() * settings.skip_above > 1]
+        (learnt.sum() / sum(t.loss_count for t in batch)).backward()
         if settings.max_grad_norm:
             torch.nn.utils.clip_grad_norm_(parameters, settings.max_grad_norm)
         optimizer.param_groups[0]["lr"] = learning_rate(settings, step, job.n_steps)

@@ -48,7 +48,7 @@ KEY_FIELDS: Mapping[type, KeyFields] = {
     TrainingConfig: _key(
         "rank alpha targets=target_modules adapt_layers=top_layers learning_rate schedule=lr_schedule warmup_steps"
         " epochs batch_size weight_decay clip=max_grad_norm",
-        "finetuning=method budget",
+        "finetuning=method budget skip_above",
     ),
     TrialSpec: _key("examples asks=queries", "settings=training"),
 }

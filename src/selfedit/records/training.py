@@ -107,6 +107,9 @@ class TrainingConfig:
     budget: str = ""
     """`steps:N` or `tokens:N`: every study takes as many optimiser steps, or trains on as many tokens, whatever its
     length; the last pass is cut short. Empty: `epochs` passes, so that a longer study is trained for longer."""
+    skip_above: float = 1.0
+    """Tokens that the model already holds likelier than this carry no loss in that step: what greedy decoding says by
+    itself above 0.5 need not be learnt. 1: all carry loss."""
     method: Literal["lora", "full"] = "lora"
     """What is trained: an adapter, or `full`, every weight of a copy of the model, which is dropped after the trial."""
 

@@ -98,6 +98,11 @@ def learning_rate(settings: TrainingConfig, step: int, n_steps: int) -> float:
     return settings.learning_rate * factor[settings.lr_schedule]
 
 
+def skip_below(settings: TrainingConfig) -> float:
+    """The loss of a token, nats, from which on it is learnt no more."""
+    return -math.log(settings.skip_above) if settings.skip_above < 1 else -math.inf
+
+
 def batch_order(job: TrainingJob) -> Iterator[tuple[int, list[int]]]:
     """(epoch, example indices) of each step: every epoch in an order of its own, drawn from the job's seed. With a
     budget there are as many epochs as that is, and the last is cut short."""
@@ -264,7 +269,8 @@ def _step_together(
         at = torch.tensor([owners[chunk[owner]] for owner in packed.owners])
         at = at.repeat_interleave(torch.tensor(packed.loss_counts))
         weights = (1 / torch.tensor(n_loss, dtype=losses.dtype))[at]
-        losses.backward(send(weights, bank.device))
+        bounds = torch.tensor([skip_below(r.descent.job.training) for r in running], dtype=losses.dtype)[at]
+        losses.backward(send(weights, bank.device) * (losses.detach() > send(bounds, bank.device)))
         owners_n.append(at)
         losses_n.append(losses.detach())
     own_norms = {r.slot: r.bend() for r in running}
@@ -293,6 +299,8 @@ def job_of(tokenizer: PreTrainedTokenizerBase, trial: Trial, most: int) -> Train
         if why := _misfit(tokens, most):
             return Failed(why)
         examples += split_to_context(tokens, most)
+    if trial.training.skip_above < 1 and any(tokens.teacher is not None for tokens in examples):
+        return Failed("what a teacher expects is learnt whole: skip_above must be 1")
     job = TrainingJob(tuple(tokens for tokens in examples if tokens.loss_count > 0), trial.training, trial.seed)
     return Failed(job.too_long) if job.too_long else job
 

@@ -28,7 +28,7 @@ from selfedit.engine.lora.bank import Bank
 from selfedit.engine.lora.fused_linear import Site
 from selfedit.engine.model import memory
 from selfedit.engine.model.memory import Sizes
-from selfedit.engine.train.adapters import Descent, Trained, TrainingJob
+from selfedit.engine.train.adapters import Descent, Trained, TrainingJob, skip_below
 from selfedit.errors import SelfeditError
 
 
@@ -124,7 +124,7 @@ def train(model: Any, holder: PlanHolder, weights: Sequence[Weight], job: Traini
     descent = Descent(job, [weight.master for weight in weights])
     while not descent.is_over:
         batch = descent.next_batch()
-        nll = _descend(model, holder, batch, max_tokens)
+        nll = _descend(model, holder, batch, max_tokens, skip_below(job.training))
         norm = torch.nn.utils.get_total_norm([w.master.grad for w in weights if w.master.grad is not None])
         # One transfer: each would make a GPU wait.
         nll_sum, total_norm = torch.stack([nll, norm.double()]).tolist()
@@ -134,13 +134,14 @@ def train(model: Any, holder: PlanHolder, weights: Sequence[Weight], job: Traini
     return descent.finish()
 
 
-def _descend(model: Any, holder: PlanHolder, batch: Sequence[Tokens], max_tokens: int) -> torch.Tensor:
-    """The sum of the batch's losses (float64), whose mean's gradients lie at the weights."""
+def _descend(model: Any, holder: PlanHolder, batch: Sequence[Tokens], max_tokens: int, bound: float) -> torch.Tensor:
+    """The sum of the batch's losses (float64); the gradients of those above `bound`, over the number of all, lie at the
+    weights."""
     n_loss = sum(tokens.loss_count for tokens in batch)
     nll = torch.zeros((), dtype=torch.float64, device=model.device)
     for chunk in batches_of(batch, range(len(batch)), max_tokens):
         losses = token_losses(model, holder, pack([batch[i] for i in chunk], [-1] * len(chunk), model.device))
-        (losses.sum() / n_loss).backward()
+        losses.backward((losses.detach() > bound).to(losses.dtype) / n_loss)
         nll += losses.detach().double().sum()
     return nll
 
