@@ -15,6 +15,7 @@ from selfedit.engine.generate.candidates import continuation_logprobs
 from selfedit.engine.generate.decoding import Decoder, Request
 from selfedit.engine.generate.grammar import JsonGrammars
 from selfedit.engine.model import tokenization
+from selfedit.engine.model.control_tokens import special_tokens
 from selfedit.engine.model.memory import Sizes
 from selfedit.records import Answer, Completion, Generation, Invalid, Query, SamplingParams
 from selfedit.thinking import is_mark
@@ -114,8 +115,8 @@ class Speaker:
     @cached_property
     def _silent(self) -> frozenset[int] | None:
         """Special tokens that are no part of a text, where some are that mark thoughts; None where all are not."""
-        special = dict(zip(self.tokenizer.all_special_ids, self.tokenizer.all_special_tokens, strict=True))
-        silent = frozenset(i for i, token in special.items() if not is_mark(token))
+        special = special_tokens(self.tokenizer)
+        silent = frozenset(number for token, number in special.items() if not is_mark(token))
         return silent if len(silent) < len(special) else None
 
     @cached_property
