@@ -14,6 +14,7 @@ import transformers
 from safetensors.torch import load_file, save_file
 
 from selfedit.engine.model.loading import load_model
+from selfedit.engine.model.shapes import read_shape
 from selfedit.engine.model.tokenization import prompt_text
 from selfedit.errors import SettingError
 from selfedit.records import Prompt
@@ -163,6 +164,29 @@ def test_a_config_of_wrong_types_or_sizes_is_told_in_one_line(folder: Path, chan
     assert refused(folder)
 
 
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"max_position_embeddings": 0},
+        {"max_position_embeddings": -5},
+        {"rope_parameters": {"rope_type": "dynamic", "rope_theta": 1e4, "factor": 2.0}, "max_position_embeddings": -1},
+        {
+            "rope_parameters": {
+                "rope_type": "dynamic",
+                "rope_theta": 1e4,
+                "factor": 2.0,
+                "original_max_position_embeddings": -4,
+            }
+        },
+    ],
+)
+def test_a_context_of_no_token_is_refused(folder: Path, changes: dict[str, object]) -> None:
+    configure(folder, **changes)
+    assert "config.json leaves texts no token (max_position_embeddings and the like)" in refused(folder)
+    with pytest.raises(SettingError, match="leaves texts no token"):
+        read_shape(str(folder))
+
+
 @pytest.mark.parametrize("text", ["[]", "3", "", "{", '{"model_type": "llama"', "null"])
 def test_a_config_that_is_no_object_is_told_in_one_line(folder: Path, text: str) -> None:
     (folder / "config.json").write_text(text)
@@ -292,6 +316,11 @@ def test_a_model_of_another_kind_is_named_by_its_kind(folder: Path) -> None:
 
 
 PLAIN = "{% for m in messages %}{{ m['content'] }}{% endfor %}"
+
+
+def test_a_config_of_several_texts_is_told_in_one_line(folder: Path) -> None:
+    transformers.MusicgenConfig().save_pretrained(folder)
+    assert "cannot be loaded (Multiple valid text configs" in refused(folder)
 
 
 def test_several_chat_templates_serve_by_the_one_called_default(folder: Path) -> None:

@@ -23,6 +23,7 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 
+from selfedit.engine.model.bounds import longest_context
 from selfedit.engine.model.folders import refusal
 from selfedit.errors import SettingError
 from selfedit.shortage import is_out_of_memory
@@ -60,18 +61,21 @@ def read_config(name: str, folder: str, is_local: bool) -> PreTrainedConfig:
     """The config alone.
 
     Raises:
-        SettingError: it cannot be read, or says that the weights are quantised.
+        SettingError: it cannot be read, says that the weights are quantised, or leaves texts no token.
     """
     given: dict[str, Any] = {"trust_remote_code": False, "local_files_only": is_local}
     config = loaded(name, lambda: AutoConfig.from_pretrained(folder, **given))
     if type(config) not in MODEL_FOR_CAUSAL_LM_MAPPING:
         told = f"is a {config.model_type} model, of which transformers has no causal language model"
         raise refusal(name, told, "take a causal language model")
-    for part in (config, config.get_text_config()):
+    for part in (config, loaded(name, config.get_text_config)):
         for field in ("quantization_config", "compression_config"):
             if quantised := getattr(part, field, None):
                 raise _quantised(name, _method(quantised))
     assert isinstance(config, PreTrainedConfig)
+    if loaded(name, lambda: longest_context(config)[0]) < 1:
+        told = "its config.json leaves texts no token (max_position_embeddings and the like)"
+        raise refusal(name, told, "mend that file")
     return config
 
 
