@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +14,7 @@ import torch
 import transformers
 from safetensors.torch import load_file, save_file
 
+from selfedit.engine.model import checkpoint
 from selfedit.engine.model.loading import load_model
 from selfedit.engine.model.shapes import read_shape
 from selfedit.engine.model.tokenization import prompt_text
@@ -229,6 +231,44 @@ PARTS = "{% for m in messages %}{% for part in m['content'] %}{{ part['text'] }}
 def test_a_chat_template_that_cannot_carry_a_prompt_is_refused_at_load(folder: Path, template: str, told: str) -> None:
     (folder / "chat_template.jinja").write_text(template)
     assert told in refused(folder)
+
+
+LOOPS = "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}"
+SUMS = "{% for a in range(99999) %}{{ range(99999) | map('string') | list | length }}{% endfor %}"
+ANY = "{% for m in messages %}{{ m['content'] }}{% endfor %}"
+
+
+@pytest.mark.parametrize(
+    "template",
+    [
+        LOOPS + ANY,
+        SUMS + ANY,
+        f"{{% if messages[0]['role'] == 'system' %}}{LOOPS}{{% endif %}}{ANY}",
+        f"{{% if messages | length > 1 %}}{LOOPS}{{% endif %}}{ANY}",
+        f"{{% if enable_thinking is false %}}{LOOPS}{{% endif %}}{ANY}",
+    ],
+)
+def test_a_chat_template_that_does_not_come_to_an_end_is_refused_at_load(
+    folder: Path, template: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(checkpoint, "TEMPLATE_SECONDS", 0.5)
+    (folder / "chat_template.jinja").write_text(template)
+    tracing, started = sys.gettrace(), time.monotonic()
+    assert "its chat template cannot be used (it takes more than 0.5 seconds)" in refused(folder)
+    assert time.monotonic() - started < 8
+    assert sys.gettrace() is tracing
+
+
+def test_a_chat_template_that_raises_to_powers_is_refused_before_it_is_compiled(folder: Path) -> None:
+    (folder / "chat_template.jinja").write_text(ANY + "{{ 9 ** 9 ** 9 }}")
+    assert "its chat template cannot be used (it computes powers)" in refused(folder)
+
+
+def test_a_chat_template_that_takes_no_text_as_runs_give_it_is_refused_at_load(folder: Path) -> None:
+    (folder / "chat_template.jinja").write_text(
+        "{% if thinking is false %}{{ raise_exception('on') }}{% endif %}" + ANY
+    )
+    assert "its chat template cannot be used (on)" in refused(folder)
 
 
 @pytest.mark.parametrize(

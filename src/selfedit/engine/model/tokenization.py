@@ -16,7 +16,7 @@ from selfedit.records import Example, Prompt, Query
 from selfedit.shortage import is_out_of_memory
 from selfedit.thinking import closing_mark
 
-_NO_THINKING: dict[str, Any] = {"enable_thinking": False, "thinking": False}
+NO_THINKING: dict[str, Any] = {"enable_thinking": False, "thinking": False}
 """What templates of models that reason are told, by the two names in use; others pass over it."""
 
 Turn = dict[str, str]
@@ -64,7 +64,7 @@ def _without_thinking(text: str) -> str:
 def _applied(tokenizer: PreTrainedTokenizerBase, turns: list[Turn]) -> str:
     """Raises UnfitText: whatever a template makes of these turns, as one line."""
     try:
-        return str(tokenizer.apply_chat_template(turns, add_generation_prompt=True, tokenize=False, **_NO_THINKING))
+        return str(tokenizer.apply_chat_template(turns, add_generation_prompt=True, tokenize=False, **NO_THINKING))
     except Exception as error:
         if is_out_of_memory(error):
             raise
