@@ -154,7 +154,7 @@ def _named(body: object) -> Iterator[str]:
     details: Any = body.get("detail")
     for detail in details if isinstance(details, list) else ():
         place = detail.get("loc") if isinstance(detail, dict) else None
-        yield from (part for part in place or () if isinstance(part, str))
+        yield from (part for part in (place if isinstance(place, list) else ()) if isinstance(part, str))
 
 
 def is_page(text: str) -> bool:
