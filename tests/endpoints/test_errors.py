@@ -8,6 +8,7 @@ from email.utils import formatdate
 import pytest
 
 from selfedit.endpoints.errors import read_wait, status_fault
+from selfedit.endpoints.replies import Reply, read_reply
 
 ODD = [None, 5, 0.5, True, "", "x", [], [5], [None], {}, {"x": 5}, [{"loc": 5}], {"loc": {"x": 5}}]
 
@@ -31,6 +32,17 @@ def test_an_error_is_read_whatever_its_parts_are(field: str, odd: object) -> Non
     for body in (odd, {field: odd}, {"detail": {field: odd}}, {"detail": [{field: odd}]}, {"error": {field: odd}}):
         for status in (400, 401, 422, 429, 500):
             assert status_fault(status, body, str).reason.startswith(f"HTTP {status}")
+
+
+@pytest.mark.parametrize("depth", [100, 1500])
+def test_no_depth_breaks_the_reading_of_a_response(depth: int) -> None:
+    body: object = "x"
+    for _ in range(depth):
+        body = {"error": [body]}
+    assert [status_fault(status, body, str).reason for status in (422, 500)] == ["HTTP 422", "HTTP 500"]
+    content = "[" * depth + '"x"' + "]" * depth
+    found = read_reply(f'{{"choices": [{{"message": {{"content": {content}}}}}]}}')
+    assert found.failure == "the reply is empty" if isinstance(found, Reply) else "not a chat completion" in found.reason
 
 
 def test_a_parameter_is_named_in_its_place_alone() -> None:
