@@ -42,7 +42,9 @@ def test_no_depth_breaks_the_reading_of_a_response(depth: int) -> None:
     assert [status_fault(status, body, str).reason for status in (422, 500)] == ["HTTP 422", "HTTP 500"]
     content = "[" * depth + '"x"' + "]" * depth
     found = read_reply(f'{{"choices": [{{"message": {{"content": {content}}}}}]}}')
-    assert found.failure == "the reply is empty" if isinstance(found, Reply) else "not a chat completion" in found.reason
+    assert (
+        found.failure == "the reply is empty" if isinstance(found, Reply) else "not a chat completion" in found.reason
+    )
 
 
 def test_a_parameter_is_named_in_its_place_alone() -> None:
