@@ -70,6 +70,7 @@ def test_thoughts_in_the_middle_are_left_out() -> None:
         ("<|begin_of_thought|>hm<|end_of_thought|><|begin_of_solution|>yes<|end_of_solution|>", "yes"),
         ("yes<|im_end|>\n", "yes"),
         ("yes</s></s>", "yes"),
+        ("<s>yes</s>", "<s>yes"),
     ],
 )
 def test_other_ways_of_thinking_are_known(text: str, said: str | None) -> None:
@@ -87,6 +88,7 @@ def test_other_ways_of_thinking_are_known(text: str, said: str | None) -> None:
         "an <answer> in the middle",
         "<answer>a</answer> and <answer>b</answer>",
         "[thinker] and <thinker>",
+        "Write <s>old</s>",
     ],
 )
 def test_text_without_thoughts_stays_as_it_is(text: str) -> None:

@@ -82,12 +82,14 @@ def closing_mark(text: str) -> str:
 
 
 def _without_ends(text: str) -> str:
+    """`</s>` that a `<s>` within the text has opened is struck-out text, and no end mark."""
     cut = stop = len(text)
+    is_struck = text.lower().rfind("<s>") > 0
     while True:
         while stop and text[stop - 1].isspace():
             stop -= 1
         end = _END.search(text, max(0, stop - _LONGEST_END), stop)
-        if end is None:
+        if end is None or (is_struck and end[0] == "</s>"):
             return text[:cut]
         cut = stop = end.start()
 
