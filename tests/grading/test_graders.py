@@ -70,12 +70,20 @@ def test_graded_answers_join_the_ask_the_answer_and_the_measures():
     )
 
 
-@pytest.mark.parametrize("outcome", [ConnectionError("outage"), [], ["correct", "correct", "correct"]])
-def test_a_grader_that_fails_leaves_all_answers_ungraded(outcome):
+@pytest.mark.parametrize(
+    ("outcome", "why"),
+    [
+        (ConnectionError("out\nage\x1b"), "ConnectionError: out age\\x1b"),
+        ([], "it gave 0 verdicts"),
+        (["correct", "correct", "correct"], "it gave 3 verdicts"),
+    ],
+)
+def test_a_grader_that_fails_leaves_all_answers_ungraded_and_says_why(outcome, why, caplog):
     asks, answers = [ask("1", "heron"), ask("2", "mule")], [Answer("1", "heron", -1.0), Answer("2", "", -1.0)]
     graded = grade_answers(Faulty(outcome), asks, answers)
     assert [answer.verdict for answer in graded] == ["ungraded", "ungraded"]
     assert [answer.exact for answer in graded] == [True, False]
+    assert caplog.messages == [f"selfedit: faulty: 2 of 2 answers ungraded: {why}"]
 
 
 def test_answers_to_other_questions_are_a_mistake():

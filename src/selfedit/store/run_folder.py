@@ -145,13 +145,19 @@ def amend_run(path: Path, settings: Mapping[str, Any]) -> Iterator[RunFolder]:
     so that no kill leaves a record that names another grader than the one whose verdicts are there.
 
     Raises:
-        SelfeditError: there is no run, or it is in use.
+        SelfeditError: there is no run, or it is in use. One that is raised within, before there are new verdicts,
+            leaves the record as it was.
     """
     read_run(path)
     with _lock(path):
         held, number = read_run(path), _last_grading(path) + 1
         _replace_record(path, {**held, _GRADING: {"number": number, "config": dict(settings)}})
-        yield RunFolder(path, number)
+        try:
+            yield RunFolder(path, number)
+        except SelfeditError:
+            if _last_grading(path) < number:
+                _replace_record(path, held)
+            raise
         _replace_record(path, {**held, "config": {**held["config"], **settings}})
 
 
