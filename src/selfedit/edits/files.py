@@ -26,7 +26,7 @@ def read_edit_files(paths: str) -> dict[str, Mapping[str, Sequence[str]]]:
 
 def _read_file(path: Path) -> dict[str, Sequence[str]]:
     texts_by_id: dict[str, Sequence[str]] = {}
-    for place, record in read_objects(path):
+    for place, record in read_objects(path, ("edits",)):
         context_id = read_id(place, record)
         if context_id in texts_by_id:
             raise SelfeditError(f"{place}: a second line for id {context_id!r}; join them")
