@@ -108,7 +108,11 @@ def test_what_is_no_data_is_named(tmp_path, data, complaint):
         ('{\n "a": {\n "b": 1\n}', "x.json:4: not JSON .*: it ends within a value, as if cut off"),
         ('{"a": {"b": 1}\n{"a": 2}', "x.json:1: not JSON .*: it ends within a value"),
         ("{'a': 1}", "x.json:1: not JSON at column 2: expecting property name enclosed in double quotes"),
-        ('{"a": 1}\n{"a": 1, "a": 2}', "x.json:2: not JSON at column 1: the key 'a' stands twice"),
+        ('{"a": 1}\n{"a": 1, "a": 2}', "x.json:2: not JSON at column 10: the key 'a' stands twice"),
+        (
+            '{"a": [[], {"b": {"c": 1, "d": {"e": 1},\n "c": 2}}',
+            "x.json:2: not JSON at column 2: the key 'c' stands twice",
+        ),
         ('{"a": 1}\n' + "[" * 100_000, "x.json:2: not JSON at column 1: it is nested too deeply"),
         ("[" * 100_000, "x.json:1: not JSON at column 2: it is nested too deeply"),
         ('{"a": 1}\n[]', "x.json:2: not a JSON object"),

@@ -131,14 +131,20 @@ def read_string(place: Place, record: Mapping[str, Any], name: str) -> str:
 
 
 def read_id(place: Place, record: Mapping[str, Any]) -> str:
-    """The field `id`, in Unicode's composed form, so that ids that look alike are alike."""
-    name = unicodedata.normalize("NFC", read_string(place, record, "id").strip())
+    """The field `id`, spelled as `alike` has it."""
+    name = alike(read_string(place, record, "id"))
     if len(name) > LONGEST_ID:
         raise SelfeditError(f"{place}: 'id' has {len(name)} letters; give one of at most {LONGEST_ID}")
     odd = next((letter for letter in name if unicodedata.category(letter) in ("Cc", "Zl", "Zp")), "")
     if odd:
         raise SelfeditError(f"{place}: 'id' holds a control character (U+{ord(odd):04X}); give one without")
     return name
+
+
+def alike(name: str) -> str:
+    """An id by which it is found: without space around it, and in Unicode's composed form, so that ids that look alike
+    are alike, whichever file they stand in."""
+    return unicodedata.normalize("NFC", name.strip())
 
 
 def is_encodable(text: str) -> bool:
