@@ -1,5 +1,6 @@
 """Graders give verdicts, never turn their own failure into a wrong answer, and can be measured on a file."""
 
+import csv
 import json
 
 import pytest
@@ -155,6 +156,14 @@ def test_answers_stand_in_lines_arrays_and_tables(tmp_path, name, text):
     (tmp_path / name).write_text(text)
     summary = grade_file(tmp_path / name, load_grader("exact"))
     assert (summary.n, summary.correct, summary.agreement) == (1, 1, 1.0)
+
+
+@pytest.mark.parametrize("answer", ["[1, 2]", "[1] g", '{"a": 1}', "[sic"])
+def test_an_answer_in_a_table_may_begin_with_a_bracket(tmp_path, answer):
+    path = tmp_path / "a.csv"
+    with path.open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows([("question", "gold", "answer"), ("q", answer, answer)])
+    assert grade_file(path, load_grader("exact")).correct == 1
 
 
 def test_a_byte_order_mark_is_passed_over(tmp_path):
