@@ -108,7 +108,11 @@ def test_what_is_no_data_is_named(tmp_path, data, complaint):
         ('{\n "a": {\n "b": 1\n}', "x.json:4: not JSON .*: it ends within a value, as if cut off"),
         ('{"a": {"b": 1}\n{"a": 2}', "x.json:1: not JSON .*: it ends within a value"),
         ("{'a': 1}", "x.json:1: not JSON at column 2: expecting property name enclosed in double quotes"),
-        ('{"a": 1}\n{"a": 1, "a": 2}', "x.json:2: not JSON at column 1: the key 'a' stands twice"),
+        ('{"a": 1}\n{"a": 1, "a": 2}', "x.json:2: not JSON at column 10: the key 'a' stands twice"),
+        (
+            '{"a": [[], {"b": {"c": 1, "d": {"e": 1},\n "c": 2}}',
+            "x.json:2: not JSON at column 2: the key 'c' stands twice",
+        ),
         ('{"a": 1}\n' + "[" * 100_000, "x.json:2: not JSON at column 1: it is nested too deeply"),
         ("[" * 100_000, "x.json:1: not JSON at column 2: it is nested too deeply"),
         ('{"a": 1}\n[]', "x.json:2: not a JSON object"),
@@ -136,6 +140,9 @@ def test_a_table_is_read_by_its_columns(tmp_path):
     [
         ("a,b\n1,2\n3\n", "x.csv:3: not the 2 columns that line 1 names"),
         ("a,b\n1,2,3\n", "x.csv:2: not the 2 columns that line 1 names"),
+        ("\na,b\n\n1\n", "x.csv:4: not the 2 columns that line 2 names"),
+        ("a,b,a\n1,2,3\n", "x.csv:1: the column 'a' stands twice; rename one or leave it out"),
+        ("\n\na,a\n1,\n", "x.csv:3: the column 'a' stands twice"),
         ('a,b\n1,"2\n', "x.csv:2: not a table"),
         ("a,b\n", "x.csv:1: nothing in it"),
     ],
@@ -143,6 +150,19 @@ def test_a_table_is_read_by_its_columns(tmp_path):
 def test_a_faulty_table_is_told_with_its_line(tmp_path, text, complaint):
     with refused(complaint):
         read_objects(written(tmp_path / "x.csv", text))
+
+
+def test_a_row_behind_blank_lines_has_its_own_line(tmp_path):
+    path = written(tmp_path / "x.csv", '\na,b,,\n\n\n1,2,,\n\n3,"4\n",,\n5,6,,\n')
+    assert places(path) == ["5", "7", "9"]
+    assert [record["a"] for record in objects(path)] == ["1", "3", "5"]
+
+
+def test_a_bracket_in_a_table_is_text_where_no_list_is_wanted(tmp_path):
+    path = written(tmp_path / "x.csv", 'a,b\n"[1, 2]","[1, ""2""]"\n')
+    assert objects(path) == [{"a": "[1, 2]", "b": '[1, "2"]'}]
+    [(_, record)] = read_objects(path, lists=("b",))
+    assert record == {"a": "[1, 2]", "b": ["1", "2"]}
 
 
 def test_a_path_that_leads_to_no_file_is_told(tmp_path):

@@ -70,6 +70,7 @@ def test_thoughts_in_the_middle_are_left_out() -> None:
         ("<|begin_of_thought|>hm<|end_of_thought|><|begin_of_solution|>yes<|end_of_solution|>", "yes"),
         ("yes<|im_end|>\n", "yes"),
         ("yes</s></s>", "yes"),
+        ("<s>yes</s>", "<s>yes"),
     ],
 )
 def test_other_ways_of_thinking_are_known(text: str, said: str | None) -> None:
@@ -87,10 +88,39 @@ def test_other_ways_of_thinking_are_known(text: str, said: str | None) -> None:
         "an <answer> in the middle",
         "<answer>a</answer> and <answer>b</answer>",
         "[thinker] and <thinker>",
+        "Write <s>old</s>",
     ],
 )
 def test_text_without_thoughts_stays_as_it_is(text: str) -> None:
     assert spoken(text) == text
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "1. Prompts may hold <reflection> tags.\n2. Orvel has 3 towers.\n3. It was built in 1871.",
+        "<record><reason>late</reason><note>paid</note></record>",
+        "<record>\n<reason>\nlate\n</reason>\n\n<note>paid</note>\n</record>",
+        '1. A row is <data_analysis id="3">x</data_analysis>.\n2. Another is <thoughts>y</thoughts>.',
+        "1. The element ends with </reason> in the file.\n2. Then comes <note>.",
+        "Its last line is </rationale>",
+        "See <scratchpad> and <reasoning> and <thought> in it",
+    ],
+)
+def test_a_tag_that_is_an_ordinary_word_is_no_mark_within_the_text(text: str) -> None:
+    assert spoken(text) == text
+
+
+@pytest.mark.parametrize("word", ["thought", "Reasoning", "analysis", "seed:reflection"])
+def test_a_tag_that_is_an_ordinary_word_marks_thoughts_where_a_reply_begins(word: str) -> None:
+    opens, closes = f"<{word}>", f"</{word}>"
+    assert spoken(f"{opens}hm{closes}yes, <{word}>late</{word}>") == f"yes, <{word}>late</{word}>"
+    assert spoken(f"<think>hm</think>\n{opens}so{closes}\nyes") == "yes"
+    assert spoken(f"<think>hm {opens}so{closes} no</think>yes") == "yes"
+    assert spoken(f"{opens}a {opens}b{closes} c{closes} d") == "d"
+    assert spoken(f"hm\n{closes}\nyes") == "yes"
+    assert spoken(f"<think>hm</think>{opens}and then") is None
+    assert spoken(f"Here are my reasoning steps:\n1. {opens}\n[BEGIN FINAL RESPONSE]\nyes") == "yes"
 
 
 @pytest.mark.parametrize(
@@ -110,10 +140,12 @@ def test_thoughts_that_a_prompt_opens_at_its_end_have_a_closing_mark(prompt: str
 
 
 @pytest.mark.parametrize(
-    "piece", ["\n", " ", "<", "<think", "<a", "</", "<|end|>", "<think>", "</think>", "here is my "]
+    "piece",
+    ["\n", " ", "<", "<think", "<a", "</", "<|end|>", "<think>", "</think>", "<reason>", "</reason>", "here is my "],
 )
 def test_a_text_that_repeats_itself_is_read_at_once(piece: str) -> None:
     begun = time.monotonic()
     spoken(piece * 100_000 + ".")
     spoken(piece * 100_000)
+    spoken("x" + piece * 100_000)
     assert time.monotonic() - begun < 5

@@ -3,24 +3,35 @@
 from __future__ import annotations
 
 import errno
-import glob
+import hashlib
 import os
+import platform
+import re
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 _ROOM = (errno.ENOSPC, errno.EDQUOT)
-_NEW = ".new"
+_UNSYNCED = (errno.EINVAL, errno.ENOTSUP, errno.EACCES)
+"""What file systems say that sync no folders (some of networks, and FUSE's), and what is said of folders that this user
+may fill and not read."""
+_LONGEST = 160
+"""Bytes of a name that a staged file repeats; a longer name is cut there and marked by its hash."""
 
 
 def sync(path: Path) -> None:
-    """What was written to a file, or into a folder, is on the disk: a power cut takes nothing of it."""
-    handle = os.open(path, os.O_RDONLY)
+    """What was written to a file, or into a folder, is on the disk: a power cut takes nothing of it. A folder that
+    cannot be synced is left to its file system."""
     try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+        handle = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+    except OSError as error:
+        if error.errno not in _UNSYNCED or not path.is_dir():
+            raise
 
 
 def make_folder(path: Path) -> None:
@@ -88,19 +99,40 @@ def new_folder(path: Path, is_replaced: bool = False) -> Iterator[Path]:
 
 
 def _beside(path: Path) -> Path:
-    """Where this process writes what is to become `path`."""
-    return path.with_name(f".{path.name}.{os.getpid()}{_NEW}")
+    """Where this process writes what is to become `path`: a name that nobody types, and that no process has here or
+    on another machine that shares the folder."""
+    return path.with_name(f"{_beginning(path)}{os.getpid()}.new")
+
+
+def _beginning(path: Path) -> str:
+    name, machine = os.fsencode(path.name), re.sub(r"\W+", "_", platform.node(), flags=re.ASCII)[:40]
+    if len(name) > _LONGEST:
+        name = name[:_LONGEST].decode(errors="ignore").encode() + hashlib.sha256(name).hexdigest()[:10].encode()
+    return f".{os.fsdecode(name)}.selfedit-{machine}-{_process_space()}-"
+
+
+def _process_space() -> int:
+    """Which numbering of processes is this one's: containers on one machine may have one each."""
+    try:
+        return os.stat("/proc/self/ns/pid").st_ino
+    except OSError:
+        return 0
 
 
 def _sweep(path: Path) -> None:
-    """Takes away what processes that were killed have left beside `path`."""
-    for stray in path.parent.glob(f".{glob.escape(path.name)}.*{_NEW}"):
-        if _is_running(stray.name.removesuffix(_NEW).rpartition(".")[2]):
+    """Takes away what processes of this machine that were killed have left beside `path`. What other machines may
+    still be writing stays, as does whatever people call alike."""
+    staged = re.compile(rf"{re.escape(_beginning(path))}([0-9]+)\.new", re.DOTALL)
+    for name in os.listdir(path.parent) if os.access(path.parent, os.R_OK) else ():
+        found = staged.fullmatch(name)
+        if not found or _is_running(int(found[1])):
             continue
+        stray = path.with_name(name)
         if stray.is_dir() and not stray.is_symlink():
             shutil.rmtree(stray, ignore_errors=True)
         else:
-            stray.unlink(missing_ok=True)
+            with suppress(OSError):
+                stray.unlink()
 
 
 def told(error: OSError) -> str:
@@ -111,11 +143,11 @@ def told(error: OSError) -> str:
     return f"{line}; make room there, and give the command again" if error.errno in _ROOM else line
 
 
-def _is_running(pid: str) -> bool:
-    """Whether a process of this number is there; False for what is no number."""
+def _is_running(pid: int) -> bool:
+    """Whether a process of this number is there."""
     try:
-        os.kill(int(pid), 0)
-    except (ValueError, OverflowError, ProcessLookupError):
+        os.kill(pid, 0)
+    except (OverflowError, ProcessLookupError):
         return False
     except PermissionError:
         return True

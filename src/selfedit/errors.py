@@ -2,6 +2,8 @@
 
     SelfeditError       a user can mend it: one clear line, exit code 2, no traceback
       SettingError      a setting cannot be used; it names fields, which the command line shows as flags
+      UnfitText         a text that this model's template or tokenizer cannot carry; the engine puts it into the record
+                        of the one prompt or trial that has it, and the others go on
     InvalidEdit         a self-edit that cannot be studied; a task raises it, and the run records the reason
 
 What fails within a run (a trial, a request to an endpoint) is no exception but a record: `records.Failed`.
@@ -38,6 +40,10 @@ class SettingError(SelfeditError):
     def about(self, old: str, new: str) -> SettingError:
         """The same of another field: what is wrong with a model may be wrong with a writer."""
         return SettingError(*(Field(new) if isinstance(part, Field) and part == old else part for part in self.parts))
+
+
+class UnfitText(SelfeditError):
+    """A text that this model's chat template or tokenizer cannot carry; others may be fine."""
 
 
 class InvalidEdit(Exception):

@@ -1,7 +1,8 @@
 """L0. JSON values of a text with the places where they begin, so that whatever is wrong with one is told by its line.
 
 Departures from `json.loads`: numbers stay as they are written (3.10 is not 3.1), NaN and Infinity are null, and a key
-that an object has twice is a fault, for one of its values would be lost.
+that an object has twice is a fault, for one of its values would be lost. Where numbers are wanted as numbers (grids),
+they are, and NaN and Infinity too.
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+_LONGEST_NUMBER = 18
+"""Digits of a plain number that is read as a whole one; a longer one would be slow, and no value here is as large."""
 _SPACE = re.compile(r"[ \t\n\r]*")
 _END_OF_TEXT = ("Unterminated string", "Invalid \\u")
 _SHOWN = 40
@@ -76,22 +79,22 @@ def after_space(text: str, offset: int = 0) -> int:
     return found.end() if found else offset
 
 
-def value_at(text: str, offset: int) -> Placed:
-    """The value that begins at `offset`. Raises JsonFault."""
+def value_at(text: str, offset: int, has_numbers: bool = False) -> Placed:
+    """The value that begins at `offset`. `has_numbers`: numbers are numbers and not text. Raises JsonFault."""
     try:
-        value, end = _DECODER.raw_decode(text, offset)
+        value, end = (_PLAIN if has_numbers else _DECODER).raw_decode(text, offset)
     except json.JSONDecodeError as error:
         raise _fault(text, error) from None
     except _TwiceError as error:
-        raise JsonFault(str(error), offset) from None
+        raise JsonFault(str(error), _place_of_twice(text, offset)) from None
     except RecursionError:
         raise JsonFault("it is nested too deeply", offset) from None
     return Placed(offset, value, end)
 
 
-def only_value(text: str) -> Placed:
-    """The one value of a text. Raises JsonFault."""
-    found = value_at(text, after_space(text))
+def only_value(text: str, has_numbers: bool = False) -> Placed:
+    """The one value of a text. `has_numbers`: numbers are numbers and not text. Raises JsonFault."""
+    found = value_at(text, after_space(text), has_numbers)
     if (rest := after_space(text, found.end)) < len(text):
         raise JsonFault("something follows the value", rest)
     return found
@@ -149,6 +152,24 @@ def _members(text: str, offset: int) -> Iterator[tuple[str, int]]:
         at = after_space(text, at + 1)
 
 
+def _place_of_twice(text: str, offset: int) -> int:
+    """Where a key stands for the second time, in a value that was refused for it."""
+    at, is_object, seen = after_space(text, offset + 1), text[offset] == "{", set()
+    while True:
+        if is_object:
+            key, end = _DECODER.raw_decode(text, at)
+            if key in seen:
+                return at
+            seen.add(key)
+            at = after_space(text, after_space(text, end) + 1)
+        try:
+            _, end = _DECODER.raw_decode(text, at)
+        except _TwiceError:
+            at, is_object, seen = after_space(text, at + 1), text[at] == "{", set()  # it is within this value
+        else:
+            at = after_space(text, after_space(text, end) + 1)
+
+
 class _TwiceError(ValueError):
     pass
 
@@ -185,4 +206,8 @@ def _cut_off(offset: int) -> JsonFault:
 
 _DECODER = json.JSONDecoder(
     parse_int=NumberText, parse_float=NumberText, parse_constant=lambda _: None, object_pairs_hook=_without_twice
+)
+_PLAIN = json.JSONDecoder(
+    parse_int=lambda digits: int(digits) if len(digits) <= _LONGEST_NUMBER else float(digits),
+    object_pairs_hook=_without_twice,
 )

@@ -12,7 +12,7 @@ import io
 import json
 import unicodedata
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -97,15 +97,19 @@ def read_text(path: Path) -> str:
     return text
 
 
-def read_objects(path: Path) -> list[tuple[Place, dict[str, Any]]]:
-    """The objects of a file, each with its place; numbers are text, as written. Blank lines are passed over."""
+def read_objects(path: Path, lists: Collection[str] = ()) -> list[tuple[Place, dict[str, Any]]]:
+    """The objects of a file, each with its place; numbers are text, as written. Blank lines are passed over.
+
+    Args:
+        lists: columns of a table whose cells may be JSON lists or objects; in all others a bracket is text.
+    """
     text = read_text(path)
     if not text.strip():
         raise SelfeditError(f"{path}:1: empty file; {_WANTED}")
     suffix = Path(path.name.removesuffix(".gz")).suffix.lower()
     if suffix in _TABLES:
         text = text.replace("\r\n", "\n").replace("\r", "\n")
-    found = list(_rows(path, text, _TABLES[suffix]) if suffix in _TABLES else _objects(path, text))
+    found = list(_rows(path, text, _TABLES[suffix], lists) if suffix in _TABLES else _objects(path, text))
     for one in found:
         if not isinstance(one.value, dict):
             raise SelfeditError(f"{path}:{line_of(text, one.offset)}: not a JSON object; {_WANTED}")
@@ -127,14 +131,20 @@ def read_string(place: Place, record: Mapping[str, Any], name: str) -> str:
 
 
 def read_id(place: Place, record: Mapping[str, Any]) -> str:
-    """The field `id`, in Unicode's composed form, so that ids that look alike are alike."""
-    name = unicodedata.normalize("NFC", read_string(place, record, "id").strip())
+    """The field `id`, spelled as `alike` has it."""
+    name = alike(read_string(place, record, "id"))
     if len(name) > LONGEST_ID:
         raise SelfeditError(f"{place}: 'id' has {len(name)} letters; give one of at most {LONGEST_ID}")
     odd = next((letter for letter in name if unicodedata.category(letter) in ("Cc", "Zl", "Zp")), "")
     if odd:
         raise SelfeditError(f"{place}: 'id' holds a control character (U+{ord(odd):04X}); give one without")
     return name
+
+
+def alike(name: str) -> str:
+    """An id by which it is found: without space around it, and in Unicode's composed form, so that ids that look alike
+    are alike, whichever file they stand in."""
+    return unicodedata.normalize("NFC", name.strip())
 
 
 def is_encodable(text: str) -> bool:
@@ -212,35 +222,47 @@ def _array(text: str, start: int) -> Iterator[Placed]:
         raise JsonFault("something follows the array", rest)
 
 
-def _rows(path: Path, text: str, delimiter: str) -> Iterator[Placed]:
-    """The rows of a table by their columns' names; a cell that holds a JSON list or object is that."""
+def _rows(path: Path, text: str, delimiter: str, lists: Collection[str]) -> Iterator[Placed]:
+    """The rows of a table by their columns' names."""
     before = csv.field_size_limit(_LONGEST_CELL)
-    reader = csv.DictReader(io.StringIO(text), delimiter=delimiter, strict=True)
-    offset, line, begins = 0, 1, 1
+    reader = csv.reader(io.StringIO(text), delimiter=delimiter, strict=True)
+    columns: list[str] = []
+    offset, line, head, begins = 0, 1, 1, 1
     try:
-        columns = reader.fieldnames or ()
         while True:
             begins = reader.line_num + 1
             if (row := next(reader, None)) is None:
                 return
             while line < begins:
                 offset, line = text.find("\n", offset) + 1, line + 1
-            if None in row or None in row.values():
-                raise SelfeditError(f"{path}:{line}: not the {len(columns)} columns that line 1 names; mend the row")
-            yield Placed(offset, {name: _cell(path, line, name, cell) for name, cell in row.items()}, offset)
+            if row and not columns:
+                columns, head = _columns(path, line, row), line
+            elif row:
+                if len(row) != len(columns):
+                    raise SelfeditError(
+                        f"{path}:{line}: not the {len(columns)} columns that line {head} names; mend the row"
+                    )
+                cells = zip(columns, row, strict=True)
+                yield Placed(offset, {name: _cell(path, line, name, cell, lists) for name, cell in cells}, offset)
     except csv.Error as error:
         raise SelfeditError(f"{path}:{max(begins, reader.line_num)}: not a table ({error}); mend it") from None
     finally:
         csv.field_size_limit(before)
 
 
-def _cell(path: Path, line: int, name: str, cell: str) -> Any:
-    if not cell.startswith(("[", "{")):
+def _columns(path: Path, line: int, row: list[str]) -> list[str]:
+    """The names of a table's columns; those without a name hold nothing that is asked for."""
+    twice = next((name for name in row if name.strip() and row.count(name) > 1), "")
+    if twice:
+        raise SelfeditError(f"{path}:{line}: the column {twice!r} stands twice; rename one or leave it out")
+    return row
+
+
+def _cell(path: Path, line: int, name: str, cell: str, lists: Collection[str]) -> Any:
+    if name not in lists or not cell.startswith(("[", "{")):
         return cell
     try:
         return only_value(cell).value
     except JsonFault:
-        if name in ("answers", "answer", "questions", "edits"):
-            told = f"{name!r} looks like a list but is no JSON; write one answer a row, or JSON lines"
-            raise SelfeditError(f"{path}:{line}: {told}") from None
-        return cell
+        told = f"{name!r} looks like a list but is no JSON; mend it, or write JSON lines"
+        raise SelfeditError(f"{path}:{line}: {told}") from None

@@ -11,14 +11,17 @@ judged nor graded. Known are:
     <|begin_of_thought|>, <|START_THINKING|>, <unused94>, <|channel>thought                Sky-T1, Command, Gemma
     [BEGIN FINAL RESPONSE]; `Here is my thought process:` … `Here is my response:`         Apriel, Granite
 
-A mark in quotes or backticks is spoken about, and no mark.
+A mark in quotes or backticks is spoken about, and no mark. A tag that is an ordinary word (<reason>, <analysis>) may be
+one of the text itself: it opens thoughts only at the beginning, or right behind another mark.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 
-_TAG = r"(?:[a-z]+[:_])?(?:think(?:ing)?|thoughts?|reason(?:ing)?|rationale|analysis|scratchpad|reflection)"
+_WORDS = r"thoughts?|reason(?:ing)?|rationale|analysis|scratchpad|reflection"
+_TAG = rf"(?:[a-z]+[:_])?(?:think(?:ing)?|{_WORDS})"
 _MARK = re.compile(
     rf"""
       (?P<opens> <{_TAG}(?:\s+[\w-]+=[^<>]*)?> | \[THINK(?:ING)?\] | ◁think▷ | <unused94>(?:thought)?
@@ -30,6 +33,10 @@ _MARK = re.compile(
     """,
     re.IGNORECASE | re.VERBOSE,
 )
+_WORD_TAG = re.compile(rf"</?((?:[a-z]+[:_])?(?:{_WORDS}))[\s>]", re.IGNORECASE)
+_LETTER = re.compile(r"\S")
+_LINE_BEGINS, _LINE_ENDS = re.compile(r"(?:\A|\n)[ \t]{0,40}\Z"), re.compile(r"[ \t]*(?:\n|\Z)")
+_BLANK_LINE = re.compile(r"[ \t]*\n[ \t]*\n")
 _QUOTES = "`\"'“”‘’«»"
 _CHANNEL = re.compile(r"<\|channel\|>\s*(\w*)[^<]*(?:<\|constrain\|>[^<]*)?<\|message\|>", re.IGNORECASE)
 _CHANNEL_ENDS = re.compile(r"<\|(?:end|return|call|start)\|>")
@@ -75,12 +82,14 @@ def closing_mark(text: str) -> str:
 
 
 def _without_ends(text: str) -> str:
+    """`</s>` that a `<s>` within the text has opened is struck-out text, and no end mark."""
     cut = stop = len(text)
+    is_struck = text.lower().rfind("<s>") > 0
     while True:
         while stop and text[stop - 1].isspace():
             stop -= 1
         end = _END.search(text, max(0, stop - _LONGEST_END), stop)
-        if end is None:
+        if end is None or (is_struck and end[0] == "</s>"):
             return text[:cut]
         cut = stop = end.start()
 
@@ -100,15 +109,42 @@ def _without_marked(text: str) -> str:
     none has opened, without all that comes before it."""
     kept: list[str] = []
     start, is_thinking = 0, False
-    for mark in _MARK.finditer(text):
-        if _is_quoted(text, mark):
-            continue
+    for mark in _marks(text):
         if mark["opens"]:
             kept += [] if is_thinking else [text[start : mark.start()]]
         elif not is_thinking:
             kept.clear()
         is_thinking, start = bool(mark["opens"]), mark.end()
     return "".join([*kept, *([] if is_thinking else [text[start:]])])
+
+
+def _marks(text: str) -> Iterator[re.Match[str]]:
+    """The marks that count. A word's tag closes what the same word opened, or, where nothing opened it, thoughts that
+    the prompt began: then it stands on a line of its own, or a blank line follows."""
+    opened: set[str] = set()
+    mentioned: set[str] = set()
+    end, open_word, is_thinking = 0, "", False
+    for mark in _MARK.finditer(text):
+        if _is_quoted(text, mark):
+            continue
+        found = _WORD_TAG.match(mark[0])
+        word = found[1].lower() if found else ""
+        if word and mark["opens"] and _LETTER.search(text, end, mark.start()):
+            mentioned |= set() if is_thinking else {word}
+            continue
+        is_due = not word or mark["opens"] or (is_thinking and word == open_word)
+        if not is_due and (word in mentioned or not (word in opened or _stands_out(text, mark))):
+            continue
+        if mark["opens"]:
+            opened.add(word)
+            open_word = word
+        end, is_thinking = mark.end(), bool(mark["opens"])
+        yield mark
+
+
+def _stands_out(text: str, mark: re.Match[str]) -> bool:
+    begins_line = _LINE_BEGINS.search(text[max(0, mark.start() - 40) : mark.start()])
+    return bool(_BLANK_LINE.match(text, mark.end()) or (begins_line and _LINE_ENDS.match(text, mark.end())))
 
 
 def _is_quoted(text: str, mark: re.Match[str]) -> bool:
@@ -130,7 +166,7 @@ def _without_channels(text: str) -> str | None:
 
 def _without_prose(text: str | None) -> str | None:
     """What follows thoughts that begin with a sentence of their own."""
-    if text is None or not _PROSE.match(text) or _MARK.search(text):
+    if text is None or not _PROSE.match(text) or next(_marks(text), None):
         return text
     end = _PROSE_ENDS.search(text)
     return text[end.end() :] if end else None

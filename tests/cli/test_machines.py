@@ -87,6 +87,49 @@ def test_a_closed_standard_error_keeps_results_clean() -> None:
     assert done.returncode == 0 and json.loads(done.stdout)["n"] == 1
 
 
+def test_a_standard_error_that_takes_nothing_stops_nothing() -> None:
+    def full() -> None:
+        os.dup2(os.open("/dev/full", os.O_WRONLY), 2)
+
+    done = started("grade", answers(), "--json", preexec_fn=full)
+    assert done.returncode == 0 and json.loads(done.stdout)["n"] == 1
+    assert started("grade", "absent.jsonl", preexec_fn=full).returncode == 2
+    code = (
+        "import sys; from selfedit.cli import main, open_run; from tests.support.commands import start_fake;"
+        f"open_run.start_engine = start_fake; sys.exit(main.main({['train', *SMALL, '--run', 'r']}))"
+    )
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    ran = subprocess.run([sys.executable, "-c", code], stdout=subprocess.PIPE, preexec_fn=full, env=env, check=False)
+    assert ran.returncode == 0 and Path("r/report.html").is_file()
+
+    def unread() -> None:
+        end, other = os.pipe()
+        os.dup2(other, 2)
+        os.close(end)
+
+    assert started("grade", "absent.jsonl", preexec_fn=unread).returncode == 2
+
+
+def test_results_that_nobody_reads_on_end_a_command_without_a_word() -> None:
+    def unread() -> None:
+        end, other = os.pipe()
+        os.dup2(other, 1)
+        os.close(end)
+
+    for more in ((), ("--json",)):
+        done = started("grade", answers(), *more, preexec_fn=unread)
+        assert (done.returncode, done.stderr) == (141, "")
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "cp1252", "utf-8"])
+def test_json_is_json_whatever_standard_output_can_spell(encoding: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONIOENCODING", encoding)
+    name = os.fsdecode(b"caf\xe9") + "é😀米.jsonl"
+    code = f"from selfedit.cli import main as m; m._prepare_streams(); m.Output(()).data([{name!a}])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True)
+    assert json.loads(done.stdout.decode(encoding)) == [name]
+
+
 def test_a_full_disk_ends_a_run_in_one_line_and_the_same_command_goes_on(
     capsys: Capture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -168,6 +211,25 @@ def test_a_folder_whose_name_is_no_utf_8_works(capsys: Capture) -> None:
     assert name in json.loads(Path(name, "config.json").read_text())["facts"]["command"]
 
 
+@pytest.mark.parametrize("flag", ["--data", "--heldout-data", "--edits", "--policy", "--probe", "--config"])
+def test_a_path_that_is_no_utf_8_is_a_path_like_any_other(flag: str, capsys: Capture) -> None:
+    name = os.fsdecode(b"caf\xe9.jsonl")
+    Path(name).write_text("1")
+    words = ["continual"] if flag == "--probe" else ["eval", "--methods", flag[2:] if flag == "--edits" else "base"]
+    assert main([*words, flag, name]) == 2
+    err = capsys.readouterr().err
+    assert "internal error" not in err and err.count("\n") == 1 and ascii(name)[1:-1] in err
+
+
+def test_a_run_without_a_folders_name_is_called_by_a_path_that_is_no_utf_8(capsys: Capture) -> None:
+    name = os.fsdecode(b"caf\xe9.jsonl")
+    rows = [{"title": t, "context": f"{t}.", "question": f"{t}?", "answer": t} for t in ("One", "Two", "Three", "Four")]
+    Path(name).write_text("\n".join(map(json.dumps, rows)))
+    for _ in range(2):
+        assert main(["eval", "--data", name, "--methods", "base", "--contexts", "1"]) == 0
+    assert len(list(Path("runs").iterdir())) == 1
+
+
 @pytest.mark.parametrize(
     ("content", "said"),
     [
@@ -175,9 +237,16 @@ def test_a_folder_whose_name_is_no_utf_8_works(capsys: Capture) -> None:
         ("seed: 2020-13-45", "holds a value that is none (month must be in 1..12); put texts in quotes"),
         ("seed: 2020-11-05", "--seed: Input should be a valid integer"),
         ("seed: " + "9" * 5000, "holds a value that is none"),
-        ("a: &a [*a]", "--a: no such setting"),
+        ("a: &a [*a]", "c.yaml:1: an alias (*) is not taken here; write the value itself"),
+        ("a: &a [x, x]\nb: &b [*a, *a]\nmodel: [*b, *b]", "c.yaml:2: an alias"),
+        ("x: &x {rank: 2}\ninner:\n  <<: *x", "c.yaml:3: an alias"),
+        ("seed: 1\nrounds: 2\nseed: 3", "c.yaml:3: seed stands twice; leave one out"),
+        ("n-edits: 1\nn_edits: 2", "c.yaml:2: n_edits stands twice"),
+        ('{"inner": {"rank": 2, "rank": 4}}', "c.yaml:1: rank stands twice"),
+        ("seed: 1" + ":1" * 100_000, "--seed: Input should be a valid integer"),
+        ("inner:\n  alpha: 1" + ":1" * 1_000 + ".5", "--inner.alpha: Input should be a valid number"),
         ("? [a]\n: b", "neither JSON nor YAML"),
-        ("x" * (1 << 21), "is larger than 1 MiB"),
+        ("x" * (1 << 21), "is larger than 256 KiB"),
         ("rounds: \x00", "neither JSON nor YAML"),
     ],
 )

@@ -207,6 +207,35 @@ def test_a_trial_that_cannot_be_done_fails_alone(engine: TorchEngine) -> None:
     assert not good.failure and len(good.answers) == 2
 
 
+SEARCHING = "{% for m in messages %}{{ m['content'] | length if 'two  ' in m['content'] }}<|user|>{{ m['content'] }}"
+NARROW = "{{ raise_exception('no tables\\nhere') if '|---' in m['content'] }}{% endfor %}<|assistant|>"
+
+
+def test_a_text_that_the_chat_template_cannot_carry_fails_alone(tmp_path: Path) -> None:
+    """It writes a number where it finds `two  `, so that its words depend on the text, and takes no tables."""
+    folder = save_tiny(tmp_path, "llama")
+    (folder / "chat_template.jinja").write_text(SEARCHING + NARROW)
+    engine = load_engine(str(folder), dtype="float32", bank=2)
+    changed, refused, fine = Prompt("two  words<|end|>"), Prompt("|---|"), PROMPTS[0]
+    told = ["chat template changes with the text", "chat template cannot take the prompt (no tables here)"]
+    texts = written(engine, *(Generation(UNTOUCHED, one, GREEDY, 0) for one in (changed, fine, refused)))
+    assert isinstance(texts[0], Invalid) and told[0] in texts[0].reason
+    assert isinstance(texts[2], Invalid) and told[1] in texts[2].reason
+    assert [texts[1]] == written(engine, Generation(UNTOUCHED, fine, GREEDY, 0))
+
+    def study(key: str, prompt: Prompt, asked: Prompt) -> Trial:
+        queries = (replace(QUERIES[0], prompt=asked),)
+        return Trial(key, TrialSpec((Example("yes", prompt),), queries), SETTINGS, 0)
+
+    first, second, third, good = tried(
+        engine, study("0", changed, fine), study("1", refused, fine), study("2", fine, changed), study("3", fine, fine)
+    )
+    assert [one.answers for one in (first, second, third)] == [(), (), ()]
+    assert told[0] in first.failure and told[1] in second.failure
+    assert third.failure.startswith("question 'q0': ") and told[0] in third.failure
+    assert not good.failure and len(good.answers) == 1
+
+
 def test_a_text_longer_than_the_models_context_is_studied_in_windows(engine: TorchEngine) -> None:
     long = TrialSpec((Example("the quick brown fox " * 150),), QUERIES)
     [result] = tried(engine, Trial("x", long, SETTINGS, 0))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from tokenizers import AddedToken
 
 from selfedit.engine.replies import Speaker
 from selfedit.thinking import spoken
@@ -37,3 +38,13 @@ def test_special_tokens_that_mark_thoughts_stay_in_a_text(marks: tuple[str, ...]
 def test_without_such_marks_no_special_token_is_part_of_a_text() -> None:
     one = speaker("<|other|>", "<|message_end|>")
     assert one.text(one.tokenizer("a<|other|> b<|message_end|><|end|>").input_ids) == "a b"
+
+
+@pytest.mark.parametrize("named", [(), ("[THINK]",), ("<|other|>",)])
+def test_marks_of_thoughts_stay_where_the_tokenizers_file_alone_calls_them_special(named: tuple[str, ...]) -> None:
+    one = speaker(*named)
+    added = [AddedToken(token, special=True) for token in ("[THINK]", "[/THINK]", "<|other|>")]
+    one.tokenizer.add_tokens(added, special_tokens=True)
+    text = one.text(one.tokenizer("<|other|>[THINK]hm[/THINK]yes<|end|>").input_ids)
+    assert text == "[THINK]hm[/THINK]yes"
+    assert spoken(text) == "yes"

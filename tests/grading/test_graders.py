@@ -1,5 +1,6 @@
 """Graders give verdicts, never turn their own failure into a wrong answer, and can be measured on a file."""
 
+import csv
 import json
 
 import pytest
@@ -70,12 +71,20 @@ def test_graded_answers_join_the_ask_the_answer_and_the_measures():
     )
 
 
-@pytest.mark.parametrize("outcome", [ConnectionError("outage"), [], ["correct", "correct", "correct"]])
-def test_a_grader_that_fails_leaves_all_answers_ungraded(outcome):
+@pytest.mark.parametrize(
+    ("outcome", "why"),
+    [
+        (ConnectionError("out\nage\x1b"), "ConnectionError: out age\\x1b"),
+        ([], "it gave 0 verdicts"),
+        (["correct", "correct", "correct"], "it gave 3 verdicts"),
+    ],
+)
+def test_a_grader_that_fails_leaves_all_answers_ungraded_and_says_why(outcome, why, caplog):
     asks, answers = [ask("1", "heron"), ask("2", "mule")], [Answer("1", "heron", -1.0), Answer("2", "", -1.0)]
     graded = grade_answers(Faulty(outcome), asks, answers)
     assert [answer.verdict for answer in graded] == ["ungraded", "ungraded"]
     assert [answer.exact for answer in graded] == [True, False]
+    assert caplog.messages == [f"selfedit: faulty: 2 of 2 answers ungraded: {why}"]
 
 
 def test_answers_to_other_questions_are_a_mistake():
@@ -147,6 +156,14 @@ def test_answers_stand_in_lines_arrays_and_tables(tmp_path, name, text):
     (tmp_path / name).write_text(text)
     summary = grade_file(tmp_path / name, load_grader("exact"))
     assert (summary.n, summary.correct, summary.agreement) == (1, 1, 1.0)
+
+
+@pytest.mark.parametrize("answer", ["[1, 2]", "[1] g", '{"a": 1}', "[sic"])
+def test_an_answer_in_a_table_may_begin_with_a_bracket(tmp_path, answer):
+    path = tmp_path / "a.csv"
+    with path.open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows([("question", "gold", "answer"), ("q", answer, answer)])
+    assert grade_file(path, load_grader("exact")).correct == 1
 
 
 def test_a_byte_order_mark_is_passed_over(tmp_path):

@@ -152,6 +152,12 @@ def test_contains_does_not_find_a_word_or_number_within_another_in_other_scripts
         ("2½", "2 1/2"),
         ("**C#**", "C#"),
         ("Selfedit™", "Selfedit"),
+        ("1e5", "1e+5"),
+        ("minus five", "-five"),
+        ("negative x", "−x"),
+        ("Fe³⁺", "Fe3+"),
+        ("5′", "5'"),
+        ("10⁻⁵", "10^-5"),
     ],
 )
 def test_spellings_that_a_reader_does_not_tell_apart_are_equal(one, other):
@@ -198,6 +204,34 @@ def test_spellings_that_a_reader_does_not_tell_apart_are_equal(one, other):
         (".5", "5"),
         ("x^2", "x2"),
         ("B♭", "B"),
+        ("1e-5", "1e5"),
+        ("2.5e-3 M", "2.5e3 M"),
+        ("-π", "π"),
+        ("x", "−x"),
+        ("∞", "-∞"),
+        ("five", "minus five"),
+        ("−三", "三"),
+        ("¬a", "a"),
+        ("p", "¬ p"),
+        ("x/y", "x*y"),
+        ("x-y", "xy"),
+        ("m/s", "ms"),
+        ("2/x", "2*x"),
+        ("Cl-", "Cl"),
+        ("O2", "O2-"),
+        ("Fe3+", "Fe3"),
+        ("e⁻", "e"),
+        ("SO4²⁻", "SO4²⁺"),
+        ("C--", "C"),
+        ("Do♯", "Do"),
+        ("10!", "10"),
+        ("n!", "n"),
+        ("5′", "5"),
+        ("5′", "5″"),
+        ("f'", "f"),
+        ("5‰", "5%"),
+        ("<", "<="),
+        ("!=", "=="),
     ],
 )
 def test_answers_that_differ_in_a_symbol_or_a_letter_do_not_agree(gold, answer):
@@ -239,6 +273,17 @@ def test_answers_that_differ_in_a_symbol_or_a_letter_do_not_agree(gold, answer):
         ("90", "at 90° to it"),
         ("x", "x = 5"),
         ("1914", "the year 1914—a dry one"),
+        ("10", "It was 10!"),
+        ("10!", "It is 10!"),
+        ("5", 'about 5" wide'),
+        ("km/h", "It is 50 km/h"),
+        ("US", "the US– a land"),
+        ("Paris", "-Paris"),
+        ("I", "-I think"),
+        ("city", "Paris -a city"),
+        ("三重", "東京-三重"),
+        ("Apollo 13!", "Apollo 13"),
+        ("∞", "[0,∞)"),
     ],
 )
 def test_the_same_symbol_or_letter_agrees_in_a_longer_answer(gold, answer):
@@ -267,6 +312,19 @@ def test_f1_counts_letters_where_words_are_not_parted():
         ("Samuel A. Mudd", "Mudd", False),
         ("walnut oil", "oil", False),
         ("C++", "Rust", False),
+        ("$5", "€5", True),
+        ("$5", "5 USD", False),
+        ("$5 million", "5 million dollars", False),
+        ("5 %", "5", True),
+        ("5%", "5‰", True),
+        ("5%", "five percent", False),
+        (">5", "<5", True),
+        ("≥ 18", "≤ 18", True),
+        ("> 5", "more than 5", False),
+        ("minus five", "five", True),
+        ("→ 5", "← 5", True),
+        ("a ∧ b", "a ∨ b", True),
+        ("10!", "10", True),
     ],
 )
 def test_it_is_known_when_answers_differ_in_symbols_alone(gold, answer, expected):
@@ -274,7 +332,22 @@ def test_it_is_known_when_answers_differ_in_symbols_alone(gold, answer, expected
 
 
 @pytest.mark.parametrize("measure", [exact, contains, f1])
-@pytest.mark.parametrize("text", ["\ud800", "\x00", "\u0301", "\ufdd0", "((((", "a" * 20000, "\u200b", "^^**__"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "\ud800",
+        "\x00",
+        "\u0301",
+        "\ufdd0",
+        "((((",
+        "a" * 20000,
+        "\u200b",
+        "^^**__",
+        "A1" * 5000 + "-",
+        "A" + "1" * 9000 + "+",
+        "x/" * 9000,
+    ],
+)
 def test_no_text_breaks_a_measure(measure, text):
     assert measure(text, text)
     measure(text, "heron")

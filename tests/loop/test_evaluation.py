@@ -70,6 +70,13 @@ def test_self_edits_from_a_file_are_tried_and_recorded_with_its_name(tmp_path: P
     assert {edit.writer for edit in edits} == {"gpt-4"}
 
 
+def test_self_edits_are_found_by_an_id_that_looks_like_the_contexts_own(tmp_path: Path) -> None:
+    task = FakeTask(2, 1)
+    task.splits["heldout"] = [replace(context, id=" cafe\u0301") for context in task.splits["heldout"]]
+    plan = plan_evaluation(configure("edits", edits="x.jsonl"), task, (), {"x": {"caf\u00e9": ("t",)}})
+    assert plan.files == {"x": {" cafe\u0301": ("t",)}}
+
+
 def test_a_passages_own_sentences_are_a_self_edit_that_nobody_wrote(tmp_path: Path) -> None:
     outcomes = evaluate(tmp_path, configure("sentences", contexts=2))
     assert [(outcome.stage.name, outcome.method) for outcome in outcomes] == [("eval-sentences", "sentences")] * 2

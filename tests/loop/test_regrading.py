@@ -5,6 +5,9 @@ from __future__ import annotations
 from functools import partial
 from pathlib import Path
 
+import pytest
+
+from selfedit.errors import SelfeditError
 from selfedit.grading import grade_answers
 from selfedit.loop import EvalConfig, evaluate, plan_evaluation, regrade
 from selfedit.records import Outcome, TrainingConfig
@@ -54,3 +57,21 @@ def test_grading_again_alike_changes_no_record(tmp_path: Path) -> None:
         before = ledger.fingerprint()
         assert regrade(ledger, partial(grade_answers, FakeGrader())).changed == 0
         assert ledger.fingerprint() == before
+
+
+@pytest.mark.parametrize("only_ungraded", [False, True])
+def test_a_grader_without_any_verdict_is_refused_and_changes_nothing(tmp_path: Path, only_ungraded: bool) -> None:
+    class Down(FakeGrader):
+        def grade(self, answers):  # type: ignore[no-untyped-def]
+            raise ConnectionError("outage")
+
+    with evaluated(tmp_path, FakeGrader(["gold h1 1"])) as ledger:
+        before, number = ledger.fingerprint(), ledger.last_grading()
+        with pytest.raises(SelfeditError, match=f"no verdict on any of {2 if only_ungraded else 12} answers"):
+            regrade(ledger, partial(grade_answers, Down()), only_ungraded, number=number + 1)
+        assert (ledger.fingerprint(), ledger.last_grading()) == (before, number)
+
+
+def test_where_nothing_lacks_a_verdict_there_is_nothing_to_refuse(tmp_path: Path) -> None:
+    with evaluated(tmp_path, FakeGrader()) as ledger:
+        assert regrade(ledger, partial(grade_answers, FakeGrader()), only_ungraded=True).answers == 0

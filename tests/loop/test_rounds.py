@@ -15,7 +15,7 @@ from selfedit.loop import EvalConfig, TrainConfig, evaluate, plan_evaluation, pl
 from selfedit.loop.plan import choose_contexts
 from selfedit.records import Policy, Stage, TrainingConfig
 from selfedit.store import Ledger
-from selfedit.store.adapters import WEIGHTS
+from selfedit.store.adapters import ADAPTER_CONFIG, WEIGHTS
 from selfedit.testing import (
     FakeEngine,
     FakeGrader,
@@ -131,11 +131,13 @@ def lose(folder: Path, how: str) -> None:
         shutil.rmtree(folder)
     elif how == "file":
         weights.unlink()
+    elif how == "configuration":
+        (folder / ADAPTER_CONFIG).write_bytes(b"")
     else:
         weights.write_bytes(b"" if how == "emptied" else b"another")
 
 
-@pytest.mark.parametrize("how", ["folder", "file", "emptied", "replaced"])
+@pytest.mark.parametrize("how", ["folder", "file", "emptied", "replaced", "configuration"])
 @pytest.mark.parametrize("is_finished", [True, False])
 def test_an_adapter_that_was_lost_is_trained_again_and_the_run_ends_as_it_would_have(
     tmp_path: Path, how: str, is_finished: bool
@@ -147,10 +149,10 @@ def test_an_adapter_that_was_lost_is_trained_again_and_the_run_ends_as_it_would_
         with pytest.raises(Stopped):
             train(tmp_path / "cut", stop=8)
     folder = tmp_path / "cut/adapters/policy-1"
-    before = (folder / WEIGHTS).read_bytes()
+    before = [(folder / name).read_bytes() for name in (WEIGHTS, ADAPTER_CONFIG)]
     lose(folder, how)
     assert train(tmp_path / "cut") == whole
-    assert (folder / WEIGHTS).read_bytes() == before
+    assert [(folder / name).read_bytes() for name in (WEIGHTS, ADAPTER_CONFIG)] == before
 
 
 def test_a_lost_adapter_that_comes_out_otherwise_stops_the_run(tmp_path: Path) -> None:

@@ -160,9 +160,12 @@ def test_another_writer_is_named_in_the_edit_and_told_apart_by_its_key(runtime: 
     assert len({edit.key for edit in (*own, *other, *third)}) == 3 * len(own)
 
 
-def test_a_failure_of_the_writer_is_no_edit_and_the_rest_is_kept(runtime: Runtime, ledger: Ledger) -> None:
+def test_a_failure_of_the_writer_is_no_edit_names_the_context_and_the_rest_is_kept(
+    runtime: Runtime, ledger: Ledger
+) -> None:
     flaky = Endpoint(lambda prompt, call: call == 3)
-    with pytest.raises(SelfeditError, match=r"1 of 8 self-edits could not be written: HTTP 503; run again to resume"):
+    told = r"1 of 8 self-edits could not be written: HTTP 503 \(first: t1\); run again to resume, or leave that one out"
+    with pytest.raises(SelfeditError, match=told):
         write(runtime, draw=flaky, writer="big")
     assert len(ledger.edits(STAGE)) == 7
     assert not any(edit.invalid or "503" in edit.text for edit in ledger.edits(STAGE))

@@ -6,9 +6,12 @@ import json
 import os
 import re
 import signal
+import sqlite3
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,7 +19,7 @@ from selfedit.errors import SelfeditError
 from selfedit.store import Ledger
 from selfedit.store.run_folder import SCHEMA, amend_run, check_run, code_version, file_name, open_run, read_run
 
-CONFIG = {"rounds": 2, "inner": {"epochs": 3, "rank": 8}}
+CONFIG = {"task": "passages", "model": "m", "rounds": 2, "inner": {"epochs": 3, "rank": 8}}
 FACTS = {"model": "m", "weights_sha256": "1", "code": "0.1", "command": "selfedit train"}
 RECORD = {"schema": SCHEMA, "kind": "train", "config": CONFIG, "facts": FACTS}
 
@@ -44,7 +47,7 @@ def test_other_settings_are_refused_by_name_and_change_nothing(tmp_path: Path) -
     with open_run(tmp_path / "run", "train", CONFIG, FACTS):
         pass
     before = (tmp_path / "run" / "config.json").read_bytes()
-    other = {"rounds": 2, "inner": {"epochs": 4, "rank": 8}}
+    other = {**CONFIG, "inner": {"epochs": 4, "rank": 8}}
     with (
         pytest.raises(SelfeditError, match=r"inner\.epochs 3 → 4.*run"),
         open_run(tmp_path / "run", "train", other, FACTS),
@@ -103,6 +106,31 @@ def test_a_broken_record_is_refused(tmp_path: Path, text: str) -> None:
     (tmp_path / "config.json").write_text(text)
     with pytest.raises(SelfeditError, match=r"config\.json"), open_run(tmp_path, "train", CONFIG, FACTS):
         pass
+
+
+@pytest.mark.parametrize(
+    ("kind", "changes", "told"),
+    [
+        ("eval", {"task": None}, "config.task"),
+        ("train", {"model": None, "task": None}, "config.task, config.model"),
+        ("train", {"task": 5}, "config.task"),
+        ("train", {"reward": 5}, "config.reward"),
+        ("train", {"rounds": "2"}, "config.rounds"),
+        ("eval", {"task_args": [1]}, "config.task_args"),
+        (
+            "continual",
+            {},
+            "config.grader, config.strategy, config.sequences, config.contexts, config.edits, config.writer",
+        ),
+    ],
+)
+def test_a_record_whose_settings_cannot_be_those_of_a_run_is_refused_by_their_names(
+    tmp_path: Path, kind: str, changes: dict[str, object], told: str
+) -> None:
+    config = {name: value for name, value in {**CONFIG, **changes}.items() if value is not None}
+    (tmp_path / "config.json").write_text(json.dumps({**RECORD, "kind": kind, "config": config}))
+    with pytest.raises(SelfeditError, match=rf"^[^\n]*config.json: is not the record of a run \({told}\)[^\n]+$"):
+        read_run(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -226,25 +254,66 @@ def test_file_names_differ_where_case_makes_no_difference_and_where_an_id_is_mad
 def test_links_in_a_folder_from_elsewhere_lead_nowhere(tmp_path: Path) -> None:
     victim, run = tmp_path / "victim", tmp_path / "run"
     victim.write_text("precious")
-    with open_run(run, "train", {"a": 1}, {"code": "1"}):
+    with open_run(run, "train", CONFIG, {"code": "1"}):
         pass
     (run / ".config.json.new").symlink_to(victim)
-    with open_run(run, "train", {"a": 1}, {"code": "2"}):
+    with open_run(run, "train", CONFIG, {"code": "2"}):
         pass
     assert read_run(run)["resumed_with"] == ["2"] and not (run / "config.json").is_symlink()
     (run / "run.lock").unlink()
     (run / "run.lock").symlink_to(victim)
     with (
         pytest.raises(SelfeditError, match=r"its run\.lock is a link; delete that"),
-        open_run(run, "train", {"a": 1}, {"code": "2"}),
+        open_run(run, "train", CONFIG, {"code": "2"}),
     ):
         pass
     assert victim.read_text() == "precious"
 
 
+@pytest.mark.parametrize(
+    "name", ["ledger.db", "ledger.db-wal", "figures", "puzzles", "adapters", "adapters/none", "adapters/none/0"]
+)
+def test_a_link_where_a_run_writes_is_refused_before_anything_is_done(tmp_path: Path, name: str) -> None:
+    run, home = tmp_path / "run", tmp_path / "home"
+    with open_run(run, "train", CONFIG, FACTS):
+        pass
+    home.mkdir()
+    (run / name).parent.mkdir(parents=True, exist_ok=True)
+    (run / name).symlink_to(home)
+    with pytest.raises(SelfeditError, match=rf"its {name} is a link; delete that"):
+        read_run(run)
+    with pytest.raises(SelfeditError, match="is a link"), open_run(run, "train", CONFIG, FACTS):
+        pass
+    with pytest.raises(SelfeditError, match="is a link"), amend_run(run, {}):
+        pass
+    assert not os.listdir(home)
+
+
+def test_a_grading_that_was_killed_leaves_a_run_that_others_can_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with open_run(tmp_path / "r", "train", CONFIG, FACTS) as run, Ledger(run.ledger):
+        pass
+    path = tmp_path / "r" / "config.json"
+    path.write_text(json.dumps({**RECORD, "grading": {"number": 1, "config": {"grader": "exact"}}}))
+    monkeypatch.setattr(os, "access", lambda path, mode: mode == os.R_OK)
+    before = {name: (tmp_path / "r" / name).stat().st_mtime_ns for name in os.listdir(tmp_path / "r")}
+    monkeypatch.setattr("sqlite3.connect", _only_reading(sqlite3.connect))
+    assert read_run(tmp_path / "r")["config"] == CONFIG
+    assert {name: (tmp_path / "r" / name).stat().st_mtime_ns for name in os.listdir(tmp_path / "r")} == before
+
+
+def _only_reading(connect: Callable[..., sqlite3.Connection]) -> Callable[..., sqlite3.Connection]:
+    def checked(name: str, **more: Any) -> sqlite3.Connection:
+        assert "immutable=1" in str(name) or "mode=ro" in str(name)
+        return connect(name, **more)
+
+    return checked
+
+
 def test_a_record_is_on_the_disk_before_the_run_begins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     synced: list[str] = []
     monkeypatch.setattr(os, "fsync", lambda handle: synced.append(os.readlink(f"/proc/self/fd/{handle}")))
-    with open_run(tmp_path / "run", "train", {"a": 1}, {}):
+    with open_run(tmp_path / "run", "train", CONFIG, {}):
         names = [Path(path).name for path in synced]
         assert "config.json" in names and synced[-1] == str(tmp_path)

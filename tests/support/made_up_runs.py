@@ -128,7 +128,12 @@ class RunBuilder:
     def write_record(self, config: dict[str, object], facts: dict[str, object], kind: str = "") -> None:
         """The whole config.json."""
         kind = kind or ("eval" if "methods" in config else "train")
-        record = {"schema": SCHEMA, "kind": kind, "config": {"task": "passages", **config}, "facts": facts}
+        record = {
+            "schema": SCHEMA,
+            "kind": kind,
+            "config": {"task": "passages", "model": "m", **config},
+            "facts": facts,
+        }
         (self.folder / "config.json").write_text(json.dumps(record))
 
     def ledger(self) -> Ledger:

@@ -15,7 +15,7 @@ from selfedit.endpoints.settings import base_url
 from selfedit.errors import Field, SelfeditError, SettingError
 from selfedit.grading import JudgeGrader, grade_answers, grade_file, load_grader
 from selfedit.loop import regrade
-from selfedit.records import REGRADING, to_json
+from selfedit.records import REGRADING, Usage, to_json
 from selfedit.store import Ledger
 from selfedit.store.run_folder import amend_run, read_run
 from selfedit.tasks import find_task
@@ -53,7 +53,8 @@ class Grade(JsonCommand):
 
 
 def regrade_run(path: Path, name: str, judge: EndpointSettings | None, out: Output) -> None:
-    """Grades a run's answers again, and rebuilds its report; by the judge that it had, only what has no verdict."""
+    """Grades a run's answers again, and rebuilds its report; by the judge that it had, only what has no verdict.
+    A grading without any verdict leaves verdicts and report as they are, and what it took is noted all the same."""
     config = read_run(path)["config"]
     if config.get("reward", "logprob") != "logprob":
         told = f"{path}: its verdicts chose self-edits (reward {config['reward']})"
@@ -70,9 +71,12 @@ def regrade_run(path: Path, name: str, judge: EndpointSettings | None, out: Outp
     is_same = judge is not None and all(before.get(field, "") == value for field, value in settings.items())
     settings = settings if not is_same else {}
     with amend_run(path, settings) as run, Ledger(run.ledger) as ledger:
-        found = regrade(ledger, partial(grade_answers, grader), only_ungraded=is_same, number=run.grading)
-        if isinstance(grader, JudgeGrader):
-            ledger.add_usage(REGRADING, "judge", grader.endpoint.model, grader.endpoint.take_usage())
+        try:
+            found = regrade(ledger, partial(grade_answers, grader), only_ungraded=is_same, number=run.grading)
+        finally:
+            used = grader.endpoint.take_usage() if isinstance(grader, JudgeGrader) else Usage()
+            if isinstance(grader, JudgeGrader) and (used.prompt_tokens or used.unmetered or used.cached):
+                ledger.add_usage(REGRADING, "judge", grader.endpoint.model, used)
     told = f"{found.answers} answers graded by {name}, {found.changed} verdicts changed, {found.ungraded} ungraded"
     say(f"{path}: {told}")
     out.report(path)

@@ -63,11 +63,13 @@ SETTINGS: dict[type[Command], type[RunConfig]] = {
     Doctor: TrainConfig,
 }
 """Commands that take a run's settings."""
+_UNREAD = 128 + signal.SIGPIPE
 _RESUMABLE = ("demo", "train", "eval", "continual", "reproduce", "solve")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs one command; returns the exit code: 0, 2 for what the user can mend, 1 for a fault here, 130 if stopped."""
+    """Runs one command; returns the exit code: 0, 2 for what the user can mend, 1 for a fault here, 130 if stopped, 141
+    if whoever read its results has stopped reading, as `head` does."""
     words = tuple(sys.argv[1:] if argv is None else argv)
     try:
         with _terminated_like_interrupted():
@@ -87,9 +89,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         if words and words[0] in _RESUMABLE:
             _say(f"resume with: {shlex.join(['selfedit', *words])}")
         return 130
+    except SystemExit as ended:
+        if ended.code != 1:
+            raise
+        return _UNREAD  # rich tells it so; --help ends with 0
     except BrokenPipeError:
         _drop_output()
-        return 1
+        return _UNREAD
     except OSError as error:
         _drop_output()
         return _refuse(words, told(error), 2)
@@ -158,8 +164,19 @@ def _terminated_like_interrupted() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
+class _LossyFile(io.FileIO):
+    """A file that loses what it cannot take: what goes to standard error is no result, and no reason to stop."""
+
+    def write(self, data: Any) -> int:
+        """Never fails."""
+        with suppress(OSError):
+            return super().write(data) or len(data)
+        return len(data)
+
+
 def _prepare_streams() -> None:
-    """Closed streams are no place for the next file that is opened, and what a stream cannot spell is escaped.
+    """Closed streams are no place for the next file that is opened, what a stream cannot spell is escaped, and a
+    standard error without room or reader stops nothing.
 
     Raises:
         SelfeditError: standard output is closed.
@@ -169,8 +186,9 @@ def _prepare_streams() -> None:
             os.fstat(number)
         except OSError:
             os.dup2(os.open(os.devnull, os.O_RDWR), number)
-    if sys.stderr is None:
-        sys.stderr = open(2, "w", encoding="utf-8", closefd=False)  # noqa: SIM115 (open as long as the program is)
+    if sys.stderr is sys.__stderr__:  # and not a caller's own
+        lossy, encoding = io.BufferedWriter(_LossyFile(2, "w", closefd=False)), getattr(sys.stderr, "encoding", "utf-8")
+        sys.stderr = io.TextIOWrapper(lossy, encoding, "backslashreplace", line_buffering=True)
     if sys.stdout is None:
         raise SelfeditError("standard output is closed; send it to a file, or to /dev/null")
     if isinstance(sys.stdout, io.TextIOWrapper):

@@ -25,8 +25,45 @@ from selfedit.store.run_folder import check_schema
 from selfedit.tasks import TaskPlugin, find_task, with_task_args
 
 C = TypeVar("C", bound=RunConfig)
-_MOST_BYTES = 1 << 20
+_MOST_BYTES = 1 << 18
 """Of a settings file. A run's own config.json has some thousands."""
+
+
+class _UnfitError(yaml.MarkedYAMLError):
+    """YAML that settings do without."""
+
+
+class _Settings(yaml.SafeLoader):
+    """YAML as settings need it: no aliases, of which a few lines make a value without end; no name twice, for one of
+    its values would be lost; 1:30 is text and no number to the base of 60."""
+
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
+        """Refuses an alias."""
+        if self.check_event(yaml.AliasEvent):
+            mark = self.peek_event().start_mark  # type: ignore[no-untyped-call]
+            raise _UnfitError(problem="an alias (*) is not taken here; write the value itself", problem_mark=mark)
+        return super().compose_node(parent, index)
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        """Refuses a name that stands twice."""
+        seen: set[str] = set()
+        for key, _ in node.value:
+            name = str(key.value).replace("-", "_")
+            if name in seen:
+                raise _UnfitError(problem=f"{name[:40]} stands twice; leave one out", problem_mark=key.start_mark)
+            seen.add(name)
+        return super().construct_mapping(node, deep)
+
+    def construct_number(self, node: yaml.ScalarNode) -> Any:
+        """A number, unless it has a colon."""
+        if ":" in node.value:
+            return node.value
+        is_int = node.tag.endswith(":int")
+        return self.construct_yaml_int(node) if is_int else self.construct_yaml_float(node)
+
+
+for _tag in ("int", "float"):
+    _Settings.add_constructor(f"tag:yaml.org,2002:{_tag}", _Settings.construct_number)
 
 
 def with_settings(command: type[JsonCommand], kind: type[RunConfig], words: Sequence[str]) -> JsonCommand:
@@ -115,8 +152,8 @@ def _methods_of(plugin: TaskPlugin) -> str:
 def _load_config(path: Path) -> dict[str, Any]:
     try:
         if path.is_file() and path.stat().st_size > _MOST_BYTES:
-            raise SelfeditError(f"--config {path}: is larger than {_MOST_BYTES >> 20} MiB; that is no settings file")
-        held = yaml.safe_load(path.read_text(encoding="utf-8"))
+            raise SelfeditError(f"--config {path}: is larger than {_MOST_BYTES >> 10} KiB; that is no settings file")
+        held = yaml.load(path.read_text(encoding="utf-8"), _Settings)
     except OSError as error:
         raise SelfeditError(f"--config {path}: cannot be read ({error.strerror})") from None
     except UnicodeDecodeError:
@@ -126,7 +163,8 @@ def _load_config(path: Path) -> dict[str, Any]:
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         place = f"{path}:{mark.line + 1}" if mark else str(path)
-        raise SelfeditError(f"--config {place}: neither JSON nor YAML") from None
+        why = error.problem if isinstance(error, _UnfitError) else "neither JSON nor YAML"
+        raise SelfeditError(f"--config {place}: {why}") from None
     except ValueError as error:
         raise SelfeditError(f"--config {path}: holds a value that is none ({error}); put texts in quotes") from None
     if isinstance(held, dict) and isinstance(held.get("config"), dict) and "facts" in held:

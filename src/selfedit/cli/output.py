@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import json
 import os
 import shlex
@@ -31,8 +32,9 @@ class Output:
         return shlex.join([self.program, *self.words])
 
     def data(self, value: Any) -> None:
-        """JSON on standard output."""
-        print(json.dumps(value, indent=2, ensure_ascii=False))
+        """JSON on standard output; in ASCII where that takes no UTF-8, and would escape letters in its own way."""
+        is_unicode = codecs.lookup(getattr(sys.stdout, "encoding", None) or "utf-8").name == "utf-8"
+        print(json.dumps(value, indent=2, ensure_ascii=not is_unicode))
 
     def rows(self, title: str, rows: Mapping[str, Any]) -> None:
         """Names with values, as a table or as JSON."""

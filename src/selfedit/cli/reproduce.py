@@ -148,7 +148,7 @@ def _show(name: str, config: ReproduceConfig, root: Path, steps: Sequence[Step],
     told = PAPER[name](NAMES[name], parts, _gaps(name, config, steps))
     page = document.write_document(root, told)
     if out.is_json:
-        print(document.document_json(told), end="")
+        out.data(told.data)
         say(f"page: {page}")
     else:
         document.print_document(told, Console())

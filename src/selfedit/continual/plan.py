@@ -13,6 +13,7 @@ from selfedit import seeds
 from selfedit.config import RunConfig, at_least
 from selfedit.continual.learner import Chooses, Strategy
 from selfedit.continual.strategies import parse_row, row_name
+from selfedit.edits import for_contexts
 from selfedit.errors import Field, SettingError
 from selfedit.loop.plan import check_prompt
 from selfedit.protocols import Task
@@ -121,6 +122,7 @@ def plan_sequences(
             needed = f" {name} chooses by held-back questions; ", Field("held_back"), " must be at least 1"
             raise SettingError(Field("strategy"), *needed)
     contexts_S = draw_sequences(config, task)
+    files = files if files is None else for_contexts(files, [context.id for context in each_once(contexts_S)])
     for context in each_once(contexts_S):
         if len(context.questions) <= config.held_back:
             why = f"{context.id} has no more questions than that, so that none is left to ask"

@@ -1,6 +1,6 @@
 """L1. How a self-edit is asked for and read."""
 
-from selfedit.edits.files import read_edit_files
+from selfedit.edits.files import for_contexts, read_edit_files
 from selfedit.edits.parsing import read_edit, read_items
 from selfedit.edits.prompts import PROMPTS, EditPrompt, SecondStep, ask_for_edit, load_prompt
 from selfedit.edits.remote import EndpointWriter
@@ -14,6 +14,7 @@ __all__ = [
     "SecondStep",
     "ask_follow_ups",
     "ask_for_edit",
+    "for_contexts",
     "load_prompt",
     "read_edit",
     "read_edit_files",

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from selfedit.errors import Field, SelfeditError, SettingError
-from selfedit.jsonl import is_encodable, read_id, read_objects
+from selfedit.jsonl import alike, is_encodable, read_objects, read_string
 
 
 def read_edit_files(paths: str) -> dict[str, Mapping[str, Sequence[str]]]:
     """Each of the files in `paths` (joined by commas) by its name without folder and `.jsonl`: context id → its texts.
+    Ids are spelled as `jsonl.alike` has them.
 
     A line is `{"id": CONTEXT, "edits": [TEXT, …]}`. Raises SelfeditError naming file and line.
     """
@@ -24,10 +25,16 @@ def read_edit_files(paths: str) -> dict[str, Mapping[str, Sequence[str]]]:
     return found
 
 
+def for_contexts(texts_by_id: Mapping[str, Sequence[str]], ids: Iterable[str]) -> dict[str, Sequence[str]]:
+    """A file's texts by the contexts' own ids, for a puzzle's is as its file spells it."""
+    found = ((name, texts_by_id.get(name) or texts_by_id.get(alike(name))) for name in ids)
+    return {name: texts for name, texts in found if texts}
+
+
 def _read_file(path: Path) -> dict[str, Sequence[str]]:
     texts_by_id: dict[str, Sequence[str]] = {}
-    for place, record in read_objects(path):
-        context_id = read_id(place, record)
+    for place, record in read_objects(path, ("edits",)):
+        context_id = alike(read_string(place, record, "id"))
         if context_id in texts_by_id:
             raise SelfeditError(f"{place}: a second line for id {context_id!r}; join them")
         given = record.get("edits")

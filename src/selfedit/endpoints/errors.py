@@ -23,6 +23,8 @@ LONGEST_REASON = 160
 """Characters of what an endpoint says."""
 _LONGEST_COMPLAINT = 20_000
 """Characters in which names of parameters are looked for."""
+DEEPEST = 20
+"""Objects and lists within one another in which words are looked for."""
 _PASSING = (408, 409, 425, 429)
 """Statuses, beside 5xx, after which the same request may succeed."""
 CHECK_URL = "check the model and the URL, which often ends in /v1"
@@ -101,7 +103,7 @@ def status_fault(
         return Fault(f"{reason}; {_FINAL[402]}", is_final=True)
     if status in _PASSING or status >= 500:
         return Fault(reason, is_passing=True, wait_seconds=_asked_wait(headers or {}))
-    complaint = f"{body}"[:_LONGEST_COMPLAINT] if status in (400, 422) else ""
+    complaint = _whole(body) if status in (400, 422) else ""
     return Fault(reason, complaint=complaint, named=tuple(_named(body)))
 
 
@@ -133,16 +135,25 @@ def _asked_wait(headers: Mapping[str, str]) -> float | None:
     return read_wait(headers.get("retry-after")) if exact is None else exact / 1000
 
 
-def _sayings(body: object) -> Iterator[str]:
+def _sayings(body: object, depth: int = DEEPEST) -> Iterator[str]:
     """Where endpoints put their words: OpenAI and its like, Ollama, FastAPI, and plain text."""
+    if not depth:
+        return
     if isinstance(body, str) and body.strip() and not is_page(body):
         yield body
     if isinstance(body, dict):
         for name in ("message", "error", "detail", "msg"):
-            yield from _sayings(body.get(name))
+            yield from _sayings(body.get(name), depth - 1)
     if isinstance(body, list):
         for part in body[:1]:
-            yield from _sayings(part)
+            yield from _sayings(part, depth - 1)
+
+
+def _whole(body: object) -> str:
+    try:
+        return f"{body}"[:_LONGEST_COMPLAINT]
+    except RecursionError:
+        return ""
 
 
 def _named(body: object) -> Iterator[str]:
@@ -154,7 +165,7 @@ def _named(body: object) -> Iterator[str]:
     details: Any = body.get("detail")
     for detail in details if isinstance(details, list) else ():
         place = detail.get("loc") if isinstance(detail, dict) else None
-        yield from (part for part in place or () if isinstance(part, str))
+        yield from (part for part in (place if isinstance(place, list) else ()) if isinstance(part, str))
 
 
 def is_page(text: str) -> bool:

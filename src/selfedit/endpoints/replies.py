@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from selfedit.endpoints.errors import CHECK_URL, Fault, Scrub, is_page, status_fault, words_of
+from selfedit.endpoints.errors import CHECK_URL, DEEPEST, Fault, Scrub, is_page, status_fault, words_of
 from selfedit.thinking import spoken
 
 _CUT = ("length", "max_tokens", "max_length", "max_output_tokens", "model_length")
@@ -130,16 +130,16 @@ def _shape(body: str) -> str:
     return "what came back is not a chat completion"
 
 
-def _texts(content: Any) -> Iterator[str]:
+def _texts(content: Any, depth: int = DEEPEST) -> Iterator[str]:
     """The texts of a message's content: one, or one for each part that is spoken."""
     if isinstance(content, str):
         yield content
-    elif isinstance(content, list):
+    elif isinstance(content, list) and depth:
         for part in content:
-            yield from _texts(part)
-    elif isinstance(content, dict) and content.get("type", "text") in ("text", "output_text"):
+            yield from _texts(part, depth - 1)
+    elif isinstance(content, dict) and depth and content.get("type", "text") in ("text", "output_text"):
         text = content.get("text")
-        yield from _texts(text if not isinstance(text, dict) else text.get("value"))
+        yield from _texts(text if not isinstance(text, dict) else text.get("value"), depth - 1)
 
 
 def _why_empty(message: dict[str, Any], is_finished: bool, scrub: Scrub) -> str:

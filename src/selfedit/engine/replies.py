@@ -15,7 +15,9 @@ from selfedit.engine.generate.candidates import continuation_logprobs
 from selfedit.engine.generate.decoding import Decoder, Request
 from selfedit.engine.generate.grammar import JsonGrammars
 from selfedit.engine.model import tokenization
+from selfedit.engine.model.control_tokens import special_tokens
 from selfedit.engine.model.memory import Sizes
+from selfedit.errors import UnfitText
 from selfedit.records import Answer, Completion, Generation, Invalid, Query, SamplingParams
 from selfedit.thinking import is_mark
 
@@ -39,13 +41,16 @@ class Speaker:
 
     def draw(self, items: Sequence[Generation], slots: Sequence[int]) -> list[Completion | Invalid]:
         """A text for each item, by the adapter in its slot, or for -1 by what lies beneath the bank; or the reason why
-        there can be none, where the prompt with its text is longer than the model's context."""
+        there can be none: the prompt with its text is longer than the model's context, or no prompt for this model."""
         asked = [self._request(item, slot) for item, slot in zip(items, slots, strict=True)]
         drawn = iter(self._decode([request for request in asked if isinstance(request, Request)]))
         return [one if isinstance(one, Invalid) else self._completion(*next(drawn)) for one in asked]
 
     def _request(self, item: Generation, slot: int) -> Request | Invalid:
-        ids, longest = tokenization.prompt_ids(self.tokenizer, item.prompt), item.sampling.max_new_tokens
+        try:
+            ids, longest = tokenization.prompt_ids(self.tokenizer, item.prompt), item.sampling.max_new_tokens
+        except UnfitText as error:
+            return Invalid(str(error))
         if len(ids) + longest > self.max_context:
             told = f"a prompt of {len(ids)} tokens with up to {longest} for the text"
             return Invalid(f"{told} exceeds the model's context of {self.max_context}")
@@ -114,8 +119,8 @@ class Speaker:
     @cached_property
     def _silent(self) -> frozenset[int] | None:
         """Special tokens that are no part of a text, where some are that mark thoughts; None where all are not."""
-        special = dict(zip(self.tokenizer.all_special_ids, self.tokenizer.all_special_tokens, strict=True))
-        silent = frozenset(i for i, token in special.items() if not is_mark(token))
+        special = special_tokens(self.tokenizer)
+        silent = frozenset(number for token, number in special.items() if not is_mark(token))
         return silent if len(silent) < len(special) else None
 
     @cached_property

@@ -18,6 +18,7 @@ from typing import Any
 
 from selfedit.config import JUDGE
 from selfedit.endpoints import Endpoint, EndpointSettings
+from selfedit.endpoints.errors import LONGEST_REASON
 from selfedit.errors import Field, SelfeditError, SettingError
 from selfedit.grading.calibrated.grader import CalibratedGrader
 from selfedit.grading.judge import JudgeGrader
@@ -25,6 +26,7 @@ from selfedit.grading.metrics import contains, exact, f1, is_among, normalise
 from selfedit.jsonl import Place, read_objects, read_string
 from selfedit.protocols import Grader
 from selfedit.records import Answer, GradedAnswer, Query, Verdict
+from selfedit.terminal import escape_controls
 from selfedit.thinking import spoken
 
 _LOG = logging.getLogger("selfedit")
@@ -147,10 +149,14 @@ def _verdicts(grader: Grader, triples: Sequence[tuple[str, str, str]]) -> list[V
         _LOG.warning(told, len(triples) - len(asked), len(triples))
     try:
         verdicts = list(grader.grade(asked)) if asked else []
-    except Exception:  # noqa: BLE001 (a judge may fail in any way; an outage must not become a wrong answer)
-        verdicts = []
+        why = "" if len(verdicts) == len(asked) else f"it gave {len(verdicts)} verdicts"
+    except Exception as error:  # noqa: BLE001 (a judge may fail in any way; an outage must not become a wrong answer)
+        told = " ".join(f"{type(error).__name__}: {error}".split())
+        verdicts, why = [], escape_controls(told)[:LONGEST_REASON]
+    if why:
+        _LOG.warning("selfedit: %s: %d of %d answers ungraded: %s", grader.name, len(asked), len(asked), why)
     none: list[Verdict] = ["ungraded"] * len(asked)
-    found = iter(verdicts if len(verdicts) == len(asked) else none)
+    found = iter(none if why else verdicts)
     return ["ungraded" if said is None else next(found) for said in said_N]
 
 

@@ -31,6 +31,20 @@ _MONEY = {
 }
 _SYMBOL_OF = {word: symbol for symbol, words in _MONEY.items() for word in words.split()}
 _UNITS = frozenset(["%", *_MONEY])
+_WORDS_OF = {
+    **_MONEY,
+    "%": "percentage pct",
+    "‰": "mille permille thousand",
+    "±": "plus",
+    "<": "less fewer under below than",
+    ">": "more greater over above than",
+    "≤": "most maximum up less than",
+    "≥": "least minimum more greater than",
+}
+"""Symbols that mean something else when left out, with words that can say them."""
+_FORMULA_MARK = regex.compile(r"(?<=[\d)'\"]|(?<!\p{L})\p{L})[!'\"]")
+_KEPT_MARKS = str.maketrans("!'\"", "\ue000\ue001\ue002")
+"""Stand for the marks where these are no punctuation, and so stay with what they stand behind."""
 _MAGNITUDES = ("hundred", "thousand", "million", "billion", "trillion")
 _HANGUL = regex.compile(r"\p{Hangul}+")
 _PARTICLES = regex.compile(
@@ -48,7 +62,7 @@ def normalise(text: str) -> str:
 
 def exact(gold: str, answer: str) -> bool:
     """Equal token by token."""
-    wanted, said = read_tokens(gold), read_tokens(answer)
+    wanted, said = _read(gold, answer)
     if not _words(gold):
         return _is_same_text(gold, answer)
     return _end(wanted, said, 0, _is_equal) == len(said)
@@ -56,12 +70,12 @@ def exact(gold: str, answer: str) -> bool:
 
 def contains(gold: str, answer: str) -> bool:
     """The gold answer's tokens occur in the answer, whole and in order: 14 is not in 1914, C is not in C++."""
-    said = read_tokens(answer)
+    gold_tokens, said = _read(gold, answer)
     if not _words(gold):
         return _is_same_text(gold, answer) or _stands_alone(gold, answer)
     return any(
         _end(wanted, said, start, _agrees) is not None
-        for wanted in _ways_of_saying(read_tokens(gold))
+        for wanted in _ways_of_saying(gold_tokens)
         for start in range(len(said))
     )
 
@@ -82,12 +96,15 @@ def f1(gold: str, answer: str) -> float:
 def differs_in_symbols(gold: str, answer: str) -> bool:
     """The answer has a word of the gold answer with other symbols only (C for C++, 5 for -5, 314 for 3.14), or lacks
     its letter A; for graders that look at words alone."""
-    wanted, said = read_tokens(gold), read_tokens(answer)
+    wanted, said = _read(gold, answer)
     texts, bares = {token.text for token in said}, {token.bare for token in said}
+    other = {token.text for token in said if not token.bare} - {token.text for token in wanted}
+    missing = [token for token in wanted if token.text not in texts and not token.is_optional]
     return any(
-        token.text not in texts and (token.bare in bares or token.text == "a")
-        for token in wanted
-        if token.bare and not token.is_optional
+        token.bare in bares or token.text == "a"
+        if token.bare
+        else other or (token.text in _WORDS_OF and not texts & {*_WORDS_OF[token.text].split()})
+        for token in missing
     )
 
 
@@ -98,6 +115,16 @@ def is_among(gold: str, answer: str) -> bool:
     except (ValueError, RecursionError):
         return False
     return isinstance(attempts, list) and wanted in attempts
+
+
+def _read(gold: str, answer: str) -> tuple[Sequence[Token], Sequence[Token]]:
+    """The tokens of both. In a gold answer without longer words, "10!", "f'" and "5\"" are more than 10, f and 5; an
+    answer that says 10! where 10 is asked for merely exclaims."""
+    folded = fold(gold).strip()
+    if regex.search(r"\p{L}{2}", folded) or folded[:1] in "'\"" or not _FORMULA_MARK.search(folded):
+        return read_tokens(gold), read_tokens(answer)
+    kept = [_FORMULA_MARK.sub(lambda found: found[0].translate(_KEPT_MARKS), fold(text)) for text in (gold, answer)]
+    return read_tokens(kept[0]), read_tokens(kept[1])
 
 
 def _words(text: str) -> list[str]:

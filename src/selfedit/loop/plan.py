@@ -15,7 +15,7 @@ from pydantic import model_validator
 
 from selfedit import seeds
 from selfedit.config import RunConfig, at_least, check_training
-from selfedit.edits import split_sentences
+from selfedit.edits import for_contexts, split_sentences
 from selfedit.endpoints import EndpointSettings
 from selfedit.errors import Field, SelfeditError, SettingError
 from selfedit.loop.evaluation import HeldoutPlan, MethodRequest, RowRequest
@@ -213,12 +213,13 @@ def plan_evaluation(
         SelfeditError: a method that there is not, or not for this task, or that lacks what it needs; a file without
             self-edits for a context; more contexts than there are.
     """
-    plugin, files = find_task(config.task), files or {}
+    plugin = find_task(config.task)
     for request in config.requests():
         _check_method(config, plugin, task, request)
     if config.setting == "cpt" and not plugin.is_joint:
         raise SettingError(Field("setting"), f" cpt: {plugin.noun}s are learnt one by one")
     contexts = take_heldout(config, task)
+    files = {name: for_contexts(held, [context.id for context in contexts]) for name, held in (files or {}).items()}
     names = RowRequest("", policies, tuple(files), [name for name in [writer_name(config)] if name])
     rows = plan_rows(config.requests(), names)
     for row in rows:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
+from selfedit.errors import SelfeditError
 from selfedit.loop.runtime import Grade, LedgerLike
 from selfedit.records import Answer, GradedAnswer, Outcome, Prompt, Query
 
@@ -28,13 +29,19 @@ def regrade(ledger: LedgerLike, grade: Grade, only_ungraded: bool = False, numbe
     """Puts new verdicts on all answers into the ledger, all of them in one transaction.
 
     `only_ungraded`: verdicts that are there stay. `number`: of this grading, noted in the same transaction.
+
+    Raises:
+        SelfeditError: the grader has no verdict on any answer; nothing is written then, for an outage is no grading.
     """
-    outcomes = ledger.outcomes()
-    renewed = _renewed(grade, outcomes, lacks_verdict if only_ungraded else _is_gradable)
-    ledger.add_outcomes(_changed(outcomes, renewed), grading=number)
+    outcomes, is_due = ledger.outcomes(), lacks_verdict if only_ungraded else _is_gradable
+    renewed = _renewed(grade, outcomes, is_due)
     after = [answer for outcome in renewed for answer in outcome.answers]
     before = [answer for outcome in outcomes for answer in outcome.answers]
-    graded = sum(map(lacks_verdict if only_ungraded else _is_gradable, before))
+    due = [at for at, answer in enumerate(before) if is_due(answer)]
+    graded = len(due)
+    if due and all(lacks_verdict(after[at]) for at in due):
+        raise SelfeditError(f"no verdict on any of {graded} answers, so the run stays as it is; grade it again later")
+    ledger.add_outcomes(_changed(outcomes, renewed), grading=number)
     changed = sum(old.verdict != new.verdict for old, new in zip(before, after, strict=True))
     return Regraded(graded, changed, sum(map(lacks_verdict, after)))
 

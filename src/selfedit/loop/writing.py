@@ -115,12 +115,13 @@ def write_edits(
         runtime.progress.advance(len(fresh))
         if not fresh:
             break  # An outage: the chunks to come would only wait for it as well.
-    found = [results.get(draft.key) for context in contexts for draft in desk.drafts(context)]
-    edits = [one for one in found if isinstance(one, SelfEdit)]
+    found = [(context.id, results.get(draft.key)) for context in contexts for draft in desk.drafts(context)]
+    edits = [one for _, one in found if isinstance(one, SelfEdit)]
     if len(edits) < total:
-        reason = next(one.reason for one in found if isinstance(one, Failed))
+        about, reason = next((name, one.reason) for name, one in found if isinstance(one, Failed))
         lost = f"{total - len(edits)} of {total} self-edits could not be written"
-        raise SelfeditError(f"{plan.stage}: {lost}: {reason}; run again to resume")
+        told = f"{plan.stage}: {lost}: {reason} (first: {about}); run again to resume"
+        raise SelfeditError(f"{told}, or leave that one out where it alone is refused" if edits else told)
     return edits
 
 

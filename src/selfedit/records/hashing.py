@@ -62,7 +62,8 @@ def digest(*parts: Any) -> str:
         TypeError: a record that is not listed in `KEY_FIELDS`.
     """
     text = json.dumps(_keyed(parts), sort_keys=True, ensure_ascii=False, separators=(",", ":"))
-    return hashlib.sha256(text.encode()).hexdigest()[:24]
+    encoded = text.encode(errors="surrogatepass")  # a path need not be UTF-8
+    return hashlib.sha256(encoded).hexdigest()[:24]
 
 
 def to_json(record: Any) -> Any:

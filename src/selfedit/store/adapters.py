@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from pathlib import Path
 
 from selfedit.errors import SelfeditError
 from selfedit.records import Policy
 
 WEIGHTS = "adapter_model.safetensors"
+ADAPTER_CONFIG = "adapter_config.json"
 _MEND = "the command that made it, given again, trains it again"
 
 
@@ -29,21 +31,22 @@ class AdapterFolders:
         return self.home / folder
 
     def find(self, policy: Policy) -> Path:
-        """The folder of a version's adapter, whose weights have the recorded hash.
+        """The folder of a version's adapter, whose weights have the recorded hash and whose configuration can be read.
 
         Raises:
-            SelfeditError: no folder has it, or what lies there is another one.
+            SelfeditError: no folder has it, or what lies there is another one or damaged.
         """
         places = [root / policy.adapter for root in (self.home, *self.others)]
         there = [place for place in places if place.is_dir()]
         if not there:
             told = f"{' or '.join(map(str, places))}: the adapter of version {policy.version} is missing"
             raise SelfeditError(f"{told}; {_MEND}")
-        for place in there:
-            if self._sha256(place, policy) == policy.digest:
+        same = [place for place in there if self._sha256(place, policy) == policy.digest]
+        for place in same:
+            if _has_config(place):
                 return place
-        told = f"{there[0]}: the adapter of version {policy.version} is not the one that was recorded"
-        raise SelfeditError(f"{told}; {_MEND}")
+        why = f"has no readable {ADAPTER_CONFIG}" if same else "is not the one that was recorded"
+        raise SelfeditError(f"{(same or there)[0]}: the adapter of version {policy.version} {why}; {_MEND}")
 
     def _sha256(self, folder: Path, policy: Policy) -> str:
         """Of the weights' file; read again only when it has changed."""
@@ -55,3 +58,12 @@ class AdapterFolders:
         except OSError as error:
             raise SelfeditError(f"{folder}: the adapter of version {policy.version} cannot be read") from error
         return self._checked[mark]
+
+
+def _has_config(folder: Path) -> bool:
+    """Whether how strong the adapter is can be read; the hash is of the weights alone."""
+    try:
+        config = json.loads((folder / ADAPTER_CONFIG).read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return False
+    return isinstance(config, dict) and "peft_type" in config and isinstance(config.get("lora_alpha"), (int, float))

@@ -13,7 +13,7 @@ import json
 import os
 import re
 import subprocess
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -22,7 +22,7 @@ from typing import Any, Literal, get_args
 from selfedit.disk import new_folder, replace_file, write_new
 from selfedit.errors import Field, SelfeditError, SettingError
 from selfedit.records import digest
-from selfedit.store.ledger import Ledger
+from selfedit.store.ledger import read_ledger
 
 CONFIG = "config.json"
 SCHEMA = 2
@@ -36,7 +36,17 @@ _PARTS: dict[str, Callable[[Any], bool]] = {
     "resumed_with": lambda held: held is None or isinstance(held, list),
 }
 """What a run's record holds, and whether that is of the right type."""
+_SETTINGS: dict[str, type] = {
+    **dict.fromkeys(("task", "model", "grader", "judge", "reward", "methods", "strategy", "writer"), str),
+    **dict.fromkeys(("sequences", "contexts", "seeds", "rounds"), int),
+    "task_args": dict,
+}
+"""Settings that are read from a record by themselves, and what each must be."""
+_NEEDED = {"continual": ("task", "model", "grader", "strategy", "sequences", "contexts", "edits", "writer")}
+"""Which of them a record must have, by kind; else the task and the model."""
 LOCK = "run.lock"
+_WRITTEN = ("ledger.db", "ledger.db-wal", "ledger.db-shm", "ledger.db-journal", LOCK, "figures", "puzzles", "adapters")
+"""What is opened or filled where it lies in a run folder. Everything else is replaced as a whole."""
 _GRADING = "grading"
 """Where the record notes a grading that has begun."""
 _FREE = ("code", "command")
@@ -110,6 +120,7 @@ def check_run(
 def read_run(path: Path) -> dict[str, Any]:
     """The run's config.json: `kind`, `config` and `facts`. Where a grading was stopped half-way, its settings hold if
     its verdicts are in the ledger, and the former ones if not."""
+    _refuse_links(path)
     try:
         held = json.loads((path / CONFIG).read_text(encoding="utf-8"))
         wrong = [name for name, is_right in _PARTS.items() if not is_right(held.get(name))]
@@ -121,13 +132,38 @@ def read_run(path: Path) -> dict[str, Any]:
         raise SelfeditError(f"{path / CONFIG}: is not the record of a run; choose another folder") from None
     if not {"config", "facts"} & set(wrong):
         check_schema(str(path), held, "choose another folder")  # other schemas may have other parts
-    if wrong:
-        told = f"{path / CONFIG}: is not the record of a run ({', '.join(wrong)})"
-        raise SelfeditError(f"{told}; choose another folder")
+        wrong += _wrong_settings(held)
+    _refuse_wrong(path, wrong)
     begun = held.pop(_GRADING, None)
     if isinstance(begun, dict) and isinstance(begun.get("config"), dict) and _last_grading(path) == begun.get("number"):
         held["config"] = {**held["config"], **begun["config"]}
+        _refuse_wrong(path, _wrong_settings(held))
     return dict(held)
+
+
+def _wrong_settings(held: Mapping[str, Any]) -> list[str]:
+    config = held["config"]
+    lacking = [name for name in _NEEDED.get(str(held.get("kind")), ("task", "model")) if name not in config]
+    return [f"config.{name}" for name in lacking] + [
+        f"config.{name}" for name, kind in _SETTINGS.items() if not isinstance(config.get(name, kind()), kind)
+    ]
+
+
+def _refuse_wrong(path: Path, wrong: Sequence[str]) -> None:
+    if wrong:
+        told = f"{path / CONFIG}: is not the record of a run ({', '.join(wrong)})"
+        raise SelfeditError(f"{told}; choose another folder")
+
+
+def _refuse_links(path: Path) -> None:
+    """A folder from elsewhere may have a link where a run writes, to what is somebody's."""
+    below = (Path(place, name) for place, names, _ in os.walk(path / "adapters") for name in names)
+    for place in (*(path / name for name in _WRITTEN), *below):
+        if place.is_symlink():
+            told = (
+                f" {path}: its {place.relative_to(path)} is a link; delete that, or put in its place what it leads to"
+            )
+            raise SettingError(Field("run"), told)
 
 
 def check_schema(what: str, record: Mapping[str, Any], mend: str) -> None:
@@ -145,20 +181,26 @@ def amend_run(path: Path, settings: Mapping[str, Any]) -> Iterator[RunFolder]:
     so that no kill leaves a record that names another grader than the one whose verdicts are there.
 
     Raises:
-        SelfeditError: there is no run, or it is in use.
+        SelfeditError: there is no run, or it is in use. One that is raised within, before there are new verdicts,
+            leaves the record as it was.
     """
     read_run(path)
     with _lock(path):
         held, number = read_run(path), _last_grading(path) + 1
         _replace_record(path, {**held, _GRADING: {"number": number, "config": dict(settings)}})
-        yield RunFolder(path, number)
+        try:
+            yield RunFolder(path, number)
+        except SelfeditError:
+            if _last_grading(path) < number:
+                _replace_record(path, held)
+            raise
         _replace_record(path, {**held, "config": {**held["config"], **settings}})
 
 
 def _last_grading(path: Path) -> int:
     if not (path / "ledger.db").is_file():
         return 0
-    with Ledger(path / "ledger.db") as ledger:
+    with read_ledger(path / "ledger.db") as ledger:
         return ledger.last_grading()
 
 
@@ -245,8 +287,7 @@ def _lock(path: Path) -> Iterator[None]:
     try:
         handle = os.open(path / LOCK, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
     except OSError as error:
-        if (path / LOCK).is_symlink():
-            raise SettingError(Field("run"), f" {path}: its {LOCK} is a link; delete that") from None
+        _refuse_links(path)
         raise SettingError(
             Field("run"), f" {path}: cannot be written ({error.strerror}); choose another folder"
         ) from None

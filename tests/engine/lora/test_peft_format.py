@@ -199,8 +199,9 @@ def test_an_adapter_is_on_the_disk_before_anything_can_name_it(tmp_path: Path, m
     monkeypatch.setattr(os, "fsync", lambda handle: synced.append(os.readlink(f"/proc/self/fd/{handle}")))
     engine, training = engine_of("llama", home=tmp_path), TrainingConfig(rank=2, epochs=1)
     learn(engine, "adapters/one", [Example("seven red boats")], training)
-    staged = [Path(path).name for path in synced if f".one.{os.getpid()}.new" in path]
-    assert {"adapter_model.safetensors", "adapter_config.json", f".one.{os.getpid()}.new"} <= set(staged)
+    folder = next(name for name in map(os.path.basename, synced) if name.startswith(".one."))
+    staged = [Path(path).name for path in synced if folder in path]
+    assert {"adapter_model.safetensors", "adapter_config.json", folder} <= set(staged)
     assert synced[-1] == str(tmp_path / "adapters")
     assert synced.index(str(tmp_path)) < synced.index(next(path for path in synced if path.endswith("safetensors")))
 
@@ -213,6 +214,10 @@ def test_an_adapter_is_on_the_disk_before_anything_can_name_it(tmp_path: Path, m
         ({"lora_alpha": [4]}, "lora_alpha"),
         ({"lora_alpha": "4"}, "lora_alpha"),
         ({"lora_alpha": float("nan")}, "lora_alpha"),
+        ({"lora_alpha": 10**400}, "lora_alpha"),
+        ({"alpha_pattern": {"q_proj": -(10**400)}}, "alpha_pattern"),
+        ({"lora_alpha": 1e300}, "layers.0.*no numbers"),
+        ({"alpha_pattern": {"q_proj": 10**300}}, "layers.0.*no numbers"),
         ({"alpha_pattern": ["q_proj"]}, "alpha_pattern"),
         ({"alpha_pattern": {"q_proj": None}}, "alpha_pattern"),
         ({"alpha_pattern": {"(": 3}}, "alpha_pattern"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -13,7 +14,9 @@ import torch
 import transformers
 from safetensors.torch import load_file, save_file
 
+from selfedit.engine.model import checkpoint
 from selfedit.engine.model.loading import load_model
+from selfedit.engine.model.shapes import read_shape
 from selfedit.engine.model.tokenization import prompt_text
 from selfedit.errors import SettingError
 from selfedit.records import Prompt
@@ -163,6 +166,29 @@ def test_a_config_of_wrong_types_or_sizes_is_told_in_one_line(folder: Path, chan
     assert refused(folder)
 
 
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"max_position_embeddings": 0},
+        {"max_position_embeddings": -5},
+        {"rope_parameters": {"rope_type": "dynamic", "rope_theta": 1e4, "factor": 2.0}, "max_position_embeddings": -1},
+        {
+            "rope_parameters": {
+                "rope_type": "dynamic",
+                "rope_theta": 1e4,
+                "factor": 2.0,
+                "original_max_position_embeddings": -4,
+            }
+        },
+    ],
+)
+def test_a_context_of_no_token_is_refused(folder: Path, changes: dict[str, object]) -> None:
+    configure(folder, **changes)
+    assert "config.json leaves texts no token (max_position_embeddings and the like)" in refused(folder)
+    with pytest.raises(SettingError, match="leaves texts no token"):
+        read_shape(str(folder))
+
+
 @pytest.mark.parametrize("text", ["[]", "3", "", "{", '{"model_type": "llama"', "null"])
 def test_a_config_that_is_no_object_is_told_in_one_line(folder: Path, text: str) -> None:
     (folder / "config.json").write_text(text)
@@ -205,6 +231,44 @@ PARTS = "{% for m in messages %}{% for part in m['content'] %}{{ part['text'] }}
 def test_a_chat_template_that_cannot_carry_a_prompt_is_refused_at_load(folder: Path, template: str, told: str) -> None:
     (folder / "chat_template.jinja").write_text(template)
     assert told in refused(folder)
+
+
+LOOPS = "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}"
+SUMS = "{% for a in range(99999) %}{{ range(99999) | map('string') | list | length }}{% endfor %}"
+ANY = "{% for m in messages %}{{ m['content'] }}{% endfor %}"
+
+
+@pytest.mark.parametrize(
+    "template",
+    [
+        LOOPS + ANY,
+        SUMS + ANY,
+        f"{{% if messages[0]['role'] == 'system' %}}{LOOPS}{{% endif %}}{ANY}",
+        f"{{% if messages | length > 1 %}}{LOOPS}{{% endif %}}{ANY}",
+        f"{{% if enable_thinking is false %}}{LOOPS}{{% endif %}}{ANY}",
+    ],
+)
+def test_a_chat_template_that_does_not_come_to_an_end_is_refused_at_load(
+    folder: Path, template: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(checkpoint, "TEMPLATE_SECONDS", 0.5)
+    (folder / "chat_template.jinja").write_text(template)
+    tracing, started = sys.gettrace(), time.monotonic()
+    assert "its chat template cannot be used (it takes more than 0.5 seconds)" in refused(folder)
+    assert time.monotonic() - started < 8
+    assert sys.gettrace() is tracing
+
+
+def test_a_chat_template_that_raises_to_powers_is_refused_before_it_is_compiled(folder: Path) -> None:
+    (folder / "chat_template.jinja").write_text(ANY + "{{ 9 ** 9 ** 9 }}")
+    assert "its chat template cannot be used (it computes powers)" in refused(folder)
+
+
+def test_a_chat_template_that_takes_no_text_as_runs_give_it_is_refused_at_load(folder: Path) -> None:
+    (folder / "chat_template.jinja").write_text(
+        "{% if thinking is false %}{{ raise_exception('on') }}{% endif %}" + ANY
+    )
+    assert "its chat template cannot be used (on)" in refused(folder)
 
 
 @pytest.mark.parametrize(
@@ -292,6 +356,11 @@ def test_a_model_of_another_kind_is_named_by_its_kind(folder: Path) -> None:
 
 
 PLAIN = "{% for m in messages %}{{ m['content'] }}{% endfor %}"
+
+
+def test_a_config_of_several_texts_is_told_in_one_line(folder: Path) -> None:
+    transformers.MusicgenConfig().save_pretrained(folder)
+    assert "cannot be loaded (Multiple valid text configs" in refused(folder)
 
 
 def test_several_chat_templates_serve_by_the_one_called_default(folder: Path) -> None:

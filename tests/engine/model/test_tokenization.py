@@ -174,5 +174,5 @@ def test_a_template_that_changes_with_the_text_is_refused_where_a_control_token_
     tokenizer = tiny_tokenizer(chat=True)
     tokenizer.chat_template = "{% for m in messages %}{{ m['content'] | length }} {{ m['content'] }}{% endfor %}"
     assert prompt_ids(tokenizer, Prompt("fine"))
-    with pytest.raises(SelfeditError, match="spells one of the model's special tokens"):
+    with pytest.raises(SelfeditError, match="spells one of the model's control tokens"):
         prompt_ids(tokenizer, Prompt(f"not {END}"))

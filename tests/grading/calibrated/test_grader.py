@@ -244,3 +244,34 @@ def test_other_scripts_are_graded_word_by_word_or_as_by_contains(gold, answer, e
 )
 def test_answers_that_differ_in_a_symbol_alone_are_wrong(gold, answer, expected):
     assert verdict("Which?", gold, answer) == expected
+
+
+@pytest.mark.parametrize(
+    ("gold", "answer"),
+    [
+        ("$5", "€5"),
+        ("5 %", "5"),
+        ("5%", "5‰"),
+        (">5", "<5"),
+        ("≥ 18", "≤ 18"),
+        ("¬a", "a"),
+        ("minus five", "five"),
+        ("5", "-5"),
+        ("5", ".5"),
+        ("π", "−π"),
+        ("10!", "10"),
+        ("x/y", "x*y"),
+        ("1e-5", "1e5"),
+        ("5′", "5″"),
+    ],
+)
+def test_another_symbol_alone_makes_an_answer_wrong(gold: str, answer: str) -> None:
+    assert load_grader("calibrated").grade([("How much is it?", gold, answer), ("How much is it?", gold, gold)]) == [
+        "incorrect",
+        "correct",
+    ]
+
+
+@pytest.mark.parametrize("answer", ["- 5", "... 5", "Answer: 5", "– five"])
+def test_what_merely_announces_an_answer_is_no_sign(answer: str) -> None:
+    assert load_grader("calibrated").grade([("How many?", "5", answer)]) == ["correct"]

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import io
+import json
+import os
 from pathlib import Path
 
 import pytest
 from matplotlib.figure import Figure as Drawn
 from rich.console import Console
 
+from selfedit.errors import SelfeditError
 from selfedit.report.blocks import (
     Banner,
     Block,
@@ -98,3 +101,19 @@ def test_tables_without_rows_are_left_out_and_data_begin_as_the_page_does() -> N
     document = document_of("n", "t", ("first", "second"), (Table("empty", ("a",), ()),), {"x": 0.1})
     assert document.blocks == ()
     assert document_json(document).startswith('{\n  "name": "n",\n  "title": "t",\n  "sentences": [')
+
+
+def test_a_name_that_is_no_utf_8_is_written_and_the_data_keep_it(tmp_path: Path) -> None:
+    name = os.fsdecode(b"caf\xe9")
+    write_document(tmp_path, document_of("n", name, (name,), (Paragraph(name),), {"run": name}))
+    assert json.loads((tmp_path / "n.json").read_text(encoding="utf-8"))["run"] == name
+    assert (tmp_path / "n.md").read_text(encoding="utf-8").startswith("# caf")
+
+
+def test_a_folder_of_figures_that_is_a_link_is_not_followed(tmp_path: Path) -> None:
+    (tmp_path / "home").mkdir()
+    (tmp_path / "page").mkdir()
+    (tmp_path / "page" / "figures").symlink_to(tmp_path / "home")
+    with pytest.raises(SelfeditError, match="figures: is a link; delete that"):
+        write_document(tmp_path / "page", _document())
+    assert not os.listdir(tmp_path / "home")

@@ -30,6 +30,18 @@ def test_directives_say_which_families_and_how_to_train(kind: Kind) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("around", ["<think>\n{hm}\n</think>\n\n{}", "hm</think>{}", "[THINK]hm[/THINK]{}<|im_end|>"])
+def test_thoughts_around_directives_are_no_part_of_them(kind: Kind, around: str) -> None:
+    text = directives(kind)
+    assert read_directives(kind, around.replace("{}", text)) == read_directives(kind, text)
+
+
+def test_directives_that_are_only_thoughts_are_refused_as_such() -> None:
+    with pytest.raises(InvalidEdit, match="only thoughts"):
+        read_directives("published", "<think>\n" + directives("published"))
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_equal_directives_have_one_text(kind: Kind) -> None:
     text = directives(kind)
     other = "  " + text.replace(": ", " :\n").replace("0.001", "1e-3") + "\n"

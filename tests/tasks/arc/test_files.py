@@ -103,7 +103,7 @@ def test_solutions_that_lack_a_puzzle_or_have_another_are_told_aloud(tmp_path: P
         ({"a": []}, "test_solutions.json: a: 0 outputs for 1 test inputs"),
         ({"a": [[[10]]]}, "test_solutions.json: a[0]: no grid ([0][0] is 10)"),
         ({"a": 3}, "test_solutions.json: no lists of outputs by puzzle"),
-        ("{", "test_solutions.json:1: no JSON (it ends too early"),
+        ("{", "test_solutions.json:1: not JSON at column 2: it ends within a value, as if cut off; give a puzzle"),
     ],
 )
 def test_solutions_that_do_not_fit_the_challenges_are_refused(tmp_path: Path, solutions: object, told: str) -> None:
@@ -174,11 +174,19 @@ def test_what_is_no_grid_is_refused_by_its_place_and_fault(tmp_path: Path, grid:
     ("text", "told"),
     [
         ("", "x.json: is empty; give a puzzle in ARC's format"),
-        (json.dumps(SOLVED)[:40], "x.json:1: no JSON (it ends too early, as if cut off)"),
-        ('{"train": [],\n "te', "x.json:2: no JSON (it ends too early, as if cut off)"),
+        (json.dumps(SOLVED)[:40], "it ends within a value, as if cut off; give a puzzle in ARC's format"),
+        (
+            '{\n"train": [\n{"input":[[1]],"output":[[2]]},\n],\n"test":[]\n}',
+            "x.json:4: not JSON at column 1: ] behind a comma",
+        ),
+        ('{"train": [],\n "te', "x.json:2: not JSON at column 2: it ends within a value, as if cut off"),
         ('{"train": [],\n\n}', "x.json:"),
-        ("[" * 100_000, "x.json: no JSON (nested too deep)"),
-        ('{"a": {}, "a": {}}', "x.json: 'a' stands twice in one object; leave one out"),
+        ("[" * 100_000, "x.json:1: not JSON at column 1: it is nested too deeply"),
+        ('{"a": {}, "a": {}}', "x.json:1: not JSON at column 11: the key 'a' stands twice in one object"),
+        (
+            '{"b": [{"train": [1]},\n {"train": [2],\n  "test": 1, "train": 1}]',
+            "x.json:3: not JSON at column 14: the key 'train'",
+        ),
         ('{"  ": {"train": [], "test": []}}', "x.json:   : the puzzle has an empty id; give it a name"),
         ('{"\\ud800": {"train": [], "test": []}}', "the puzzle's id is not valid text; rename it"),
         ('{"a": {"train": []}, "b": 3}', "x.json: a: no 'train' pairs"),

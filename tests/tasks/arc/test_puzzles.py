@@ -72,7 +72,7 @@ def test_a_set_with_a_number_is_its_smallest_puzzles() -> None:
 @pytest.mark.parametrize(
     ("value", "told"),
     [
-        ("{", "p.json:1: no JSON (it ends too early, as if cut off)"),
+        ("{", "p.json:1: not JSON at column 2: it ends within a value, as if cut off"),
         ("[]", "p.json: neither a puzzle (train, test) nor puzzles by id"),
         ("{}", "p.json: neither a puzzle"),
         ({"x": {"test": PUZZLE["test"]}}, "p.json: x: no 'train' pairs; give at least one"),

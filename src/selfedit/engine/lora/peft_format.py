@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 import re
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -184,6 +186,8 @@ def _read(folder: Path) -> Matrices:
             found[name] = (a, b * told.scale(name, a.shape[0]))
         except re.error as error:
             raise _unreadable(folder, f"adapter_config.json: alpha_pattern: {error}") from error
+        if why := _misfit(*found[name]):
+            raise _unreadable(folder, f"{name}: times its alpha it {why}")
     return found
 
 
@@ -210,11 +214,17 @@ def _read_scales(config: Any) -> _Scales:
         raise ValueError(
             "adapter_config.json: alpha_pattern holds no alphas by name, or use_rslora is no true or false"
         )
-    named = {"lora_alpha": config.get("lora_alpha"), **{f"alpha_pattern of {name}": alphas[name] for name in alphas}}
-    for name, alpha in named.items():
-        if isinstance(alpha, bool) or not isinstance(alpha, (int, float)) or not abs(alpha) < float("inf"):
-            raise ValueError(f"adapter_config.json: {name} is no number")
-    return _Scales(float(config["lora_alpha"]), alphas, is_by_root)
+    of_layers = {name: _number(alphas[name], f"alpha_pattern of {name}") for name in alphas}
+    return _Scales(_number(config.get("lora_alpha"), "lora_alpha"), of_layers, is_by_root)
+
+
+def _number(held: Any, name: str) -> float:
+    """Raises ValueError: it is none, or one that no float holds."""
+    if type(held) in (int, float):
+        with suppress(OverflowError):
+            if math.isfinite(number := float(held)):
+                return number
+    raise ValueError(f"adapter_config.json: {name} is no number")
 
 
 def _misfit(a: torch.Tensor, b: torch.Tensor) -> str:

@@ -18,7 +18,7 @@ _ENDLESS = 2**31
 def longest_context(config: PreTrainedConfig) -> tuple[int, str]:
     """(most tokens of one text, why that is fewer than the model's positions; empty where it is not)."""
     text = config.get_text_config()
-    positions = int(getattr(text, "max_position_embeddings", None) or _ENDLESS)
+    positions = _number(text, "max_position_embeddings")
     bounds = [
         (positions, ""),
         *_rotary_bounds(text, positions),
@@ -33,7 +33,13 @@ def longest_pass(config: PreTrainedConfig) -> int:
     text = config.get_text_config()
     if not getattr(text, "attn_temperature_tuning", None):
         return _ENDLESS
-    return int(getattr(text, "floor_scale", None) or _ENDLESS) - 1
+    return _number(text, "floor_scale") - 1
+
+
+def _number(config: PreTrainedConfig, field: str) -> int:
+    """What the config says; endless where it says nothing."""
+    said = getattr(config, field, None)
+    return _ENDLESS if said is None else int(said)
 
 
 def tell(name: str, model: Any, bank: Bank) -> None:

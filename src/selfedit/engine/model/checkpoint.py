@@ -8,11 +8,15 @@ from __future__ import annotations
 
 import json
 import re
+import sys
+import time
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import torch
+from jinja2 import Environment, TemplateError
 from safetensors import SafetensorError, safe_open
 from transformers import (
     MODEL_FOR_CAUSAL_LM_MAPPING,
@@ -23,7 +27,9 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 
+from selfedit.engine.model.bounds import longest_context
 from selfedit.engine.model.folders import refusal
+from selfedit.engine.model.tokenization import NO_THINKING
 from selfedit.errors import SettingError
 from selfedit.shortage import is_out_of_memory
 
@@ -34,6 +40,8 @@ _SENSES = re.compile(r"(^|\.)(vision|visual|image|multi_?modal|audio|speech|soun
 _FLOATS = {"F64", "F32", "F16", "BF16"}
 _TEXTS = ("generation_config.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json")
 _ASKED = "What is asked?"
+TEMPLATE_SECONDS = 5.0
+"""Most that a chat template may take for a question of three words."""
 _POINTER = b"version https://git-lfs"
 
 
@@ -60,18 +68,21 @@ def read_config(name: str, folder: str, is_local: bool) -> PreTrainedConfig:
     """The config alone.
 
     Raises:
-        SettingError: it cannot be read, or says that the weights are quantised.
+        SettingError: it cannot be read, says that the weights are quantised, or leaves texts no token.
     """
     given: dict[str, Any] = {"trust_remote_code": False, "local_files_only": is_local}
     config = loaded(name, lambda: AutoConfig.from_pretrained(folder, **given))
     if type(config) not in MODEL_FOR_CAUSAL_LM_MAPPING:
         told = f"is a {config.model_type} model, of which transformers has no causal language model"
         raise refusal(name, told, "take a causal language model")
-    for part in (config, config.get_text_config()):
+    for part in (config, loaded(name, config.get_text_config)):
         for field in ("quantization_config", "compression_config"):
             if quantised := getattr(part, field, None):
                 raise _quantised(name, _method(quantised))
     assert isinstance(config, PreTrainedConfig)
+    if loaded(name, lambda: longest_context(config)[0]) < 1:
+        told = "its config.json leaves texts no token (max_position_embeddings and the like)"
+        raise refusal(name, told, "mend that file")
     return config
 
 
@@ -156,14 +167,39 @@ def _check_template(name: str, tokenizer: PreTrainedTokenizerBase) -> None:
     if isinstance(templates, dict) and "default" not in templates:
         told = f"it has several chat templates ({', '.join(sorted(templates))}) and none called default"
         raise refusal(name, told, "call one of them default")
-    turns = [{"role": "user", "content": _ASKED}]
     try:
-        text = tokenizer.apply_chat_template(turns, add_generation_prompt=True, tokenize=False)
+        if ("operator", "**") in {piece[1:] for piece in Environment().lex(tokenizer.get_chat_template())}:
+            raise ValueError("it computes powers")  # these would be worked out before anything can stop them
+        text = _rendered(tokenizer, "user")
+        for roles in (("system", "user"), ("user", "assistant", "user")):
+            with suppress(TemplateError, LookupError, TypeError, ValueError):  # a template need not take these roles
+                _rendered(tokenizer, *roles)
     except Exception as error:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:160]
         raise refusal(name, f"its chat template cannot be used ({reason})", mend) from error
-    if _ASKED not in str(text):
+    if _ASKED not in text:
         raise refusal(name, "its chat template drops what it is given (it may want content in parts)", mend)
+
+
+def _rendered(tokenizer: PreTrainedTokenizerBase, *roles: str) -> str:
+    """What the template makes of these turns.
+
+    Raises:
+        TimeoutError: it does not come to an end.
+    """
+    turns = [{"role": role, "content": _ASKED} for role in roles]
+    end, before = time.monotonic() + TEMPLATE_SECONDS, sys.gettrace()
+
+    def watch(*_: object) -> Any:
+        if time.monotonic() > end:
+            raise TimeoutError(f"it takes more than {TEMPLATE_SECONDS:g} seconds")
+        return watch
+
+    sys.settrace(watch)  # sees each line of the template, in whatever thread this is; a signal would need the main one
+    try:
+        return str(tokenizer.apply_chat_template(turns, add_generation_prompt=True, tokenize=False, **NO_THINKING))
+    finally:
+        sys.settrace(before)
 
 
 def check_files(name: str, folder: Path) -> None:

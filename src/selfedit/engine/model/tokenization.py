@@ -7,16 +7,16 @@ from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
-from jinja2.exceptions import TemplateError
 from transformers import PreTrainedTokenizerBase
 
 from selfedit.engine.forward.packing import Tokens
-from selfedit.engine.model.control_tokens import Span, has_special, template_ids, text_ids
-from selfedit.errors import SelfeditError
+from selfedit.engine.model.control_tokens import Span, has_control, template_ids, text_ids
+from selfedit.errors import SelfeditError, UnfitText
 from selfedit.records import Example, Prompt, Query
+from selfedit.shortage import is_out_of_memory
 from selfedit.thinking import closing_mark
 
-_NO_THINKING: dict[str, Any] = {"enable_thinking": False, "thinking": False}
+NO_THINKING: dict[str, Any] = {"enable_thinking": False, "thinking": False}
 """What templates of models that reason are told, by the two names in use; others pass over it."""
 
 Turn = dict[str, str]
@@ -29,7 +29,7 @@ def prompt_text(tokenizer: PreTrainedTokenizerBase, prompt: Prompt) -> str:
     would otherwise be that of a thought, and a short answer would end before it begins.
 
     Raises:
-        SelfeditError: the template drops a part of it.
+        UnfitText: the template drops a part of it, or fails on it.
     """
     if is_chat(tokenizer, prompt):
         return _without_thinking(_rendered(tokenizer, prompt)[1]) + prompt.prefill
@@ -45,13 +45,13 @@ def _rendered(tokenizer: PreTrainedTokenizerBase, prompt: Prompt) -> tuple[list[
     turns.append({"role": "user", "content": prompt.text})
     if prompt.system:
         whole = [{"role": "system", "content": prompt.system}, *turns]
-        with suppress(TemplateError):
+        with suppress(UnfitText):
             if not _lost(whole, text := _applied(tokenizer, whole)):
                 return whole, text
         turns[0] = {"role": "user", "content": f"{prompt.system}\n\n{turns[0]['content']}"}
     text = _applied(tokenizer, turns)
     if lost := _lost(turns, text):
-        raise SelfeditError(f"the model's chat template drops a part of the prompt ({lost[0][:60]!r})")
+        raise UnfitText(f"the model's chat template drops a part of the prompt ({lost[0][:60]!r})")
     return turns, text
 
 
@@ -62,15 +62,21 @@ def _without_thinking(text: str) -> str:
 
 
 def _applied(tokenizer: PreTrainedTokenizerBase, turns: list[Turn]) -> str:
-    text = tokenizer.apply_chat_template(turns, add_generation_prompt=True, tokenize=False, **_NO_THINKING)
-    return str(text)
+    """Raises UnfitText: whatever a template makes of these turns, as one line."""
+    try:
+        return str(tokenizer.apply_chat_template(turns, add_generation_prompt=True, tokenize=False, **NO_THINKING))
+    except Exception as error:
+        if is_out_of_memory(error):
+            raise
+        reason = " ".join(str(error).split())[:160] or type(error).__name__
+        raise UnfitText(f"the model's chat template cannot take the prompt ({reason})") from error
 
 
 def _contents(tokenizer: PreTrainedTokenizerBase, turns: list[Turn], text: str) -> list[Span]:
     """Where in a rendered text the turns' contents lie, as the template's own words around stand-ins for them tell.
 
     Raises:
-        SelfeditError: the template's words depend on what is put in.
+        UnfitText: the template's words depend on what is put in.
     """
     stand_ins = [f"\ue000{place}\ue001" for place in range(len(turns))]
     frame = _applied(tokenizer, [{**turn, "content": one} for turn, one in zip(turns, stand_ins, strict=True)])
@@ -85,7 +91,7 @@ def _contents(tokenizer: PreTrainedTokenizerBase, turns: list[Turn], text: str) 
     else:
         if text[at:] == frame:
             return spans
-    raise SelfeditError("a text spells one of the model's special tokens, and its chat template changes with the text")
+    raise UnfitText("a text spells one of the model's control tokens, and its chat template changes with the text")
 
 
 def _lost(turns: list[Turn], text: str) -> list[str]:
@@ -214,7 +220,7 @@ def _ids(tokenizer: PreTrainedTokenizerBase, prompt: Prompt, end: str = "") -> t
     turns, rendered = _rendered(tokenizer, prompt)
     text, last = _without_thinking(rendered), prompt.prefill + end
     spans = [(len(text), len(text) + len(last))]
-    if any(has_special(tokenizer, turn["content"]) for turn in turns):
+    if any(has_control(tokenizer, turn["content"]) for turn in turns):
         spans += _contents(tokenizer, turns, rendered)
     return tuple(template_ids(tokenizer, text + last, spans))
 

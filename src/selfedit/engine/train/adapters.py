@@ -26,7 +26,12 @@ from selfedit.engine.forward.trunk import Lower
 from selfedit.engine.lora.bank import Bank, Matrices
 from selfedit.engine.lora.constraints import AdapterConstraint
 from selfedit.engine.model import tokenization
+<<<<<<< HEAD
 from selfedit.records import Budget, Failed, Query, TrainingConfig, Trial
+=======
+from selfedit.errors import UnfitText
+from selfedit.records import Failed, Query, TrainingConfig, Trial
+>>>>>>> main
 
 
 @dataclass(frozen=True, slots=True)
@@ -288,14 +293,16 @@ def _step_together(
 def job_of(tokenizer: PreTrainedTokenizerBase, trial: Trial, most: int) -> TrainingJob | Failed:
     """The trial's training job, or why it cannot be done in a context of `most` tokens."""
     for query in trial.spec.queries:
-        if (longest := _query_length(tokenizer, query)) > most:
-            named = f"question {query.question_id!r} with its answer, of {longest} tokens,"
-            return Failed(f"{named} exceeds the model's context of {most}")
+        if why := _unanswerable(tokenizer, query, most):
+            return Failed(f"question {query.question_id!r}{why}")
     if trial.base.adapter and any(example.is_anchored for example in trial.spec.examples):
         return Failed("an anchored example is for updates; a trial's teacher is its base")
     examples: list[Tokens] = []
     for example in trial.spec.examples:
-        tokens = tokenization.example_tokens(tokenizer, example)
+        try:
+            tokens = tokenization.example_tokens(tokenizer, example)
+        except UnfitText as error:
+            return Failed(str(error))
         if why := _misfit(tokens, most):
             return Failed(why)
         examples += split_to_context(tokens, most)
@@ -305,9 +312,14 @@ def job_of(tokenizer: PreTrainedTokenizerBase, trial: Trial, most: int) -> Train
     return Failed(job.too_long) if job.too_long else job
 
 
-def _query_length(tokenizer: PreTrainedTokenizerBase, query: Query) -> int:
-    prompt = len(tokenization.prompt_ids(tokenizer, query.prompt))
-    return max(prompt + query.max_new_tokens, len(tokenization.gold_tokens(tokenizer, query).ids))
+def _unanswerable(tokenizer: PreTrainedTokenizerBase, query: Query, most: int) -> str:
+    """Why it cannot be asked in a context of `most` tokens, as what follows its name; empty where it can."""
+    try:
+        prompt = len(tokenization.prompt_ids(tokenizer, query.prompt))
+        longest = max(prompt + query.max_new_tokens, len(tokenization.gold_tokens(tokenizer, query).ids))
+    except UnfitText as error:
+        return f": {error}"
+    return f" with its answer, of {longest} tokens, exceeds the model's context of {most}" if longest > most else ""
 
 
 def _misfit(tokens: Tokens, most: int) -> str:

@@ -22,7 +22,7 @@ _RUNS_ON = re.compile(
     re.IGNORECASE | re.VERBOSE,
 )
 _OPENING = re.compile(
-    r"^(?:\s*(?:<\|[a-z_]*\|>|\**(?:the\s+)?(?:correct\s+|final\s+)?(?:a|answer)\**\s*[:\-]|assistant\s*:|[\"'*:\-–—.,]))+\s*",
+    r"^(?:\s*(?:<\|[a-z_]*\|>|\**(?:the\s+)?(?:correct\s+|final\s+)?(?:a|answer)\**\s*[:\-]|assistant\s*:|[\"'*:,]|\.{2,}|\.(?!\w)|[\-–—](?!\.?\d|∞|\w\b)))+\s*",
     re.IGNORECASE,
 )
 _SENTENCE_END = re.compile(r"(?<=[a-z0-9)\]\"'”’%][.!?])\s+(?=[\"'“(]?[A-Z0-9])|\n+")

@@ -18,6 +18,7 @@ import matplotlib.figure
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from selfedit.disk import replace_file
+from selfedit.errors import SelfeditError
 from selfedit.report import blocks
 from selfedit.report.blocks import Block, Document
 from selfedit.report.figures import style
@@ -41,6 +42,8 @@ Drawn = Mapping[str, bytes]
 def write_page(folder: Path, document: Document) -> tuple[Path, Drawn]:
     """Writes `NAME.html` and `figures/` into `folder`, each file whole or not at all; returns the page's path and the
     figures."""
+    if (folder / "figures").is_symlink():
+        raise SelfeditError(f"{folder / 'figures'}: is a link; delete that, or name another folder")
     (folder / "figures").mkdir(parents=True, exist_ok=True)
     drawn = {}
     for figure in _figures(document.blocks):

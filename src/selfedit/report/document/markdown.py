@@ -19,7 +19,7 @@ from selfedit.report.format import one_line
 def write_document(folder: Path, document: Document) -> Path:
     """Writes `NAME.json`, `NAME.md`, `NAME.html` and `figures/`, each file whole or not at all; returns the page."""
     page, drawn = write_page(folder, document)
-    replace_file(folder / f"{document.name}.json", document_json(document).encode())
+    replace_file(folder / f"{document.name}.json", document_json(document).encode(errors="backslashreplace"))
     replace_file(folder / f"{document.name}.md", as_markdown(document, drawn).encode("utf-8", "replace"))
     return page
 

@@ -22,6 +22,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from selfedit.errors import InvalidEdit
 from selfedit.records import Prompt
 from selfedit.tasks.arc.grids import Grid, Pair
+from selfedit.thinking import spoken
 
 Kind = Literal["published", "extended"]
 """Which directives there are."""
@@ -110,13 +111,16 @@ _MODELS: dict[Kind, type[Directives]] = {"published": Directives, "extended": Ex
 
 
 def read_directives(kind: Kind, text: str) -> Directives:
-    """The directives that `text` holds.
+    """The directives that `text` holds; thoughts around them are no part of them.
 
     Raises:
         InvalidEdit: it is no JSON object, or not one of this kind; the reason in one line.
     """
+    said = spoken(text)
+    if said is None:
+        raise InvalidEdit("only thoughts: they end before anything is said")
     try:
-        value = json.loads(text, object_pairs_hook=_once, parse_constant=_refuse)
+        value = json.loads(said, object_pairs_hook=_once, parse_constant=_refuse)
     except (ValueError, RecursionError) as error:
         raise InvalidEdit(f"no JSON: {error}") from None
     try:

@@ -20,7 +20,8 @@ from pathlib import Path
 from typing import Any
 
 from selfedit.errors import SelfeditError
-from selfedit.jsonl import read_text
+from selfedit.json_places import JsonFault, line_of, only_value
+from selfedit.jsonl import is_encodable, read_text
 from selfedit.records import Context
 from selfedit.tasks.arc.contexts import context_of, demos_of, has_answers, is_same_puzzle, tests_of
 from selfedit.tasks.arc.grids import COLOURS, MAX_SIDE, Grid, Pair, grid_of
@@ -30,8 +31,6 @@ _ID_FIELDS = ("id", "task_id")
 """How the puzzles of a list say what they are called."""
 MAX_FILES = 20_000
 """JSON files of a folder; one that holds more is not meant."""
-_LONGEST_NUMBER = 18
-"""Digits of a number that is read as a whole one; no colour is longer."""
 
 
 def load_file(path: Path) -> list[Context]:
@@ -83,31 +82,10 @@ def read_json(path: Path) -> Any:
     if not text.strip():
         raise SelfeditError(f"{path}: is empty; give a puzzle in ARC's format")
     try:
-        return json.loads(text, object_pairs_hook=_each_name_once, parse_int=_whole_number)
-    except json.JSONDecodeError as error:
-        is_cut = error.pos >= len(text.rstrip()) or error.msg.startswith("Unterminated")
-        why = "it ends too early, as if cut off" if is_cut else f"{error.msg}, column {error.colno}"
-        raise SelfeditError(f"{path}:{error.lineno}: no JSON ({why}); give a puzzle in ARC's format") from None
-    except RecursionError:
-        raise SelfeditError(f"{path}: no JSON (nested too deep); give a puzzle in ARC's format") from None
-    except _TwiceError as error:
-        raise SelfeditError(f"{path}: {error} stands twice in one object; leave one out") from None
-
-
-class _TwiceError(Exception):
-    """A name that an object has twice."""
-
-
-def _each_name_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        names = [name for name, _ in pairs]
-        raise _TwiceError(next(repr(name) for name in names if names.count(name) > 1))
-    return found
-
-
-def _whole_number(digits: str) -> int | float:
-    return int(digits) if len(digits) <= _LONGEST_NUMBER else float(digits)
+        return only_value(text, has_numbers=True).value
+    except JsonFault as fault:
+        told = f"{path}:{line_of(text, fault.offset)}: {fault.told(text)}"
+        raise SelfeditError(f"{told}; give a puzzle in ARC's format") from None
 
 
 _PUZZLES = ("puzzle", "puzzles", "list")
@@ -223,10 +201,8 @@ def _solved(tests: Sequence[Pair], solution: _Solution) -> list[Pair]:
 def _check_id(place: str, name: str) -> None:
     if not name.strip():
         raise SelfeditError(f"{place}: the puzzle has an empty id; give it a name")
-    try:
-        name.encode()
-    except UnicodeEncodeError:
-        raise SelfeditError(f"{place}: the puzzle's id is not valid text; rename it") from None
+    if not is_encodable(name):
+        raise SelfeditError(f"{place}: the puzzle's id is not valid text; rename it")
 
 
 def _items(place: str, value: Mapping[str, Any], key: str) -> list[tuple[str, Any]]:

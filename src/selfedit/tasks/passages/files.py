@@ -20,6 +20,8 @@ from selfedit.records import Context, Question
 
 _LOG = logging.getLogger("selfedit")
 _SHOWN = 60
+_LISTS = ("answers", "answer", "questions", "qas")
+"""Columns of a table that may hold JSON."""
 _WANTED = "give 'context' and 'questions', or 'question' and 'answer'"
 IMPOSSIBLE = "question{s} marked as impossible"
 UNANSWERED = "question{s} without an answer"
@@ -70,7 +72,7 @@ def read_passages(path: Path) -> list[tuple[Place, Context]]:
         SelfeditError: the file cannot be used; in one line, with file, line and what is wanted.
     """
     left_out = LeftOut()
-    passages = _grouped(_records(read_objects(path)), left_out)
+    passages = _grouped(_records(read_objects(path, _LISTS)), left_out)
     asked = [one for one in passages if one.pairs]
     for one in passages:
         if not one.pairs:
