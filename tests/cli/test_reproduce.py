@@ -168,7 +168,7 @@ def test_training_that_keeps_nothing_leaves_the_trained_rows_out_and_says_so(
         (["figure6", "--writer", "some/model"], "--writer: figure6 takes none"),
         (["reward", "--edits", "absent.jsonl"], "--edits: reward takes none"),
         (["prompts", "--writer", "some/model"], "--writer: prompts takes none"),
-        (["table2", "--scale", "small"], "--scale small: needs 30 passages to train on, invented has 24"),
+        (["table2", "--scale", "small"], "--scale small: needs 60 passages held out, invented has 40"),
         (["table2", "--writer", "http://localhost"], "--writer URL and --writer-model NAME go together"),
     ],
 )
