@@ -19,9 +19,11 @@ import pytest
 
 from selfedit import report
 from selfedit.cli.main import main
+from selfedit.records import Context
 from selfedit.report import document
 from selfedit.store import Ledger
 from selfedit.tasks import load_passages
+from selfedit.tasks.passages import task
 from tests.support.commands import use_engine
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -63,9 +65,16 @@ def fakes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     use_engine(monkeypatch)
     monkeypatch.setattr(report, "build_report", lambda path, to=None: path)
     monkeypatch.setattr(document, "write_document", lambda folder, told: folder)
-    _, heldout = load_passages("invented")
+    monkeypatch.setattr(task, "load_passages", first_passages)
+    _, heldout = first_passages("invented")
     lines = [{"id": one.id, "edits": [f"1. {one.title} is known.\n2. It is {n}." for n in (1, 2)]} for one in heldout]
     Path("given.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+
+
+def first_passages(source: str, heldout: str | None = None) -> tuple[tuple[Context, ...], tuple[Context, ...]]:
+    """As `load_passages`; of the bundled corpus, which may grow at its ends, the 24 and 16 of the frozen runs."""
+    train, test = load_passages(source, heldout)
+    return (train[:24], test[:16]) if source == task.INVENTED else (train, test)
 
 
 @pytest.mark.parametrize("name", RUNS)

@@ -168,7 +168,7 @@ def test_training_that_keeps_nothing_leaves_the_trained_rows_out_and_says_so(
         (["figure6", "--writer", "some/model"], "--writer: figure6 takes none"),
         (["reward", "--edits", "absent.jsonl"], "--edits: reward takes none"),
         (["prompts", "--writer", "some/model"], "--writer: prompts takes none"),
-        (["table2", "--scale", "small"], "--scale small: needs 30 passages to train on, invented has 24"),
+        (["table2", "--scale", "paper"], "--scale paper: needs 200 passages held out, invented has 64"),
         (["table2", "--writer", "http://localhost"], "--writer URL and --writer-model NAME go together"),
     ],
 )
@@ -176,6 +176,14 @@ def test_what_cannot_work_is_told_in_one_line_before_anything_runs(
     words: list[str], said: str, capsys: Capture
 ) -> None:
     assert said in refused(["reproduce", *words], capsys)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_bundled_corpus_has_enough_passages_for_the_small_scale(name: str) -> None:
+    train, heldout = load_passages("invented")
+    for step in plan(name, ReproduceConfig(scale="small")):
+        there = train if isinstance(step.config, TrainConfig) else heldout
+        assert step.config.task != "passages" or step.config.contexts <= len(there)
 
 
 def test_a_file_that_lacks_a_passage_is_refused_before_anything_runs(capsys: Capture) -> None:

@@ -51,12 +51,13 @@ class ReproduceConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     scale: str = "smoke"
-    """smoke: minutes on two cores, shows that everything runs. small: hours on two cores with the embedded model; needs
-    data. paper: the published sizes, for a large GPU; needs data."""
+    """smoke: minutes on two cores, shows that everything runs. small: hours on two cores with the embedded model.
+    paper: the published sizes, for a large GPU; needs data."""
     model: str = ""
     """`smollm2-135m` (embedded), a hub id, or a local folder. Empty: embedded, at --scale paper the paper's."""
     data: str = "invented"
-    """`invented` (the corpus that comes with the package; enough for smoke) or a file of passages with questions."""
+    """`invented` (the corpus that comes with the package; enough for smoke and small) or a file of passages with
+    questions."""
     heldout_data: str = ""
     """File of held-out passages. Empty: the held-out part of the data."""
     edits: str = ""
