@@ -26,12 +26,8 @@ from selfedit.engine.forward.trunk import Lower
 from selfedit.engine.lora.bank import Bank, Matrices
 from selfedit.engine.lora.constraints import AdapterConstraint
 from selfedit.engine.model import tokenization
-<<<<<<< HEAD
-from selfedit.records import Budget, Failed, Query, TrainingConfig, Trial
-=======
 from selfedit.errors import UnfitText
-from selfedit.records import Failed, Query, TrainingConfig, Trial
->>>>>>> main
+from selfedit.records import Budget, Failed, Query, TrainingConfig, Trial
 
 
 @dataclass(frozen=True, slots=True)
