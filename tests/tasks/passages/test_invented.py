@@ -13,13 +13,14 @@ TRAIN, HELDOUT = load_passages("invented")
 CONTEXTS = (*TRAIN, *HELDOUT)
 STOP_WORDS = {"a", "an", "and", "as", "at", "by", "for", "from", "in", "of", "on", "or", "per", "the", "to", "with"}
 NUMBER_WORDS = set(
-    "two three four five six seven eight nine ten eleven twelve thirteen fifteen twenty thirty forty fifty sixty seventy"
-    " eighty ninety hundred second third fourth fifth sixth seventh".split()
+    "two three four five six seven eight nine ten eleven twelve thirteen fifteen twenty thirty forty fifty sixty"
+    " seventy eighty ninety hundred second third fourth fifth sixth seventh".split()
 )
 ORDINARY = {  # words with a capital that are no names
     *"January February March April May June July August September October November December".split(),
     *"Monday Tuesday Wednesday Thursday Friday Saturday Sunday Mondays Saturdays Sundays".split(),
-    *"Mr Mrs Miss Dr Messrs Professor Captain Alderman Warden Saint Sankt Mount Cape Fort Institute College Protocol Sons".split(),
+    *"Mr Mrs Miss Dr Messrs Professor Captain Alderman Warden Saint Sankt Mount Cape Fort Institute College".split(),
+    *"Protocol Sons".split(),
 }
 
 
