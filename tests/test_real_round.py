@@ -21,7 +21,7 @@ pytestmark = pytest.mark.slow
 
 SETTINGS = (
     "--rounds 1 --contexts 2 --edits 2 --heldout 1 --bank 2 --sampling.max-new-tokens 48 --inner.epochs 3 "
-    "--inner.learning-rate 2e-3 --outer.epochs 1 --min-gain -100"
+    "--inner.learning-rate 2e-3 --outer.epochs 1 --outer.top-layers 0.5 --min-gain -100"
 ).split()
 
 

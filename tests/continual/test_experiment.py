@@ -31,6 +31,7 @@ from selfedit.records import (
     Prompt,
     Query,
     Stage,
+    TrainingConfig,
     Version,
 )
 from selfedit.store import AdapterFolders, Ledger
@@ -397,6 +398,8 @@ def test_a_question_goes_to_the_context_with_its_words_and_to_none_that_has_few_
         ({"strategy": "gate+route"}, "contradict each other"),
         ({"strategy": "reward-shaping", "writer": "sentences"}, "has one"),
         ({"strategy": "reward-shaping", "held_back": 0}, "held_back must be at least 1"),
+        ({"strategy": "kl", "inner": TrainingConfig(budget="steps:9")}, "kl rehearses other examples in each epoch"),
+        ({"strategy": "distil", "inner": TrainingConfig(skip_above=0.5)}, "distil learns what a teacher expects"),
     ],
 )
 def test_strategies_that_cannot_be_are_refused_in_one_line(settings: dict[str, Any], told: str) -> None:

@@ -250,3 +250,8 @@ def test_a_budget_of_steps_too_small_for_one_pass_is_refused_with_the_least_that
 def test_a_budget_that_is_none_is_refused_by_name(budget: str) -> None:
     with pytest.raises(SelfeditError, match=r"inner\.budget .* is neither steps:N nor tokens:N"):
         EvalConfig(inner=TrainingConfig(budget=budget))
+
+
+def test_a_teacher_and_tokens_left_out_are_refused_together() -> None:
+    with pytest.raises(SelfeditError, match=r"inner\.skip_above 0\.5: distil learns what a teacher expects"):
+        plan_evaluation(EvalConfig(methods="distil", inner=TrainingConfig(skip_above=0.5)), FakeTask())

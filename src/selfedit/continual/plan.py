@@ -13,6 +13,9 @@ from selfedit import seeds
 from selfedit.config import RunConfig, at_least
 from selfedit.continual.learner import Chooses, Strategy
 from selfedit.continual.strategies import parse_row, row_name
+from selfedit.continual.strategies.distil import Distil
+from selfedit.continual.strategies.regularise import Kl
+from selfedit.continual.strategies.replay import Replay
 from selfedit.edits import for_contexts
 from selfedit.errors import Field, SettingError
 from selfedit.loop.plan import check_prompt
@@ -113,6 +116,7 @@ def plan_sequences(
     """
     rows = {row_name(found): found for found in map(parse_row, filter(str.strip, config.strategy.split(",")))}
     for name, row in rows.items():
+        _check_length(config.inner, name, row)
         if not any(isinstance(one, Chooses) for one in row):
             continue
         if config.writer == "sentences":
@@ -144,6 +148,21 @@ def plan_sequences(
         sampling=config.sampling,
         seed=config.seed,
     )
+
+
+def _check_length(inner: TrainingConfig, name: str, row: Sequence[Strategy]) -> None:
+    """Refuses ways of studying that a row's strategies have no use for.
+
+    Raises:
+        SettingError: it rehearses by epochs, of which a budget knows none; or it has a teacher, whose expectations are
+            learnt whole.
+    """
+    if inner.budget and any(isinstance(one, (Replay, Kl)) for one in row):
+        told = f" {inner.budget}: {name} rehearses other examples in each epoch; give "
+        raise SettingError(Field("inner.budget"), told, Field("inner.epochs"), " in its place")
+    if inner.skip_above < 1 and any(isinstance(one, (Distil, Kl)) for one in row):
+        told = f" {inner.skip_above}: {name} learns what a teacher expects, whole; leave it at 1"
+        raise SettingError(Field("inner.skip_above"), told)
 
 
 def draw_sequences(config: ContinualConfig, task: Task) -> tuple[tuple[Context, ...], ...]:

@@ -228,6 +228,9 @@ def plan_evaluation(
         if missing:
             many = f"{len(missing)} of {len(contexts)} held-out contexts, such as {missing[0]}"
             raise SettingError(Field("edits"), f" {row.source}: has no self-edit for {many}")
+    if config.inner.skip_above < 1 and any(row.is_distilled for row in rows):
+        told = f" {config.inner.skip_above}: distil learns what a teacher expects, whole; leave it at 1"
+        raise SettingError(Field("inner.skip_above"), told)
     is_together = config.setting == "cpt"
     _check_budget(task, config.inner, contexts, is_together, any(row.method.name == "sentences" for row in rows))
     return HeldoutPlan(
