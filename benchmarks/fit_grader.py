@@ -5,9 +5,13 @@
 Each line of a file: `context_id, model, question, gold, answer, correct`. All answers about a passage are on one side,
 in all files: a passage is for fitting when the first byte of its id's SHA-256 is even. A logistic model with a ridge
 penalty is fitted on that half by Newton's method; weights are rounded to four places, so that the same files give the
-same bytes. Printed, with 95 % intervals by resampling passages:
+same bytes. An answer is called right from a threshold on, one for phrases and one for sentences (by the answer's length
+alone), at which as many are called right as the other judge called right: set on scores of weights that were fitted
+without the passage, ten folds of the fitting half. Printed, with 95 % intervals by resampling passages:
 
-- agreement, precision and recall on the half that was held out, by file and model, beside the rule `contains`;
+- agreement, precision, recall, specificity and bias (called right here less called right there) on the half that was
+  held out, by file, model and style, beside the rule `contains`;
+- the bias of a gain: the bias of one model's answers less that of another's;
 - across models and files: fitted on the fitting half of one lot alone, tested on the held-out half of another;
 - across passages: all passages in ten folds, each graded by weights fitted on the other nine.
 
@@ -19,26 +23,35 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
-from collections.abc import Callable, Sequence
-from dataclasses import astuple, dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import astuple, dataclass, replace
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from telling import say
 
+from selfedit.grading.calibrated.answer_text import Style, style_of
 from selfedit.grading.calibrated.features import NAMES, read_features
-from selfedit.grading.calibrated.grader import WEIGHTS
+from selfedit.grading.calibrated.grader import WEIGHTS, by_rule
 from selfedit.grading.metrics import contains
 from selfedit.jsonl import read_objects
-from selfedit.report.stats.intervals import bootstrap
+from selfedit.records import Verdict
+from selfedit.report.stats.intervals import Interval, bootstrap
 
 RIDGE = 10.0
 """Penalty on squared standardised weights, beside the summed log-loss."""
 STEPS = 30
 PLACES = 4
 FOLDS = 10
+HALF = 0.5
+FIGURES = ("agreement", "precision", "recall", "specificity", "bias")
 SPLIT = "fitted: first byte of sha256(context_id) even; held out: odd"
+
+
+Lot = tuple[str, str, dict[str, Any]]
+"""Which answers, by which model, and what was measured on them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,18 +65,27 @@ class Graded:
     gold: str
     answer: str
     correct: bool
+    ruled: Verdict | None
+    """What the grader says without weighing anything."""
+    style: Style
     features: tuple[float, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Weights:
-    """A logistic model of the features."""
+    """A logistic model of the features, and what it takes to be called right."""
 
     intercept: float
     weights: tuple[float, ...]
+    thresholds: Mapping[Style, float]
+
+    def probability(self, row: Graded) -> float:
+        if row.ruled:
+            return float(row.ruled == "correct")
+        return float(1 / (1 + np.exp(-self.intercept - np.dot(self.weights, row.features))))
 
     def calls_right(self, row: Graded) -> bool:
-        return bool(row.answer.strip()) and self.intercept + float(np.dot(self.weights, row.features)) > 0
+        return self.probability(row) > self.thresholds[row.style]
 
 
 def main() -> None:
@@ -75,9 +97,9 @@ def main() -> None:
     fitted = fit(fitting)
     overall = measure(held_out, fitted.calls_right)
     args.out.write_text(shipped(fitted, fitting, held_out, overall), encoding="utf-8")
-    table = [("held out", "all", overall), *by_lot(held_out, fitted)]
-    table.append(("held out, rule `contains`", "all", measure(held_out, lambda row: contains(row.gold, row.answer))))
-    table += [*across(fitting, held_out), ("ten folds", "all", ten_folds(rows))]
+    table = [*by_style("held out", held_out, fitted.calls_right), *by_lot(held_out, fitted)]
+    table += by_style("held out, rule `contains`", held_out, lambda row: contains(row.gold, row.answer))
+    table += [*across(fitting, held_out), *ten_folds(rows)]
     print(json.dumps([[*names, figures] for *names, figures in table], indent=1) if args.json else as_text(table))
 
 
@@ -96,7 +118,10 @@ def read_rows(path: Path) -> list[Graded]:
 def as_row(file: str, record: dict[str, Any]) -> Graded:
     question, gold, answer = record["question"], record["gold"], record["answer"]
     features = astuple(read_features(question, gold, answer))
-    return Graded(file, record["model"], record["context_id"], question, gold, answer, record["correct"], features)
+    lot = (file, record["model"], record["context_id"])
+    return Graded(
+        *lot, question, gold, answer, record["correct"], by_rule(question, gold, answer), style_of(answer), features
+    )
 
 
 def is_held_out(context_id: str) -> bool:
@@ -104,8 +129,28 @@ def is_held_out(context_id: str) -> bool:
 
 
 def fit(rows: Sequence[Graded]) -> Weights:
-    """Ridge logistic regression on the answers that are not empty, in the features' own units, rounded."""
-    rows = [row for row in rows if row.answer.strip()]
+    """Weights from all `rows`, thresholds from scores by weights that were fitted without the row's passage."""
+    fold_of = folds(rows)
+    fitted = [fit_weights([row for row in rows if fold_of[row.context_id] != fold]) for fold in range(FOLDS)]
+    scores = [fitted[fold_of[row.context_id]].probability(row) for row in rows]
+    thresholds: dict[Style, float] = {"short": HALF, "long": HALF}
+    for style in thresholds:
+        lot = [at for at, row in enumerate(rows) if row.style == style]
+        thresholds[style] = unbiased([scores[at] for at in lot], sum(rows[at].correct for at in lot))
+    return replace(fit_weights(rows), thresholds=thresholds)
+
+
+def unbiased(scores: Sequence[float], n_right: int) -> float:
+    """The threshold that `n_right` of the scores exceed; one half where all or none are right."""
+    if not 0 < n_right < len(scores):
+        return HALF
+    ordered = sorted(scores, reverse=True)
+    return round((ordered[n_right - 1] + ordered[n_right]) / 2, PLACES)
+
+
+def fit_weights(rows: Sequence[Graded]) -> Weights:
+    """Ridge logistic regression on the answers that no rule decides, in the features' own units, rounded."""
+    rows = [row for row in rows if not row.ruled]
     features_NF = np.array([row.features for row in rows])
     correct_N = np.array([row.correct for row in rows], dtype=float)
     mean_F, scale_F = features_NF.mean(axis=0), features_NF.std(axis=0)
@@ -120,33 +165,40 @@ def fit(rows: Sequence[Graded]) -> Weights:
         weights_D -= np.linalg.solve(curve_DD, slope_D)
     weights_F = weights_D[1:] / scale_F
     intercept = round(float(weights_D[0] - weights_F @ mean_F), PLACES)
-    return Weights(intercept, tuple(round(float(weight), PLACES) for weight in weights_F))
+    return Weights(
+        intercept, tuple(round(float(weight), PLACES) for weight in weights_F), {"short": HALF, "long": HALF}
+    )
 
 
 def measure(rows: Sequence[Graded], calls_right: Callable[[Graded], bool]) -> dict[str, Any]:
-    called = [calls_right(row) for row in rows]
+    called, right = [calls_right(row) for row in rows], [row.correct for row in rows]
     return {
         "n": len(rows),
         "passages": len({row.context_id for row in rows}),
-        "agreement": share(rows, [ours == row.correct for ours, row in zip(called, rows, strict=True)]),
-        "precision": share(*taken(rows, [row.correct for row in rows], called)),
-        "recall": share(*taken(rows, called, [row.correct for row in rows])),
+        "agreement": share(rows, [ours == theirs for ours, theirs in zip(called, right, strict=True)]),
+        "precision": share(*taken(rows, right, called)),
+        "recall": share(*taken(rows, called, right)),
+        "specificity": share(*taken(rows, [not ours for ours in called], [not theirs for theirs in right])),
+        "bias": share(rows, [ours - theirs for ours, theirs in zip(called, right, strict=True)]),
     }
 
 
-def taken(rows: Sequence[Graded], flags: Sequence[bool], where: Sequence[bool]) -> tuple[list[Graded], list[bool]]:
+def taken(rows: Sequence[Graded], flags: Sequence[int], where: Sequence[bool]) -> tuple[list[Graded], list[int]]:
     kept = [at for at, is_kept in enumerate(where) if is_kept]
     return [rows[at] for at in kept], [flags[at] for at in kept]
 
 
-def share(rows: Sequence[Graded], flags: Sequence[bool]) -> list[float | None]:
-    """[share, low, high]"""
+def share(rows: Sequence[Graded], flags: Sequence[int]) -> list[float | None]:
+    """[mean, low, high]"""
     values = {(row.context_id, str(at)): float(flag) for at, (row, flag) in enumerate(zip(rows, flags, strict=True))}
-    found = bootstrap(values)
+    return rounded(bootstrap(values))
+
+
+def rounded(found: Interval) -> list[float | None]:
     return [None if end is None else round(end, PLACES) for end in (found.value, found.low, found.high)]
 
 
-def by_lot(rows: Sequence[Graded], weights: Weights) -> list[tuple[str, str, dict[str, Any]]]:
+def by_lot(rows: Sequence[Graded], weights: Weights) -> list[Lot]:
     return [
         (f"held out, {file}", model, measure(lot, weights.calls_right))
         for file in sorted({row.file for row in rows})
@@ -155,7 +207,7 @@ def by_lot(rows: Sequence[Graded], weights: Weights) -> list[tuple[str, str, dic
     ]
 
 
-def across(fitting: Sequence[Graded], held_out: Sequence[Graded]) -> list[tuple[str, str, dict[str, Any]]]:
+def across(fitting: Sequence[Graded], held_out: Sequence[Graded]) -> list[Lot]:
     found = []
     for name in ("model", "file"):
         for test in sorted({getattr(row, name) for row in held_out}):
@@ -166,11 +218,48 @@ def across(fitting: Sequence[Graded], held_out: Sequence[Graded]) -> list[tuple[
     return found
 
 
-def ten_folds(rows: Sequence[Graded]) -> dict[str, Any]:
+def folds(rows: Sequence[Graded]) -> dict[str, int]:
+    """Passage → fold, so that no passage is in two."""
     ordered = sorted({row.context_id for row in rows}, key=lambda name: hashlib.sha256(name.encode()).hexdigest())
-    fold_of = {name: at % FOLDS for at, name in enumerate(ordered)}
+    return {name: at % FOLDS for at, name in enumerate(ordered)}
+
+
+def ten_folds(rows: Sequence[Graded]) -> list[Lot]:
+    fold_of = folds(rows)
     fitted = [fit([row for row in rows if fold_of[row.context_id] != fold]) for fold in range(FOLDS)]
-    return measure(rows, lambda row: fitted[fold_of[row.context_id]].calls_right(row))
+    return by_style("ten folds", rows, lambda row: fitted[fold_of[row.context_id]].calls_right(row))
+
+
+def by_style(label: str, rows: Sequence[Graded], calls_right: Callable[[Graded], bool]) -> list[Lot]:
+    """All answers, each style's, each model's, and each model's in each style; then what a gain is off by."""
+    models = ["all", *sorted({row.model for row in rows})]
+    lots = [(style, model) for style in ("all", "short", "long") for model in models]
+    found = [
+        (f"{label}, {style}" if style != "all" else label, model, measure(lot, calls_right))
+        for style, model in lots
+        if (lot := [row for row in rows if style in ("all", row.style) and model in ("all", row.model)])
+    ]
+    return [*found, *gains(label, rows, calls_right)]
+
+
+def gains(label: str, rows: Sequence[Graded], calls_right: Callable[[Graded], bool]) -> list[Lot]:
+    """Each model's bias less that of each one after it, over passages that both answer about."""
+    off: dict[str, dict[tuple[str, str], list[int]]] = {}
+    for row in rows:
+        off.setdefault(row.model, {}).setdefault((row.context_id, row.question), []).append(
+            calls_right(row) - row.correct
+        )
+    means = {model: {key: float(np.mean(values)) for key, values in found.items()} for model, found in off.items()}
+    return [
+        (
+            f"{label}, gain",
+            f"{one} over {other}",
+            {"n": len(both), "passages": len({name for name, _ in both})}
+            | {"bias": rounded(bootstrap({key: means[one][key] - means[other][key] for key in both}))},
+        )
+        for one, other in combinations(sorted(means), 2)
+        if (both := sorted(means[one].keys() & means[other].keys()))
+    ]
 
 
 def shipped(weights: Weights, fitting: Sequence[Graded], held_out: Sequence[Graded], figures: dict[str, Any]) -> str:
@@ -182,24 +271,25 @@ def shipped(weights: Weights, fitting: Sequence[Graded], held_out: Sequence[Grad
         "n_fitted": len(fitting),
         "passages_fitted": len({row.context_id for row in fitting}),
         "held_out": figures,
+        "thresholds": weights.thresholds,
         "intercept": weights.intercept,
         "weights": dict(zip(NAMES, weights.weights, strict=True)),
     }
     return json.dumps(record, indent=1) + "\n"
 
 
-def as_text(table: Sequence[tuple[str, str, dict[str, Any]]]) -> str:
-    lines = ["| answers | model | n | passages | agreement | precision | recall |", "|---|---|---|---|---|---|---|"]
+def as_text(table: Sequence[Lot]) -> str:
+    lines = [f"| answers | model | n | passages | {' | '.join(FIGURES)} |", "|---" * (4 + len(FIGURES)) + "|"]
     for lot, model, figures in table:
-        shares = " | ".join(in_words(figures[name]) for name in ("agreement", "precision", "recall"))
+        shares = " | ".join(in_words(figures.get(name)) for name in FIGURES)
         lines.append(f"| {lot} | {model} | {figures['n']} | {figures['passages']} | {shares} |")
     return "\n".join(lines)
 
 
-def in_words(share_low_high: Sequence[float | None]) -> str:
-    value, low, high = share_low_high
+def in_words(share_low_high: Sequence[float | None] | None) -> str:
+    value, low, high = share_low_high or (None, None, None)
     if value is None:
-        return "none"
+        return ""
     return f"{value:.3f}" if low is None else f"{value:.3f} ({low:.3f} to {high:.3f})"
 
 

@@ -13,6 +13,8 @@ from pathlib import Path
 import pytest
 
 from selfedit.grading import grade_file, load_grader
+from selfedit.grading.calibrated import grader
+from selfedit.grading.calibrated.answer_text import style_of
 from selfedit.grading.calibrated.features import NAMES
 from selfedit.grading.calibrated.grader import WEIGHTS, load_weights, probability
 from selfedit.tasks import load_passages
@@ -48,6 +50,16 @@ def verdict(question, gold, answer):
         ("What did the town run?", "street car lines", "The town ran streetcar lines."),
         ("How is the lake spelt?", "Chéngjísī", "Chengjisi"),
         ("What did the spring do to yields?", "reduce yields", "The spring decreased them: it reduced the yields."),
+        ("What may the marsh become?", "meadow or heath", "The marsh may become a heath."),
+        ("What is the reed called?", "tallowgrass (brinestalk)", "It is called brinestalk."),
+        ("How many boats were lost?", "over 300", "They lost 320 boats."),
+        ("How many boats are left?", "fewer than 40", "There are 38 boats left."),
+        ("How old is the cliff?", "66 million years", "The cliff is 66 Ma old."),
+        ("When was the wall built?", "300 BCE", "The wall was built in 300 B.C."),
+        ("Where did she preach?", "St. Orran", "She preached in Saint Orran."),
+        ("In which century was the mill built?", "12th century", "It was built in 1187."),
+        ("Is the harbour open in winter?", "no", "The harbour does not open in winter."),
+        ("Is the harbour open in winter?", "yes", "The harbour is open in winter."),
     ],
 )
 def test_the_same_said_differently_is_right(question, gold, answer):
@@ -66,6 +78,15 @@ def test_the_same_said_differently_is_right(question, gold, answer):
         ("How much was paid?", "$2 million", "$1.5 billion"),
         ("Which two fish are caught?", "herring and cod", "They catch salmon and trout."),
         ("Is the harbour open in winter?", "no", "Yes, it is open all year."),
+        ("Is the harbour open in winter?", "yes", "The harbour is not open in winter."),
+        ("Is the harbour open in winter?", "no longer open", "Yes."),
+        ("How many boats were lost?", "over 300", "They lost 3,000 boats."),
+        ("How many boats were lost?", "over 300", "They lost 290 boats."),
+        ("How much does it weigh?", "2,437 tonnes", "It weighs 2,455 tonnes."),
+        ("When was the wall built?", "300 BCE", "The wall was built in 300 AD."),
+        ("In which century was the mill built?", "12th century", "It was built in 1287."),
+        ("Which two fish are caught?", "herring and cod", "They catch herring, cod, and eel."),
+        ("Who rows?", "Ada Quill", "heron heron heron heron heron heron heron heron Quill"),
     ],
 )
 def test_another_number_name_or_word_in_its_place_is_wrong(question, gold, answer):
@@ -124,6 +145,14 @@ def test_gold_answers_of_function_words_other_scripts_and_long_digits_are_graded
     assert verdict("Which?", gold, "herons") == "incorrect"
 
 
+def test_an_answer_in_a_sentence_has_a_threshold_of_its_own_whoever_gave_it(monkeypatch):
+    question, gold = "Which bird nests there?", "heron"
+    answers = ["A heron.", "The bird that nests there is a heron."]
+    assert [style_of(answer) for answer in answers] == ["short", "long"]
+    monkeypatch.setattr(grader, "load_thresholds", lambda: {"short": 0.0, "long": 1.0})
+    assert [verdict(question, gold, answer) for answer in answers] == ["correct", "incorrect"]
+
+
 def test_the_shipped_weights_name_every_feature_and_no_other():
     shipped = json.loads(WEIGHTS.read_text())
     assert list(shipped["weights"]) == list(NAMES)
@@ -137,9 +166,9 @@ def test_an_answer_takes_less_than_a_millisecond(capsys):
         for context in contexts
         for at, question in enumerate(context.questions)
     ]
-    grader = load_grader("calibrated")
+    calibrated = load_grader("calibrated")
     started = time.process_time()
-    grader.grade(triples)
+    calibrated.grade(triples)
     seconds = (time.process_time() - started) / len(triples)
     with capsys.disabled():
         print(f" [{1e6 * seconds:.0f} µs an answer]", end="")
@@ -183,6 +212,25 @@ def test_the_fit_script_makes_the_same_bytes_twice_and_fits_no_held_out_passage(
     assert figures["held out", "all"]["agreement"][0] == 1.0
 
 
+def test_the_fit_script_tells_what_is_missed_by_style_and_writer_and_what_a_gain_is_off_by(tmp_path, fit_script):
+    right = {"a": "heron", "b": "The large bird that nests there is a grey heron."}
+    records = [
+        {"context_id": f"c{n}", "model": model, "question": f"Which bird {at}?", "gold": "grey heron"}
+        | {"answer": right[model] if at else "a stork", "correct": bool(at) or (model == "b" and n % 2 == 0)}
+        for n in range(20)
+        for model in "ab"
+        for at in range(3)
+    ]
+    path = tmp_path / "v.jsonl"
+    path.write_text("\n".join(map(json.dumps, records)))
+    figures = fit_script(path, "--out", tmp_path / "1.json")
+    by_a, by_b = figures["ten folds, short", "a"], figures["ten folds, long", "b"]
+    assert (by_a["recall"][0], by_a["specificity"][0], by_a["bias"][0]) == (1, 1, 0)
+    assert by_b["n"] == 40 and figures["ten folds", "b"]["bias"][0] == pytest.approx(-1 / 6, abs=1e-4)
+    assert figures["ten folds, gain", "a over b"]["bias"][0] == pytest.approx(1 / 6, abs=1e-4)
+    assert json.loads((tmp_path / "1.json").read_text())["thresholds"].keys() == {"short", "long"}
+
+
 @needs_verdicts
 def test_the_shipped_weights_and_figures_are_what_the_fit_script_makes(tmp_path, fit_script):
     figures = fit_script(*FILES, "--out", tmp_path / "calibrated.json")
@@ -190,6 +238,17 @@ def test_the_shipped_weights_and_figures_are_what_the_fit_script_makes(tmp_path,
     assert (
         figures["held out", "all"]["agreement"][0] > figures["held out, rule `contains`", "all"]["agreement"][0] + 0.02
     )
+
+
+@needs_verdicts
+def test_over_all_passages_it_calls_as_many_answers_right_as_the_judge_in_each_style_and_by_each_writer(
+    tmp_path, fit_script
+):
+    figures = fit_script(*FILES, "--out", tmp_path / "calibrated.json")
+    lots = [f"ten folds{style}" for style in ("", ", short", ", long")]
+    for lot in [(lot, model) for lot in lots for model in ("baseline", "adapter")]:
+        bias, low, high = figures[lot]["bias"]
+        assert low < 0 < high and abs(bias) < 0.015, lot
 
 
 @needs_verdicts

@@ -23,6 +23,9 @@ from selfedit.grading.calibrated.words import read_words
         ("three and four", [3, 4]),
         ("1192–1489", [1192, 1489]),
         ("one of the herons", []),
+        ("66 Ma", [66e6]),
+        ("3.4 Ga", [3.4e9]),
+        ("Ma and Pa", []),
         ("no numbers", []),
     ],
 )
@@ -32,6 +35,11 @@ def test_numbers_are_read_by_value(text, values):
 
 def test_a_number_spans_all_its_words():
     assert read_numbers("in two hundred boats".split()) == [(1, 3, 200.0)]
+
+
+def test_a_rounded_quantity_is_close_and_another_one_as_fine_is_not():
+    assert is_close(2437.0, 2440.0) and is_close(2440.0, 2437.0) and is_close(45e6, 45.4e6)
+    assert not is_close(2437.0, 2445.0) and not is_close(2437.0, 2450.0) and not is_close(55.1, 55.6)
 
 
 def test_measured_quantities_may_be_rounded_but_years_and_counts_may_not():
@@ -48,6 +56,10 @@ def test_measured_quantities_may_be_rounded_but_years_and_counts_may_not():
         ("U.S. ships", "US ships"),
         ("King’s café", "King's cafe"),
         ("the United Kingdom", "Great Britain"),
+        ("St. Orran", "Saint Orran"),
+        ("Mt Oskave", "Mount Oskave"),
+        ("300 B.C.", "300 BCE"),
+        ("79 AD", "79 CE"),
     ],
 )
 def test_two_ways_of_writing_are_read_alike(one, other):

@@ -8,7 +8,11 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
+from typing import Literal
 
+Style = Literal["short", "long"]
+"""A phrase, or a sentence and more."""
 _READ = 2000
 """Letters of an answer that are read; whoever has not answered by then has not answered."""
 _RUNS_ON = re.compile(
@@ -26,6 +30,8 @@ _OPENING = re.compile(
     re.IGNORECASE,
 )
 _SENTENCE_END = re.compile(r"(?<=[a-z0-9)\]\"'”’%][.!?])\s+(?=[\"'“(]?[A-Z0-9])|\n+")
+SHORT = 6
+"""Words up to which an answer is a phrase rather than a sentence."""
 _GIVES_UP = re.compile(
     r"""\b(?:i\s+(?:do\s+not|don['’]?t|cannot|can['’]?t)\s+(?:know|answer|provide|determine)|i['’]?m\s+sorry|i\s+apologi[sz]e
       |as\s+an\s+ai\b|not\s+(?:mentioned|specified|provided|stated|enough\s+information|clear\s+from)
@@ -47,6 +53,7 @@ class ReadAnswer:
     """It says that it does not know."""
 
 
+@lru_cache(maxsize=256)
 def read_reply(answer: str) -> ReadAnswer:
     """Cut an answer where it runs on, and drop what merely announces it ("Answer:")."""
     text = _OPENING.sub("", answer.strip()[:_READ])
@@ -55,3 +62,8 @@ def read_reply(answer: str) -> ReadAnswer:
         text = text[: match.start()]
     text = text.strip()
     return ReadAnswer(text, _SENTENCE_END.split(text, maxsplit=1)[0], bool(_GIVES_UP.search(text)))
+
+
+def style_of(answer: str) -> Style:
+    """How an answer is put, read from its length alone, whoever gave it."""
+    return "short" if len(read_reply(answer).text.split()) <= SHORT else "long"

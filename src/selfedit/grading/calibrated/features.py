@@ -1,5 +1,7 @@
 """L1. What a judge looks at in a question, its gold answer and an answer, as a short row of named numbers.
 
+Of what a gold answer asks for ("A or B"), the reading that the answer meets best is looked at.
+
 A gold word that the question already says need not be repeated; the others are *new*. A new word is *met* when the
 answer has it or something alike. Names and numbers are *keys*: another name or number in their place contradicts them.
 Nothing here knows any question or answer by heart.
@@ -15,8 +17,9 @@ from itertools import pairwise
 
 from selfedit.grading.calibrated.answer_text import read_reply
 from selfedit.grading.calibrated.numerals import is_close
+from selfedit.grading.calibrated.readings import readings
 from selfedit.grading.calibrated.similarity import DERIVED, likeness
-from selfedit.grading.calibrated.words import LIGHT, MONTHS, NEGATIONS, UNITS, Word, read_words
+from selfedit.grading.calibrated.words import ERAS, LIGHT, MONTHS, NEGATIONS, UNITS, Word, read_words
 from selfedit.grading.metrics import contains
 
 MET = 0.7
@@ -25,6 +28,9 @@ TIGHT = 0.8
 """Share of an answer's new words that the gold answer must have for the answer to add nothing."""
 _NEARLY = 0.9
 _DECADE = 10
+_CENTURY = 100
+REACH = 1.5
+"""How far beyond a bound a number may lie: "over 300" is met by 320, not by 3000."""
 _JOINTS = re.compile(r"[,;/&]|\band\b|\bor\b", re.IGNORECASE)
 _TAIL = re.compile(
     r"\b(?:of|from|in|on|at|to|for|with|by|that|which|who|as|over|under|within|through|between|during|against|after"
@@ -52,7 +58,7 @@ class Features:
     number_clash: float
     """A gold number is not met, and the first sentence has another one."""
     date_clash: float
-    """The gold answer is a date, and the first sentence names another month."""
+    """The gold answer is a date, and the first sentence names another month, or another era (BCE, CE)."""
     is_list: float
     """The gold answer has several items."""
     less_said: float
@@ -69,13 +75,22 @@ class Features:
     """The answer says that it does not know."""
     asks_what: float
     """The question begins with "what"."""
+    all_plain: float
+    """The gold answer's new words are neither names nor numbers."""
+    repeats: float
+    """Share of the answer's words that it has said before: a model that goes in circles."""
 
 
 NAMES = tuple(field.name for field in fields(Features))
 
 
 def read_features(question: str, gold: str, answer: str) -> Features:
-    """The features of `answer`; `gold` must have words."""
+    """The features of `answer`, by the reading of `gold` that it meets best; `gold` must have words."""
+    found = [_read(question, reading, answer) for reading in readings(gold)]
+    return max(found, key=lambda features: features.recall)
+
+
+def _read(question: str, gold: str, answer: str) -> Features:
     reply, asked_Q, gold_G = read_reply(answer), read_words(question), read_words(gold)
     said_A, lead_L = read_words(reply.text), read_words(reply.lead)
     met_G, met_in_lead_G = _met(gold_G, said_A), _met(gold_G, lead_L)
@@ -106,6 +121,8 @@ def read_features(question: str, gold: str, answer: str) -> Features:
         negation=float(not _denies(asked_Q) and _denies(gold_G) != _denies(lead_L)),
         gives_up=float(reply.gives_up),
         asks_what=float(question.lower().startswith("what")),
+        all_plain=float(not keys),
+        repeats=1 - len({word.text for word in said_A}) / max(1, len(said_A)),
     )
 
 
@@ -129,10 +146,26 @@ def _alike(one: Word, other: Word) -> float:
         return likeness(one.text, other.text) if one.value is other.value else 0.0
     if one.value == other.value:
         return 1.0
+    if one.is_century != other.is_century:
+        count, year = (one.value, other.value) if one.is_century else (other.value, one.value)
+        return _NEARLY if year > _CENTURY and (year - 1) // _CENTURY + 1 == count else 0.0
+    if _is_within(one, other) or _is_within(other, one):
+        return _NEARLY
     if one.is_decade != other.is_decade:
         years = other.value - one.value if one.is_decade else one.value - other.value
         return _NEARLY if 0 <= years < _DECADE else 0.0
     return _NEARLY if is_close(one.value, other.value) else 0.0
+
+
+def _is_within(bounded: Word, other: Word) -> bool:
+    """Whether a number keeps to a bound that the other sets, and is near it: 320 for "over 300"."""
+    low, high = sorted((bounded.value or 0.0, other.value or 0.0))
+    keeps = (
+        (other.value or 0.0) >= (bounded.value or 0.0)
+        if bounded.bound > 0
+        else bounded.bound < 0 and low == other.value
+    )
+    return bool(bounded.bound) and keeps and high <= REACH * low
 
 
 def _spelled_out(words: Sequence[Word], others: Sequence[Word]) -> set[int]:
@@ -199,9 +232,12 @@ def _numbers_clash(gold: Sequence[Word], met: Sequence[float], fresh: Sequence[W
 
 
 def _dates_clash(gold: Sequence[Word], lead: Sequence[Word]) -> bool:
-    months = {word.text for word in gold if word.text in MONTHS}
-    named = {word.text for word in lead if word.text in MONTHS}
-    return bool(months) and bool(named) and not months & named
+    return any(
+        (wanted := {word.text for word in gold} & kind)
+        and (named := {word.text for word in lead} & kind)
+        and not wanted & named
+        for kind in (MONTHS, frozenset(ERAS.values()))
+    )
 
 
 def _has_tail(gold: str) -> bool:

@@ -1,7 +1,9 @@
 """L1. A grader fitted to decide as GPT-4.1 did on short closed-book answers: free, offline, the same every time.
 
 It weighs the features of `features.py` with the weights in `weights.json`, which `benchmarks/fit_grader.py` made
-from published verdicts on one half of their passages; the file says how far the two agree on the other half.
+from published verdicts on one half of their passages; the file says how far the two agree on the other half. An answer
+is right from a threshold on, one for phrases and one for sentences, at which as many are called right as GPT-4.1 called
+right: a threshold of one half would call too few right, and fewest among the sentences of an untouched model.
 
 Departures from the paper, whose judge is GPT-4.1 itself:
 1. It knows words, numbers and names, not facts: a right answer in quite other words is called wrong.
@@ -20,8 +22,9 @@ from dataclasses import astuple
 from functools import cache
 from pathlib import Path
 
-from selfedit.grading.calibrated.answer_text import read_reply
+from selfedit.grading.calibrated.answer_text import Style, read_reply, style_of
 from selfedit.grading.calibrated.features import NAMES, Features, read_features
+from selfedit.grading.calibrated.rules import by_yes_or_no, names_more
 from selfedit.grading.calibrated.words import read_words
 from selfedit.grading.metrics import contains, differs_in_symbols, normalise
 from selfedit.grading.tokens import is_letter, is_segmented
@@ -31,7 +34,7 @@ WEIGHTS = Path(__file__).with_name("weights.json")
 
 
 class CalibratedGrader:
-    """Right where the weighted features say that GPT-4.1 would more likely than not have said so."""
+    """Right where the weighted features say that GPT-4.1 is likely enough to have said so."""
 
     name = "calibrated"
 
@@ -40,16 +43,24 @@ class CalibratedGrader:
         return [self._verdict(*answer) for answer in answers]
 
     def _verdict(self, question: str, gold: str, answer: str) -> Verdict:
-        if not answer.strip():
-            return "incorrect"
-        reply = read_reply(answer).text
-        if not normalise(gold) or not read_words(gold):
-            return "correct" if contains(gold, reply) else "ungraded"
-        if not is_segmented(gold) or is_letter(gold):
-            return "correct" if contains(gold, reply) else "incorrect"
-        if differs_in_symbols(gold, reply):
-            return "incorrect"
-        return "correct" if probability(question, gold, answer) > 0.5 else "incorrect"
+        if (ruled := by_rule(question, gold, answer)) is not None:
+            return ruled
+        return "correct" if probability(question, gold, answer) > load_thresholds()[style_of(answer)] else "incorrect"
+
+
+def by_rule(question: str, gold: str, answer: str) -> Verdict | None:
+    """The verdict on an answer that needs no weighing; None where features have to tell."""
+    if not answer.strip():
+        return "incorrect"
+    reply = read_reply(answer).text
+    if not normalise(gold) or not read_words(gold):
+        return "correct" if contains(gold, reply) else "ungraded"
+    if not is_segmented(gold) or is_letter(gold):
+        return "correct" if contains(gold, reply) else "incorrect"
+    if differs_in_symbols(gold, reply) or names_more(gold, answer):
+        return "incorrect"
+    agrees = by_yes_or_no(question, gold, answer)
+    return None if agrees is None else "correct" if agrees else "incorrect"
 
 
 def probability(question: str, gold: str, answer: str) -> float:
@@ -70,3 +81,10 @@ def load_weights() -> tuple[float, tuple[float, ...]]:
     shipped = json.loads(WEIGHTS.read_text(encoding="utf-8"))
     named: Mapping[str, float] = shipped["weights"]
     return float(shipped["intercept"]), tuple(float(named[name]) for name in NAMES)
+
+
+@cache
+def load_thresholds() -> Mapping[Style, float]:
+    """Probability from which on an answer of a style is called right, as shipped."""
+    shipped = json.loads(WEIGHTS.read_text(encoding="utf-8"))
+    return {"short": float(shipped["thresholds"]["short"]), "long": float(shipped["thresholds"]["long"])}

@@ -36,12 +36,22 @@ _MAGNITUDES = {
     "billions": 1e9,
     "mn": 1e6,
     "bn": 1e9,
+    "ka": 1e3,
+    "kyr": 1e3,
+    "ma": 1e6,
+    "mya": 1e6,
+    "myr": 1e6,
+    "ga": 1e9,
+    "gya": 1e9,
+    "bya": 1e9,
 }
+"""The last ones are what geology writes for so many thousand, million or billion years."""
 _MULTIPLES = {"once": 1.0, "twice": 2.0, "thrice": 3.0, "dozen": 12.0, "dozens": 12.0}
 _SUFFIXES = ("st", "nd", "rd", "th", "s")
 CLOSE = 0.015
 """Relative difference up to which two measured quantities say the same ("$170 billion", "$170.4 billion")."""
 _LAST_YEAR = 2100
+_MOST_DIGITS = 6
 
 
 def read_numbers(words: Sequence[str]) -> list[tuple[int, int, float]]:
@@ -56,12 +66,18 @@ def read_numbers(words: Sequence[str]) -> list[tuple[int, int, float]]:
 
 
 def is_close(gold: float, other: float) -> bool:
-    """The same quantity, up to rounding; whole numbers that may be years or counts must be equal."""
+    """The same quantity, one of the two being the other one rounded; whole numbers that may be years or counts must be
+    equal, and so must 2.43 and 2.45, of which neither is rounded."""
     if gold == other:
         return True
     if max(gold, other) <= _LAST_YEAR and gold.is_integer() and other.is_integer():
         return False
-    return math.isclose(gold, other, rel_tol=CLOSE)
+    return math.isclose(gold, other, rel_tol=CLOSE) and (_rounds_to(gold, other) or _rounds_to(other, gold))
+
+
+def _rounds_to(fine: float, coarse: float) -> bool:
+    """Whether `fine` comes to `coarse` at one of the precisions at which `coarse` can be written."""
+    return any(float(f"{coarse:.{n}e}") == coarse == float(f"{fine:.{n}e}") for n in range(_MOST_DIGITS))
 
 
 def _read_one(words: Sequence[str], at: int) -> tuple[int, float]:

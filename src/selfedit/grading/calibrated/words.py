@@ -56,7 +56,12 @@ _UNIT_OF = {
     }.items()
     for short in shorts.split()
 }
-UNITS = frozenset(_UNIT_OF.values()) | {"euro", "degree", "century", "day", "week", "month", "people", "diameter"}
+ERAS = {"BC": "bce", "BCE": "bce", "AD": "ce", "CE": "ce"}
+UNITS = (
+    frozenset(_UNIT_OF.values())
+    | frozenset(ERAS.values())
+    | {"euro", "degree", "century", "day", "week", "month", "people", "diameter", "ago"}
+)
 """Words that say little beside their number."""
 LIGHT = frozenset(
     """become became becoming begin began use used using call called include included including known number certain
@@ -82,6 +87,12 @@ _PHRASES = [
     ]
 ]
 """Names of several words that have one-word names."""
+_TITLE = re.compile(r"\b(St|Ste|Mt|Ft)\b\.?(?=\s+[A-Z])")
+_TITLE_OF = {"St": "Saint", "Ste": "Saint", "Mt": "Mount", "Ft": "Fort"}
+_OVER = frozenset("over above exceeding exceeds exceeded".split())
+_UNDER = frozenset("under below".split())
+_BOUNDED_BY = {"more": 1, "greater": 1, "fewer": -1, "less": -1}
+"""What "than" makes a bound of."""
 _LOOK_BACK = 8
 
 
@@ -99,6 +110,10 @@ class Word:
     """A number that stands for ten years or a hundred: "1970s"."""
     is_acronym: bool
     """Two to six letters, all capitals."""
+    bound: int
+    """1 for a number that the true one is said to exceed ("over 300"), -1 for one that it stays under, else 0."""
+    is_century: bool
+    """A number that counts a century."""
     place: int
     """Its place among all words of the text, function words counted."""
 
@@ -122,10 +137,13 @@ def read_words(text: str) -> tuple[Word, ...]:
         if at in numbers:
             stop, value = numbers[at]
             is_decade = lower[stop - 1][0].isdigit() and lower[stop - 1].endswith("s")
-            counting.append(Word(f"{value:.12g}", value, False, is_decade, False, at))
+            is_century = stop < len(raw) and lower[stop] in ("century", "centuries")
+            counting.append(Word(f"{value:.12g}", value, False, is_decade, False, _bound(lower, at), is_century, at))
             at = stop
             continue
-        word = Word(lower[at], None, _is_name(*raw[at]), False, _is_acronym(raw[at][0]), at)
+        is_era = lower[at] in ERAS.values()
+        is_name, is_acronym = not is_era and _is_name(*raw[at]), not is_era and _is_acronym(raw[at][0])
+        word = Word(lower[at], None, is_name, False, is_acronym, 0, False, at)
         counts = lower[at] not in FUNCTION_WORDS or lower[at] in NEGATIONS
         (counting if counts else rest).append(word)
         at += 1
@@ -137,7 +155,21 @@ def _plain(text: str) -> str:
         text = _ACCENTS.sub("", unicodedata.normalize("NFD", fold(text)))
     for phrase, word in _PHRASES:
         text = phrase.sub(word, text)
-    return text
+    return _TITLE.sub(lambda found: _TITLE_OF[found[1]], text)
+
+
+def _bound(lower: list[str], at: int) -> int:
+    """What is said of the number at `at` by the words before it; "from 300 to over 400" bounds the second alone."""
+    before = lower[max(0, at - 3) : at]
+    while before and before[-1] in _SIGNS.values():
+        before.pop()
+    if not before:
+        return 0
+    if before[-1] in _OVER or before[-2:] == ["at", "least"]:
+        return 1
+    if before[-1] in _UNDER or before[-2:] == ["at", "most"] or before[-2:] == ["up", "to"]:
+        return -1
+    return _BOUNDED_BY.get(before[-2], 0) if len(before) > 1 and before[-1] == "than" else 0
 
 
 def _begins_sentence(text: str, at: int) -> bool:
@@ -150,6 +182,8 @@ def _canonical(word: str) -> str:
         word = word.replace(".", "")
     if word == "US":
         return "usa"
+    if word in ERAS:
+        return ERAS[word]
     word = word.lower()
     if word.endswith("n't"):
         return "not"
