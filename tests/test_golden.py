@@ -63,7 +63,7 @@ def fakes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Fake engines, an empty folder with a file of self-edits, and no pages drawn."""
     monkeypatch.chdir(tmp_path)
     use_engine(monkeypatch)
-    monkeypatch.setattr(report, "build_report", lambda path, to=None: path)
+    monkeypatch.setattr(report, "build_report", lambda path, to=None, trusted=None: path)
     monkeypatch.setattr(document, "write_document", lambda folder, told: folder)
     monkeypatch.setattr(task, "load_passages", first_passages)
     _, heldout = first_passages("invented")

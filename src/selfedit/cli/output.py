@@ -53,20 +53,21 @@ class Output:
             table.add_row(name.replace("_", " "), Text(escape_controls(shown)))
         Console().print(table)
 
-    def report(self, run: Path, to: Path | None = None) -> None:
-        """The tables of a run go to standard output; then its page is rebuilt, in the run or in the folder `to`."""
+    def report(self, run: Path, to: Path | None = None, trusted: Path | None = None) -> None:
+        """The tables of a run go to standard output; then its page is rebuilt, in the run or in the folder `to`.
+        `trusted`: a file of verdicts that correct the numbers."""
         from rich.console import Console
 
         from selfedit import report
 
         if self.is_json:
-            self.data(report.summary(run))
+            self.data(report.summary(run, trusted))
         else:
-            report.print_summary(run, Console())
+            report.print_summary(run, Console(), trusted)
         if to is None and not os.access(run, os.W_OK | os.X_OK):
             say(f"no page: {run} cannot be written; `selfedit report {shlex.quote(str(run))} --to FOLDER` makes one")
             return
-        page = report.build_report(run, to)
+        page = report.build_report(run, to, trusted)
         if self.is_json:
             say(f"report: {page}")
         else:

@@ -20,8 +20,10 @@ class Report(JsonCommand):
     """Run folder."""
     to: str = ""
     """Folder for the page and its figures; default: the run's own."""
+    trusted: str = ""
+    """File of verdicts by a judge or a person, JSONL of question_id, answer, correct: corrected numbers beside."""
 
     def run(self, out: Output) -> None:
         """Rebuilds the report, and shows it."""
         read_run(self.folder)
-        out.report(self.folder, Path(self.to) if self.to else None)
+        out.report(self.folder, Path(self.to) if self.to else None, Path(self.trusted) if self.trusted else None)

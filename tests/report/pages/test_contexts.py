@@ -237,6 +237,26 @@ def test_the_printed_summary_has_n_intervals_and_two_self_edits(finished: RunBui
     assert printed.count("The Valley of Place 0 · Round 1") == 2
 
 
+def test_what_the_fitted_grader_graded_is_shown_by_contains_too(run: RunBuilder) -> None:
+    run.begin(grader="calibrated").asked("eval-base", "base", 1.0, -5.0).asked("eval-passage", "passage", 3.0, -4.0)
+    with run.ledger() as ledger:
+        lot = [outcome for outcome in ledger.outcomes() if outcome.stage == Stage.of("passage")]
+        answers = [tuple(replace(one, verdict="correct") for one in outcome.answers) for outcome in lot]
+        ledger.add_outcomes([replace(one, answers=said) for one, said in zip(lot, answers, strict=True)])
+    told = summary(run.folder)
+    [base, passage] = told["methods"]
+    [plain_base, plain_passage] = [row["accuracy"] for row in told["by_contains"]["methods"]]
+    assert plain_base["value"] == base["accuracy"] and plain_passage["value"] < passage["accuracy"] == 1.0
+    assert plain_passage["low"] < plain_passage["value"] < plain_passage["high"]
+    [gain] = told["by_contains"]["gains"]
+    assert gain["accuracy"]["value"] == pytest.approx(plain_passage["value"] - plain_base["value"])
+    page = _page(run)
+    assert "by contains, %" in page and "by contains, points" in page
+    run.write_config({"grader": "contains"})
+    assert "by contains" not in _page(run)
+    assert "by_contains" not in summary(run.folder)
+
+
 def test_a_folder_without_a_ledger_is_refused_in_one_line_and_left_alone(tmp_path: Path) -> None:
     with pytest.raises(SelfeditError, match=r"no run here \(config\.json is missing\)") as caught:
         build_report(tmp_path)

@@ -10,14 +10,18 @@ from selfedit.records import Stage, Usage, to_json
 from selfedit.report import format as fmt
 from selfedit.report.blocks import Banner, Block, Cell, Code, Details, Document, Figure, Heading, Paragraph, Table
 from selfedit.report.figures import charts
-from selfedit.report.figures import edits as edit_figures
-from selfedit.report.pages.self_edits import answers, self_edits, two_edits
+from selfedit.report.pages.self_edits import answers, rounds, self_edits, two_edits
+from selfedit.report.pages.trusted import corrected
 from selfedit.report.run_data import RunData, flatten
 from selfedit.report.tables import edits, results, stages
-from selfedit.report.tables.results import DifferenceRow, MethodRow
+from selfedit.report.tables.results import ByContains, DifferenceRow, MethodRow
+from selfedit.report.tables.trusted import CorrectedTables, corrected_tables
+from selfedit.report.trusted import Said
 
 DIFFERENCES_OPEN, DIFFERENCES_PRINTED = 12, 8
 """Differences that the page shows at once, the rest being folded; and those on a terminal."""
+BY_CONTAINS, BY_CONTAINS_POINTS = "by contains, %", "by contains, points"
+"""Columns of the rule `contains` beside those of the run's grader."""
 FALSE_ALARMS = 20
 """Of so many differences that do not exist, one leaves out 0 by chance: the intervals are 95 % ones."""
 
@@ -38,13 +42,17 @@ class Told:
     results: list[edits.ContextResult]
     evolutions: list[edits.ContextResult]
     """Self-edits of several policies about the same context."""
+    by_contains: ByContains | None = None
+    """Where the run's grader is a fitted one."""
+    corrected: CorrectedTables | None = None
+    """By trusted verdicts; None where none were given."""
 
 
-def read_tables(run: RunData) -> Told:
-    """The run's tables.
+def read_tables(run: RunData, trusted: Said | None = None) -> Told:
+    """The run's tables; with trusted verdicts, corrected ones beside them.
 
     Raises:
-        SelfeditError: nothing has come out yet.
+        SelfeditError: nothing has come out yet, or trusted verdicts are not of this run.
     """
     if not run.outcomes:
         raise SelfeditError(f"{run.name}: the ledger holds no outcomes yet, so there is nothing to report")
@@ -61,30 +69,33 @@ def read_tables(run: RunData) -> Told:
         costs=stages.cost_table(run),
         results=found,
         evolutions=edits.evolutions(found),
+        by_contains=results.by_contains(run),
+        corrected=None if trusted is None else corrected_tables(run, trusted),
     )
 
 
-def page(run: RunData) -> Document:
+def page(run: RunData, trusted: Said | None = None) -> Document:
     """The whole page."""
-    told = read_tables(run)
+    told = read_tables(run, trusted)
     blocks = tuple(block for section in SECTIONS for block in section(told))
     return Document(
         "report", f"report on run {run.name}", tuple(told.headline), blocks, _data(told), len(told.headline)
     )
 
 
-def brief(run: RunData) -> Document:
+def brief(run: RunData, trusted: Said | None = None) -> Document:
     """What fits on a terminal: headline, what is missing, methods, the first differences, two self-edits."""
-    told = read_tables(run)
+    told = read_tables(run, trusted)
     blocks: list[Block] = [Banner("Not finished:", tuple(told.unfinished))] if told.unfinished else []
     blocks += [Banner(_trouble(problem), ()) for problem in told.problems]
     if told.methods:
         blocks.append(_method_table(told, f"Held-out {run.noun}s (95 % intervals below)"))
     if told.differences:
         shown = told.differences[:DIFFERENCES_PRINTED]
-        blocks.append(_difference_table(shown, run.noun, "Differences on the same questions"))
+        blocks.append(_difference_table(told, shown, "Differences on the same questions"))
     if (more := len(told.differences) - DIFFERENCES_PRINTED) > 0:
         blocks.append(Paragraph(f"… and {fmt.count(more, 'more difference')}, on the page", kind="note"))
+    blocks += _corrected(told)
     blocks.append(two_edits(told.results, told.evolutions))
     return Document("report", f"report on run {run.name}", tuple(told.headline), tuple(blocks), _data(told))
 
@@ -112,6 +123,8 @@ def _data(told: Told) -> dict[str, object]:
         "timings": {one.name: one.seconds for one in run.timings},
         "costs": to_json(told.costs),
         "usages": to_json(list(run.usages)),
+        **({"by_contains": to_json(results.contains_data(told.by_contains))} if told.by_contains else {}),
+        **({"corrected": to_json(told.corrected)} if told.corrected else {}),
     }
 
 
@@ -149,26 +162,34 @@ def held_out(told: Told) -> list[Block]:
         blocks.append(Paragraph(limits, strong=whole))
     blocks.append(_method_table(told, ""))
     if rows:
-        blocks.append(_difference_table(rows[:DIFFERENCES_OPEN], noun, "Differences"))
+        blocks.append(_difference_table(told, rows[:DIFFERENCES_OPEN], "Differences"))
     if more := rows[DIFFERENCES_OPEN:]:
         by_chance = max(1, round(len(rows) / FALSE_ALARMS))
         warning = (
             f"Of {len(rows)} differences in a column, about {by_chance} would be called clear by chance alone if there"
             " were nothing to find."
         )
-        folded = Details(fmt.count(len(more), "further difference"), (_difference_table(more, noun, ""),))
+        folded = Details(fmt.count(len(more), "further difference"), (_difference_table(told, more, ""),))
         blocks += [folded, Paragraph(warning, kind="note")]
     return [*blocks, *_result_figures(told)]
 
 
+def _corrected(told: Told) -> list[Block]:
+    if told.corrected is None:
+        return []
+    return corrected(told.corrected, told.run.noun, str(told.run.config.get("grader", "the grader")))
+
+
 def _method_table(told: Told, title: str) -> Table:
     noun, final = told.run.noun, results.final_stage(row.stage for row in told.methods)
+    both = told.by_contains
     return fmt.table_of(
         title,
         told.methods,
         {
             "method": lambda row: row.label,
             "accuracy, %": lambda row: fmt.ranged_cell(row.accuracy_interval, fmt.percent),
+            **({BY_CONTAINS: lambda row: fmt.ranged_cell(both.rows[row.stage], fmt.percent)} if both else {}),
             "gold log-probability, nats per token": lambda row: fmt.ranged_cell(row.logprob_interval, fmt.nats),
             "questions": lambda row: f"{row.n_questions:,}",
             f"{noun}s": lambda row: f"{row.n_contexts:,}",
@@ -205,7 +226,13 @@ def _ruler(told: Told) -> str:
     )
 
 
-def _difference_table(rows: Sequence[DifferenceRow], noun: str, title: str) -> Table:
+def _difference_table(told: Told, rows: Sequence[DifferenceRow], title: str) -> Table:
+    noun, both = told.run.noun, told.by_contains
+
+    def by_contains_cell(row: DifferenceRow) -> Cell:
+        found = both.differences.get((row.before, row.after)) if both else None
+        return fmt.difference_cell(found, fmt.points, noun) if found else Cell(fmt.NOTHING)
+
     return fmt.table_of(
         title,
         rows,
@@ -214,10 +241,11 @@ def _difference_table(rows: Sequence[DifferenceRow], noun: str, title: str) -> T
                 fmt.stage_label(row.after), f"against: {fmt.stage_label(row.before)}"
             ),
             "accuracy, points": lambda row: fmt.difference_cell(row.accuracy, fmt.points, noun),
+            **({BY_CONTAINS_POINTS: by_contains_cell} if both else {}),
             "gold log-probability, nats per token": lambda row: fmt.difference_cell(row.logprob, fmt.signed, noun),
             "questions": lambda row: f"{row.accuracy.n_questions:,}",
         },
-        narrow=3,
+        narrow=4 if both else 3,
         level=3,
     )
 
@@ -257,58 +285,9 @@ def _result_figures(told: Told) -> list[Block]:
     ]
 
 
-def rounds(told: Told) -> list[Block]:
-    """Training, round by round."""
-    if not told.rounds:
-        return []
-    run, unit = told.run, stages.reward_unit(told.run)
-    table = fmt.table_of(
-        "",
-        told.rounds,
-        {
-            "round": lambda row: str(row.number),
-            "contexts": lambda row: f"{row.contexts:,}",
-            "self-edits": lambda row: f"{row.edits:,}",
-            "invalid": lambda row: fmt.loud_cell(row.invalid),
-            "trials": lambda row: f"{row.trials:,}",
-            "failed": lambda row: fmt.loud_cell(row.failed),
-            "ungraded answers": lambda row: fmt.loud_cell(row.ungraded),
-            "kept": lambda row: f"{row.kept:,}",
-            "mean reward": lambda row: fmt.signed(row.mean_reward),
-            "best of a context (in-sample)": lambda row: fmt.signed(row.best_reward_in_sample),
-        },
-        "The best self-edit of a context is picked by the very trials that measured it, so its reward is inflated (the"
-        " winner’s curse): it says how much there was to select, not how much was gained. The result is the held-out"
-        " table above.",
-    )
-    scored = {fmt.stage_label(stage): run.scored[stage] for stage in run.rounds if stage in run.scored}
-    titles = {context.id: context.title for context in run.contexts}
-    return [
-        Heading("Rounds of training"),
-        Paragraph(f"Reward: {unit or 'as configured'}, against the policy of that round before any study."),
-        table,
-        Figure(
-            "reward-distribution",
-            lambda: edit_figures.reward_distribution(scored, unit),
-            "Training: every reward of a round, the kept ones once more below, each with median and quartiles. The kept"
-            " ones are in-sample: these very rewards chose them, so they look better than they are (the winner’s"
-            " curse).",
-            "Rewards by round",
-        ),
-        Figure(
-            "rewards",
-            lambda: edit_figures.rewards(scored, titles, unit),
-            "Training: the reward of every self-edit, one row per context. Selection lives on the spread within a row."
-            " The rightmost dot looks better than it is, since the same trials chose it.",
-            "Reward of every self-edit",
-        ),
-    ]
-
-
-def cost(told: Told) -> list[Block]:
+def cost(run: RunData, rows: Sequence[stages.CostRow]) -> list[Block]:
     """Wall time by stage, what one self-edit costs, and what endpoints were used for; nothing before anything was
     timed."""
-    run = told.run
     if not run.timings:
         return []
     total = fmt.duration(sum(one.seconds for one in run.timings))
@@ -317,14 +296,14 @@ def cost(told: Told) -> list[Block]:
         parts_by_stage.setdefault(one.stage, {})[one.part] = one.seconds
     bars = [charts.CostBar(fmt.stage_label(stage), parts) for stage, parts in parts_by_stage.items()]
     figure = Figure("cost", lambda: charts.cost(bars), "Where the time went.", "Wall time by stage")
-    tables = [table for table in (_cost_table(told), _usage_table(told)) if table.rows]
+    tables = [table for table in (_cost_table(rows), _usage_table(run, rows)) if table.rows]
     return [Heading("Cost"), Paragraph(f"{total} of wall time in all."), *tables, figure]
 
 
-def _cost_table(told: Told) -> Table:
+def _cost_table(rows: Sequence[stages.CostRow]) -> Table:
     return fmt.table_of(
         "Cost per self-edit",
-        told.costs,
+        rows,
         {
             "stage": lambda row: fmt.stage_label(row.stage),
             "self-edits": lambda row: f"{row.edits:,}",
@@ -341,16 +320,16 @@ def _cost_table(told: Told) -> Table:
     )
 
 
-def _usage_table(told: Told) -> Table:
+def _usage_table(run: RunData, costs: Sequence[stages.CostRow]) -> Table:
     """What endpoints were used for; without rows where the run called none."""
-    edits_of = {row.stage: row.edits for row in told.costs}
+    edits_of = {row.stage: row.edits for row in costs}
     rows: list[tuple[Cell, Usage, int]] = [
         (
             Cell(f"{one.role}: {fmt.one_line(one.model, 60)}", fmt.stage_label(one.stage)),
             one.usage,
             edits_of.get(one.stage, 0),
         )
-        for one in told.run.usages
+        for one in run.usages
     ]
     if len(rows) > 1:
         rows.append((Cell("in all"), sum((usage for _, usage, _ in rows[1:]), rows[0][1]), 0))
@@ -407,10 +386,11 @@ def provenance(told: Told) -> list[Block]:
 SECTIONS: tuple[Callable[[Told], list[Block]], ...] = (
     lambda told: trouble(told.unfinished, told.problems),
     held_out,
+    _corrected,
     lambda told: self_edits(told.results, told.evolutions, told.run.noun),
     lambda told: answers(told.results, told.run.noun),
-    rounds,
-    cost,
+    lambda told: rounds(told.run, told.rounds),
+    lambda told: cost(told.run, told.costs),
     provenance,
 )
 """The page, from top to bottom."""

@@ -1,4 +1,4 @@
-"""L4. Sections on what was written: self-edits with what they earned, and answers before and after."""
+"""L4. Sections on what was written: self-edits with what they earned, round by round, and answers before and after."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ from selfedit.records import Verdict
 from selfedit.report import format as fmt
 from selfedit.report.blocks import Block, Card, Cards, Cell, Details, Figure, Heading, Paragraph
 from selfedit.report.figures import edits as edit_figures
+from selfedit.report.run_data import RunData
 from selfedit.report.tables.edits import ContextResult, EditResult
+from selfedit.report.tables.stages import RoundRow, reward_unit
 
 CONTEXTS_SHOWN, EVOLUTIONS_SHOWN, EVOLUTIONS_OPEN, ANSWERS_SHOWN = 8, 30, 3, 300
 """Contexts: with self-edits, in each round and among the held-out ones; with versions side by side, and of these those
@@ -206,3 +208,51 @@ def _said(text: str | None, verdict: Verdict | None) -> Cell:
 def _tally(verdicts: Iterable[Verdict | None]) -> str:
     known = [verdict for verdict in verdicts if verdict in ("correct", "incorrect")]
     return f"{known.count('correct')} of {len(known)}" if known else fmt.NOTHING
+
+
+def rounds(run: RunData, rows: Sequence[RoundRow]) -> list[Block]:
+    """Training, round by round."""
+    if not rows:
+        return []
+    unit = reward_unit(run)
+    table = fmt.table_of(
+        "",
+        rows,
+        {
+            "round": lambda row: str(row.number),
+            "contexts": lambda row: f"{row.contexts:,}",
+            "self-edits": lambda row: f"{row.edits:,}",
+            "invalid": lambda row: fmt.loud_cell(row.invalid),
+            "trials": lambda row: f"{row.trials:,}",
+            "failed": lambda row: fmt.loud_cell(row.failed),
+            "ungraded answers": lambda row: fmt.loud_cell(row.ungraded),
+            "kept": lambda row: f"{row.kept:,}",
+            "mean reward": lambda row: fmt.signed(row.mean_reward),
+            "best of a context (in-sample)": lambda row: fmt.signed(row.best_reward_in_sample),
+        },
+        "The best self-edit of a context is picked by the very trials that measured it, so its reward is inflated (the"
+        " winner’s curse): it says how much there was to select, not how much was gained. The result is the held-out"
+        " table above.",
+    )
+    scored = {fmt.stage_label(stage): run.scored[stage] for stage in run.rounds if stage in run.scored}
+    titles = {context.id: context.title for context in run.contexts}
+    return [
+        Heading("Rounds of training"),
+        Paragraph(f"Reward: {unit or 'as configured'}, against the policy of that round before any study."),
+        table,
+        Figure(
+            "reward-distribution",
+            lambda: edit_figures.reward_distribution(scored, unit),
+            "Training: every reward of a round, the kept ones once more below, each with median and quartiles. The kept"
+            " ones are in-sample: these very rewards chose them, so they look better than they are (the winner’s"
+            " curse).",
+            "Rewards by round",
+        ),
+        Figure(
+            "rewards",
+            lambda: edit_figures.rewards(scored, titles, unit),
+            "Training: the reward of every self-edit, one row per context. Selection lives on the spread within a row."
+            " The rightmost dot looks better than it is, since the same trials chose it.",
+            "Reward of every self-edit",
+        ),
+    ]

@@ -92,8 +92,8 @@ def measure(outcomes: Iterable[Outcome]) -> Measured:
     """Accuracy and gold log-probability of some outcomes."""
     outcomes = list(outcomes)
     return Measured(
-        accuracy=_open_ended(bootstrap(_question_means(outcomes, _correctness))),
-        logprob=bootstrap(_question_means(outcomes, _logprob)),
+        accuracy=_open_ended(bootstrap(question_means(outcomes, correctness))),
+        logprob=bootstrap(question_means(outcomes, _logprob)),
         failed=_count_failed(outcomes),
         ungraded=_count_ungraded(outcomes),
     )
@@ -133,11 +133,11 @@ def paired_difference(before: Iterable[Outcome], after: Iterable[Outcome]) -> Me
     before, after = list(before), list(after)
 
     def difference(measured: Measure) -> Interval:
-        first, second = _question_means(before, measured), _question_means(after, measured)
+        first, second = question_means(before, measured), question_means(after, measured)
         return bootstrap({key: second[key] - first[key] for key in second if key in first})
 
     both = before + after
-    return Measured(difference(_correctness), difference(_logprob), _count_failed(both), _count_ungraded(both))
+    return Measured(difference(correctness), difference(_logprob), _count_failed(both), _count_ungraded(both))
 
 
 def bootstrap(values: Values) -> Interval:
@@ -168,7 +168,8 @@ def _open_ended(share: Interval) -> Interval:
     return replace(share, high=1 - bound) if share.value == 0.0 else replace(share, low=bound)
 
 
-def _correctness(answer: GradedAnswer) -> float | None:
+def correctness(answer: GradedAnswer) -> float | None:
+    """1 for a right answer, 0 for a wrong one, None without a verdict."""
     return None if answer.verdict == "ungraded" else float(answer.verdict == "correct")
 
 
@@ -176,8 +177,8 @@ def _logprob(answer: GradedAnswer) -> float | None:
     return answer.gold_logprob
 
 
-def _question_means(outcomes: Sequence[Outcome], measured: Measure) -> dict[tuple[str, str], float]:
-    """Each question's mean over the outcomes that measured it."""
+def question_means(outcomes: Sequence[Outcome], measured: Measure = correctness) -> dict[tuple[str, str], float]:
+    """(context id, question id) → its mean over the outcomes that measured it; by default, over verdicts."""
     seen: dict[tuple[str, str], list[float]] = defaultdict(list)
     for outcome in outcomes:
         for answer in outcome.answers:
