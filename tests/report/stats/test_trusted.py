@@ -104,6 +104,17 @@ def test_an_accuracy_stays_between_0_and_1() -> None:
     assert (found.value, found.low) == (0.0, 0.0)
 
 
+@pytest.mark.parametrize("level", [0.0, 1.0])
+def test_where_all_judged_answers_are_alike_the_interval_is_the_exact_bound_of_the_judged_ones(level: float) -> None:
+    cheap = {(f"c{n}", "q"): level for n in range(40)}
+    found = corrected_accuracy(Judged(cheap, {(f"c{n}", "q"): level for n in range(10)}))
+    assert found.value == level
+    assert found.low is not None and found.high is not None
+    far, near = (found.high, found.low) if level == 0 else (1 - found.low, 1 - found.high)
+    assert (1 - far) ** 10 == pytest.approx(0.025)  # ten of ten would come out alike in one case of forty
+    assert near == 0
+
+
 def test_a_difference_is_called_clear_only_on_six_trusted_contexts() -> None:
     keys = [(f"c{n}", "q") for n in range(40)]
     before = dict.fromkeys(keys, 0.0)

@@ -13,6 +13,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from statistics import fmean, stdev
+from typing import TypeVar
 
 import numpy as np
 
@@ -68,6 +69,9 @@ class Interval(Ranged):
         return self.low > 0 or self.high < 0
 
 
+Share = TypeVar("Share", bound=Interval)
+
+
 @dataclass(frozen=True, slots=True)
 class Measured:
     """Some outcomes, or the paired difference between two lots of them, as two numbers with intervals."""
@@ -91,8 +95,9 @@ def mean(values: Iterable[float | None]) -> float | None:
 def measure(outcomes: Iterable[Outcome]) -> Measured:
     """Accuracy and gold log-probability of some outcomes."""
     outcomes = list(outcomes)
+    share = bootstrap(question_means(outcomes, correctness))
     return Measured(
-        accuracy=_open_ended(bootstrap(question_means(outcomes, correctness))),
+        accuracy=open_ended(share, share.n_questions),
         logprob=bootstrap(question_means(outcomes, _logprob)),
         failed=_count_failed(outcomes),
         ungraded=_count_ungraded(outcomes),
@@ -107,7 +112,7 @@ def solved(outcomes: Iterable[Outcome], *, by_any: bool = False) -> Interval:
     if by_any:
         trials = {context_id: [max(values)] for context_id, values in trials.items()}
     share = bootstrap({(name, str(n)): value for name, values in trials.items() for n, value in enumerate(values)})
-    return replace(_open_ended(replace(share, n_questions=share.n_contexts)), n_questions=share.n_questions)
+    return open_ended(share, share.n_contexts)
 
 
 def solved_difference(before: Iterable[Outcome], after: Iterable[Outcome]) -> Interval:
@@ -160,12 +165,14 @@ def bootstrap(values: Values) -> Interval:
     return Interval(middle, float(low), float(high), n_contexts, n_questions)
 
 
-def _open_ended(share: Interval) -> Interval:
-    """All wrong or all right leaves no spread to resample: there, the exact binomial bound on single questions."""
-    if share.low is None or share.value not in (0.0, 1.0):
+def open_ended(share: Share, n: int) -> Share:
+    """All wrong or all right leaves no spread to resample: there, the exact binomial bound on `n` single draws."""
+    if share.low is None or share.high is None or share.value not in (0.0, 1.0):
         return share
-    bound = ((1 - COVERAGE) / 2) ** (1 / share.n_questions)
-    return replace(share, high=1 - bound) if share.value == 0.0 else replace(share, low=bound)
+    bound = ((1 - COVERAGE) / 2) ** (1 / n)
+    if share.value == 0.0:
+        return replace(share, high=max(share.high, 1 - bound))
+    return replace(share, low=min(share.low, bound))
 
 
 def correctness(answer: GradedAnswer) -> float | None:

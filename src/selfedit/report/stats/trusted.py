@@ -18,7 +18,15 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from selfedit.report.stats.intervals import COVERAGE, MIN_CONTEXTS_FOR_CLAIM, RESAMPLES, SEED, Interval, Values
+from selfedit.report.stats.intervals import (
+    COVERAGE,
+    MIN_CONTEXTS_FOR_CLAIM,
+    RESAMPLES,
+    SEED,
+    Interval,
+    Values,
+    open_ended,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,12 +62,13 @@ class Judged:
 
 
 def corrected_accuracy(judged: Judged) -> Corrected:
-    """Mean of the cheap verdicts, plus the mean of trusted minus cheap where both are known; cut at 0 and 1."""
+    """Mean of the cheap verdicts, plus the mean of trusted minus cheap where both are known; cut at 0 and 1, where the
+    interval is at least the exact bound on the trusted ones."""
     found = _corrected([(judged, 1.0)])
     value, low, high = (
         None if end is None else min(1.0, max(0.0, end)) for end in (found.value, found.low, found.high)
     )
-    return replace(found, value=value, low=low, high=high)
+    return open_ended(replace(found, value=value, low=low, high=high), found.n_trusted)
 
 
 def corrected_difference(before: Judged, after: Judged) -> Corrected:
