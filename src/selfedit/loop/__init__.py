@@ -13,10 +13,11 @@ from selfedit.loop.evaluation import (
     study_written,
 )
 from selfedit.loop.methods import METHODS, all_methods, by_the_base, find_method, of_policies, once
-from selfedit.loop.plan import EvalConfig, TrainConfig, TrainingPlan, plan_evaluation, plan_training
+from selfedit.loop.plan import TrainingPlan, plan_evaluation, plan_training
 from selfedit.loop.regrading import regrade
 from selfedit.loop.rounds import run_training
 from selfedit.loop.runtime import Runtime
+from selfedit.loop.settings import EvalConfig, TrainConfig
 from selfedit.loop.writing import Draw, Write, engine_write
 
 __all__ = [
