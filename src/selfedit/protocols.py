@@ -15,11 +15,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Generic, Protocol, Self, TypeVar, runtime_checkable
+from typing import Generic, Literal, Protocol, Self, TypeVar, runtime_checkable
 
 from selfedit.records import (
     Completion,
     Context,
+    Example,
     Generation,
     Invalid,
     Policy,
@@ -83,6 +84,16 @@ class Variable(Protocol):
     def variant(self, prompt: str = "", is_distilled: bool = False) -> Self:
         """The same task with another prompt (by name; empty: the same), or with specs that distil the model that has
         the context in sight. Raises SelfeditError where there is no such variant."""
+        ...
+
+
+@runtime_checkable
+class Examines(Protocol):
+    """A task whose questions can be learnt with their answers."""
+
+    def exam(self, context: Context, answers: Literal["short", "sentence"]) -> tuple[Example, ...]:
+        """The context's questions, each as it is put in a test, with what it is to be answered with: the gold answer,
+        or the sentence of the context that holds it."""
         ...
 
 

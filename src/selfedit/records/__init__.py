@@ -49,6 +49,7 @@ from selfedit.records.training import (
     TrainingConfig,
     Trial,
     TrialSpec,
+    WarmConfig,
 )
 from selfedit.records.usage import (
     Role,
@@ -62,6 +63,7 @@ from selfedit.records.versions import (
     Update,
     UpdateResult,
     Version,
+    WarmUp,
 )
 
 __all__ = [
@@ -104,6 +106,8 @@ __all__ = [
     "Usage",
     "Verdict",
     "Version",
+    "WarmConfig",
+    "WarmUp",
     "digest",
     "to_json",
 ]

@@ -16,6 +16,7 @@ from selfedit.report.run_data import RunData, flatten
 from selfedit.report.tables import claims, edits, results, stages
 from selfedit.report.tables.results import ByContains, DifferenceRow, MethodRow
 from selfedit.report.tables.trusted import CorrectedTables, corrected_tables
+from selfedit.report.tables.warm_up import warm_up_blocks
 from selfedit.report.trusted import Said
 
 DIFFERENCES_OPEN, DIFFERENCES_PRINTED = 12, 8
@@ -123,6 +124,7 @@ def _data(told: Told) -> dict[str, object]:
         "timings": {one.name: one.seconds for one in run.timings},
         "costs": to_json(told.costs),
         "usages": to_json(list(run.usages)),
+        **({"warm_up": to_json(run.warm_up)} if run.warm_up else {}),
         **({"by_contains": to_json(results.contains_data(told.by_contains))} if told.by_contains else {}),
         **({"corrected": to_json(told.corrected)} if told.corrected else {}),
     }
@@ -387,6 +389,7 @@ SECTIONS: tuple[Callable[[Told], list[Block]], ...] = (
     lambda told: trouble(told.unfinished, told.problems),
     held_out,
     _corrected,
+    lambda told: warm_up_blocks(told.run),
     lambda told: self_edits(told.results, told.evolutions, told.run.noun),
     lambda told: answers(told.results, told.run.noun),
     lambda told: rounds(told.run, told.rounds),

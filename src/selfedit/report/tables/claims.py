@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from selfedit.config import FIXED_LEARNER
+from selfedit.config import FIXED_LEARNER, WARM_LEARNER
 from selfedit.loop.methods import METHODS
 from selfedit.records import Budget, Stage
 from selfedit.report import format as fmt
@@ -22,6 +22,8 @@ from selfedit.report.tables.results import (
     untrained,
 )
 from selfedit.report.tables.stages import RoundRow
+
+_LEARNERS = {FIXED_LEARNER: "the untouched model", WARM_LEARNER: "the model, warmed up on training contexts,"}
 
 
 def headline(
@@ -55,7 +57,7 @@ def headline(
     if not sentences:
         return ["No held-out answer could be measured; what went wrong is listed below."]
     if learner:
-        name = "the untouched model" if learner == FIXED_LEARNER else fmt.one_line(learner, 60)
+        name = _LEARNERS.get(learner) or fmt.one_line(learner, 60)
         sentences.append(f"In this run {name} studies and answers; the policy only writes.")
     row = told.rows[shown]
     asked = f"{fmt.count(row.n_contexts, f'held-out {run.noun}')} with {fmt.count(row.n_questions, 'question')}"
