@@ -23,7 +23,7 @@ from selfedit.report.figures.sequences import KeptLine
 from selfedit.report.published import FIGURE6, FIGURE6_SOURCE
 from selfedit.report.run_data import RunData, identify
 from selfedit.report.stats.intervals import SequenceInterval, mean, over_sequences
-from selfedit.report.tables.warm_up import warm_up_blocks
+from selfedit.report.tables.stages import warm_up_blocks
 
 NONE = NoStrategy.name
 """The row without a strategy."""
