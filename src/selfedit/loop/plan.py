@@ -51,6 +51,8 @@ class TrainingPlan:
     """A self-edit is kept only above this gain."""
     is_racing: bool
     """Whether only the finalists of each context are tried under all seeds."""
+    preview: int
+    """Self-edits of each context that are tried in full, chosen by a preview of all; 0: all of them."""
     heldout: HeldoutPlan
     """What held-out contexts are tested by before the first round; its rows change with the policy."""
     seed: int
@@ -93,6 +95,7 @@ def plan_training(config: TrainConfig, task: Task) -> TrainingPlan:
         keep=config.keep,
         min_gain=config.min_gain,
         is_racing=config.racing,
+        preview=config.preview,
         heldout=heldout,
         seed=config.seed,
     )

@@ -23,6 +23,7 @@ from selfedit.errors import SelfeditError
 from selfedit.loop.evaluation import RowRequest, evaluate
 from selfedit.loop.methods import base_of, of_policies
 from selfedit.loop.plan import TrainingPlan
+from selfedit.loop.previews import most_promising, preview
 from selfedit.loop.regrading import lacks_verdict
 from selfedit.loop.runtime import Runtime
 from selfedit.loop.selection import best_so_far, choose_finalists, score, select
@@ -57,7 +58,8 @@ def run_round(
     base = runtime.learner_of(policy)
     trials = TrialPlanner(runtime.task, runtime.trial_facts, base, plan.inner, plan.seeds, plan.seed)
     edits = write_edits(runtime, WritingPlan(stage, policy, plan.edits, plan.sampling, plan.seed), contexts)
-    planned = trials.baseline(contexts) + trials.each_edit(METHOD, contexts, edits)
+    tried = _promising(plan, runtime, stage, trials, contexts, edits) if plan.preview else edits
+    planned = trials.baseline(contexts) + trials.each_edit(METHOD, contexts, tried)
     is_open = _is_open(runtime, stage, policy)
     scored = try_and_select(plan, runtime, stage, edits, planned, is_open)
     _note_missing(plan, runtime, stage, scored, is_open)
@@ -69,6 +71,19 @@ def run_round(
         runtime.progress.stage(f"{stage}: {told}", 0)
         return policy
     return update_policy(plan, runtime, stage, policy, contexts, kept)
+
+
+def _promising(
+    plan: TrainingPlan,
+    runtime: Runtime,
+    stage: Stage,
+    trials: TrialPlanner,
+    contexts: Sequence[Context],
+    edits: Sequence[SelfEdit],
+) -> list[SelfEdit]:
+    """The self-edits that are tried in full."""
+    chosen = most_promising(edits, preview(runtime, stage, trials, contexts, edits), plan.preview)
+    return [edit for edit in edits if edit.key in chosen]
 
 
 def _is_open(runtime: Runtime, stage: Stage, policy: Policy) -> bool:

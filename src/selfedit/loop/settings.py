@@ -32,6 +32,9 @@ class TrainConfig(RunConfig):
     """Trials of each self-edit; their seeds are common to all self-edits of a context."""
     racing: bool = False
     """Try every self-edit under one seed, and only the best two of each context under the others."""
+    preview: int = 0
+    """Self-edits of each context that are tried in full: the most promising ones, by a preview of all (two steps at a
+    high rate, after which nothing is said). 0: all are tried."""
     reward: Reward = "accuracy"
     """What selects: gain in correct answers, in log-probability of the gold answers (less noise), or their sum."""
     keep: Literal["best", "all"] = "best"
@@ -58,6 +61,12 @@ class TrainConfig(RunConfig):
             raise SettingError(Field("outer.method"), " must be lora: a policy is stored as an adapter")
         if self.racing and self.seeds < 2:
             raise SettingError(Field("racing"), " needs ", Field("seeds"), f" above 1, not {self.seeds}")
+        at_least(0, "preview", self.preview)
+        if self.preview >= self.edits:
+            told = f" {self.preview} of {self.edits} would try them all: lower it, or raise "
+            raise SettingError(Field("preview"), told, Field("edits"))
+        if self.preview and self.inner.method != "lora":
+            raise SettingError(Field("preview"), " is for adapters: ", Field("inner.method"), " must be lora")
         if self.edits > 1 and not self.sampling.temperature:
             same = f" 0 would write the same self-edit {self.edits} times"
             raise SettingError(Field("edits"), f" {self.edits} with ", Field("sampling.temperature"), same)

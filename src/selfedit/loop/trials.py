@@ -99,6 +99,8 @@ class TrialPlanner:
     """Trials of each spec."""
     seed: int
     """The run's seed."""
+    change: Callable[[TrialSpec], TrialSpec] = lambda spec: spec
+    """What becomes of each study before it is tried."""
 
     def asked_only(self, method: str, context: Context, spec: TrialSpec) -> PlannedTrial:
         """One outcome without training: the policy as it is, asked."""
@@ -122,7 +124,7 @@ class TrialPlanner:
         return [
             PlannedTrial(method, context.id, self.base, trial, edit_key, index)
             for index in range(self.n_seeds)
-            for trial in [self._trial(spec, trial_seed(self.seed, context.id, index))]
+            for trial in [self._trial(self.change(spec), trial_seed(self.seed, context.id, index))]
         ]
 
     def each_edit(self, method: str, contexts: Sequence[Context], edits: Sequence[SelfEdit]) -> list[PlannedTrial]:

@@ -157,6 +157,24 @@ class Outcome:
 
 
 @dataclass(frozen=True, slots=True)
+class Preview:
+    """What a few steps on a self-edit let hope for; never a reward."""
+
+    edit_key: str
+    """Which self-edit."""
+    context_id: str
+    """Of which context."""
+    logprob: float | None
+    """Mean log-probability of the gold answers per token after those steps, nats; None where they failed."""
+    tokens: int
+    """Tokens trained on."""
+    seconds: float
+    """Its share of wall time."""
+    failure: str = ""
+    """Why it failed; empty when it did not."""
+
+
+@dataclass(frozen=True, slots=True)
 class ScoredEdit:
     """A self-edit with what it earned in one round."""
 

@@ -29,6 +29,7 @@ from selfedit.records import (
     Context,
     Outcome,
     Policy,
+    Preview,
     Role,
     ScoredEdit,
     SelfEdit,
@@ -87,7 +88,20 @@ _ORDERS = {
 
 _ADAPTERS: dict[Any, TypeAdapter[Any]] = {
     kind: TypeAdapter(kind)
-    for kind in (Context, SelfEdit, Outcome, Policy, ScoredEdit, Version, Stage, Timing, StageUsage, WarmUp, list[str])
+    for kind in (
+        Context,
+        SelfEdit,
+        Outcome,
+        Policy,
+        Preview,
+        ScoredEdit,
+        Version,
+        Stage,
+        Timing,
+        StageUsage,
+        WarmUp,
+        list[str],
+    )
 }
 """How each kind of record is built again from its JSON."""
 
@@ -166,8 +180,8 @@ class Ledger:
 
     def last_grading(self) -> int:
         """Number of the last grading of the whole run, 0 where there was none."""
+        has_any = self._has("gradings")
         with self._readable():
-            has_any = self._connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'gradings'").fetchone()
             found = self._connection.execute("SELECT MAX(number) FROM gradings").fetchone() if has_any else None
         return int(found[0] or 0) if found else 0
 
@@ -208,6 +222,31 @@ class Ledger:
         """The versions of one row, or of all, by chain and step."""
         return self._records(Version, "versions", "row", row)
 
+    def add_previews(self, stage: Stage, previews: Sequence[Preview]) -> None:
+        """Store what a few steps on self-edits let hope for; identity: (stage, edit_key)."""
+        with self._transaction() as connection:
+            _name_stages(connection, [stage])
+            columns = "stage TEXT REFERENCES stages, edit_key TEXT, body TEXT NOT NULL, PRIMARY KEY (stage, edit_key)"
+            connection.execute(f"CREATE TABLE IF NOT EXISTS previews ({columns})")
+            rows = [(stage.name, one.edit_key, _encode(one)) for one in previews]
+            connection.executemany("INSERT OR REPLACE INTO previews VALUES (?, ?, ?)", rows)
+
+    def previews(self, stage: Stage | None = None) -> list[Preview]:
+        """The previews of one stage, or of all."""
+        if not self._has("previews"):
+            return []
+        where, values = ("WHERE stage = ?", (stage.name,)) if stage else ("", ())
+        with self._readable():
+            statement = f"SELECT body FROM previews {where} ORDER BY stage, edit_key"
+            rows = self._connection.execute(statement, values).fetchall()
+        return [self._decode(Preview, row["body"]) for row in rows]
+
+    def _has(self, table: str) -> bool:
+        """Whether a table is there that is made when it is first needed."""
+        with self._readable():
+            named = "SELECT 1 FROM sqlite_master WHERE name = ?"
+            return self._connection.execute(named, (table,)).fetchone() is not None
+
     def add_warm_up(self, done: WarmUp) -> None:
         """Store what the run's learner was made into before anything was studied."""
         with self._transaction() as connection:
@@ -216,8 +255,8 @@ class Ledger:
 
     def warm_up(self) -> WarmUp | None:
         """What the run's learner was made into; None where it was not warmed up."""
+        has_any = self._has("warm_ups")
         with self._readable():
-            has_any = self._connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'warm_ups'").fetchone()
             found = self._connection.execute("SELECT body FROM warm_ups").fetchone() if has_any else None
         return self._decode(WarmUp, found["body"]) if found else None
 

@@ -1,0 +1,94 @@
+"""L3. Previews: a cheap stand-in for the reward, so that only the most promising self-edits are tried in full.
+
+Each reward costs a finetuning; the paper names that as its limit. A preview is a trial cut to two steps: all sequences of
+the study in one batch, at a high constant rate, and of each question only how likely the gold answer has become, for
+nothing is said. Within a context self-edits are ranked by it.
+
+What a preview says is never a reward: a self-edit that was not tried in full has none, and trains nothing.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import replace
+from statistics import fmean
+
+from selfedit.loop.runtime import Runtime
+from selfedit.loop.trials import TrialPlanner, checked_result, form_groups
+from selfedit.records import Context, Preview, SelfEdit, Stage, TrainingConfig, TrialResult, TrialSpec
+
+STEPS, LEARNING_RATE = 2, 5e-3
+"""Of a preview."""
+WHOLE = 1_000_000
+"""A batch that holds any study."""
+
+
+def previewed(inner: TrainingConfig) -> TrainingConfig:
+    """How the adapter of a preview is trained: in shape like a trial's."""
+    return replace(
+        inner,
+        learning_rate=LEARNING_RATE,
+        lr_schedule="constant",
+        warmup_steps=0,
+        epochs=STEPS,
+        batch_size=WHOLE,
+        budget="",
+    )
+
+
+def preview(
+    runtime: Runtime, stage: Stage, trials: TrialPlanner, contexts: Sequence[Context], edits: Sequence[SelfEdit]
+) -> list[Preview]:
+    """A preview of every self-edit that can be studied; those that the ledger holds are not made again."""
+    short = replace(trials, training=previewed(trials.training), n_seeds=1, change=_asked_silently)
+    groups = form_groups(short.each_edit("preview", contexts, edits), runtime.learner.bank_size)
+    known = {one.edit_key: one for one in runtime.ledger.previews(stage)}
+    todo = [group for group in groups if not all(one.edit_key in known for one in group.planned)]
+    n_trials, n_todo = (sum(len(group.trials) for group in some) for some in (groups, todo))
+    runtime.progress.stage(f"{stage}: previews", n_trials)
+    if n_todo < n_trials:
+        runtime.progress.advance(n_trials - n_todo, is_recalled=True)
+    start = time.monotonic()
+    for done in runtime.learner.run_trials([group.trials for group in todo]):
+        group = todo[done.group]
+        results = {trial.key: checked_result(trial, one) for trial, one in zip(group.trials, done.results, strict=True)}
+        found = [_preview(one.edit_key, one.context_id, results[one.key]) for one in group.planned]
+        runtime.ledger.add_previews(stage, found)
+        runtime.ledger.add_timing(stage, "previews", time.monotonic() - start)
+        start = time.monotonic()
+        known.update((one.edit_key, one) for one in found)
+        runtime.progress.advance(len(group.trials))
+    return [known[edit.key] for edit in edits if edit.key in known]
+
+
+def most_promising(edits: Sequence[SelfEdit], previews: Sequence[Preview], number: int) -> set[str]:
+    """Keys of the self-edits that are tried in full: those with the `number` best texts of each context, of equals the
+    first. One whose preview failed comes last, for nothing is known of it; one that cannot be studied is among them, so
+    that it is told as such."""
+    by_key = {one.edit_key: one for one in previews}
+    chosen = {edit.key for edit in edits if edit.key not in by_key}
+    texts: dict[str, list[str]] = defaultdict(list)
+    ranked = sorted((edit for edit in edits if edit.key in by_key), key=lambda edit: _rank(by_key[edit.key]))
+    for edit in ranked:
+        if edit.text not in texts[edit.context_id]:
+            texts[edit.context_id].append(edit.text)
+    return chosen | {edit.key for edit in ranked if edit.text in texts[edit.context_id][:number]}
+
+
+def _rank(one: Preview) -> float:
+    return float("inf") if one.logprob is None else -one.logprob
+
+
+def _asked_silently(spec: TrialSpec) -> TrialSpec:
+    """The same study, with the run's training, after which nothing is said."""
+    queries = tuple(replace(query, max_new_tokens=0) for query in spec.queries)
+    return TrialSpec(spec.examples, queries)
+
+
+def _preview(edit_key: str, context_id: str, result: TrialResult) -> Preview:
+    told = edit_key, context_id
+    if result.failure:
+        return Preview(*told, None, result.tokens, result.seconds, result.failure)
+    return Preview(*told, fmean(answer.gold_logprob for answer in result.answers), result.tokens, result.seconds)
