@@ -8,10 +8,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-from selfedit.records import Context, Outcome, Policy, ScoredEdit, SelfEdit, Stage, StageUsage, Timing, Version
+from selfedit.records import (
+    Context,
+    LineCheck,
+    Outcome,
+    Policy,
+    ScoredEdit,
+    SelfEdit,
+    Stage,
+    StageUsage,
+    Timing,
+    Version,
+)
 from selfedit.report.format import run_order, stage_order
 from selfedit.store import run_folder
-from selfedit.store.ledger import read_ledger
+from selfedit.store.ledger import Ledger, read_ledger
 from selfedit.store.run_folder import RunKind
 from selfedit.tasks import all_tasks
 
@@ -45,6 +56,8 @@ class RunData:
     outcomes: Mapping[Stage, Sequence[Outcome]]
     scored: Mapping[Stage, Sequence[ScoredEdit]]
     """What self-edits earned, by round."""
+    checks: Mapping[Stage, Sequence[LineCheck]]
+    """What was found of self-edits' lines, where the run checked them."""
     timings: Sequence[Timing]
     """Wall times, as they happened."""
     usages: Sequence[StageUsage]
@@ -117,6 +130,7 @@ def read_run_data(path: Path, part: PartKind | None = None) -> RunData:
             edits=_by_stage((edit.stage, edit) for edit in ledger.edits()),
             outcomes=_by_stage((outcome.stage, outcome) for outcome in ledger.outcomes()),
             scored=_by_stage(ledger.scored()),
+            checks=_checks(ledger),
             timings=sorted(ledger.timings(), key=lambda one: run_order(one.stage, one.part)),
             usages=sorted(ledger.usages(), key=lambda one: run_order(one.stage)),
             policies=policies,
@@ -126,6 +140,11 @@ def read_run_data(path: Path, part: PartKind | None = None) -> RunData:
             fingerprint=ledger.fingerprint(),
             n_heldout=len(ledger.contexts("heldout")),
         )
+
+
+def _checks(ledger: Ledger) -> dict[Stage, list[LineCheck]]:
+    found = {stage: ledger.checks(stage) for stage in ledger.stages().values()}
+    return {stage: checks for stage, checks in found.items() if checks}
 
 
 def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, str]:

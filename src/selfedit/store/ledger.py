@@ -27,6 +27,7 @@ from pydantic import TypeAdapter, ValidationError
 from selfedit.errors import SelfeditError
 from selfedit.records import (
     Context,
+    LineCheck,
     Outcome,
     Policy,
     Role,
@@ -81,13 +82,19 @@ _ORDERS = {
     "policies": "version",
     "versions": "row, chain, step",
     "stages": "name",
+    "checks": "stage, context_id, edit_key",
 }
 """The tables of records, each with the order in which it is listed."""
+_CHECKS = """
+CREATE TABLE IF NOT EXISTS checks (
+    stage TEXT REFERENCES stages, context_id TEXT, edit_key TEXT, body TEXT NOT NULL, PRIMARY KEY (stage, edit_key))
+"""
+"""A table that came later: it is there in runs that checked lines."""
 
 _ADAPTERS: dict[Any, TypeAdapter[Any]] = {
     kind: TypeAdapter(kind)
-    for kind in (Context, SelfEdit, Outcome, Policy, ScoredEdit, Version, Stage, Timing, StageUsage, list[str])
-}
+    for kind in (Context, SelfEdit, Outcome, LineCheck, Policy, ScoredEdit, Version, Stage, Timing, StageUsage)
+} | {list[str]: TypeAdapter(list[str])}
 """How each kind of record is built again from its JSON."""
 
 R = TypeVar("R")
@@ -174,6 +181,18 @@ class Ledger:
         """The outcomes of one stage, or of all."""
         return self._records(Outcome, "outcomes", "stage", stage and stage.name)
 
+    def add_checks(self, stage: Stage, checks: Sequence[LineCheck]) -> None:
+        """Store what was found of self-edits' lines in `stage`; identity: (stage, edit_key)."""
+        with self._transaction() as connection:
+            _name_stages(connection, [stage])
+            connection.execute(_CHECKS)
+            rows = [(stage.name, one.context_id, one.edit_key, _encode(one)) for one in checks]
+            connection.executemany("INSERT OR REPLACE INTO checks VALUES (?, ?, ?, ?)", rows)
+
+    def checks(self, stage: Stage) -> list[LineCheck]:
+        """What was found of self-edits' lines in one stage; nothing where none were checked."""
+        return self._records(LineCheck, "checks", "stage", stage.name) if "checks" in self._tables() else []
+
     def add_scored(self, stage: Stage, scored: Sequence[ScoredEdit]) -> None:
         """Store what self-edits earned in `stage`; identity: (stage, context_id, edit_key)."""
         self._add("scored", [(stage.name, s.context_id, s.edit_key, _encode(s)) for s in scored], [stage])
@@ -254,13 +273,20 @@ class Ledger:
 
     def counts(self) -> dict[str, int]:
         """Number of records by table."""
+        tables = self._tables()
         with self._readable():
-            return {table: self._connection.execute(f"SELECT COUNT(*) FROM {table}").fetchone()[0] for table in _ORDERS}
+            return {table: self._connection.execute(f"SELECT COUNT(*) FROM {table}").fetchone()[0] for table in tables}
+
+    def _tables(self) -> list[str]:
+        """The tables of records; `checks` only where it is there."""
+        with self._readable():
+            has_any = self._connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'checks'").fetchone()
+        return [table for table in _ORDERS if table != "checks" or has_any]
 
     def fingerprint(self) -> str:
         """SHA-256 of all records but the times in them: two runs of one config on one machine have the same."""
         hashed = hashlib.sha256()
-        for table in _ORDERS:
+        for table in self._tables():
             for row in self._rows(table):
                 columns = {name: row[name] for name in row.keys() if name not in ("body", "seconds")}  # noqa: SIM118 (a Row iterates over its values)
                 body = self._parse(row["body"]) if "body" in row.keys() else {}  # noqa: SIM118

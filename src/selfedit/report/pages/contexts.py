@@ -10,10 +10,11 @@ from selfedit.records import Stage, Usage, to_json
 from selfedit.report import format as fmt
 from selfedit.report.blocks import Banner, Block, Cell, Code, Details, Document, Figure, Heading, Paragraph, Table
 from selfedit.report.figures import charts
+from selfedit.report.pages.lines import checked_lines, line_table
 from selfedit.report.pages.self_edits import answers, rounds, self_edits, two_edits
 from selfedit.report.pages.trusted import corrected
 from selfedit.report.run_data import RunData, flatten
-from selfedit.report.tables import claims, edits, results, stages
+from selfedit.report.tables import claims, edits, lines, results, stages
 from selfedit.report.tables.results import ByContains, DifferenceRow, MethodRow
 from selfedit.report.tables.trusted import CorrectedTables, corrected_tables
 from selfedit.report.trusted import Said
@@ -42,6 +43,8 @@ class Told:
     results: list[edits.ContextResult]
     evolutions: list[edits.ContextResult]
     """Self-edits of several policies about the same context."""
+    lines: list[lines.LineRow]
+    """Where lines were checked."""
     by_contains: ByContains | None = None
     """Where the run's grader is a fitted one."""
     corrected: CorrectedTables | None = None
@@ -69,6 +72,7 @@ def read_tables(run: RunData, trusted: Said | None = None) -> Told:
         costs=stages.cost_table(run),
         results=found,
         evolutions=edits.evolutions(found),
+        lines=lines.line_table(run),
         by_contains=results.by_contains(run),
         corrected=None if trusted is None else corrected_tables(run, trusted),
     )
@@ -96,6 +100,7 @@ def brief(run: RunData, trusted: Said | None = None) -> Document:
     if (more := len(told.differences) - DIFFERENCES_PRINTED) > 0:
         blocks.append(Paragraph(f"… and {fmt.count(more, 'more difference')}, on the page", kind="note"))
     blocks += _corrected(told)
+    blocks += [line_table(told.lines, run.noun, "Checked lines")] if told.lines else []
     blocks.append(two_edits(told.results, told.evolutions))
     return Document("report", f"report on run {run.name}", tuple(told.headline), tuple(blocks), _data(told))
 
@@ -123,6 +128,7 @@ def _data(told: Told) -> dict[str, object]:
         "timings": {one.name: one.seconds for one in run.timings},
         "costs": to_json(told.costs),
         "usages": to_json(list(run.usages)),
+        **({"lines": to_json(told.lines)} if told.lines else {}),
         **({"by_contains": to_json(results.contains_data(told.by_contains))} if told.by_contains else {}),
         **({"corrected": to_json(told.corrected)} if told.corrected else {}),
     }
@@ -387,6 +393,7 @@ SECTIONS: tuple[Callable[[Told], list[Block]], ...] = (
     lambda told: trouble(told.unfinished, told.problems),
     held_out,
     _corrected,
+    lambda told: checked_lines(told.lines, told.run.noun),
     lambda told: self_edits(told.results, told.evolutions, told.run.noun),
     lambda told: answers(told.results, told.run.noun),
     lambda told: rounds(told.run, told.rounds),
