@@ -112,7 +112,7 @@ def test_dropped_lines_are_not_studied_and_the_ledger_says_why(tmp_path: Path) -
     assert any(line.startswith("true") for line in lines)
     assert not any(line.startswith(("false", "known")) for line in lines)
     with Ledger(tmp_path / "ledger.db") as ledger:
-        checks = ledger.checks(STAGE)
+        checks = [check for _, check in ledger.checks(STAGE)]
         assert {check.edit_key for check in checks} == {edit.key for edit in ledger.edits(STAGE)}
     for check in checks:
         assert [line.verdict for line in check.lines] == ["kept", "unsupported", "known"]
@@ -178,7 +178,7 @@ def test_of_self_edits_with_and_without_a_line_left_only_the_first_train_the_pol
     with Ledger(home / "ledger.db") as ledger:
         runtime = make_runtime(ledger, engine)
         run_training(plan_training(config, runtime.task), runtime)
-        emptied = {one.edit_key for stage in (STAGE, Stage.round(2)) for one in ledger.checks(stage) if one.is_emptied}
+        emptied = {check.edit_key for _, check in ledger.checks() if check.is_emptied}
         kept = {scored.edit_key for _, scored in ledger.scored() if scored.is_kept}
     assert emptied and kept and not emptied & kept
 
@@ -193,7 +193,7 @@ def test_lines_that_cannot_be_scored_fail_their_trial_with_the_reason(tmp_path: 
         planner = TrialPlanner(runtime.task, runtime.trial_facts, UNTOUCHED, TrainingConfig(), 2, 0)
         checked = with_checks(runtime, STAGE, planner, [context], [edit])
         [planned] = checked.studied("synthetic", context, edit)
-        assert ledger.checks(STAGE)[0].failure == "too long"
+        assert ledger.checks(STAGE)[0][1].failure == "too long"
         row = evaluate_one(runtime_home=tmp_path / "eval")
     assert planned.key == "e" and "its lines could not be checked: too long" in str(planned.work)
     assert {(one.status, one.failure) for one in row} == {("failed", "its lines could not be checked: too long")}
@@ -221,7 +221,7 @@ def test_eval_checks_what_somebody_wrote_and_neither_the_context_nor_its_sentenc
             {"methods": "base,passage,sentences,synthetic,distil", "setting": setting, "lines": "checked"}
         )
         evaluate(runtime, plan_evaluation(config, runtime.task))
-        checked = {stage.name for stage in ledger.stages().values() if ledger.checks(stage)}
+        checked = {stage.name for stage, _ in ledger.checks()}
     assert checked == {"eval-synthetic-0", "eval-distil-0"}
     assert not any(text.startswith(("false", "known")) for texts in engine.studied for text in texts)
     assert any(text.startswith("true") for texts in engine.studied for text in texts)
@@ -273,10 +273,10 @@ def test_a_passages_lines_are_asked_as_they_are_studied_with_the_passage_before_
 def test_a_ledger_keeps_one_check_for_each_self_edit_of_a_stage_and_reads_without_the_table(tmp_path: Path) -> None:
     train(tmp_path)
     with Ledger(tmp_path / "ledger.db") as ledger:
-        found = ledger.checks(STAGE)
+        found = [check for _, check in ledger.checks(STAGE)]
         before = ledger.fingerprint()
         ledger.add_checks(STAGE, found)
-        assert (ledger.checks(STAGE), ledger.fingerprint()) == (found, before)
+        assert ([check for _, check in ledger.checks(STAGE)], ledger.fingerprint()) == (found, before)
         ledger.add_checks(STAGE, [replace(found[0], lines=(), failure="lost")])
         assert ledger.fingerprint() != before and len(ledger.checks(STAGE)) == len(found)
         assert ledger.checks(Stage.of("base")) == []

@@ -80,7 +80,7 @@ def with_checks(
     not scored again."""
     ledger, progress = runtime.ledger, runtime.progress
     groups = form_groups(_planned(runtime.task, trials, contexts, edits), runtime.learner.bank_size)
-    known = {one.edit_key: one for one in ledger.checks(stage)}
+    known = {one.edit_key: one for _, one in ledger.checks(stage)}
     todo = [group for group in groups if not all(one.edit_key in known for one in group.planned)]
     n_edits, n_todo = (sum(len(group.planned) for group in part) for part in (groups, todo))
     progress.stage(f"{stage}: checking lines", n_edits)

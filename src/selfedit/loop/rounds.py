@@ -117,7 +117,7 @@ def try_and_select(
     def heat(some: Sequence[PlannedTrial]) -> list[Outcome]:
         return try_all(runtime, stage, some, lambda found: best_so_far(edits, found, plan.reward), is_open)
 
-    emptied = {one.edit_key for one in runtime.ledger.checks(stage) if one.is_emptied}
+    emptied = {one.edit_key for _, one in runtime.ledger.checks(stage) if one.is_emptied}
     able = {edit.key for edit in edits} - emptied
     if not plan.is_racing:
         return select(score(edits, heat(planned), plan.reward), plan.min_gain, able, plan.keep)

@@ -22,7 +22,7 @@ from selfedit.records import (
 )
 from selfedit.report.format import run_order, stage_order
 from selfedit.store import run_folder
-from selfedit.store.ledger import Ledger, read_ledger
+from selfedit.store.ledger import read_ledger
 from selfedit.store.run_folder import RunKind
 from selfedit.tasks import all_tasks
 
@@ -130,7 +130,7 @@ def read_run_data(path: Path, part: PartKind | None = None) -> RunData:
             edits=_by_stage((edit.stage, edit) for edit in ledger.edits()),
             outcomes=_by_stage((outcome.stage, outcome) for outcome in ledger.outcomes()),
             scored=_by_stage(ledger.scored()),
-            checks=_checks(ledger),
+            checks=_by_stage(ledger.checks()),
             timings=sorted(ledger.timings(), key=lambda one: run_order(one.stage, one.part)),
             usages=sorted(ledger.usages(), key=lambda one: run_order(one.stage)),
             policies=policies,
@@ -140,11 +140,6 @@ def read_run_data(path: Path, part: PartKind | None = None) -> RunData:
             fingerprint=ledger.fingerprint(),
             n_heldout=len(ledger.contexts("heldout")),
         )
-
-
-def _checks(ledger: Ledger) -> dict[Stage, list[LineCheck]]:
-    found = {stage: ledger.checks(stage) for stage in ledger.stages().values()}
-    return {stage: checks for stage, checks in found.items() if checks}
 
 
 def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, str]:

@@ -189,9 +189,13 @@ class Ledger:
             rows = [(stage.name, one.context_id, one.edit_key, _encode(one)) for one in checks]
             connection.executemany("INSERT OR REPLACE INTO checks VALUES (?, ?, ?, ?)", rows)
 
-    def checks(self, stage: Stage) -> list[LineCheck]:
-        """What was found of self-edits' lines in one stage; nothing where none were checked."""
-        return self._records(LineCheck, "checks", "stage", stage.name) if "checks" in self._tables() else []
+    def checks(self, stage: Stage | None = None) -> list[tuple[Stage, LineCheck]]:
+        """(stage, what was found of a self-edit's lines there), of one stage or of all; nothing where none were
+        checked."""
+        if "checks" not in self._tables():
+            return []
+        rows, stages = self._rows("checks", "stage", stage and stage.name), self.stages()
+        return [(self._stage(row, stages), self._decode(LineCheck, row["body"])) for row in rows]
 
     def add_scored(self, stage: Stage, scored: Sequence[ScoredEdit]) -> None:
         """Store what self-edits earned in `stage`; identity: (stage, context_id, edit_key)."""
