@@ -72,7 +72,7 @@ def read_tables(run: RunData, trusted: Said | None = None) -> Told:
         costs=stages.cost_table(run),
         results=found,
         evolutions=edits.evolutions(found),
-        lines=lines.line_table(run),
+        lines=lines.line_table(run) if run.checks else [],
         by_contains=results.by_contains(run),
         corrected=None if trusted is None else corrected_tables(run, trusted),
     )
@@ -393,7 +393,7 @@ SECTIONS: tuple[Callable[[Told], list[Block]], ...] = (
     lambda told: trouble(told.unfinished, told.problems),
     held_out,
     _corrected,
-    lambda told: checked_lines(told.lines, told.run.noun),
+    lambda told: checked_lines(told.lines, told.run.noun) if told.lines else [],
     lambda told: self_edits(told.results, told.evolutions, told.run.noun),
     lambda told: answers(told.results, told.run.noun),
     lambda told: rounds(told.run, told.rounds),

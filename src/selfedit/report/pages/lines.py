@@ -11,9 +11,7 @@ from selfedit.report.tables.lines import LineRow
 
 
 def checked_lines(rows: Sequence[LineRow], noun: str) -> list[Block]:
-    """The table under what it means; nothing where no lines were checked."""
-    if not rows:
-        return []
+    """The table under what it means."""
     told = (
         f"Each line of a self-edit was scored by the model that was to study it, with the {noun} in sight and without,"
         " and dropped before anything was trained where it is unsupported or known."
