@@ -15,7 +15,7 @@ from selfedit.continual import STRATEGIES, parse_row
 from selfedit.edits import PROMPTS
 from selfedit.loop import METHODS
 from selfedit.recipes.reproduce import ReproduceConfig
-from selfedit.records import SamplingParams, TrainingConfig
+from selfedit.records import SamplingParams, TrainingConfig, WarmConfig
 from selfedit.tasks import TASKS
 
 ROOT = Path(__file__).parents[1]
@@ -50,7 +50,7 @@ def test_a_command_in_the_docs_is_one(page: str, line: str) -> None:
 
 def known_flags() -> set[str]:
     """The last part of every flag that any command has."""
-    records = [*COMMANDS.values(), TrainingConfig, SamplingParams]
+    records = [*COMMANDS.values(), TrainingConfig, SamplingParams, WarmConfig]
     names = {field.name for kind in records for field in fields(kind)}
     models = [*SETTINGS.values(), ReproduceConfig, *(plugin.settings for plugin in TASKS.values())]
     names |= {name for model in models for name in model.model_fields}

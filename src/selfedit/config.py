@@ -15,13 +15,15 @@ from pydantic import BaseModel, ConfigDict, SerializeAsAny, model_validator
 
 from selfedit.endpoints import EndpointSettings
 from selfedit.errors import Field, SettingError
-from selfedit.records import Budget, SamplingParams, TrainingConfig, digest
+from selfedit.records import Budget, SamplingParams, TrainingConfig, WarmConfig, digest
 
 EMBEDDED_MODEL = "smollm2-135m"
 JUDGE = "judge"
 """The grader that asks an endpoint."""
 FIXED_LEARNER = "untouched"
 """The learner that has none of the policy's updates."""
+WARM_LEARNER = "warm"
+"""The learner that is warmed up at the start of the run."""
 
 
 class TaskSettings(BaseModel):
@@ -52,8 +54,9 @@ class RunConfig(BaseModel):
     model: str = EMBEDDED_MODEL
     """`smollm2-135m` (embedded), a hub id, or a local folder."""
     learner: str = ""
-    """Who studies and answers. Empty: the policy that writes. `untouched`: the model without the policy's updates. Else
-    another model: a hub id or a local folder."""
+    """Who studies and answers. Empty: the policy that writes. `untouched`: the model without the policy's updates.
+    `warm`: the model, warmed up first on training contexts with their questions (see the warm options). Else the folder
+    of an adapter of this model, or another model: a hub id or a local folder."""
     device: str = "auto"
     """`auto`, `cpu`, `cuda` or `cuda:N`."""
     dtype: str = "auto"
@@ -70,6 +73,8 @@ class RunConfig(BaseModel):
     """What a million tokens cost there, read and written. No part of a run's identity."""
     inner: TrainingConfig = TrainingConfig()
     """The inner loop: the adapter of one trial."""
+    warm: WarmConfig = WarmConfig()
+    """The learner `warm`: what it is trained on before anything is studied."""
     sampling: SamplingParams = SamplingParams()
     """How self-edits are drawn."""
     bank: int = 0
@@ -88,6 +93,7 @@ class RunConfig(BaseModel):
                 require_words(name, getattr(self.task_args, name))
         self.judge_settings()
         check_training("inner", self.inner)
+        _check_warm(self.warm, self.learner)
         at_least(0, "sampling.temperature", self.sampling.temperature)
         if not 0 < self.sampling.top_p <= 1:
             raise SettingError(Field("sampling.top_p"), " must be above 0 and at most 1")
@@ -156,6 +162,22 @@ def check_training(name: str, settings: TrainingConfig) -> None:
         Budget.parse(settings.budget)
     except ValueError as problem:
         raise SettingError(Field(f"{name}.budget"), f" {problem}") from None
+
+
+def _check_warm(warm: WarmConfig, learner: str) -> None:
+    """Refuses a warm-up that cannot be, or that nobody asked for."""
+    check_training("warm.training", warm.training)
+    if warm.contexts != -1 and warm.contexts < 1:
+        raise SettingError(Field("warm.contexts"), " must be at least 1, or -1 for all")
+    if warm.training.method != "lora":
+        raise SettingError(Field("warm.training.method"), " must be lora: a learner is stored as an adapter")
+    if warm.material == "after" and (warm.training.budget or warm.training.epochs < 2):
+        needed = " after takes half of the epochs for each: give ", Field("warm.training.epochs"), " 2 or more, and no "
+        raise SettingError(Field("warm.material"), *needed, Field("warm.training.budget"))
+    if warm.material == "contexts" and warm.answers != "short":
+        raise SettingError(Field("warm.answers"), " has no use: ", Field("warm.material"), " contexts asks nothing")
+    if learner != WARM_LEARNER and warm != WarmConfig():
+        raise SettingError(Field("warm"), " has no use without ", Field("learner"), f" {WARM_LEARNER}")
 
 
 def at_least(least: int, field: str, value: float, most: int = 1_000_000) -> None:

@@ -15,11 +15,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Generic, Protocol, Self, TypeVar, runtime_checkable
+from typing import Generic, Literal, Protocol, Self, TypeVar, runtime_checkable
 
 from selfedit.records import (
     Completion,
     Context,
+    Example,
     Generation,
     Invalid,
     Policy,
@@ -94,6 +95,16 @@ class LineByLine(Protocol):
     def line_queries(self, context: Context, edit: str) -> Sequence[tuple[Query, Query]]:
         """For each line, which is the example of that number in `compile`, how likely it is: asked with the context in
         sight, and without. Nothing is said to either (`max_new_tokens` 0). Raises InvalidEdit."""
+        ...
+
+
+@runtime_checkable
+class Examines(Protocol):
+    """A task whose questions can be learnt with their answers."""
+
+    def exam(self, context: Context, answers: Literal["short", "sentence"]) -> tuple[Example, ...]:
+        """The context's questions, each as it is put in a test, with what it is to be answered with: the gold answer,
+        or the sentence of the context that holds it."""
         ...
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
 
@@ -39,7 +39,7 @@ def run_continual(config: ContinualConfig, path: Path, out: Output) -> Path:
     files = merged(read_edit_files(config.edits)) if config.edits else None
     plan = plan_sequences(config, task, probe, policies[0] if policies else UNTOUCHED, files)
     with opened("continual", config, path, task, out, policies) as runtime:
-        run_sequences(plan, runtime)
+        run_sequences(replace(plan, start=runtime.start) if config.learner else plan, runtime)
     return path
 
 

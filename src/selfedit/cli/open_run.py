@@ -9,19 +9,21 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from selfedit.cli.output import Output
 from selfedit.cli.progress import show_progress
-from selfedit.config import FIXED_LEARNER, RunConfig
+from selfedit.config import FIXED_LEARNER, WARM_LEARNER, RunConfig
 from selfedit.errors import Field, SelfeditError, SettingError
 from selfedit.grading import JudgeGrader, grade_answers, load_grader
 from selfedit.loop import EvalConfig, Runtime
+from selfedit.loop.warm_up import plan_warm_up, warm_up
 from selfedit.protocols import Engine, Task
-from selfedit.records import Policy, digest
-from selfedit.store import AdapterFolders, Ledger, read_ledger
+from selfedit.records import UNTOUCHED, Policy, digest
+from selfedit.store import AdapterFolders, Ledger, adapter_in, is_adapter, read_ledger
 from selfedit.store.run_folder import RunKind, code_version, open_run, read_run
 
 if TYPE_CHECKING:
@@ -34,6 +36,8 @@ def opened(
 ) -> Iterator[Runtime]:
     """Everything that a run works with, held until the block ends. `policies` live in the run that `config` names."""
     grader = load_grader(config.grader, config.judge_settings())
+    warming = plan_warm_up(config, task)
+    start = adapter_in(config.learner) if is_adapter(config.learner) else UNTOUCHED
     other = getattr(config, "policy", "")
     adapters = AdapterFolders(path, *([Path(other)] if other else []))
     engine = start_engine(config, adapters)
@@ -41,6 +45,7 @@ def opened(
     facts = {
         **engine.facts,
         **({"learner_weights_sha256": learner.facts["weights_sha256"]} if learner is not engine else {}),
+        **({"learner_adapter_sha256": start.digest} if start.adapter else {}),
         "bank": str(learner.bank_size),
         "data": digest([task.contexts("train"), task.contexts("heldout")]),
         "policy": ",".join(policy.digest for policy in policies),
@@ -52,7 +57,7 @@ def opened(
         Ledger(run.ledger) as ledger,
         show_progress(sys.stderr) as progress,
     ):
-        yield Runtime(
+        runtime = Runtime(
             task=task,
             writer=engine,
             learner=learner,
@@ -61,16 +66,20 @@ def opened(
             progress=progress,
             judge=grader.endpoint if isinstance(grader, JudgeGrader) else None,
             is_learner_fixed=bool(config.learner),
+            start=start,
         )
+        yield replace(runtime, start=warm_up(warming, runtime)) if warming else runtime
 
 
-def start_engine(config: RunConfig, adapters: AdapterFolders) -> Engine:
+def start_engine(config: RunConfig, adapters: AdapterFolders) -> TorchEngine:
     """The engine of the model that writes, on which the policy's adapters can sit, and trials' too if it learns."""
     from selfedit.engine import load_engine
 
     engine = load_engine(config.model, config.device, config.dtype, config.bank, adapters)
     for name in ("outer",) if _is_other(config.learner) else ("inner", "outer"):
         _check_adapted(engine, config, name)
+    if is_adapter(config.learner):
+        _check_start(engine, adapter_in(config.learner))
     return engine
 
 
@@ -125,7 +134,16 @@ def trained_policies(run: Path, task: Task) -> list[Policy]:
 
 
 def _is_other(learner: str) -> bool:
-    return learner not in ("", FIXED_LEARNER)
+    """Whether another model learns, not this one with or without an adapter."""
+    return learner not in ("", FIXED_LEARNER, WARM_LEARNER) and not is_adapter(learner)
+
+
+def _check_start(engine: TorchEngine, start: Policy) -> None:
+    """Refuses an adapter that is not for this model."""
+    try:
+        engine.lay_beneath(start)
+    except SelfeditError as error:
+        raise SettingError(Field("learner"), f" {start.adapter}: {error}") from error
 
 
 def _check_adapted(engine: TorchEngine, config: RunConfig, name: str) -> None:

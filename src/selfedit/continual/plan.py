@@ -10,7 +10,7 @@ from typing import Literal
 from pydantic import model_validator
 
 from selfedit import seeds
-from selfedit.config import RunConfig, at_least
+from selfedit.config import WARM_LEARNER, RunConfig, at_least
 from selfedit.continual.learner import Chooses, Strategy
 from selfedit.continual.strategies import parse_row, row_name
 from selfedit.continual.strategies.distil import Distil
@@ -21,6 +21,7 @@ from selfedit.errors import Field, SettingError
 from selfedit.loop.plan import check_prompt
 from selfedit.protocols import Task
 from selfedit.records import UNTOUCHED, Context, Policy, Probe, SamplingParams, TrainingConfig
+from selfedit.store import is_adapter
 from selfedit.tasks import find_task, with_own_settings
 
 
@@ -64,9 +65,12 @@ class ContinualConfig(RunConfig):
             raise SettingError(Field("inner.method"), " must be lora: versions are stored as adapters")
         if self.writer != "current" and self.edits:
             raise SettingError(Field("edits"), " and ", Field("writer"), f" {self.writer}: give one of them")
-        if self.learner:
+        is_start = self.learner == WARM_LEARNER or is_adapter(self.learner)
+        if self.learner and not is_start:
             why = f" {self.learner}: in a sequence the model that writes is the one that learns"
             raise SettingError(Field("learner"), why)
+        if is_start and self.policy:
+            raise SettingError(Field("learner"), " and ", Field("policy"), ": a sequence begins with one of them")
         if not self.strategy.replace(",", "").strip():
             raise SettingError(Field("strategy"), " is empty")
         return self

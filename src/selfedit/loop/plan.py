@@ -19,6 +19,7 @@ from selfedit.loop.lines import check_task
 from selfedit.loop.methods import find_method, plan_rows
 from selfedit.loop.settings import EvalConfig, Reward, TrainConfig
 from selfedit.loop.trials import compile_edit
+from selfedit.loop.warm_up import warm_up_contexts
 from selfedit.protocols import Task, TwoStep, Variable
 from selfedit.records import Budget, Context, Policy, SamplingParams, TrainingConfig, TrialSpec
 from selfedit.tasks import TaskPlugin, find_task
@@ -83,7 +84,7 @@ def plan_training(config: TrainConfig, task: Task) -> TrainingPlan:
         seed=config.seed,
         is_checked=config.lines == "checked",
     )
-    contexts_R = choose_contexts(task.contexts("train"), config.rounds, config.contexts, config.seed)
+    contexts_R = choose_contexts(_rewarding(config, task), config.rounds, config.contexts, config.seed)
     for studied in (*contexts_R, heldout.contexts):
         _check_budget(task, config.inner, studied)
     return TrainingPlan(
@@ -101,6 +102,21 @@ def plan_training(config: TrainConfig, task: Task) -> TrainingPlan:
         seed=config.seed,
         is_checked=config.lines == "checked",
     )
+
+
+def _rewarding(config: TrainConfig, task: Task) -> Sequence[Context]:
+    """The training contexts whose questions can tell what a self-edit teaches: not those that the learner was warmed up
+    on, for it knows their answers.
+
+    Raises:
+        SettingError: too few are left for a round.
+    """
+    warmed = {context.text for context in warm_up_contexts(config, task)}
+    left = [context for context in task.contexts("train") if context.text not in warmed]
+    if len(left) < config.contexts:
+        told = f" {config.contexts}: the learner is warmed up on {len(warmed)} contexts, which leaves {len(left)}"
+        raise SettingError(Field("contexts"), told, "; lower it or ", Field("warm.contexts"))
+    return left
 
 
 def plan_evaluation(

@@ -23,6 +23,7 @@ from selfedit.records import (
     Stage,
     Usage,
     Version,
+    WarmUp,
 )
 
 Grade = Callable[[Sequence[Query], Sequence[Answer]], Sequence[GradedAnswer]]
@@ -47,6 +48,8 @@ class LedgerLike(Protocol):
     def add_usage(self, stage: Stage, role: Role, model: str, usage: Usage) -> None: ...
     def add_versions(self, versions: Sequence[Version]) -> None: ...
     def versions(self, row: str | None = None) -> list[Version]: ...
+    def add_warm_up(self, done: WarmUp) -> None: ...
+    def warm_up(self) -> WarmUp | None: ...
 
 
 class Metered(Protocol):
@@ -80,12 +83,14 @@ class Runtime:
     """The endpoint behind `grade`; None where a rule grades."""
     is_learner_fixed: bool = False
     """True: trials are always on the learner as it is, whatever policy writes."""
+    start: Policy = UNTOUCHED
+    """What the learner is before it studies anything, where it is fixed."""
     texts: int = 32
     """Texts written together: enough to share the cost of reading the weights, few enough to show progress."""
 
     def learner_of(self, policy: Policy) -> Policy:
         """The version that adapters sit on when `policy` writes: that one, or the learner's own base."""
-        return UNTOUCHED if self.is_learner_fixed else policy
+        return self.start if self.is_learner_fixed else policy
 
     @property
     def trial_facts(self) -> dict[str, str]:

@@ -50,6 +50,7 @@ from selfedit.records.training import (
     TrainingConfig,
     Trial,
     TrialSpec,
+    WarmConfig,
 )
 from selfedit.records.usage import (
     Role,
@@ -63,6 +64,7 @@ from selfedit.records.versions import (
     Update,
     UpdateResult,
     Version,
+    WarmUp,
 )
 
 __all__ = [
@@ -108,6 +110,8 @@ __all__ = [
     "Usage",
     "Verdict",
     "Version",
+    "WarmConfig",
+    "WarmUp",
     "digest",
     "to_json",
 ]

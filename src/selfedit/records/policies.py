@@ -10,7 +10,7 @@ class Policy:
     """The model that writes self-edits: base plus accepted adapters."""
 
     version: int = 0
-    """0 is the untouched base."""
+    """0 is the untouched base; with an adapter, a learner that was warmed up and never writes."""
     adapter: str = ""
     """Folder of its last update in PEFT's format, relative to the run that made it; what it lies on is named in there.
     Empty for version 0."""

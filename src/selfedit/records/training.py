@@ -114,6 +114,26 @@ class TrainingConfig:
     """What is trained: an adapter, or `full`, every weight of a copy of the model, which is dropped after the trial."""
 
 
+@dataclass(frozen=True, slots=True)
+class WarmConfig:
+    """How a learner is warmed up: trained once on contexts with their questions, so that later studies teach more."""
+
+    material: Literal["mixed", "after", "questions", "contexts"] = "mixed"
+    """`mixed`: contexts and their questions with answers, in one order. `after`: contexts in the first half of the
+    epochs, questions in the second. `questions`: no contexts, which teaches the form of answers alone. `contexts`: no
+    questions."""
+    answers: Literal["short", "sentence"] = "short"
+    """What questions are answered with: the gold answer, or the sentence of the context that holds it."""
+    data: str = ""
+    """Other contexts than those that train the policy: a file, or a name that the task knows; all of it is used."""
+    contexts: int = -1
+    """How many of them, from the first. -1: all."""
+    training: TrainingConfig = TrainingConfig(
+        rank=16, alpha=32.0, top_layers=0.5, learning_rate=5e-4, epochs=2, batch_size=8
+    )
+    """How its adapter is trained."""
+
+
 class Followup(Protocol):
     """A second round of queries to the same adapter, in the light of its first answers. A frozen record: it travels
     with its trial to where that is run."""

@@ -97,6 +97,26 @@ class Version:
 
 
 @dataclass(frozen=True, slots=True)
+class WarmUp:
+    """A learner that was warmed up before anything is studied, and what that took."""
+
+    policy: Policy
+    """What studies are laid on, of version 0: it never writes."""
+    contexts: int
+    """Contexts that it was trained on."""
+    examples: int
+    """Training sequences."""
+    losses: tuple[float, ...]
+    """Mean training loss of each epoch, nats per token."""
+    steps: int
+    """Optimiser steps."""
+    tokens: int
+    """Tokens trained on, all epochs."""
+    seconds: float
+    """Wall time."""
+
+
+@dataclass(frozen=True, slots=True)
 class UpdateResult:
     """What came of an update."""
 

@@ -19,6 +19,7 @@ from selfedit.records import (
     StageUsage,
     Timing,
     Version,
+    WarmUp,
 )
 from selfedit.report.format import run_order, stage_order
 from selfedit.store import run_folder
@@ -68,6 +69,8 @@ class RunData:
     """Policy version → keys of the self-edits that trained it."""
     versions: Sequence[Version]
     """What sequences of updates have become, step by step."""
+    warm_up: WarmUp | None
+    """What its learner was made into before anything was studied."""
     counts: Mapping[str, int]
     """Records in the ledger, by table."""
     fingerprint: str
@@ -136,6 +139,7 @@ def read_run_data(path: Path, part: PartKind | None = None) -> RunData:
             policies=policies,
             trained_on={policy.version: ledger.trained_on(policy.version) for policy in policies},
             versions=ledger.versions(),
+            warm_up=ledger.warm_up(),
             counts=ledger.counts(),
             fingerprint=ledger.fingerprint(),
             n_heldout=len(ledger.contexts("heldout")),

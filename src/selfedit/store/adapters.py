@@ -14,6 +14,24 @@ ADAPTER_CONFIG = "adapter_config.json"
 _MEND = "the command that made it, given again, trains it again"
 
 
+def is_adapter(folder: str) -> bool:
+    """Whether an adapter lies in this folder."""
+    return bool(folder) and (Path(folder) / ADAPTER_CONFIG).is_file()
+
+
+def adapter_in(folder: str) -> Policy:
+    """The adapter of a folder that no run of ours names, as a learner that never writes.
+
+    Raises:
+        SelfeditError: it has no weights that can be read.
+    """
+    path = Path(folder).absolute()
+    try:
+        return Policy(0, str(path), hashlib.sha256((path / WEIGHTS).read_bytes()).hexdigest())
+    except OSError as error:
+        raise SelfeditError(f"{folder}: has no readable {WEIGHTS}; give the folder of a whole adapter") from error
+
+
 class AdapterFolders:
     """Implements `protocols.AdapterStore`.
 

@@ -38,6 +38,7 @@ from selfedit.records import (
     Timing,
     Usage,
     Version,
+    WarmUp,
     to_json,
 )
 
@@ -93,7 +94,7 @@ CREATE TABLE IF NOT EXISTS checks (
 
 _ADAPTERS: dict[Any, TypeAdapter[Any]] = {
     kind: TypeAdapter(kind)
-    for kind in (Context, SelfEdit, Outcome, LineCheck, Policy, ScoredEdit, Version, Stage, Timing, StageUsage)
+    for kind in (Context, SelfEdit, Outcome, LineCheck, Policy, ScoredEdit, Version, Stage, Timing, StageUsage, WarmUp)
 } | {list[str]: TypeAdapter(list[str])}
 """How each kind of record is built again from its JSON."""
 
@@ -229,6 +230,19 @@ class Ledger:
     def versions(self, row: str | None = None) -> list[Version]:
         """The versions of one row, or of all, by chain and step."""
         return self._records(Version, "versions", "row", row)
+
+    def add_warm_up(self, done: WarmUp) -> None:
+        """Store what the run's learner was made into before anything was studied."""
+        with self._transaction() as connection:
+            connection.execute("CREATE TABLE IF NOT EXISTS warm_ups (number INTEGER PRIMARY KEY, body TEXT NOT NULL)")
+            connection.execute("INSERT OR REPLACE INTO warm_ups VALUES (0, ?)", (_encode(done),))
+
+    def warm_up(self) -> WarmUp | None:
+        """What the run's learner was made into; None where it was not warmed up."""
+        with self._readable():
+            has_any = self._connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'warm_ups'").fetchone()
+            found = self._connection.execute("SELECT body FROM warm_ups").fetchone() if has_any else None
+        return self._decode(WarmUp, found["body"]) if found else None
 
     def stages(self) -> dict[str, Stage]:
         """Every stage that a record belongs to, by name."""

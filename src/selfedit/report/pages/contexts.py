@@ -14,7 +14,7 @@ from selfedit.report.pages.lines import checked_lines, line_table
 from selfedit.report.pages.self_edits import answers, rounds, self_edits, two_edits
 from selfedit.report.pages.trusted import corrected
 from selfedit.report.run_data import RunData, flatten
-from selfedit.report.tables import claims, edits, lines, results, stages
+from selfedit.report.tables import edits, lines, results, stages
 from selfedit.report.tables.results import ByContains, DifferenceRow, MethodRow
 from selfedit.report.tables.trusted import CorrectedTables, corrected_tables
 from selfedit.report.trusted import Said
@@ -63,7 +63,7 @@ def read_tables(run: RunData, trusted: Said | None = None) -> Told:
     found = edits.examples(run)
     return Told(
         run=run,
-        headline=claims.headline(run, methods, differences, rounds),
+        headline=results.headline(run, methods, differences, rounds),
         methods=methods,
         differences=differences,
         rounds=rounds,
@@ -128,6 +128,7 @@ def _data(told: Told) -> dict[str, object]:
         "timings": {one.name: one.seconds for one in run.timings},
         "costs": to_json(told.costs),
         "usages": to_json(list(run.usages)),
+        **({"warm_up": to_json(run.warm_up)} if run.warm_up else {}),
         **({"lines": to_json(told.lines)} if told.lines else {}),
         **({"by_contains": to_json(results.contains_data(told.by_contains))} if told.by_contains else {}),
         **({"corrected": to_json(told.corrected)} if told.corrected else {}),
@@ -164,7 +165,7 @@ def held_out(told: Told) -> list[Block]:
             f"So no {noun} and no self-edit has a trial of its own, a trial’s time is shared equally among the {noun}s,"
             f" and the intervals, which resample {noun}s, do not tell how much another such training would differ."
         )
-        whole = claims.together(max(row.n_contexts for row in told.methods), noun)
+        whole = results.together(max(row.n_contexts for row in told.methods), noun)
         blocks.append(Paragraph(limits, strong=whole))
     blocks.append(_method_table(told, ""))
     if rows:
@@ -220,7 +221,7 @@ def _length_cell(row: MethodRow) -> Cell:
 
 def _ruler(told: Told) -> str:
     """How long studies were: the same for all rows, or by their length."""
-    if budget := claims.budget_of(told.run):
+    if budget := results.budget_of(told.run):
         return f"Every study was given the same budget, {budget}, whatever its length."
     inner = told.run.config.get("inner")
     epochs = inner.get("epochs") if isinstance(inner, dict) else None
@@ -393,6 +394,7 @@ SECTIONS: tuple[Callable[[Told], list[Block]], ...] = (
     lambda told: trouble(told.unfinished, told.problems),
     held_out,
     _corrected,
+    lambda told: stages.warm_up_blocks(told.run),
     lambda told: checked_lines(told.lines, told.run.noun) if told.lines else [],
     lambda told: self_edits(told.results, told.evolutions, told.run.noun),
     lambda told: answers(told.results, told.run.noun),

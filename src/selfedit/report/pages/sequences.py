@@ -23,6 +23,7 @@ from selfedit.report.figures.sequences import KeptLine
 from selfedit.report.published import FIGURE6, FIGURE6_SOURCE
 from selfedit.report.run_data import RunData, identify
 from selfedit.report.stats.intervals import SequenceInterval, mean, over_sequences
+from selfedit.report.tables.stages import warm_up_blocks
 
 NONE = NoStrategy.name
 """The row without a strategy."""
@@ -97,6 +98,7 @@ def _document(name: str, title: str, run: RunData, gaps: Sequence[str]) -> Docum
     data = {
         "rows": to_json(rows),
         "matrices": matrices,
+        **({"warm_up": to_json(run.warm_up)} if run.warm_up else {}),
         "versions": [to_json(version) for version in run.versions],
         "timings": {one.name: one.seconds for one in run.timings},
         "published": FIGURE6,
@@ -104,7 +106,7 @@ def _document(name: str, title: str, run: RunData, gaps: Sequence[str]) -> Docum
         "runs": identify([run]),
     }
     sentences = _result(rows), _basis(run), *_missing(run, results), *gaps
-    blocks: tuple[Block, ...] = (_main_table(rows), *figures, _probe_table(rows))
+    blocks: tuple[Block, ...] = (_main_table(rows), *figures, _probe_table(rows), *warm_up_blocks(run))
     return document_of(name, title, sentences, blocks, data)
 
 

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from selfedit.config import EMBEDDED_MODEL, TaskSettings
-from selfedit.edits import PROMPTS, ask_follow_ups, ask_for_edit, load_prompt, read_edit
+from selfedit.edits import PROMPTS, ask_follow_ups, ask_for_edit, load_prompt, read_edit, split_sentences
 from selfedit.errors import Field, SelfeditError, SettingError
 from selfedit.grading import grade_answers, load_grader
 from selfedit.jsonl import Place
@@ -50,7 +50,7 @@ _TEST_IN_CONTEXT = _IN_SIGHT + _TEST
 
 
 class PassagesTask:
-    """Learning passages; implements `protocols.Task`, `InContext`, `TwoStep`, `Variable` and `LineByLine`."""
+    """Learning passages; implements `protocols.Task`, `InContext`, `TwoStep`, `Variable`, `LineByLine`, `Examines`."""
 
     def __init__(
         self,
@@ -117,6 +117,15 @@ class PassagesTask:
     def in_context(self, context: Context) -> TrialSpec:
         """The questions with the passage before them: what a model can answer that need not have learnt anything."""
         return TrialSpec((), self._queries(context, _TEST_IN_CONTEXT))
+
+    def exam(self, context: Context, answers: Literal["short", "sentence"]) -> tuple[Example, ...]:
+        """See `protocols.Examines`. Where no sentence holds the gold answer, it is the answer by itself."""
+        sentences = split_sentences(context.text).splitlines() if answers == "sentence" else []
+
+        def reply(gold: str) -> str:
+            return next((one for one in sentences if gold.casefold() in one.casefold()), gold)
+
+        return tuple(Example(reply(query.gold), query.prompt) for query in self._queries(context, _TEST))
 
     def validate(self) -> None:
         """SelfeditError naming the passage, unless gold answers earn 1.0 and empty ones 0.0 by the exact grader."""

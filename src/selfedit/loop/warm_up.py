@@ -1,0 +1,135 @@
+"""L3. A learner that takes it in: an adapter, trained once on contexts with their questions, on which every later study
+is laid.
+
+The paper trains the writer alone; here the learner may learn to learn first. What a warm-up teaches beside that is the
+form of answers: the material `questions`, and other contexts than those of the test, tell the two apart.
+
+What a learner was warmed up on cannot reward a self-edit, for it knows the answers: rounds draw from other contexts.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from selfedit import seeds
+from selfedit.config import WARM_LEARNER, RunConfig
+from selfedit.errors import Field, SelfeditError, SettingError
+from selfedit.loop.runtime import Runtime
+from selfedit.loop.settings import TrainConfig
+from selfedit.protocols import Examines, Task
+from selfedit.records import UNTOUCHED, Context, Example, Policy, TrainingConfig, Update, WarmConfig, WarmUp
+from selfedit.tasks import find_task, load_task, with_own_settings
+
+FOLDER = "adapters/warm-learner"
+"""Where a run keeps the adapter of its learner."""
+
+
+@dataclass(frozen=True, slots=True)
+class WarmUpPlan:
+    """How a run's learner is warmed up."""
+
+    contexts: tuple[Context, ...]
+    """What it is trained on."""
+    examples: tuple[Example, ...]
+    """As training sequences."""
+    training: TrainingConfig
+    """How its adapter is trained."""
+    seed: int
+    """Adapter init and data order."""
+
+
+def plan_warm_up(config: RunConfig, task: Task) -> WarmUpPlan | None:
+    """How the learner of a run is warmed up; None where it is not.
+
+    Raises:
+        SettingError: there is nothing to train on: no contexts, too few, or none with questions; contexts that the run
+            holds out; or a task whose questions cannot be learnt.
+    """
+    if config.learner != WARM_LEARNER:
+        return None
+    if not isinstance(task, Examines):
+        raise SettingError(Field("learner"), f" {WARM_LEARNER}: not for {find_task(config.task).noun}s")
+    contexts = warm_up_contexts(config, task)
+    if not any(context.questions for context in contexts) and config.warm.material != "contexts":
+        told = f" {config.warm.material}: none of the {len(contexts)} contexts has questions; give others with "
+        raise SettingError(Field("warm.material"), told, Field("warm.data"))
+    examples = _examples(config.warm, task, contexts)
+    return WarmUpPlan(tuple(contexts), examples, config.warm.training, seeds.derive(config.seed, "warm-up"))
+
+
+def warm_up_contexts(config: RunConfig, task: Task) -> Sequence[Context]:
+    """What the learner of a run is warmed up on; nothing where it is not.
+
+    Raises:
+        SettingError: there are none, or too few; or the run holds some of them out.
+    """
+    if config.learner != WARM_LEARNER:
+        return ()
+    contexts = task.contexts("train")
+    if config.warm.data:
+        own = with_own_settings(config).task_args.model_copy(update={"data": config.warm.data, "heldout_data": ""})
+        other = load_task(config.model_copy(update={"task_args": own}))
+        contexts = [*other.contexts("train"), *other.contexts("heldout")]
+        held = {context.text for context in task.contexts("heldout")}
+        if seen := [context.id for context in contexts if context.text in held]:
+            told = f" {config.warm.data}: {len(seen)} of its contexts are held out in this run, such as {seen[0]}"
+            raise SettingError(Field("warm.data"), told)
+    elif config.warm.contexts == -1 and isinstance(config, TrainConfig):
+        contexts = contexts[: len(contexts) // 2]
+    if not contexts:
+        raise SettingError(
+            Field("learner"), f" {WARM_LEARNER}: no training contexts; name some with ", Field("warm.data")
+        )
+    if config.warm.contexts > len(contexts):
+        raise SettingError(Field("warm.contexts"), f" {config.warm.contexts}: there are {len(contexts)}; lower it")
+    return contexts if config.warm.contexts == -1 else contexts[: config.warm.contexts]
+
+
+def warm_up(plan: WarmUpPlan, runtime: Runtime) -> Policy:
+    """The learner, trained; the ledger's, if this was done before. One whose adapter is gone is trained again.
+
+    Raises:
+        SelfeditError: the training failed; or made another adapter than was recorded.
+    """
+    known = runtime.ledger.warm_up()
+    is_there = known is not None and runtime.has_adapter(known.policy)
+    asked = f"{len(plan.contexts)} contexts, {len(plan.examples)} examples"
+    runtime.progress.stage(f"warming up the learner: {asked}", 1)
+    if known and is_there:
+        runtime.progress.advance(1, is_recalled=True)
+        return known.policy
+    start = time.monotonic()
+    update = Update(UNTOUCHED, FOLDER, plan.examples, plan.training, plan.seed)
+    [[result]] = [updated.results for updated in runtime.writer.update([[update]])]
+    if result.failure:
+        raise SelfeditError(f"warming up the learner failed: {result.failure}")
+    [made] = result.policies
+    policy = replace(made, version=0, parent=None)
+    if known:
+        runtime.check_same([known.policy], [policy])
+    else:
+        seconds = time.monotonic() - start
+        told = len(plan.contexts), len(plan.examples), result.losses, result.steps, result.tokens, seconds
+        runtime.ledger.add_warm_up(WarmUp(policy, *told))
+    runtime.progress.advance(1, f"loss {result.losses[0]:.2f} to {result.losses[-1]:.2f}" if result.losses else "")
+    return policy
+
+
+def _examples(warm: WarmConfig, task: Task, contexts: Sequence[Context]) -> tuple[Example, ...]:
+    assert isinstance(task, Examines)
+    texts = [example for context in contexts for example in task.compile(context, None).examples]
+    asked = [example for context in contexts for example in task.exam(context, warm.answers)]
+    if warm.material == "questions":
+        return tuple(asked)
+    if warm.material == "contexts":
+        return tuple(texts)
+    if warm.material != "after":
+        return (*texts, *asked)
+    half = warm.training.epochs // 2
+    return tuple(
+        replace(example, in_epoch=epoch)
+        for epoch in range(warm.training.epochs)
+        for example in (texts if epoch < half else asked)
+    )
