@@ -6,8 +6,8 @@
     Progress    who is watching                                       cli/progress.py
     AdapterStore  where adapters lie                                  store/adapters.py
 
-A task may do more: `InContext`, `TwoStep`, `Variable` and `LeaveOneOut` name what some methods ask of it. What a task
-has not is never guessed: `isinstance` says it, by the protocol's name.
+A task may do more: `InContext`, `TwoStep`, `Variable`, `LineByLine` and `LeaveOneOut` name what some methods ask of it.
+What a task has not is never guessed: `isinstance` says it, by the protocol's name.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from selfedit.records import (
     Invalid,
     Policy,
     Prompt,
+    Query,
     Trial,
     TrialResult,
     TrialSpec,
@@ -84,6 +85,16 @@ class Variable(Protocol):
     def variant(self, prompt: str = "", is_distilled: bool = False) -> Self:
         """The same task with another prompt (by name; empty: the same), or with specs that distil the model that has
         the context in sight. Raises SelfeditError where there is no such variant."""
+        ...
+
+
+@runtime_checkable
+class LineByLine(Protocol):
+    """A task whose self-edits are lines, each an example of its own; for checked lines."""
+
+    def line_queries(self, context: Context, edit: str) -> Sequence[tuple[Query, Query]]:
+        """For each line, which is the example of that number in `compile`, how likely it is: asked with the context in
+        sight, and without. Nothing is said to either (`max_new_tokens` 0). Raises InvalidEdit."""
         ...
 
 

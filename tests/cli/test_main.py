@@ -49,6 +49,16 @@ def judge(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[EndpointS
         yield server
 
 
+def test_previews_are_told_on_the_page_and_as_data(here: Path, capsys: Capture) -> None:
+    words = ["--rounds", "1", "--contexts", "2", "--edits", "5", "--preview", "3", "--seeds", "1", "--heldout", "1"]
+    assert main(["train", *words, "--run", "r", "--json"]) == 0
+    [row] = json.loads(capsys.readouterr().out)["previews"]
+    assert (row["previews"], row["tried"], row["failed"]) == (10, 6, 0)
+    assert row["rank_correlation"]["n_contexts"] == 2
+    text = (here / "r" / "report.html").read_text()
+    assert "Only the 3 most promising of each passage were tried in full" in text
+
+
 def judged(server: EndpointServer) -> list[str]:
     return ["--grader", "judge", "--judge", server.url, "--judge-model", "m"]
 
@@ -103,6 +113,10 @@ def fingerprint(run: str) -> str:
         (["train", "--contexts", "1000"], "--contexts 1000: invented has 64"),
         (["train", "--heldout", "1000"], "--heldout 1000: invented has 64"),
         (["train", "--inner.learning-rate", "0"], "--inner.learning-rate must be above 0"),
+        (["train", "--task", "arc", "--lines", "checked"], "--lines checked: self-edits of --task arc have no lines"),
+        (["eval", "--task", "arc", "--lines", "checked"], "--lines checked: self-edits of --task arc have no lines"),
+        (["train", "--lines", "some"], "--lines"),
+        (["continual", "--lines", "checked"], "misplaced options: lines"),
         (["eval", "--methods", "base,absent"], "--methods absent: unknown; choose from base"),
         (["eval", "--contexts", "1000"], "1000 held-out contexts asked for, 64 there"),
         (["eval", "--policy", "absent"], "absent: no run here"),
@@ -244,6 +258,16 @@ def test_train_leaves_a_run_with_its_report_and_resumes(capsys: Capture) -> None
     out, err = capsys.readouterr()
     assert json.loads(out)["methods"] and "report: r/report.html" in err
     assert fingerprint("r") == first
+
+
+def test_checked_lines_are_on_the_page_and_another_way_of_studying_is_another_run(capsys: Capture) -> None:
+    words = ["eval", "--methods", "base,synthetic", "--contexts", "2", "--run", "e", "--json"]
+    assert main([*words, "--lines", "checked"]) == 0
+    [row] = json.loads(capsys.readouterr().out)["lines"]
+    assert row["stage"] == "eval-synthetic-0" and row["edits"] == 2
+    assert row["lines"] == row["kept"] + row["unsupported"] + row["known"] > 0
+    assert "Checked lines" in Path("e/report.html").read_text()
+    assert "lines" in refused(words, capsys)
 
 
 def press_ctrl_c() -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from selfedit.errors import SelfeditError
+from selfedit.errors import SelfeditError, SettingError
 from selfedit.loop import EvalConfig, TrainConfig, evaluate, plan_evaluation, plan_training, run_training
 from selfedit.loop.plan import choose_contexts
 from selfedit.records import Policy, Stage, TrainingConfig
@@ -358,3 +358,80 @@ def test_a_race_that_was_killed_ends_as_one_that_was_not(tmp_path: Path, stop: i
 def test_racing_with_one_seed_is_refused() -> None:
     with pytest.raises(SelfeditError, match="racing needs seeds above 1"):
         TrainConfig(racing=True, seeds=1)
+
+
+PREVIEWED = CONFIG.model_copy(update={"edits": 5, "preview": 2, "rounds": 1})
+
+
+def previewed(home: Path) -> tuple[dict[str, float | None], dict[str, float | None], list[str]]:
+    """(previews, rewards, kept keys) by self-edit of the first round."""
+    with Ledger(home / "ledger.db") as ledger:
+        made = {one.edit_key: one.logprob for _, one in ledger.previews(Stage.round(1))}
+        scored = [one for _, one in ledger.scored(Stage.round(1))]
+    return made, {one.edit_key: one.reward for one in scored}, [one.edit_key for one in scored if one.is_kept]
+
+
+def test_only_the_self_edits_with_the_best_previews_are_tried_in_full(tmp_path: Path) -> None:
+    train(tmp_path, PREVIEWED)
+    made, rewards, kept = previewed(tmp_path)
+    with Ledger(tmp_path / "ledger.db") as ledger:
+        by_context = Counter(edit.context_id for edit in ledger.edits(Stage.round(1)))
+        context_of = {edit.key: edit.context_id for edit in ledger.edits(Stage.round(1))}
+    assert set(by_context.values()) == {5}
+    assert len(made) == 15
+    for context in by_context:
+        mine = sorted((key for key in made if context_of[key] == context), key=lambda key: -(made[key] or 0))
+        assert [key for key in mine if rewards[key] is not None] == mine[:2]
+    assert set(kept) <= {key for key, reward in rewards.items() if reward is not None}
+
+
+def test_a_preview_says_nothing_and_takes_two_steps_of_one_batch(tmp_path: Path) -> None:
+    seen = []
+
+    class Watched(FakeEngine):
+        def run_trials(self, groups):  # type: ignore[no-untyped-def]
+            listed = list(groups)
+            seen.extend(trial for group in listed for trial in group)
+            return super().run_trials(listed)
+
+    train(tmp_path, PREVIEWED, Watched())
+    short = [trial for trial in seen if trial.spec.examples and not any(q.max_new_tokens for q in trial.spec.queries)]
+    assert len(short) == 15
+    assert {(one.training.epochs, one.training.lr_schedule, one.training.budget) for one in short} == {
+        (2, "constant", "")
+    }
+    assert all(one.training.batch_size >= len(one.spec.examples) for one in short)
+
+
+@pytest.mark.parametrize("stop", [1, 3, 6])
+def test_a_run_killed_among_its_previews_and_resumed_equals_one_that_was_not(tmp_path: Path, stop: int) -> None:
+    whole = train(tmp_path / "whole", PREVIEWED)
+    with contextlib.suppress(Stopped):
+        train(tmp_path / "killed", PREVIEWED, stop=stop)
+    assert train(tmp_path / "killed", PREVIEWED) == whole
+
+
+def test_a_failed_preview_comes_last_and_is_no_reward(tmp_path: Path) -> None:
+    engine = FakeEngine()
+    broken: set[str] = set()
+
+    def breaks(trial):  # type: ignore[no-untyped-def]
+        is_preview = trial.spec.examples and not any(query.max_new_tokens for query in trial.spec.queries)
+        if is_preview and len(broken) < 3:
+            broken.add(trial.key)
+        return "out of luck" if trial.key in broken else ""
+
+    engine.broken = breaks
+    train(tmp_path, PREVIEWED, engine)
+    made, rewards, _ = previewed(tmp_path)
+    failed = [key for key, value in made.items() if value is None]
+    assert len(failed) == 3
+    assert all(rewards[key] is None for key in failed)
+
+
+@pytest.mark.parametrize(
+    "settings", [{"edits": 4, "preview": 4}, {"preview": -1}, {"edits": 4, "preview": 2, "inner": {"method": "full"}}]
+)
+def test_a_preview_that_cannot_be_is_refused_by_its_field(settings: dict[str, object]) -> None:
+    with pytest.raises(SettingError, match="preview"):
+        TrainConfig(**settings)  # type: ignore[arg-type]

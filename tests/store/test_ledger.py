@@ -12,8 +12,10 @@ import pytest
 
 from selfedit.errors import SelfeditError
 from selfedit.records import (
+    CheckedLine,
     Context,
     GradedAnswer,
+    LineCheck,
     Outcome,
     Policy,
     Question,
@@ -243,7 +245,7 @@ def test_a_record_that_cannot_be_read_is_told_by_file(ledger, body):
         ledger.edits()
 
 
-TABLES = ("contexts", "edits", "outcomes", "scored", "policies", "versions", "stages", "timings", "usages")
+TABLES = ("contexts", "edits", "outcomes", "scored", "policies", "versions", "stages", "timings", "usages", "checks")
 OTHER_VALUES = ("", "x", -1, 2**62, 0.5, b"\x00", "null", "[1]", "\x1b[31m")
 
 
@@ -267,6 +269,7 @@ def test_a_column_that_holds_something_else_is_told_by_file_or_does_no_harm(tmp_
         fill(ledger)
         ledger.add_versions([Version("none", 0, 1, "c1", "e1", policy, policy, 1.0)])
         ledger.add_usage(ROUND, "judge", "m", Usage(sent=1))
+        ledger.add_checks(ROUND, [LineCheck("e1", "c1", (CheckedLine("a line", -1.0, -2.0, "kept"),))])
         ledger.add_outcomes([OUTCOME], grading=1)
     with sqlite3.connect(whole) as reading:
         columns = [row[1] for row in reading.execute(f"PRAGMA table_info({table})")]
@@ -280,6 +283,21 @@ def test_a_column_that_holds_something_else_is_told_by_file_or_does_no_harm(tmp_
             n_refused += 1
             assert refusal.startswith(f"{path}: ") and refusal.isprintable()
     assert n_refused
+
+
+def test_a_ledger_without_checked_lines_has_no_table_of_them_and_reads_as_ever(tmp_path):
+    path = tmp_path / "ledger.db"
+    with Ledger(path) as ledger:
+        fill(ledger)
+        assert ledger.checks() == [] and "checks" not in ledger.counts()
+        before = ledger.fingerprint()
+    with Ledger(path, is_read_only=True) as ledger:
+        assert (ledger.checks(ROUND), ledger.fingerprint()) == ([], before)
+    check = LineCheck("e1", "c1", failure="too long")
+    with Ledger(path) as ledger:
+        ledger.add_checks(ROUND, [check])
+        assert ledger.checks() == ledger.checks(ROUND) == [(ROUND, check)] and ledger.checks(BASE) == []
+        assert ledger.counts()["checks"] == 1 and ledger.fingerprint() != before
 
 
 def test_a_missing_folder_is_refused_by_name(tmp_path):

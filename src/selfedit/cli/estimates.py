@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from selfedit import sizing
 from selfedit.loop import TrainConfig
+from selfedit.loop.previews import STEPS
 from selfedit.records import Budget, TrainingConfig
 from selfedit.sizing import Shape, SizePlan
 
@@ -78,6 +79,8 @@ class Costs:
     """An adapter trained on it."""
     ask: float
     """A passage's questions answered."""
+    preview: float
+    """A self-edit previewed: two passes over its study."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +129,6 @@ def estimate(name: str, shape: Shape, config: TrainConfig, device: Device) -> Es
     is_fitting = sum(needed) <= device.bytes
     is_timed = is_fitting and dtype in device.gflops
     costs = _costs(shape, config, device, dtype, plan) if is_timed else None
-    n_texts = config.contexts * config.edits
     full = _full_bytes(shape, device, ELEMENT[dtype])
     weights, bank, kept, _ = (part / 1e9 for part in needed)
     return Estimate(
@@ -143,7 +145,7 @@ def estimate(name: str, shape: Shape, config: TrainConfig, device: Device) -> Es
         is_recomputed=plan.is_recomputed,
         total_gb=sum(needed) / 1e9,
         seconds_per_self_edit=_seconds(costs, 1, 1, 0) if costs else None,
-        hours_per_round=_seconds(costs, n_texts * config.seeds, n_texts, config.contexts) / 3600 if costs else None,
+        hours_per_round=_round_seconds(costs, config) / 3600 if costs else None,
         full_finetuning_gb=full / 1e9,
         is_full_finetuning_fitting=full <= device.bytes,
     )
@@ -153,9 +155,9 @@ def estimate_run_seconds(shape: Shape, config: TrainConfig, device: Device) -> f
     """A rough wall time of all rounds of `config`, and of its held-out contexts by the four methods of a report."""
     plan = _plan(shape, config, device, ELEMENT[device.dtype(config.dtype)])
     costs = _costs(shape, config, device, device.dtype(config.dtype), plan)
-    texts = config.rounds * config.contexts * config.edits
     heldout = config.heldout * config.heldout_seeds
-    return _seconds(costs, texts * config.seeds + 3 * heldout, texts + 2 * config.heldout, 3 * heldout)
+    tested = _seconds(costs, 3 * heldout, 2 * config.heldout, 3 * heldout)
+    return tested + config.rounds * (_round_seconds(costs, config) - config.contexts * costs.ask)
 
 
 def assumptions(config: TrainConfig) -> str:
@@ -245,9 +247,11 @@ def _costs(shape: Shape, config: TrainConfig, device: Device, dtype: str, plan: 
     flop = 2 * passes * shape.parameters * share * trained
     rate = device.gflops[dtype] * 1e9
     written = tokens - PASSAGE_TOKENS
+    short = STEPS * tokens / trained
     if device.kind == "cpu":
         per_token = 2 * shape.parameters * SLOWER_WRITING / rate
-        return Costs(written * per_token, flop * SLOWER_TRAINING / rate, QUESTIONS * ANSWER_TOKENS * per_token)
+        train = flop * SLOWER_TRAINING / rate
+        return Costs(written * per_token, train, QUESTIONS * ANSWER_TOKENS * per_token, train * short)
     floor = n_steps * TRAINING_LAUNCH_SECONDS * shape.layers / plan.slots
     step = _step_seconds(shape, device, dtype, ROWS_WRITTEN)
     answering = _step_seconds(shape, device, dtype, QUESTIONS * plan.slots)
@@ -255,6 +259,7 @@ def _costs(shape: Shape, config: TrainConfig, device: Device, dtype: str, plan: 
         write=written * step / ROWS_WRITTEN,
         train=max(flop / (rate * GPU_SHARE), floor),
         ask=ANSWER_TOKENS * answering / plan.slots,
+        preview=max(flop * short / (rate * GPU_SHARE), floor * STEPS / n_steps),
     )
 
 
@@ -265,6 +270,13 @@ def _step_seconds(shape: Shape, device: Device, dtype: str, rows: int) -> float:
         shape.parameters * ELEMENT[dtype] * FLOP_PER_BYTE / (device.gflops["bfloat16"] * 1e9),
         WRITING_LAUNCH_SECONDS * shape.layers,
     )
+
+
+def _round_seconds(costs: Costs, config: TrainConfig) -> float:
+    """Of one round: every self-edit written and, where that is asked for, previewed; those that are tried, tried."""
+    n_texts, n_tried = config.contexts * config.edits, config.contexts * (config.preview or config.edits)
+    previews = n_texts * costs.preview if config.preview else 0.0
+    return _seconds(costs, n_tried * config.seeds, n_texts, config.contexts) + previews
 
 
 def _seconds(costs: Costs, trials: int, texts: int, baselines: int) -> float:

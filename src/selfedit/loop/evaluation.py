@@ -19,6 +19,7 @@ from typing import Literal
 
 from selfedit.edits import split_sentences
 from selfedit.errors import SelfeditError
+from selfedit.loop.lines import with_checks
 from selfedit.loop.runtime import Metered, Runtime
 from selfedit.loop.trials import PlannedTrial, TrialPlanner, compile_edit, try_all
 from selfedit.loop.writing import Write, WritingPlan, write_edits
@@ -148,6 +149,8 @@ class HeldoutPlan:
     """All contexts in one trial (continued pretraining) instead of a trial each."""
     files: Mapping[str, Mapping[str, Sequence[str]]] = field(default_factory=dict)
     """File's name → context id → its self-edits."""
+    is_checked: bool = False
+    """Of written self-edits only those lines are studied that a check leaves."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,12 +179,15 @@ class Bench:
         """The outcomes of what is planned."""
         return try_all(self.runtime, self.row.stage, planned)
 
-    def study(self, edits: Sequence[SelfEdit]) -> list[Outcome]:
-        """Every self-edit tried with its context; or all contexts together with all of them."""
-        plan, method = self.plan, self.row.stage.method
+    def study(self, edits: Sequence[SelfEdit], is_written: bool = True) -> list[Outcome]:
+        """Every self-edit tried with its context; or all contexts together with all of them. `is_written`: somebody has
+        written them, so that their lines may have to be checked."""
+        plan, method, trials = self.plan, self.row.stage.method, self.trials
+        if plan.is_checked and is_written:
+            trials = with_checks(self.runtime, self.row.stage, trials, plan.contexts, edits)
         if plan.is_together:
-            return self.try_all(self.trials.together(method, plan.contexts, edits))
-        return self.try_all(self.trials.each_edit(method, plan.contexts, edits))
+            return self.try_all(trials.together(method, plan.contexts, edits))
+        return self.try_all(trials.each_edit(method, plan.contexts, edits))
 
     def written_edits(self) -> list[SelfEdit]:
         """Self-edits by the row's policy, or by the other model that it names."""
@@ -252,7 +258,7 @@ def study_file(bench: Bench) -> list[Outcome]:
 def study_sentences(bench: Bench) -> list[Outcome]:
     """The context's own sentences as a self-edit that nobody wrote."""
     texts_by_id = {context.id: [split_sentences(context.text)] for context in bench.plan.contexts}
-    return bench.study(bench.given_edits(texts_by_id, 1, "sentences"))
+    return bench.study(bench.given_edits(texts_by_id, 1, "sentences"), is_written=False)
 
 
 def evaluate(

@@ -15,6 +15,7 @@ from selfedit import seeds
 from selfedit.edits import for_contexts, split_sentences
 from selfedit.errors import Field, SelfeditError, SettingError
 from selfedit.loop.evaluation import HeldoutPlan, MethodRequest, RowRequest
+from selfedit.loop.lines import check_task
 from selfedit.loop.methods import find_method, plan_rows
 from selfedit.loop.settings import EvalConfig, Reward, TrainConfig
 from selfedit.loop.trials import compile_edit
@@ -57,6 +58,8 @@ class TrainingPlan:
     """What held-out contexts are tested by before the first round; its rows change with the policy."""
     seed: int
     """Every draw comes from this."""
+    is_checked: bool = False
+    """Of self-edits only those lines are studied that a check leaves."""
 
 
 def plan_training(config: TrainConfig, task: Task) -> TrainingPlan:
@@ -66,6 +69,7 @@ def plan_training(config: TrainConfig, task: Task) -> TrainingPlan:
         SettingError: more contexts than there are, or self-edits that cannot train a policy.
     """
     check_prompt(task)
+    check_task(config.lines, task, config.task)
     for name, asked, split in (("contexts", config.contexts, "train"), ("heldout", config.heldout, "heldout")):
         if asked > len(task.contexts(split)):
             there = f"{config.task_args.data} has {len(task.contexts(split))}"
@@ -80,6 +84,7 @@ def plan_training(config: TrainConfig, task: Task) -> TrainingPlan:
         edits=1,
         seeds=config.heldout_seeds,
         seed=config.seed,
+        is_checked=config.lines == "checked",
     )
     contexts_R = choose_contexts(_rewarding(config, task), config.rounds, config.contexts, config.seed)
     for studied in (*contexts_R, heldout.contexts):
@@ -98,6 +103,7 @@ def plan_training(config: TrainConfig, task: Task) -> TrainingPlan:
         preview=config.preview,
         heldout=heldout,
         seed=config.seed,
+        is_checked=config.lines == "checked",
     )
 
 
@@ -126,6 +132,7 @@ def plan_evaluation(
             self-edits for a context; more contexts than there are.
     """
     plugin = find_task(config.task)
+    check_task(config.lines, task, config.task)
     for request in config.requests():
         _check_method(config, plugin, task, request)
     if config.setting == "cpt" and not plugin.is_joint:
@@ -155,6 +162,7 @@ def plan_evaluation(
         seed=config.seed,
         is_together=is_together,
         files=files,
+        is_checked=config.lines == "checked",
     )
 
 

@@ -1,7 +1,7 @@
 """L3. Previews: a cheap stand-in for the reward, so that only the most promising self-edits are tried in full.
 
-Each reward costs a finetuning; the paper names that as its limit. A preview is a trial cut to two steps: all sequences of
-the study in one batch, at a high constant rate, and of each question only how likely the gold answer has become, for
+Each reward costs a finetuning; the paper names that as its limit. A preview is a trial cut to two steps: all sequences
+of the study in one batch, at a high constant rate, and of each question only how likely the gold answer has become, for
 nothing is said. Within a context self-edits are ranked by it.
 
 What a preview says is never a reward: a self-edit that was not tried in full has none, and trains nothing.
@@ -25,14 +25,14 @@ WHOLE = 1_000_000
 """A batch that holds any study."""
 
 
-def previewed(inner: TrainingConfig) -> TrainingConfig:
+def previewed(inner: TrainingConfig, steps: int = STEPS, learning_rate: float = LEARNING_RATE) -> TrainingConfig:
     """How the adapter of a preview is trained: in shape like a trial's."""
     return replace(
         inner,
-        learning_rate=LEARNING_RATE,
+        learning_rate=learning_rate,
         lr_schedule="constant",
         warmup_steps=0,
-        epochs=STEPS,
+        epochs=steps,
         batch_size=WHOLE,
         budget="",
     )
@@ -42,9 +42,9 @@ def preview(
     runtime: Runtime, stage: Stage, trials: TrialPlanner, contexts: Sequence[Context], edits: Sequence[SelfEdit]
 ) -> list[Preview]:
     """A preview of every self-edit that can be studied; those that the ledger holds are not made again."""
-    short = replace(trials, training=previewed(trials.training), n_seeds=1, change=_asked_silently)
+    short = replace(trials, training=previewed(trials.training), n_seeds=1, change=asked_silently)
     groups = form_groups(short.each_edit("preview", contexts, edits), runtime.learner.bank_size)
-    known = {one.edit_key: one for one in runtime.ledger.previews(stage)}
+    known = {one.edit_key: one for _, one in runtime.ledger.previews(stage)}
     todo = [group for group in groups if not all(one.edit_key in known for one in group.planned)]
     n_trials, n_todo = (sum(len(group.trials) for group in some) for some in (groups, todo))
     runtime.progress.stage(f"{stage}: previews", n_trials)
@@ -81,7 +81,7 @@ def _rank(one: Preview) -> float:
     return float("inf") if one.logprob is None else -one.logprob
 
 
-def _asked_silently(spec: TrialSpec) -> TrialSpec:
+def asked_silently(spec: TrialSpec) -> TrialSpec:
     """The same study, with the run's training, after which nothing is said."""
     queries = tuple(replace(query, max_new_tokens=0) for query in spec.queries)
     return TrialSpec(spec.examples, queries)

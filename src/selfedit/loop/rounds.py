@@ -21,6 +21,7 @@ from dataclasses import replace
 from selfedit import seeds
 from selfedit.errors import SelfeditError
 from selfedit.loop.evaluation import RowRequest, evaluate
+from selfedit.loop.lines import with_checks
 from selfedit.loop.methods import base_of, of_policies
 from selfedit.loop.plan import TrainingPlan
 from selfedit.loop.previews import most_promising, preview
@@ -58,6 +59,8 @@ def run_round(
     base = runtime.learner_of(policy)
     trials = TrialPlanner(runtime.task, runtime.trial_facts, base, plan.inner, plan.seeds, plan.seed)
     edits = write_edits(runtime, WritingPlan(stage, policy, plan.edits, plan.sampling, plan.seed), contexts)
+    if plan.is_checked:
+        trials = with_checks(runtime, stage, trials, contexts, edits)
     tried = _promising(plan, runtime, stage, trials, contexts, edits) if plan.preview else edits
     planned = trials.baseline(contexts) + trials.each_edit(METHOD, contexts, tried)
     is_open = _is_open(runtime, stage, policy)
@@ -129,10 +132,13 @@ def try_and_select(
     def heat(some: Sequence[PlannedTrial]) -> list[Outcome]:
         return try_all(runtime, stage, some, lambda found: best_so_far(edits, found, plan.reward), is_open)
 
+    emptied = {one.edit_key for _, one in runtime.ledger.checks(stage) if one.is_emptied}
+    able = {edit.key for edit in edits} - emptied
     if not plan.is_racing:
-        return select(score(edits, heat(planned), plan.reward), plan.min_gain, keep=plan.keep)
+        return select(score(edits, heat(planned), plan.reward), plan.min_gain, able, plan.keep)
     outcomes = heat([one for one in planned if one.seed_index == 0])
-    finalists = choose_finalists(edits, score(edits, outcomes, plan.reward))
+    racing = [edit for edit in edits if edit.key in able]
+    finalists = choose_finalists(racing, score(racing, outcomes, plan.reward))
     outcomes += heat([one for one in planned if one.seed_index > 0 and one.edit_key in finalists])
     return select(score(edits, outcomes, plan.reward), plan.min_gain, finalists, plan.keep)
 

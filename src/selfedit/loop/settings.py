@@ -10,6 +10,7 @@ from selfedit.config import RunConfig, at_least, check_training
 from selfedit.endpoints import EndpointSettings
 from selfedit.errors import Field, SettingError
 from selfedit.loop.evaluation import MethodRequest
+from selfedit.loop.lines import Lines
 from selfedit.loop.methods import find_method, read_requests
 from selfedit.records import TrainingConfig
 
@@ -43,6 +44,9 @@ class TrainConfig(RunConfig):
     """A self-edit is kept only above this gain over the untouched policy."""
     outer: TrainingConfig = TrainingConfig(rank=64, alpha=128.0, learning_rate=3e-4, epochs=2, batch_size=10)
     """The outer loop: the policy's update on kept self-edits."""
+    lines: Lines = "all"
+    """Which lines of a self-edit are studied: all, or `checked`, those that the passage makes likelier and that the
+    model does not know without it. Passages only."""
     heldout: int = -1
     """Held-out contexts tested before and after. 0: none; -1: all."""
     heldout_seeds: int = 1
@@ -87,6 +91,9 @@ class EvalConfig(RunConfig):
     """Self-edits for each context."""
     seeds: int = 1
     """Trials of each context or self-edit."""
+    lines: Lines = "all"
+    """Which lines of a written self-edit are studied: all, or `checked`, those that the passage makes likelier and that
+    the model does not know without it. Passages only."""
     edits: str = ""
     """Files of self-edits for the method `edits`, joined by commas: JSONL, `{"id", "edits": [...]}` a line."""
     writer: str = ""

@@ -20,7 +20,7 @@ import math
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from selfedit import seeds
 from selfedit.errors import InvalidEdit, SelfeditError
@@ -30,8 +30,10 @@ from selfedit.protocols import Task
 from selfedit.records import (
     Answer,
     Context,
+    Failed,
     GradedAnswer,
     Invalid,
+    LineCheck,
     Outcome,
     Policy,
     Query,
@@ -58,8 +60,8 @@ class PlannedTrial:
     """What is to be learnt."""
     base: Policy
     """The version that the adapter sits on."""
-    work: Trial | Invalid
-    """What is to be done; or why the self-edit cannot be studied."""
+    work: Trial | Invalid | Failed
+    """What is to be done; or why the self-edit cannot be studied, or could not be made ready for it."""
     edit_key: str = ""
     """The self-edit, if there is one."""
     seed_index: int = 0
@@ -99,6 +101,8 @@ class TrialPlanner:
     """Trials of each spec."""
     seed: int
     """The run's seed."""
+    checks: Mapping[str, LineCheck] = field(default_factory=dict)
+    """By self-edit: which of its lines are studied. Those of others are, all of them."""
     change: Callable[[TrialSpec], TrialSpec] = lambda spec: spec
     """What becomes of each study before it is tried."""
 
@@ -114,12 +118,8 @@ class TrialPlanner:
     def studied(self, method: str, context: Context, edit: SelfEdit | None) -> list[PlannedTrial]:
         """An outcome per seed: an adapter trained on the context, with a self-edit where there is one."""
         edit_key = edit.key if edit else ""
-        spec = (
-            Invalid(edit.invalid)
-            if edit and edit.invalid
-            else compile_edit(self.task, context, edit.text if edit else None)
-        )
-        if isinstance(spec, Invalid):
+        spec = self._spec(context, edit)
+        if not isinstance(spec, TrialSpec):
             return [PlannedTrial(method, context.id, self.base, spec, edit_key)]
         return [
             PlannedTrial(method, context.id, self.base, trial, edit_key, index)
@@ -167,10 +167,23 @@ class TrialPlanner:
 
     def _spec_of_all(self, context: Context, edits: Sequence[SelfEdit]) -> TrialSpec:
         """One context with all its self-edits that can be studied."""
-        own: list[str | None] = [edit.text for edit in edits if edit.context_id == context.id and not edit.invalid]
-        parts = [self.task.compile(context, text) for text in own or [None]]
+        found = [self._spec(context, edit) for edit in edits if edit.context_id == context.id]
+        parts = [part for part in found if isinstance(part, TrialSpec)] or [self.task.compile(context, None)]
         examples = tuple(example for part in parts for example in part.examples)
         return replace(parts[0], examples=examples, training=None)
+
+    def _spec(self, context: Context, edit: SelfEdit | None) -> TrialSpec | Invalid | Failed:
+        """What is studied: all examples, but for lines that a check has dropped."""
+        if edit and edit.invalid:
+            return Invalid(edit.invalid)
+        spec = compile_edit(self.task, context, edit.text if edit else None)
+        check = self.checks.get(edit.key) if edit else None
+        if check is None or isinstance(spec, Invalid):
+            return spec
+        if check.failure:
+            return Failed(f"its lines could not be checked: {check.failure}")
+        left = tuple(one for number, one in enumerate(spec.examples) if number not in check.dropped)
+        return replace(spec, examples=left)
 
     def _trial(self, spec: TrialSpec, seed: int) -> Trial:
         training = spec.training or self.training
@@ -203,7 +216,8 @@ def try_all(
     `is_open`: nothing has been built on the verdicts yet, so that missing ones may still come.
     """
     ledger, progress = runtime.ledger, runtime.progress
-    ledger.add_outcomes([_invalid(stage, one, one.work) for one in planned if isinstance(one.work, Invalid)])
+    untried = [_untried(stage, one, one.work) for one in planned if not isinstance(one.work, Trial)]
+    ledger.add_outcomes(untried)
     groups = form_groups(planned, runtime.learner.bank_size)
     known = {_slot(outcome): outcome for outcome in ledger.outcomes(stage)}
     todo = [group for group in groups if not all(_planned_slot(one) in known for one in group.planned)]
@@ -316,7 +330,7 @@ def _said(trial: Trial, result: TrialResult) -> Sequence[tuple[Query, Answer]]:
     return list(zip(trial.spec.queries, result.answers, strict=True))
 
 
-def _invalid(stage: Stage, one: PlannedTrial, why: Invalid) -> Outcome:
+def _untried(stage: Stage, one: PlannedTrial, why: Invalid | Failed) -> Outcome:
     return Outcome(
         key=one.key,
         stage=stage,
@@ -325,7 +339,7 @@ def _invalid(stage: Stage, one: PlannedTrial, why: Invalid) -> Outcome:
         edit_key=one.edit_key,
         policy=one.base.version,
         seed_index=one.seed_index,
-        status="invalid",
+        status="invalid" if isinstance(why, Invalid) else "failed",
         failure=why.reason,
     )
 

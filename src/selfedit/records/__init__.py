@@ -18,6 +18,7 @@ from selfedit.records.hashing import (
     digest,
     to_json,
 )
+from selfedit.records.lines import CheckedLine, LineCheck, LineVerdict
 from selfedit.records.policies import (
     UNTOUCHED,
     Policy,
@@ -74,6 +75,7 @@ __all__ = [
     "UNTOUCHED",
     "Answer",
     "Budget",
+    "CheckedLine",
     "Completion",
     "Constraint",
     "Context",
@@ -83,6 +85,8 @@ __all__ = [
     "Generation",
     "GradedAnswer",
     "Invalid",
+    "LineCheck",
+    "LineVerdict",
     "LossOn",
     "Outcome",
     "Policy",

@@ -8,7 +8,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-from selfedit.records import Context, Outcome, Policy, ScoredEdit, SelfEdit, Stage, StageUsage, Timing, Version, WarmUp
+from selfedit.records import (
+    Context,
+    LineCheck,
+    Outcome,
+    Policy,
+    Preview,
+    ScoredEdit,
+    SelfEdit,
+    Stage,
+    StageUsage,
+    Timing,
+    Version,
+    WarmUp,
+)
 from selfedit.report.format import run_order, stage_order
 from selfedit.store import run_folder
 from selfedit.store.ledger import read_ledger
@@ -45,6 +58,10 @@ class RunData:
     outcomes: Mapping[Stage, Sequence[Outcome]]
     scored: Mapping[Stage, Sequence[ScoredEdit]]
     """What self-edits earned, by round."""
+    checks: Mapping[Stage, Sequence[LineCheck]]
+    """What was found of self-edits' lines, where the run checked them."""
+    previews: Mapping[Stage, Sequence[Preview]]
+    """What a few steps on self-edits let hope for, where the run chose by it."""
     timings: Sequence[Timing]
     """Wall times, as they happened."""
     usages: Sequence[StageUsage]
@@ -119,6 +136,8 @@ def read_run_data(path: Path, part: PartKind | None = None) -> RunData:
             edits=_by_stage((edit.stage, edit) for edit in ledger.edits()),
             outcomes=_by_stage((outcome.stage, outcome) for outcome in ledger.outcomes()),
             scored=_by_stage(ledger.scored()),
+            checks=_by_stage(ledger.checks()),
+            previews=_by_stage(ledger.previews()),
             timings=sorted(ledger.timings(), key=lambda one: run_order(one.stage, one.part)),
             usages=sorted(ledger.usages(), key=lambda one: run_order(one.stage)),
             policies=policies,

@@ -27,6 +27,7 @@ from pydantic import TypeAdapter, ValidationError
 from selfedit.errors import SelfeditError
 from selfedit.records import (
     Context,
+    LineCheck,
     Outcome,
     Policy,
     Preview,
@@ -41,68 +42,12 @@ from selfedit.records import (
     WarmUp,
     to_json,
 )
-
-SCHEMA_VERSION = 2
-"""Raised whenever a stored table changes its meaning; kept in the file as SQLite's `user_version`."""
-
-_SCHEMA = f"""
-BEGIN IMMEDIATE;
-CREATE TABLE stages (
-    name TEXT PRIMARY KEY, kind TEXT NOT NULL, method TEXT NOT NULL, variant TEXT NOT NULL, version INTEGER,
-    row TEXT NOT NULL, chain INTEGER, step INTEGER);
-CREATE TABLE contexts (
-    split TEXT, position INTEGER, id TEXT, body TEXT NOT NULL, PRIMARY KEY (split, id));
-CREATE TABLE edits (
-    stage TEXT REFERENCES stages, context_id TEXT, idx INTEGER, key TEXT, body TEXT NOT NULL, PRIMARY KEY (key, stage));
-CREATE INDEX edits_in_order ON edits (stage, context_id, idx, key);
-CREATE TABLE outcomes (
-    stage TEXT REFERENCES stages, context_id TEXT, method TEXT, edit_key TEXT, seed_index INTEGER, key TEXT,
-    body TEXT NOT NULL, PRIMARY KEY (key, stage, context_id, edit_key));
-CREATE INDEX outcomes_in_order ON outcomes (stage, context_id, method, edit_key, seed_index, key);
-CREATE TABLE scored (
-    stage TEXT REFERENCES stages, context_id TEXT, edit_key TEXT, body TEXT NOT NULL,
-    PRIMARY KEY (stage, context_id, edit_key));
-CREATE TABLE policies (
-    version INTEGER PRIMARY KEY, trained_on TEXT NOT NULL, seconds REAL NOT NULL, body TEXT NOT NULL);
-CREATE TABLE versions (
-    row TEXT, chain INTEGER, step INTEGER, body TEXT NOT NULL, PRIMARY KEY (row, chain, step));
-CREATE TABLE timings (
-    stage TEXT REFERENCES stages, part TEXT, seconds REAL NOT NULL, PRIMARY KEY (stage, part));
-CREATE TABLE usages (
-    stage TEXT REFERENCES stages, role TEXT, model TEXT, sent INTEGER, cached INTEGER, failed INTEGER,
-    unmetered INTEGER, prompt_tokens INTEGER, completion_tokens INTEGER, cost REAL, PRIMARY KEY (stage, role, model));
-PRAGMA user_version = {SCHEMA_VERSION};
-COMMIT;
-"""
-
-_ORDERS = {
-    "contexts": "split, position",
-    "edits": "stage, context_id, idx, key",
-    "outcomes": "stage, context_id, method, edit_key, seed_index, key",
-    "scored": "stage, context_id, edit_key",
-    "policies": "version",
-    "versions": "row, chain, step",
-    "stages": "name",
-}
-"""The tables of records, each with the order in which it is listed."""
+from selfedit.store.schema import LATER, LATER_COLUMNS, ORDERS, SCHEMA, SCHEMA_VERSION
 
 _ADAPTERS: dict[Any, TypeAdapter[Any]] = {
     kind: TypeAdapter(kind)
-    for kind in (
-        Context,
-        SelfEdit,
-        Outcome,
-        Policy,
-        Preview,
-        ScoredEdit,
-        Version,
-        Stage,
-        Timing,
-        StageUsage,
-        WarmUp,
-        list[str],
-    )
-}
+    for kind in (Context, SelfEdit, Outcome, LineCheck, Policy, Preview, ScoredEdit, Version, Stage, Timing, StageUsage)
+} | {WarmUp: TypeAdapter(WarmUp), list[str]: TypeAdapter(list[str])}
 """How each kind of record is built again from its JSON."""
 
 R = TypeVar("R")
@@ -189,6 +134,24 @@ class Ledger:
         """The outcomes of one stage, or of all."""
         return self._records(Outcome, "outcomes", "stage", stage and stage.name)
 
+    def add_checks(self, stage: Stage, checks: Sequence[LineCheck]) -> None:
+        """Store what was found of self-edits' lines in `stage`; identity: (stage, edit_key)."""
+        self._add_later("checks", stage, checks)
+
+    def checks(self, stage: Stage | None = None) -> list[tuple[Stage, LineCheck]]:
+        """(stage, what was found of a self-edit's lines there), of one stage or of all; nothing where none were
+        checked."""
+        return self._later(LineCheck, "checks", stage)
+
+    def add_previews(self, stage: Stage, previews: Sequence[Preview]) -> None:
+        """Store what a few steps on self-edits let hope for in `stage`; identity: (stage, edit_key)."""
+        self._add_later("previews", stage, previews)
+
+    def previews(self, stage: Stage | None = None) -> list[tuple[Stage, Preview]]:
+        """(stage, what a few steps on a self-edit let hope for), of one stage or of all; nothing where there were
+        none."""
+        return self._later(Preview, "previews", stage)
+
     def add_scored(self, stage: Stage, scored: Sequence[ScoredEdit]) -> None:
         """Store what self-edits earned in `stage`; identity: (stage, context_id, edit_key)."""
         self._add("scored", [(stage.name, s.context_id, s.edit_key, _encode(s)) for s in scored], [stage])
@@ -221,31 +184,6 @@ class Ledger:
     def versions(self, row: str | None = None) -> list[Version]:
         """The versions of one row, or of all, by chain and step."""
         return self._records(Version, "versions", "row", row)
-
-    def add_previews(self, stage: Stage, previews: Sequence[Preview]) -> None:
-        """Store what a few steps on self-edits let hope for; identity: (stage, edit_key)."""
-        with self._transaction() as connection:
-            _name_stages(connection, [stage])
-            columns = "stage TEXT REFERENCES stages, edit_key TEXT, body TEXT NOT NULL, PRIMARY KEY (stage, edit_key)"
-            connection.execute(f"CREATE TABLE IF NOT EXISTS previews ({columns})")
-            rows = [(stage.name, one.edit_key, _encode(one)) for one in previews]
-            connection.executemany("INSERT OR REPLACE INTO previews VALUES (?, ?, ?)", rows)
-
-    def previews(self, stage: Stage | None = None) -> list[Preview]:
-        """The previews of one stage, or of all."""
-        if not self._has("previews"):
-            return []
-        where, values = ("WHERE stage = ?", (stage.name,)) if stage else ("", ())
-        with self._readable():
-            statement = f"SELECT body FROM previews {where} ORDER BY stage, edit_key"
-            rows = self._connection.execute(statement, values).fetchall()
-        return [self._decode(Preview, row["body"]) for row in rows]
-
-    def _has(self, table: str) -> bool:
-        """Whether a table is there that is made when it is first needed."""
-        with self._readable():
-            named = "SELECT 1 FROM sqlite_master WHERE name = ?"
-            return self._connection.execute(named, (table,)).fetchone() is not None
 
     def add_warm_up(self, done: WarmUp) -> None:
         """Store what the run's learner was made into before anything was studied."""
@@ -307,13 +245,23 @@ class Ledger:
 
     def counts(self) -> dict[str, int]:
         """Number of records by table."""
+        tables = self._tables()
         with self._readable():
-            return {table: self._connection.execute(f"SELECT COUNT(*) FROM {table}").fetchone()[0] for table in _ORDERS}
+            return {table: self._connection.execute(f"SELECT COUNT(*) FROM {table}").fetchone()[0] for table in tables}
+
+    def _tables(self) -> list[str]:
+        """The tables of records; later ones only where they are there."""
+        return [table for table in ORDERS if table not in LATER or self._has(table)]
+
+    def _has(self, table: str) -> bool:
+        with self._readable():
+            named = "SELECT 1 FROM sqlite_master WHERE name = ?"
+            return self._connection.execute(named, (table,)).fetchone() is not None
 
     def fingerprint(self) -> str:
         """SHA-256 of all records but the times in them: two runs of one config on one machine have the same."""
         hashed = hashlib.sha256()
-        for table in _ORDERS:
+        for table in self._tables():
             for row in self._rows(table):
                 columns = {name: row[name] for name in row.keys() if name not in ("body", "seconds")}  # noqa: SIM118 (a Row iterates over its values)
                 body = self._parse(row["body"]) if "body" in row.keys() else {}  # noqa: SIM118
@@ -327,7 +275,7 @@ class Ledger:
         is_blank = not self._connection.execute("SELECT COUNT(*) FROM sqlite_master").fetchone()[0]
         if found == 0 and is_blank:
             self._connection.execute("PRAGMA journal_mode = WAL")
-            self._connection.executescript(_SCHEMA)
+            self._connection.executescript(SCHEMA)
         elif found != SCHEMA_VERSION:
             raise SelfeditError(
                 f"{self.path}: has schema {found}, and this version reads schema {SCHEMA_VERSION}; choose another run"
@@ -361,11 +309,24 @@ class Ledger:
             _name_stages(connection, stages)
             connection.executemany(f"INSERT OR REPLACE INTO {table} VALUES ({marks})", rows)
 
+    def _add_later(self, table: str, stage: Stage, records: Sequence[LineCheck | Preview]) -> None:
+        with self._transaction() as connection:
+            _name_stages(connection, [stage])
+            connection.execute(f"CREATE TABLE IF NOT EXISTS {table} ({LATER_COLUMNS})")
+            rows = [(stage.name, one.context_id, one.edit_key, _encode(one)) for one in records]
+            connection.executemany(f"INSERT OR REPLACE INTO {table} VALUES (?, ?, ?, ?)", rows)
+
+    def _later(self, kind: type[R], table: str, stage: Stage | None) -> list[tuple[Stage, R]]:
+        if not self._has(table):
+            return []
+        rows, stages = self._rows(table, "stage", stage and stage.name), self.stages()
+        return [(self._stage(row, stages), self._decode(kind, row["body"])) for row in rows]
+
     def _rows(self, table: str, column: str = "", value: object = None) -> list[sqlite3.Row]:
         where = "" if value is None else f"WHERE {column} = ?"
         values = () if value is None else (value,)
         with self._readable():
-            statement = f"SELECT * FROM {table} {where} ORDER BY {_ORDERS[table]}"
+            statement = f"SELECT * FROM {table} {where} ORDER BY {ORDERS[table]}"
             return self._connection.execute(statement, values).fetchall()
 
     def _records(self, kind: type[R], table: str, column: str, value: object) -> list[R]:

@@ -35,6 +35,13 @@ class FakeTask:
         lines = [] if edit is None else edit.splitlines()
         return TrialSpec(tuple(Example(line) for line in (*lines, context.text)), self._queries(context, ""))
 
+    def line_queries(self, context: Context, edit: str) -> list[tuple[Query, Query]]:
+        """Each line behind the text, and by itself."""
+        return [
+            (Query(f"{line} in sight", line, line, Prompt(context.text), 0), Query(line, line, line, Prompt(""), 0))
+            for line in edit.splitlines()
+        ]
+
     def in_context(self, context: Context) -> TrialSpec:
         """The questions behind the text."""
         return TrialSpec((), self._queries(context, context.text))

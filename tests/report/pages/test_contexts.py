@@ -16,7 +16,7 @@ from rich.console import Console
 
 import selfedit.report
 from selfedit.errors import SelfeditError
-from selfedit.records import Context, Question, Stage, Usage
+from selfedit.records import CheckedLine, Context, LineCheck, Question, Stage, Usage
 from selfedit.report import build_report, print_summary, summary
 
 if TYPE_CHECKING:
@@ -327,6 +327,32 @@ def test_what_endpoints_were_used_for_is_told_with_its_cost(run: RunBuilder) -> 
     assert "<td>2,000</td><td>–</td><td>–</td>" in table
     assert "in all" in table
     assert summary(run.folder)["usages"][0]["usage"]["cost"] == 0.36
+
+
+def test_a_run_that_studied_all_lines_has_no_word_of_checked_ones(finished: RunBuilder) -> None:
+    assert "Checked lines" not in _read(finished)
+
+
+def test_dropped_lines_are_told_by_stage_with_the_reason(run: RunBuilder) -> None:
+    run.begin().asked("eval-base", "base", 0, -5).asked("eval-synthetic-0", "synthetic", 1, -4)
+    kept, false = CheckedLine("<true>", -1.0, -2.0, "kept"), CheckedLine("<false>", -2.0, -2.1, "unsupported")
+    known = CheckedLine("<known>", -0.1, -0.2, "known")
+    checks = [
+        LineCheck("a", "heldout-0", (kept, false, known, kept)),
+        LineCheck("b", "heldout-1", (false, known)),
+        LineCheck("c", "heldout-2", failure="longer than the model's context"),
+    ]
+    with run.ledger() as ledger:
+        ledger.add_checks(Stage.of("synthetic", 0), checks)
+    text = _page(run)
+    table = text[text.index("Checked lines</h2>") :]
+    cells = re.findall(r"<td[^>]*>(.*?)</td>", table[: table.index("</table>")])
+    assert [re.sub("<[^>]*>", "", cell) for cell in cells][-8:][1:] == ["3", "6", "2", "2", "2", "1", "1"]
+    assert "the passage is studied alone" in " ".join(table.split())
+    assert "Checked lines" in _printed(run, 140) and "unsupported" in _printed(run, 140)
+    [row] = summary(run.folder)["lines"]
+    assert (row["edits"], row["lines"], row["kept"]) == (3, 6, 2)
+    assert (row["unsupported"], row["known"], row["emptied"], row["failed"]) == (2, 2, 1, 1)
 
 
 def test_a_hostile_name_of_a_file_or_a_model_stays_text(run: RunBuilder) -> None:

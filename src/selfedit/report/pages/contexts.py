@@ -10,10 +10,12 @@ from selfedit.records import Stage, Usage, to_json
 from selfedit.report import format as fmt
 from selfedit.report.blocks import Banner, Block, Cell, Code, Details, Document, Figure, Heading, Paragraph, Table
 from selfedit.report.figures import charts
+from selfedit.report.pages.lines import checked_lines, line_table
+from selfedit.report.pages.previews import preview_rows, previews
 from selfedit.report.pages.self_edits import answers, rounds, self_edits, two_edits
 from selfedit.report.pages.trusted import corrected
 from selfedit.report.run_data import RunData, flatten
-from selfedit.report.tables import edits, results, stages
+from selfedit.report.tables import edits, lines, results, stages
 from selfedit.report.tables.results import ByContains, DifferenceRow, MethodRow
 from selfedit.report.tables.trusted import CorrectedTables, corrected_tables
 from selfedit.report.trusted import Said
@@ -42,6 +44,8 @@ class Told:
     results: list[edits.ContextResult]
     evolutions: list[edits.ContextResult]
     """Self-edits of several policies about the same context."""
+    lines: list[lines.LineRow]
+    """Where lines were checked."""
     by_contains: ByContains | None = None
     """Where the run's grader is a fitted one."""
     corrected: CorrectedTables | None = None
@@ -69,6 +73,7 @@ def read_tables(run: RunData, trusted: Said | None = None) -> Told:
         costs=stages.cost_table(run),
         results=found,
         evolutions=edits.evolutions(found),
+        lines=lines.line_table(run) if run.checks else [],
         by_contains=results.by_contains(run),
         corrected=None if trusted is None else corrected_tables(run, trusted),
     )
@@ -96,6 +101,7 @@ def brief(run: RunData, trusted: Said | None = None) -> Document:
     if (more := len(told.differences) - DIFFERENCES_PRINTED) > 0:
         blocks.append(Paragraph(f"… and {fmt.count(more, 'more difference')}, on the page", kind="note"))
     blocks += _corrected(told)
+    blocks += [line_table(told.lines, run.noun, "Checked lines")] if told.lines else []
     blocks.append(two_edits(told.results, told.evolutions))
     return Document("report", f"report on run {run.name}", tuple(told.headline), tuple(blocks), _data(told))
 
@@ -124,6 +130,8 @@ def _data(told: Told) -> dict[str, object]:
         "costs": to_json(told.costs),
         "usages": to_json(list(run.usages)),
         **({"warm_up": to_json(run.warm_up)} if run.warm_up else {}),
+        **({"previews": to_json(preview_rows(run))} if run.previews else {}),
+        **({"lines": to_json(told.lines)} if told.lines else {}),
         **({"by_contains": to_json(results.contains_data(told.by_contains))} if told.by_contains else {}),
         **({"corrected": to_json(told.corrected)} if told.corrected else {}),
     }
@@ -389,9 +397,11 @@ SECTIONS: tuple[Callable[[Told], list[Block]], ...] = (
     held_out,
     _corrected,
     lambda told: stages.warm_up_blocks(told.run),
+    lambda told: checked_lines(told.lines, told.run.noun) if told.lines else [],
     lambda told: self_edits(told.results, told.evolutions, told.run.noun),
     lambda told: answers(told.results, told.run.noun),
     lambda told: rounds(told.run, told.rounds),
+    lambda told: previews(told.run) if told.run.previews else [],
     lambda told: cost(told.run, told.costs),
     provenance,
 )

@@ -50,7 +50,7 @@ _TEST_IN_CONTEXT = _IN_SIGHT + _TEST
 
 
 class PassagesTask:
-    """Learning passages; implements `protocols.Task`, `InContext`, `TwoStep`, `Variable` and `Examines`."""
+    """Learning passages; implements `protocols.Task`, `InContext`, `TwoStep`, `Variable`, `LineByLine`, `Examines`."""
 
     def __init__(
         self,
@@ -100,6 +100,19 @@ class PassagesTask:
         texts = [f"{context.title}\n{piece}" for piece in (*pieces, context.text)]
         examples = tuple(Example(completion=text, teacher=teacher) for text in texts)
         return TrialSpec(examples=examples, queries=self._queries(context, _TEST))
+
+    def line_queries(self, context: Context, edit: str) -> list[tuple[Query, Query]]:
+        """For each piece of the self-edit, how likely it is behind the title, as it is studied: asked with the passage
+        before that, and without. Raises InvalidEdit."""
+        alone = f"{context.title}\n"
+        in_sight = _IN_SIGHT.format(title=context.title, passage=context.text) + alone
+        return [
+            (
+                Query(f"{number} in sight", piece, piece, Prompt(in_sight, raw=True), max_new_tokens=0),
+                Query(f"{number} alone", piece, piece, Prompt(alone, raw=True), max_new_tokens=0),
+            )
+            for number, piece in enumerate(read_edit(self._prompt_name, edit))
+        ]
 
     def in_context(self, context: Context) -> TrialSpec:
         """The questions with the passage before them: what a model can answer that need not have learnt anything."""
