@@ -20,6 +20,7 @@ def test_the_prompts_are_known_by_name():
         "none",
         "entigraph",
         "active-reading",
+        "study-plan",
     ]
     assert all(load_prompt(name).name == name for name in PROMPTS)
 
