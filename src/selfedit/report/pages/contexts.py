@@ -73,9 +73,14 @@ def read_tables(run: RunData, trusted: Said | None = None) -> Told:
         results=found,
         evolutions=edits.evolutions(found),
         by_contains=results.by_contains(run),
-        choices=plan_choices(run),
+        choices=plan_choices(run) if _has_objects(run) else {},
         corrected=None if trusted is None else corrected_tables(run, trusted),
     )
+
+
+def _has_objects(run: RunData) -> bool:
+    """Whether any self-edit can be a study plan."""
+    return any("{" in edit.text for edits_of_stage in run.edits.values() for edit in edits_of_stage)
 
 
 def page(run: RunData, trusted: Said | None = None) -> Document:
