@@ -20,6 +20,7 @@ def test_the_prompts_are_known_by_name():
         "none",
         "entigraph",
         "active-reading",
+        "study-plan",
     ]
     assert all(load_prompt(name).name == name for name in PROMPTS)
 
@@ -34,7 +35,7 @@ def test_a_prompt_holds_title_and_passage_once_and_begins_the_reply(name):
     prompt = ask_for_edit(name, "Oskaveld {x}", "Nine {huts} beside the {title}.")
     assert prompt.text.count("Title: Oskaveld {x}\n") == 1
     assert prompt.text.count("Passage:\nNine {huts} beside the {title}.") == 1
-    assert prompt.prefill and prompt.prefill.endswith((".", ":"))
+    assert prompt.json_schema or prompt.prefill.endswith((".", ":"))
     assert not prompt.raw
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from selfedit.errors import SelfeditError
+from selfedit.errors import SelfeditError, SettingError
 from selfedit.loop import EvalConfig, TrainConfig, evaluate, plan_evaluation, plan_training, run_training
 from selfedit.loop.lines import LineBounds, with_checks
 from selfedit.loop.trials import TrialPlanner
@@ -27,7 +27,7 @@ from selfedit.records import (
     TrialSpec,
 )
 from selfedit.store import Ledger
-from selfedit.tasks.passages.task import PassagesTask
+from selfedit.tasks.passages.task import PassagesSettings, PassagesTask, passages_of
 from selfedit.testing import FakeEngine, FakeTask, Stopped, make_contexts, make_runtime
 
 LEVELS = {"true": (-1.0, -2.0), "false": (-2.0, -2.1), "far": (-3.5, -5.0), "known": (-0.1, -0.6)}
@@ -281,3 +281,17 @@ def test_a_ledger_keeps_one_check_for_each_self_edit_of_a_stage_and_reads_withou
         assert ledger.fingerprint() != before and len(ledger.checks(STAGE)) == len(found)
         assert ledger.checks(Stage.of("base")) == []
         assert ledger.counts()["checks"] > len(found)
+
+
+@pytest.mark.parametrize("methods", ["synthetic", "random-plan"])
+def test_lines_of_study_plans_are_not_checked(methods: str) -> None:
+    prompt = "study-plan" if methods == "synthetic" else "implications"
+    told = PassagesSettings(prompt=prompt)
+    config = EvalConfig(task_args=told, lines="checked", methods=methods, contexts=1)
+    task = passages_of(told, config.inner)
+    with pytest.raises(SettingError, match="a study plan says itself"):
+        plan_evaluation(config, task)
+    if methods == "synthetic":
+        training = TrainConfig(task_args=told, lines="checked", contexts=1, heldout=1)
+        with pytest.raises(SettingError, match="a study plan says itself"):
+            plan_training(training, task)

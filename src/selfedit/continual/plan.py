@@ -16,7 +16,7 @@ from selfedit.continual.strategies import parse_row, row_name
 from selfedit.continual.strategies.distil import Distil
 from selfedit.continual.strategies.regularise import Kl
 from selfedit.continual.strategies.replay import Replay
-from selfedit.edits import for_contexts
+from selfedit.edits import chooses_training, for_contexts
 from selfedit.errors import Field, SettingError
 from selfedit.loop.plan import check_prompt
 from selfedit.protocols import Task
@@ -116,7 +116,7 @@ def plan_sequences(
     Raises:
         SettingError: a strategy that there is not, or that contradicts another or the settings; a sequence longer than
             there are contexts; contexts that leave nothing to ask, or that the files have nothing for; self-edits in
-            two steps.
+            two steps, or that choose their training.
     """
     rows = {row_name(found): found for found in map(parse_row, filter(str.strip, config.strategy.split(",")))}
     for name, row in rows.items():
@@ -137,6 +137,9 @@ def plan_sequences(
             raise SettingError(Field("held_back"), f" {config.held_back}: {why}; lower it")
         if files is not None and not files.get(context.id):
             raise SettingError(Field("edits"), f": has no self-edit for {context.id}")
+    if chooses_training(prompt := with_own_settings(config).task_args.prompt):
+        told = f" {prompt}: its self-edits choose how they are studied, and every update of a sequence is trained alike"
+        raise SettingError(Field("prompt"), told)
     if config.writer != "sentences" and files is None:
         check_prompt(task)
     return SequencePlan(

@@ -17,6 +17,7 @@ import re
 from collections.abc import Callable, Sequence
 from itertools import dropwhile, pairwise
 
+from selfedit.edits.plans import read_plan
 from selfedit.edits.prompts import ItemKind, PieceKind, load_prompt
 from selfedit.errors import InvalidEdit
 from selfedit.thinking import spoken
@@ -204,11 +205,17 @@ def _read_pairs(text: str) -> list[str]:
     ]
 
 
+def _read_own_lines(text: str) -> list[str]:
+    """Of a study plan."""
+    return [piece for piece in map(_clean, read_plan(text).own_lines) if _has_words(piece)]
+
+
 _READERS: dict[PieceKind, Callable[[str], list[str]]] = {
     "lines": _read_lines,
     "sections": _read_sections,
     "pairs": _read_pairs,
     "paragraphs": _read_paragraphs,
+    "plan": _read_own_lines,
 }
 
 

@@ -3,7 +3,8 @@
 The prompts have the intents of the paper's (SEAL §4.2 and appendix B): implications in three lengths, rewritings,
 questions with answers, implications after a chain of thought, and no instruction at all. Two more are the synthetic
 data of others, written in two steps: EntiGraph (Yang et al. 2024, the paper's baseline) and Active Reading (Lin et al.
-2025). Which one is used matters as much as the training, so they are chosen by name.
+2025), and one, `study-plan`, is ours: its self-edits choose how they are studied. Which one is used matters as much as
+the training, so they are chosen by name.
 
 Departures from the papers:
 1. Wording: short, with the passage marked, and the reply begun for the model, so that a small chat model follows
@@ -19,12 +20,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from selfedit.edits.plans import plan_grammar
 from selfedit.errors import SelfeditError
 from selfedit.records import Prompt
 
-PieceKind = Literal["lines", "sections", "pairs", "paragraphs"]
+PieceKind = Literal["lines", "sections", "pairs", "paragraphs", "plan"]
 """What one piece of a reply is: a line; a version of the text; a question with its answer; a paragraph of one of
-several replies."""
+several replies; an own line of a study plan."""
 ItemKind = Literal["name", "line"]
 """What one item of a first reply is: a name, without what is said about it; a line."""
 
@@ -70,6 +72,11 @@ class EditPrompt:
     """What is asked next, where the reply is not yet the self-edit."""
 
     @property
+    def chooses_training(self) -> bool:
+        """Whether its self-edits choose how they are studied."""
+        return self.kind == "plan"
+
+    @property
     def replies(self) -> int:
         """Replies that a self-edit consists of, at most."""
         return sum(most for _, most in self.second.asked) if self.second else 1
@@ -81,6 +88,16 @@ _SENTENCES = "Write each as one full sentence that names its subject, so that it
 _IMPLICATIONS = (
     "Read the passage and list what it implies: the facts that it states and the conclusions that can be drawn from"
     f" them. {_SENTENCES}"
+)
+
+_PLAN = (
+    "Plan how a model studies the passage below, so that it can answer questions about it afterwards. Choose a mix: how"
+    " often each pass shows the whole passage, each of its sentences, and each line of yours (0, 1, 2 or 4). Choose"
+    " learning_rate (0.001, 0.002 or 0.004), batch_size (1, 2 or 4) and the form of your lines: statements, or"
+    " question-answer, where each line is a question with its answer behind it. Then write your lines: facts of the"
+    f" passage and what follows from them. {_SENTENCES}\nAnswer with JSON alone, in this form:\n"
+    '{{"mix": {{"passage": ..., "sentences": ..., "lines": ...}}, "learning_rate": ..., "batch_size": ..., "form": ...,'
+    ' "lines": ["...", "..."]}}'
 )
 
 PROMPTS: dict[str, EditPrompt] = {
@@ -160,6 +177,7 @@ PROMPTS: dict[str, EditPrompt] = {
                 kind="line",
             ),
         ),
+        EditPrompt("study-plan", _PLAN + _PASSAGE, "", "plan"),
     )
 }
 """Each prompt by its name."""
@@ -172,7 +190,14 @@ def load_prompt(name: str) -> EditPrompt:
     return PROMPTS[name]
 
 
+def chooses_training(name: str) -> bool:
+    """Whether self-edits by the prompt called `name` choose how they are studied; False also for no prompt of ours."""
+    return name in PROMPTS and PROMPTS[name].chooses_training
+
+
 def ask_for_edit(name: str, title: str, passage: str) -> Prompt:
     """What is put before the policy to have it write a self-edit about `passage`: all of it, or its first step."""
     prompt = load_prompt(name)
-    return Prompt(prompt.instruction.format(title=title, passage=passage), prompt.prefill, prompt.raw)
+    grammar = plan_grammar() if prompt.chooses_training else ""
+    text = prompt.instruction.format(title=title, passage=passage)
+    return Prompt(text, prompt.prefill, prompt.raw, grammar)

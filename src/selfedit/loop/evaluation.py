@@ -17,7 +17,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from selfedit.edits import split_sentences
+from selfedit import seeds
+from selfedit.edits import draw_plan, split_sentences
 from selfedit.errors import SelfeditError
 from selfedit.loop.lines import with_checks
 from selfedit.loop.runtime import Metered, Runtime
@@ -259,6 +260,16 @@ def study_sentences(bench: Bench) -> list[Outcome]:
     """The context's own sentences as a self-edit that nobody wrote."""
     texts_by_id = {context.id: [split_sentences(context.text)] for context in bench.plan.contexts}
     return bench.study(bench.given_edits(texts_by_id, 1, "sentences"), is_written=False)
+
+
+def study_random_plans(bench: Bench) -> list[Outcome]:
+    """Study plans that nobody wrote, drawn for each context."""
+    plan = bench.plan
+    drawn = {
+        context.id: [draw_plan(seeds.derive(plan.seed, "random-plan", context.id, i)) for i in range(plan.edits)]
+        for context in plan.contexts
+    }
+    return bench.study(bench.given_edits(drawn, plan.edits, "random-plan"))
 
 
 def evaluate(

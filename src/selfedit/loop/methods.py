@@ -6,6 +6,7 @@ A package adds its own under the entry-point group `selfedit.methods` (docs/exte
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import cache
 
 from selfedit.errors import Field, SettingError
@@ -18,6 +19,7 @@ from selfedit.loop.evaluation import (
     ask_only,
     study_context,
     study_file,
+    study_random_plans,
     study_sentences,
     study_written,
 )
@@ -108,6 +110,17 @@ _METHODS = (
         label="Trained on the passage's own sentences",
         cause="Studying the passage sentence by sentence",
         written="the passage's own sentences",
+        compared_with=("base", "passage"),
+    ),
+    Method(
+        "random-plan",
+        "trained by study plans that nobody wrote: directives drawn at random, without own lines",
+        "control",
+        lambda request: [replace(row, prompt="study-plan") for row in once("random-plan")],
+        study_random_plans,
+        label="Trained by study plans drawn at random",
+        cause="Studying by a plan drawn at random",
+        written="drawn at random",
         compared_with=("base", "passage"),
     ),
     Method(

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from selfedit import seeds
-from selfedit.edits import for_contexts, split_sentences
+from selfedit.edits import chooses_training, for_contexts, split_sentences
 from selfedit.errors import Field, SelfeditError, SettingError
 from selfedit.loop.evaluation import HeldoutPlan, MethodRequest, RowRequest
 from selfedit.loop.lines import check_task
@@ -22,10 +22,15 @@ from selfedit.loop.trials import compile_edit
 from selfedit.loop.warm_up import warm_up_contexts
 from selfedit.protocols import Task, TwoStep, Variable
 from selfedit.records import Budget, Context, Policy, SamplingParams, TrainingConfig, TrialSpec
-from selfedit.tasks import TaskPlugin, find_task
+from selfedit.tasks import TaskPlugin, find_task, with_own_settings
 
+LINES = "implications"
+"""The prompt by which self-edits that nobody wrote are read: a line each."""
 Files = Mapping[str, Mapping[str, Sequence[str]]]
 """File's name → context id → its self-edits."""
+
+
+NO_LINES_TO_CHECK = " checked: a study plan says itself how often each line is studied; leave one of them out"
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +75,8 @@ def plan_training(config: TrainConfig, task: Task) -> TrainingPlan:
     """
     check_prompt(task)
     check_task(config.lines, task, config.task)
+    if config.lines == "checked" and chooses_training(with_own_settings(config).task_args.prompt):
+        raise SettingError(Field("lines"), NO_LINES_TO_CHECK)
     for name, asked, split in (("contexts", config.contexts, "train"), ("heldout", config.heldout, "heldout")):
         if asked > len(task.contexts(split)):
             there = f"{config.task_args.data} has {len(task.contexts(split))}"
@@ -151,7 +158,19 @@ def plan_evaluation(
         told = f" {config.inner.skip_above}: distil learns what a teacher expects, whole; leave it at 1"
         raise SettingError(Field("inner.skip_above"), told)
     is_together = config.setting == "cpt"
-    _check_budget(task, config.inner, contexts, is_together, any(row.method.name == "sentences" for row in rows))
+    prompt = with_own_settings(config).task_args.prompt
+    if chooses_training(prompt):
+        rows = tuple(replace(row, prompt=LINES) if row.method.name == "sentences" else row for row in rows)
+    if config.lines == "checked" and any(chooses_training(row.prompt or prompt) for row in rows):
+        raise SettingError(Field("lines"), NO_LINES_TO_CHECK)
+    for row in rows if is_together else ():
+        asked = row.prompt or (prompt if row.method.takes_prompt else "")
+        if chooses_training(asked):
+            told = f" cpt: {row.method.name} by {asked} chooses how each {plugin.noun} is studied; leave it out"
+            raise SettingError(Field("setting"), told)
+    takes_apart = any(row.method.name in ("sentences", "random-plan") for row in rows)
+    as_lines = task.variant(LINES) if chooses_training(prompt) and isinstance(task, Variable) else task
+    _check_budget(as_lines, config.inner, contexts, is_together, takes_apart)
     return HeldoutPlan(
         rows=rows,
         contexts=tuple(contexts),

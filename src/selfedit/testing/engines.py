@@ -245,6 +245,10 @@ def _value(schema: dict[str, Any], mark: str) -> Any:
     """One that the schema allows, by hash."""
     if "properties" in schema:
         return {name: _value(part, digest(mark, name)) for name, part in schema["properties"].items()}
+    if schema.get("type") == "array":
+        return [_value(schema["items"], digest(mark, i)) for i in range(min(2, schema["maxItems"]))]
+    if schema.get("type") == "string":
+        return f"implication {mark[:6]}"
     values = schema.get("enum") or {"boolean": [False, True]}.get(schema["type"]) or [schema["minimum"]]
     return values[int(mark, 16) % len(values)]
 

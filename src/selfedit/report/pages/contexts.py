@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from selfedit.errors import SelfeditError
 from selfedit.records import Stage, Usage, to_json
 from selfedit.report import format as fmt
 from selfedit.report.blocks import Banner, Block, Cell, Code, Details, Document, Figure, Heading, Paragraph, Table
 from selfedit.report.figures import charts
+from selfedit.report.pages.choices import Counts, Group, choices_data, choices_figure, plan_choices
 from selfedit.report.pages.lines import checked_lines, line_table
 from selfedit.report.pages.previews import preview_rows, previews
 from selfedit.report.pages.self_edits import answers, rounds, self_edits, two_edits
@@ -50,6 +51,8 @@ class Told:
     """Where the run's grader is a fitted one."""
     corrected: CorrectedTables | None = None
     """By trusted verdicts; None where none were given."""
+    choices: Mapping[Group, Counts] = field(default_factory=dict)
+    """What study plans chose, by who wrote them; empty where there are none."""
 
 
 def read_tables(run: RunData, trusted: Said | None = None) -> Told:
@@ -75,8 +78,14 @@ def read_tables(run: RunData, trusted: Said | None = None) -> Told:
         evolutions=edits.evolutions(found),
         lines=lines.line_table(run) if run.checks else [],
         by_contains=results.by_contains(run),
+        choices=plan_choices(run) if _has_objects(run) else {},
         corrected=None if trusted is None else corrected_tables(run, trusted),
     )
+
+
+def _has_objects(run: RunData) -> bool:
+    """Whether any self-edit can be a study plan."""
+    return any("{" in edit.text for edits_of_stage in run.edits.values() for edit in edits_of_stage)
 
 
 def page(run: RunData, trusted: Said | None = None) -> Document:
@@ -132,6 +141,7 @@ def _data(told: Told) -> dict[str, object]:
         **({"warm_up": to_json(run.warm_up)} if run.warm_up else {}),
         **({"previews": to_json(preview_rows(run))} if run.previews else {}),
         **({"lines": to_json(told.lines)} if told.lines else {}),
+        **({"directives": choices_data(told.choices)} if told.choices else {}),
         **({"by_contains": to_json(results.contains_data(told.by_contains))} if told.by_contains else {}),
         **({"corrected": to_json(told.corrected)} if told.corrected else {}),
     }
@@ -181,6 +191,14 @@ def held_out(told: Told) -> list[Block]:
         folded = Details(fmt.count(len(more), "further difference"), (_difference_table(told, more, ""),))
         blocks += [folded, Paragraph(warning, kind="note")]
     return [*blocks, *_result_figures(told)]
+
+
+def chosen(told: Told) -> list[Block]:
+    """What study plans chose; nothing where there are none."""
+    if not told.choices:
+        return []
+    intro = "A study plan chooses how it is studied. What was chosen, by who wrote; of invalid ones nothing."
+    return [Heading("What study plans chose"), Paragraph(intro), choices_figure(told.run.name, told.choices)]
 
 
 def _corrected(told: Told) -> list[Block]:
@@ -398,6 +416,7 @@ SECTIONS: tuple[Callable[[Told], list[Block]], ...] = (
     _corrected,
     lambda told: stages.warm_up_blocks(told.run),
     lambda told: checked_lines(told.lines, told.run.noun) if told.lines else [],
+    chosen,
     lambda told: self_edits(told.results, told.evolutions, told.run.noun),
     lambda told: answers(told.results, told.run.noun),
     lambda told: rounds(told.run, told.rounds),

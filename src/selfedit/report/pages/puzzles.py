@@ -19,6 +19,7 @@ from selfedit.report.blocks import Block, Cell, Document, Figure, Table, documen
 from selfedit.report.figures import charts
 from selfedit.report.figures import puzzles as puzzle_figures
 from selfedit.report.figures.charts import MethodMark, colour_of
+from selfedit.report.pages.choices import choices, choices_data, choices_figure
 from selfedit.report.pages.contexts import trouble
 from selfedit.report.published import TABLE1, TABLE1_SOURCE
 from selfedit.report.run_data import RunData, identify
@@ -30,8 +31,6 @@ PUZZLES_DRAWN = 8
 """Puzzles whose attempts are drawn: the first ones."""
 SETTINGS = ("learning_rate", "num_train_epochs", "rank", "views", "strategy", "augmentations")
 """What directives choose."""
-KEPT = ", kept"
-"""Behind a round's name: those of its self-edits that train the next policy."""
 LABELS = {
     "in-context": "In context, no training",
     "synthetic": "Self-edits, untrained",
@@ -94,15 +93,12 @@ def _document(name: str, title: str, runs: Sequence[RunData], gaps: Sequence[str
     rows = [row for run in tested for row in _rows(run)]
     outcomes = {stage: found for run in tested for stage, found in run.outcomes.items()}
     differences = _differences(rows, outcomes)
-    chosen = {run.name: _directives(run) for run in runs}
+    chosen = {run.name: choices(run, SETTINGS, _settings) for run in runs}
     data = {
         "rows": to_json(rows),
         "differences": [{"before": d.before, "after": d.after, **to_json(d.interval)} for d in differences],
         "puzzles": [{"id": context.id, "solved_by": _solvers(context, outcomes)} for context in _heldout(tested)],
-        "directives": {
-            name: {f"{stage}{KEPT if is_kept else ''}": counts for (stage, is_kept), counts in groups.items()}
-            for name, groups in chosen.items()
-        },
+        "directives": {name: choices_data(groups) for name, groups in chosen.items()},
         "source": TABLE1_SOURCE,
         "runs": identify(runs),
     }
@@ -115,7 +111,7 @@ def _document(name: str, title: str, runs: Sequence[RunData], gaps: Sequence[str
     )
     blocks = [block for run in runs for block in trouble(unfinished(run), problems(run))]
     blocks += [_method_table(rows, noun), figure]
-    blocks += [_directive_figure(name, groups) for name, groups in chosen.items() if any(groups.values())]
+    blocks += [choices_figure(name, groups) for name, groups in chosen.items() if any(groups.values())]
     blocks += _attempts(tested)
     blocks += [_difference_table(differences, noun), *map(_round_table, runs), _puzzle_table(tested, rows, outcomes)]
     sentences = _result(rows, differences, noun) or _learnt(runs, noun), _basis(tested), *gaps
@@ -249,30 +245,6 @@ def _heldout(runs: Sequence[RunData]) -> list[Context]:
     return list({context.id: context for run in runs for context in run.contexts if context.id in tried}.values())
 
 
-_Group = tuple[Stage, bool]
-"""Who wrote; whether only those self-edits of a round are meant that train the next policy."""
-_Counts = dict[str, dict[str, int]]
-"""Setting → value → how often it was chosen."""
-
-
-def _directives(run: RunData) -> dict[_Group, _Counts]:
-    """What directives chose, by who wrote them, each policy behind the round that trains it."""
-    groups: dict[_Group, Sequence[SelfEdit]] = {(stage, False): edits for stage, edits in run.edits.items()}
-    for stage, scored in run.scored.items():
-        keys = {one.edit_key for one in scored if one.is_kept}
-        groups[stage, True] = [edit for edit in run.edits.get(stage, ()) if edit.key in keys]
-    found = {}
-    for stage, is_kept in sorted(groups, key=lambda group: (fmt.run_order(group[0]), group[1])):
-        if not groups[stage, is_kept]:
-            continue
-        counts: dict[str, Counter[str]] = {name: Counter() for name in SETTINGS}
-        for edit in groups[stage, is_kept]:
-            for name, value in _settings(edit).items():
-                counts[name][value] += 1
-        found[stage, is_kept] = {name: dict(sorted(values.items())) for name, values in counts.items() if values}
-    return found
-
-
 def _settings(edit: SelfEdit) -> dict[str, str]:
     """What valid directives choose; nothing of invalid ones."""
     if edit.invalid:
@@ -286,18 +258,6 @@ def _settings(edit: SelfEdit) -> dict[str, str]:
     chosen["strategy"] = "all tokens" if chosen.get("strategy") == "train_using_all_tokens" else "output tokens"
     names = [name.split("_")[1] for name, is_on in flags.items() if is_on]
     return chosen | {"augmentations": "+".join(names) or "none"}
-
-
-def _directive_figure(name: str, groups: Mapping[_Group, _Counts]) -> Figure:
-    series = {
-        f"{fmt.stage_label(stage)}{KEPT if is_kept else ''}": counts
-        for (stage, is_kept), counts in groups.items()
-        if counts
-    }
-    caption = f"{name}: what directives chose, by who wrote them: the share of self-edits with each value."
-    if any(is_kept and one for (_, is_kept), one in groups.items()):
-        caption += " Kept: those that train the next policy."
-    return Figure(f"directives-{name}", lambda: puzzle_figures.directives(series), caption)
 
 
 def _attempts(runs: Sequence[RunData]) -> list[Block]:

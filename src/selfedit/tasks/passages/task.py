@@ -8,22 +8,37 @@ Departures from the paper:
 3. A distilled study teaches what the policy says of the same texts with the passage in sight (the paper trains on the
    texts as they stand). That holds for the passage too: in sight of it the policy as good as copies it, so that this
    comes to learning it as it stands, but for the places where even a copyist hesitates.
+4. A study plan chooses learning rate, batch size, and how often a pass shows the passage, its sentences and own lines.
+   How long it is studied is not its choice: that is the run's budget, or its epochs.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from dataclasses import replace
 from importlib import resources
 from pathlib import Path
 from typing import Literal, get_args
 
 from selfedit.config import EMBEDDED_MODEL, TaskSettings
-from selfedit.edits import PROMPTS, ask_follow_ups, ask_for_edit, load_prompt, read_edit, split_sentences
-from selfedit.errors import Field, SelfeditError, SettingError
+from selfedit.edits import (
+    PROMPTS,
+    StudyPlan,
+    as_question,
+    ask_follow_ups,
+    ask_for_edit,
+    load_prompt,
+    read_edit,
+    read_plan,
+    split_sentences,
+)
+from selfedit.errors import Field, InvalidEdit, SelfeditError, SettingError
 from selfedit.grading import grade_answers, load_grader
 from selfedit.jsonl import Place
 from selfedit.records import (
     Answer,
+    Budget,
     Context,
     Example,
     Outcome,
@@ -59,13 +74,18 @@ class PassagesTask:
         prompt: str,
         ask_style: AskStyle = "plain",
         is_distilled: bool = False,
+        inner: TrainingConfig | None = None,
     ) -> None:
         """`prompt`: a name in `selfedit.edits.PROMPTS`. `is_distilled`: what is learnt is what the policy itself says
-        with the passage in sight."""
+        with the passage in sight. `inner`: how the run trains adapters, of which a study plan chooses a part; None:
+        there are no study plans. Raises SelfeditError on a prompt that there is not, or that lacks `inner`."""
         self._splits = {"train": tuple(train), "heldout": tuple(heldout)}
         self._prompt_name = load_prompt(prompt).name
         self._ask_style: AskStyle = ask_style
         self._is_distilled = is_distilled
+        self._inner = inner
+        if inner is None and load_prompt(prompt).chooses_training:
+            raise SelfeditError(f"{prompt} chooses a part of the inner training; give the rest of it with inner")
 
     def contexts(self, split: str) -> Sequence[Context]:
         """Passages of `train` or `heldout`, in file order."""
@@ -90,16 +110,47 @@ class PassagesTask:
     def variant(self, prompt: str = "", is_distilled: bool = False) -> PassagesTask:
         """The same passages with another prompt (empty: this one's), and with distilled studies or plain ones."""
         splits = self._splits["train"], self._splits["heldout"]
-        return PassagesTask(*splits, prompt or self._prompt_name, self._ask_style, is_distilled)
+        return PassagesTask(*splits, prompt or self._prompt_name, self._ask_style, is_distilled, self._inner)
 
     def compile(self, context: Context, edit: str | None) -> TrialSpec:
-        """Pieces of the self-edit, then the passage; the passage alone for None. Raises InvalidEdit."""
-        pieces = () if edit is None else read_edit(self._prompt_name, edit)
+        """Pieces of the self-edit, then the passage; the passage alone for None; what a study plan says, with its own
+        training. Raises InvalidEdit."""
+        if edit is not None and self._inner is not None and load_prompt(self._prompt_name).chooses_training:
+            plan = read_plan(edit)
+            training = replace(self._inner, learning_rate=plan.learning_rate, batch_size=plan.batch_size)
+            pieces = self._planned(context, edit, plan, training)
+            return TrialSpec(self._examples(context, pieces), self._queries(context, _TEST), training)
+        pieces = [] if edit is None else [*read_edit(self._prompt_name, edit)]
+        return TrialSpec(self._examples(context, [*pieces, context.text]), self._queries(context, _TEST))
+
+    def _planned(self, context: Context, edit: str, plan: StudyPlan, training: TrainingConfig) -> list[str]:
+        """What a pass of the plan shows. What is shown often comes again behind all that is shown more seldom, and of
+        these repetitions the last ones go where the budget has fewer steps than a pass."""
+        lines = read_edit(self._prompt_name, edit) if plan.lines and plan.own_lines else ()
+        own = tuple(as_question(line) for line in lines) if plan.form == "question-answer" else lines
+        own_sentences = split_sentences(context.text).splitlines()
+        parts: list[tuple[Sequence[str], int]] = [(own_sentences, plan.sentences), (own, plan.lines)]
+        parts.append(((context.text,), plan.passage))
+        common = math.gcd(*(weight for pieces, weight in parts if pieces)) or 1
+        rounds = [
+            [piece for pieces, weight in parts if weight // common > times for piece in pieces]
+            for times in range(max(weight for _, weight in parts) // common)
+        ]
+        shown = [piece for pieces in rounds for piece in pieces]
+        if not shown:
+            raise InvalidEdit("nothing is studied: its mix is of own lines, and there are none")
+        budget = Budget.parse(training.budget)
+        if budget is None or budget.unit != "steps":
+            return shown
+        room = budget.amount * training.batch_size
+        if len(rounds[0]) > room:
+            raise InvalidEdit(f"one pass takes {len(rounds[0])} examples, and the budget is {training.budget}")
+        return shown[:room]
+
+    def _examples(self, context: Context, pieces: Sequence[str]) -> tuple[Example, ...]:
         in_sight = Prompt(_IN_SIGHT.format(title=context.title, passage=context.text), raw=True)
         teacher = in_sight if self._is_distilled else None
-        texts = [f"{context.title}\n{piece}" for piece in (*pieces, context.text)]
-        examples = tuple(Example(completion=text, teacher=teacher) for text in texts)
-        return TrialSpec(examples=examples, queries=self._queries(context, _TEST))
+        return tuple(Example(completion=f"{context.title}\n{piece}", teacher=teacher) for piece in pieces)
 
     def line_queries(self, context: Context, edit: str) -> list[tuple[Query, Query]]:
         """For each piece of the self-edit, how likely it is behind the title, as it is studied: asked with the passage
@@ -184,7 +235,7 @@ class PassagesSettings(TaskSettings):
     """File of passages that never train the policy, all of them held out. Empty: the held-out part of the data."""
     prompt: str = "implications"
     """How a self-edit is asked for: implications, implications-long, implications-very-long, rewrite, self-qa,
-    chain-of-thought or none; for eval also entigraph or active-reading, which are written in two steps."""
+    chain-of-thought, none or study-plan; for eval also entigraph or active-reading, which are written in two steps."""
     ask_style: str = "plain"
     """How a question is put to the adapted model: plain or chat."""
 
@@ -200,7 +251,8 @@ def passages_of(settings: TaskSettings, inner: TrainingConfig) -> PassagesTask:
     style = next((style for style in styles if style == settings.ask_style), None)
     if style is None:
         raise SettingError(Field("ask_style"), f" {settings.ask_style}: unknown; choose from {', '.join(styles)}")
-    return PassagesTask(*load_passages(settings.data, settings.heldout_data or None), settings.prompt, style)
+    splits = load_passages(settings.data, settings.heldout_data or None)
+    return PassagesTask(*splits, settings.prompt, style, inner=inner)
 
 
 PASSAGES = TaskPlugin(
@@ -213,6 +265,7 @@ PASSAGES = TaskPlugin(
         "in-context",
         "passage",
         "sentences",
+        "random-plan",
         "synthetic",
         "entigraph",
         "active-reading",
