@@ -24,7 +24,7 @@ from selfedit import config
 from selfedit.cli.main import main
 from selfedit.cli.output import Output
 from selfedit.endpoints import EndpointSettings, client
-from selfedit.loop import plan
+from selfedit.loop import settings
 from selfedit.records import Outcome
 from selfedit.store import Ledger
 from tests.support.commands import use_engine
@@ -90,7 +90,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Output, "report", lambda self, run: None)
     quick = partial(EndpointSettings, timeout_seconds=0.5, retries=1, concurrency=4)
     monkeypatch.setattr(config, "EndpointSettings", quick)
-    monkeypatch.setattr(plan, "EndpointSettings", quick)
+    monkeypatch.setattr(settings, "EndpointSettings", quick)
     use_engine(monkeypatch)
 
 
