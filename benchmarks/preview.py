@@ -25,6 +25,7 @@ from selfedit.edits import for_contexts, read_edit_files
 from selfedit.loop.previews import asked_silently, previewed
 from selfedit.loop.trials import PlannedTrial, TrialPlanner
 from selfedit.protocols import Engine
+from selfedit.recipes import RECIPES
 from selfedit.records import (
     Completion,
     Context,
@@ -32,7 +33,6 @@ from selfedit.records import (
     SamplingParams,
     SelfEdit,
     Stage,
-    TrainingConfig,
     Trial,
     TrialResult,
     to_json,
@@ -72,9 +72,7 @@ def main() -> None:
     held = for_contexts(texts, [context.id for context in pool])
     contexts = [context for context in pool if not texts or context.id in held][: args.contexts]
     edits = [edit for context in contexts for edit in _edits(engine, task, context, held, args.edits)]
-    inner = TrainingConfig(
-        rank=16, alpha=32.0, top_layers=0.5, learning_rate=4e-3, epochs=args.epochs, budget=args.budget
-    )
+    inner = replace(RECIPES["embedded"].inner, epochs=args.epochs, budget=args.budget)
     planner = TrialPlanner(task, engine.facts, UNTOUCHED, inner, 1, 0, change=asked_silently)
     full = measure(engine, planner.each_edit("synthetic", contexts, edits))
     context_of = {edit.key: edit.context_id for edit in edits}

@@ -8,6 +8,7 @@ are refused here, by the name of their field, before anything is loaded.
 
 from __future__ import annotations
 
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -176,8 +177,9 @@ def _check_warm(warm: WarmConfig, learner: str) -> None:
         raise SettingError(Field("warm.material"), *needed, Field("warm.training.budget"))
     if warm.material == "contexts" and warm.answers != "short":
         raise SettingError(Field("warm.answers"), " has no use: ", Field("warm.material"), " contexts asks nothing")
-    if learner != WARM_LEARNER and warm != WarmConfig():
-        raise SettingError(Field("warm"), " has no use without ", Field("learner"), f" {WARM_LEARNER}")
+    given = [one.name for one in fields(warm) if getattr(warm, one.name) != one.default]
+    if learner != WARM_LEARNER and given:
+        raise SettingError(Field(f"warm.{given[0]}"), " has no use without ", Field("learner"), f" {WARM_LEARNER}")
 
 
 def at_least(least: int, field: str, value: float, most: int = 1_000_000) -> None:

@@ -6,8 +6,8 @@
     Progress    who is watching                                       cli/progress.py
     AdapterStore  where adapters lie                                  store/adapters.py
 
-A task may do more: `InContext`, `TwoStep`, `Variable`, `LineByLine` and `LeaveOneOut` name what some methods ask of it.
-What a task has not is never guessed: `isinstance` says it, by the protocol's name.
+A task may do more: `InContext`, `TwoStep`, `Variable`, `LineByLine`, `Examines` and `LeaveOneOut` name what some
+methods ask of it. What a task has not is never guessed: `isinstance` says it, by the protocol's name.
 """
 
 from __future__ import annotations

@@ -98,6 +98,16 @@ def test_a_round_is_its_trials_and_its_self_edits() -> None:
     assert 250 * row.seconds_per_self_edit < 3600 * row.hours_per_round < 760 * row.seconds_per_self_edit  # type: ignore[operator]
 
 
+@pytest.mark.parametrize("device", [CPU, *GPUS], ids=lambda device: device.name)
+def test_previews_cost_less_than_the_trials_that_they_save_and_more_than_nothing(device: Device) -> None:
+    wide = PAPER.model_copy(update={"edits": 16})
+    hours = [
+        of("135M", device, config).hours_per_round
+        for config in (PAPER.model_copy(update={"edits": 4}), wide.model_copy(update={"preview": 4}), wide)
+    ]
+    assert hours == sorted(hours, key=lambda one: one or 0) and len(set(hours)) == 3
+
+
 def test_measured_peaks_of_memory_are_met_from_above_within_a_third() -> None:
     bench = PAPER.model_copy(update={"inner": TrainingConfig(rank=16), "bank": 8})
     assert 3.2 < of("135M", CPU, bench).total_gb < 3.2 * 4 / 3

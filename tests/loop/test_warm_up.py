@@ -15,7 +15,7 @@ from selfedit.errors import SelfeditError, SettingError
 from selfedit.loop import EvalConfig, TrainConfig, plan_training
 from selfedit.loop.warm_up import FOLDER, plan_warm_up, warm_up
 from selfedit.records import Context, Example, TrainingConfig, WarmConfig
-from selfedit.store import Ledger
+from selfedit.store import Ledger, is_adapter
 from selfedit.store.adapters import WEIGHTS
 from selfedit.tasks import load_passages
 from selfedit.tasks.passages.task import PassagesSettings, PassagesTask
@@ -210,6 +210,17 @@ def test_a_task_whose_questions_cannot_be_learnt_is_refused() -> None:
 def test_a_warm_up_that_cannot_be_is_refused_by_its_field(settings: dict[str, object]) -> None:
     with pytest.raises(SettingError, match="warm"):
         RunConfig(task_args=PassagesSettings(), **settings)  # type: ignore[arg-type]
+
+
+def test_a_setting_of_a_warm_up_that_nobody_asked_for_is_named() -> None:
+    with pytest.raises(SettingError) as refused:
+        RunConfig(task_args=PassagesSettings(), warm=WarmConfig(answers="sentence"))
+    assert "warm.answers" in str(refused.value)
+
+
+@pytest.mark.parametrize("learner", ["x" * 5000, "a\0b", "nowhere", ""])
+def test_what_is_no_folder_holds_no_adapter(learner: str) -> None:
+    assert not is_adapter(learner)
 
 
 def test_a_sequence_begins_with_one_thing_alone() -> None:

@@ -14,6 +14,7 @@ from typing import Any
 
 from selfedit import seeds
 from selfedit.errors import InvalidEdit
+from selfedit.json_places import only_value
 from selfedit.thinking import spoken
 
 WEIGHTS = (0, 1, 2, 4)
@@ -82,13 +83,23 @@ def read_plan(text: str) -> StudyPlan:
     return StudyPlan(**weights, **chosen, own_lines=tuple(line for line in lines if any(map(str.isalnum, line))))
 
 
+def object_schema(properties: dict[str, Any]) -> dict[str, Any]:
+    """JSON schema of an object that has all of these, and no others."""
+    return {
+        "type": "object",
+        "properties": properties,
+        "required": list(properties),
+        "additionalProperties": False,
+    }
+
+
 def plan_grammar() -> str:
     """JSON schema of plans, for constrained decoding."""
     mix = {name: {"enum": list(WEIGHTS)} for name in PARTS}
     choices = {name: {"enum": list(allowed)} for name, allowed in _CHOICES.items()}
     line = {"type": "string", "minLength": 1, "maxLength": LINE_CHARACTERS}
     lines = {"type": "array", "items": line, "maxItems": MOST_LINES}
-    return json.dumps(_schema({"mix": _schema(mix), **choices, "lines": lines}))
+    return json.dumps(object_schema({"mix": object_schema(mix), **choices, "lines": lines}))
 
 
 def draw_plan(seed: int) -> str:
@@ -137,16 +148,7 @@ def _rescued(text: str) -> dict[str, Any] | None:
 
 
 def _loads(text: str) -> Any:
-    return json.loads(text, object_pairs_hook=_once)
-
-
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for name, value in pairs:
-        if name in found:
-            raise ValueError(f"{name!r} is there twice")
-        found[name] = value
-    return found
+    return only_value(text, has_numbers=True).value
 
 
 def _part(value: dict[str, Any], name: str) -> dict[str, Any]:
@@ -168,12 +170,3 @@ def _one_of(value: Any, allowed: tuple[Any, ...], name: str) -> Any:
             return one
     told = ", ".join(one if isinstance(one, str) else f"{one:g}" for one in allowed)
     raise InvalidEdit(f"{name}: must be one of {told}")
-
-
-def _schema(properties: dict[str, Any]) -> dict[str, Any]:
-    return {
-        "type": "object",
-        "properties": properties,
-        "required": list(properties),
-        "additionalProperties": False,
-    }

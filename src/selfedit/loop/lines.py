@@ -15,14 +15,13 @@ and all lines of many self-edits pass the model together. The paper trains on ev
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
 from selfedit.errors import Field, SettingError
 from selfedit.loop.runtime import Runtime
-from selfedit.loop.trials import PlannedTrial, TrialPlanner, checked_result, form_groups
+from selfedit.loop.trials import PlannedTrial, TrialPlanner, checked_result, run_planned
 from selfedit.protocols import LineByLine, Task
 from selfedit.records import (
     CheckedLine,
@@ -78,26 +77,14 @@ def with_checks(
 ) -> TrialPlanner:
     """The planner that leaves out the lines that are known or unsupported; what the ledger of `stage` already holds is
     not scored again."""
-    ledger, progress = runtime.ledger, runtime.progress
-    groups = form_groups(_planned(runtime.task, trials, contexts, edits), runtime.learner.bank_size)
-    known = {one.edit_key: one for _, one in ledger.checks(stage)}
-    todo = [group for group in groups if not all(one.edit_key in known for one in group.planned)]
-    n_edits, n_todo = (sum(len(group.planned) for group in part) for part in (groups, todo))
-    progress.stage(f"{stage}: checking lines", n_edits)
-    if n_todo < n_edits:
-        progress.advance(n_edits - n_todo, is_recalled=True)
-    start = time.monotonic()
-    for done in runtime.learner.run_trials([group.trials for group in todo]):
-        group = todo[done.group]
-        by_key = {trial.key: (trial, one) for trial, one in zip(group.trials, done.results, strict=True)}
-        found = [_check(planned, *by_key[planned.key]) for planned in group.planned]
-        ledger.add_checks(stage, found)
-        ledger.add_timing(stage, "trials", time.monotonic() - start)
-        start = time.monotonic()
+    planned = _planned(runtime.task, trials, contexts, edits)
+    known = {one.edit_key: one for _, one in runtime.ledger.checks(stage)}
+    for group, results in run_planned(runtime, stage, "checks of lines", planned, lambda one: one.edit_key in known):
+        by_key = {trial.key: (trial, one) for trial, one in zip(group.trials, results, strict=True)}
+        found = [_check(one, *by_key[one.key]) for one in group.planned]
+        runtime.ledger.add_checks(stage, found)
         known.update((one.edit_key, one) for one in found)
-        progress.advance(len(found))
-    if lost := [one for group in groups for one in group.planned if one.edit_key not in known]:
-        raise RuntimeError(f"{stage}: the engine brought nothing back for the lines of {len(lost)} self-edits")
+        runtime.progress.advance(len(group.trials))
     return replace(trials, checks=known)
 
 

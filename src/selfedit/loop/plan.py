@@ -30,9 +30,6 @@ Files = Mapping[str, Mapping[str, Sequence[str]]]
 """File's name → context id → its self-edits."""
 
 
-NO_LINES_TO_CHECK = " checked: a study plan says itself how often each line is studied; leave one of them out"
-
-
 @dataclass(frozen=True, slots=True)
 class TrainingPlan:
     """A run of the outer loop."""
@@ -74,9 +71,7 @@ def plan_training(config: TrainConfig, task: Task) -> TrainingPlan:
         SettingError: more contexts than there are, or self-edits that cannot train a policy.
     """
     check_prompt(task)
-    check_task(config.lines, task, config.task)
-    if config.lines == "checked" and chooses_training(with_own_settings(config).task_args.prompt):
-        raise SettingError(Field("lines"), NO_LINES_TO_CHECK)
+    _check_lines(config, task, [with_own_settings(config).task_args.prompt])
     for name, asked, split in (("contexts", config.contexts, "train"), ("heldout", config.heldout, "heldout")):
         if asked > len(task.contexts(split)):
             there = f"{config.task_args.data} has {len(task.contexts(split))}"
@@ -114,6 +109,14 @@ def plan_training(config: TrainConfig, task: Task) -> TrainingPlan:
     )
 
 
+def _check_lines(config: TrainConfig | EvalConfig, task: Task, prompts: Sequence[str]) -> None:
+    """Refuses to check lines where there are none, or where a study plan counts them itself."""
+    check_task(config.lines, task, config.task)
+    if config.lines == "checked" and any(map(chooses_training, prompts)):
+        told = " checked: a study plan says itself how often each line is studied; leave one of them out"
+        raise SettingError(Field("lines"), told)
+
+
 def _rewarding(config: TrainConfig, task: Task) -> Sequence[Context]:
     """The training contexts whose questions can tell what a self-edit teaches: not those that the learner was warmed up
     on, for it knows their answers.
@@ -139,7 +142,6 @@ def plan_evaluation(
             self-edits for a context; more contexts than there are.
     """
     plugin = find_task(config.task)
-    check_task(config.lines, task, config.task)
     for request in config.requests():
         _check_method(config, plugin, task, request)
     if config.setting == "cpt" and not plugin.is_joint:
@@ -161,8 +163,7 @@ def plan_evaluation(
     prompt = with_own_settings(config).task_args.prompt
     if chooses_training(prompt):
         rows = tuple(replace(row, prompt=LINES) if row.method.name == "sentences" else row for row in rows)
-    if config.lines == "checked" and any(chooses_training(row.prompt or prompt) for row in rows):
-        raise SettingError(Field("lines"), NO_LINES_TO_CHECK)
+    _check_lines(config, task, [row.prompt or prompt for row in rows])
     for row in rows if is_together else ():
         asked = row.prompt or (prompt if row.method.takes_prompt else "")
         if chooses_training(asked):

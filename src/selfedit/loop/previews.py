@@ -9,15 +9,14 @@ What a preview says is never a reward: a self-edit that was not tried in full ha
 
 from __future__ import annotations
 
-import time
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
 from statistics import fmean
 
 from selfedit.loop.runtime import Runtime
-from selfedit.loop.trials import TrialPlanner, checked_result, form_groups
-from selfedit.records import Context, Preview, SelfEdit, Stage, TrainingConfig, TrialResult, TrialSpec
+from selfedit.loop.trials import TrialPlanner, checked_result, run_planned
+from selfedit.records import Context, Preview, SelfEdit, Stage, TrainingConfig, Trial, TrialResult, TrialSpec
 
 STEPS, LEARNING_RATE = 2, 5e-3
 """Of a preview."""
@@ -43,21 +42,12 @@ def preview(
 ) -> list[Preview]:
     """A preview of every self-edit that can be studied; those that the ledger holds are not made again."""
     short = replace(trials, training=previewed(trials.training), n_seeds=1, change=asked_silently)
-    groups = form_groups(short.each_edit("preview", contexts, edits), runtime.learner.bank_size)
+    planned = [one for one in short.each_edit("preview", contexts, edits) if isinstance(one.work, Trial)]
     known = {one.edit_key: one for _, one in runtime.ledger.previews(stage)}
-    todo = [group for group in groups if not all(one.edit_key in known for one in group.planned)]
-    n_trials, n_todo = (sum(len(group.trials) for group in some) for some in (groups, todo))
-    runtime.progress.stage(f"{stage}: previews", n_trials)
-    if n_todo < n_trials:
-        runtime.progress.advance(n_trials - n_todo, is_recalled=True)
-    start = time.monotonic()
-    for done in runtime.learner.run_trials([group.trials for group in todo]):
-        group = todo[done.group]
-        results = {trial.key: checked_result(trial, one) for trial, one in zip(group.trials, done.results, strict=True)}
-        found = [_preview(one.edit_key, one.context_id, results[one.key]) for one in group.planned]
+    for group, results in run_planned(runtime, stage, "previews", planned, lambda one: one.edit_key in known):
+        by_key = {trial.key: checked_result(trial, one) for trial, one in zip(group.trials, results, strict=True)}
+        found = [_preview(one.edit_key, one.context_id, by_key[one.key]) for one in group.planned]
         runtime.ledger.add_previews(stage, found)
-        runtime.ledger.add_timing(stage, "previews", time.monotonic() - start)
-        start = time.monotonic()
         known.update((one.edit_key, one) for one in found)
         runtime.progress.advance(len(group.trials))
     return [known[edit.key] for edit in edits if edit.key in known]

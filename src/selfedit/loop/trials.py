@@ -19,7 +19,7 @@ from __future__ import annotations
 import math
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from selfedit import seeds
@@ -204,6 +204,34 @@ def compile_edit(task: Task, context: Context, text: str | None) -> TrialSpec | 
         return Invalid(str(reason) or "no reason given")
 
 
+def run_planned(
+    runtime: Runtime,
+    stage: Stage,
+    name: str,
+    planned: Sequence[PlannedTrial],
+    is_known: Callable[[PlannedTrial], bool],
+) -> Iterator[tuple[TrialGroup, Sequence[TrialResult]]]:
+    """What the engine brings back, group by group, of the trials that are planned; a group of which all is known is not
+    run again. Whoever takes a group stores it and advances; the time until the next one is taken is the group's.
+
+    Raises:
+        RuntimeError: the engine has not brought everything back.
+    """
+    groups = form_groups(planned, runtime.learner.bank_size)
+    todo = [group for group in groups if not all(map(is_known, group.planned))]
+    n_trials, n_todo = (sum(len(group.trials) for group in part) for part in (groups, todo))
+    runtime.progress.stage(f"{stage}: {name}", n_trials)
+    if n_todo < n_trials:
+        runtime.progress.advance(n_trials - n_todo, is_recalled=True)
+    start = time.monotonic()
+    for done in runtime.learner.run_trials([group.trials for group in todo]):
+        yield todo[done.group], done.results
+        runtime.ledger.add_timing(stage, "trials", time.monotonic() - start)
+        start = time.monotonic()
+    if lost := [one for group in groups for one in group.planned if not is_known(one)]:
+        raise RuntimeError(f"{stage}: the engine brought nothing back for {len(lost)} {name}")
+
+
 def try_all(
     runtime: Runtime,
     stage: Stage,
@@ -218,25 +246,13 @@ def try_all(
     ledger, progress = runtime.ledger, runtime.progress
     untried = [_untried(stage, one, one.work) for one in planned if not isinstance(one.work, Trial)]
     ledger.add_outcomes(untried)
-    groups = form_groups(planned, runtime.learner.bank_size)
     known = {_slot(outcome): outcome for outcome in ledger.outcomes(stage)}
-    todo = [group for group in groups if not all(_planned_slot(one) in known for one in group.planned)]
-    n_trials, n_todo = (sum(len(group.trials) for group in part) for part in (groups, todo))
-    progress.stage(f"{stage}: trials", n_trials)
-    if n_todo < n_trials:
-        progress.advance(n_trials - n_todo, is_recalled=True)
-    start = time.monotonic()
-    for done in runtime.learner.run_trials([group.trials for group in todo]):
-        outcomes = _outcomes(runtime.grade, stage, todo[done.group], done.results)
+    for group, results in run_planned(runtime, stage, "trials", planned, lambda one: _planned_slot(one) in known):
+        outcomes = _outcomes(runtime.grade, stage, group, results)
         ledger.add_outcomes(outcomes)
         runtime.note_usage(stage, "judge", runtime.judge)
-        ledger.add_timing(stage, "trials", time.monotonic() - start)
-        start = time.monotonic()
         known.update((_slot(outcome), outcome) for outcome in outcomes)
-        progress.advance(len(todo[done.group].trials), note(list(known.values())))
-    lost = [one.key for one in planned if _planned_slot(one) not in known]
-    if lost:
-        raise RuntimeError(f"{stage}: the engine brought nothing back for {len(lost)} trials")
+        progress.advance(len(group.trials), note(list(known.values())))
     found = [known[_planned_slot(one)] for one in planned]
     return _with_verdicts(runtime, stage, found) if is_open else found
 

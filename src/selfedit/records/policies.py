@@ -12,8 +12,8 @@ class Policy:
     version: int = 0
     """0 is the untouched base; with an adapter, a learner that was warmed up and never writes."""
     adapter: str = ""
-    """Folder of its last update in PEFT's format, relative to the run that made it; what it lies on is named in there.
-    Empty for version 0."""
+    """Folder of its last update in PEFT's format, relative to the run that made it, or absolute where no run is named;
+    what it lies on is named in there. Empty for the base."""
     digest: str = ""
     """SHA-256 of that adapter's weights; empty for version 0."""
     parent: int | None = None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from pathlib import Path
 
 from selfedit.errors import SelfeditError
@@ -16,7 +17,7 @@ _MEND = "the command that made it, given again, trains it again"
 
 def is_adapter(folder: str) -> bool:
     """Whether an adapter lies in this folder."""
-    return bool(folder) and (Path(folder) / ADAPTER_CONFIG).is_file()
+    return bool(folder) and os.path.isfile(os.path.join(folder, ADAPTER_CONFIG))  # noqa: PTH (False for any text)
 
 
 def adapter_in(folder: str) -> Policy:

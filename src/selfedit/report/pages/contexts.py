@@ -15,6 +15,7 @@ from selfedit.report.pages.lines import checked_lines, line_table
 from selfedit.report.pages.previews import preview_rows, previews
 from selfedit.report.pages.self_edits import answers, rounds, self_edits, two_edits
 from selfedit.report.pages.trusted import corrected
+from selfedit.report.pages.warm_up import warmed
 from selfedit.report.run_data import RunData, flatten
 from selfedit.report.tables import edits, lines, results, stages
 from selfedit.report.tables.results import ByContains, DifferenceRow, MethodRow
@@ -76,7 +77,7 @@ def read_tables(run: RunData, trusted: Said | None = None) -> Told:
         costs=stages.cost_table(run),
         results=found,
         evolutions=edits.evolutions(found),
-        lines=lines.line_table(run) if run.checks else [],
+        lines=lines.line_rows(run) if run.checks else [],
         by_contains=results.by_contains(run),
         choices=plan_choices(run) if _has_objects(run) else {},
         corrected=None if trusted is None else corrected_tables(run, trusted),
@@ -414,7 +415,7 @@ SECTIONS: tuple[Callable[[Told], list[Block]], ...] = (
     lambda told: trouble(told.unfinished, told.problems),
     held_out,
     _corrected,
-    lambda told: stages.warm_up_blocks(told.run),
+    lambda told: warmed(told.run.warm_up, told.run.noun) if told.run.warm_up else [],
     lambda told: checked_lines(told.lines, told.run.noun) if told.lines else [],
     chosen,
     lambda told: self_edits(told.results, told.evolutions, told.run.noun),

@@ -20,10 +20,10 @@ from selfedit.report import format as fmt
 from selfedit.report.blocks import Block, Cell, Document, Figure, Table, document_of
 from selfedit.report.figures import sequences as sequence_figures
 from selfedit.report.figures.sequences import KeptLine
+from selfedit.report.pages.warm_up import warmed
 from selfedit.report.published import FIGURE6, FIGURE6_SOURCE
 from selfedit.report.run_data import RunData, identify
 from selfedit.report.stats.intervals import SequenceInterval, mean, over_sequences
-from selfedit.report.tables.stages import warm_up_blocks
 
 NONE = NoStrategy.name
 """The row without a strategy."""
@@ -106,7 +106,8 @@ def _document(name: str, title: str, run: RunData, gaps: Sequence[str]) -> Docum
         "runs": identify([run]),
     }
     sentences = _result(rows), _basis(run), *_missing(run, results), *gaps
-    blocks: tuple[Block, ...] = (_main_table(rows), *figures, _probe_table(rows), *warm_up_blocks(run))
+    warm_up = warmed(run.warm_up, run.noun) if run.warm_up else []
+    blocks: tuple[Block, ...] = (_main_table(rows), *figures, _probe_table(rows), *warm_up)
     return document_of(name, title, sentences, blocks, data)
 
 

@@ -31,7 +31,7 @@ class LineRow:
     """Self-edits whose lines could not be scored."""
 
 
-def line_table(run: RunData) -> list[LineRow]:
+def line_rows(run: RunData) -> list[LineRow]:
     """One row per stage that has checked lines, as they happened."""
     rows = []
     for stage in sorted(run.checks, key=fmt.run_order):

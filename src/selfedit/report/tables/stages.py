@@ -16,9 +16,8 @@ from selfedit.errors import SettingError
 from selfedit.loop import EvalConfig, RowRequest
 from selfedit.loop.methods import plan_rows, read_requests
 from selfedit.loop.plan import writer_name
-from selfedit.records import Outcome, Policy, ScoredEdit, SelfEdit, Stage, WarmUp
+from selfedit.records import Outcome, Policy, ScoredEdit, SelfEdit, Stage
 from selfedit.report import format as fmt
-from selfedit.report.blocks import Block, Heading
 from selfedit.report.run_data import RunData
 from selfedit.report.stats.intervals import mean
 from selfedit.tasks import all_tasks
@@ -287,28 +286,3 @@ def _contexts_reached(run: RunData, stage: Stage) -> int:
     """Contexts that this stage is done with; an invalid self-edit is done with, though it has no trial."""
     invalid = {edit.context_id for edit in run.edits.get(stage, ()) if edit.invalid}
     return len(invalid | {outcome.context_id for outcome in run.outcomes[stage]})
-
-
-def warm_up_blocks(run: RunData) -> list[Block]:
-    """A table of the warm-up; nothing where there was none."""
-    if run.warm_up is None:
-        return []
-    table = fmt.table_of(
-        "",
-        [run.warm_up],
-        {
-            f"{run.noun}s": lambda one: f"{one.contexts:,}",
-            "training sequences": lambda one: f"{one.examples:,}",
-            "steps": lambda one: f"{one.steps:,}",
-            "tokens": lambda one: f"{one.tokens:,}",
-            "loss, first and last epoch": _losses,
-            "time": lambda one: fmt.duration(one.seconds),
-        },
-        f"Trained once, before anything was studied; every study is laid on it. None of these {run.noun}s is held out,"
-        " and none rewarded a self-edit. Loss: nats per token.",
-    )
-    return [Heading("The learner’s warm-up"), table]
-
-
-def _losses(one: WarmUp) -> str:
-    return " → ".join(fmt.nats(loss) for loss in (one.losses[0], one.losses[-1])) if one.losses else fmt.NOTHING

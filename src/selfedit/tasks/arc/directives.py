@@ -19,6 +19,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from selfedit.edits.plans import object_schema
 from selfedit.errors import InvalidEdit
 from selfedit.records import Prompt
 from selfedit.tasks.arc.grids import Grid, Pair
@@ -146,7 +147,7 @@ def grammar_of(kind: Kind) -> str:
             "num_train_epochs": {"type": "integer", "minimum": 1, "maximum": 10},
         }
     flags = {f"use_{name}_augmentations": {"type": "boolean"} for name in FAMILIES}
-    return json.dumps(_object({"data_generation": _object(flags), "training": _object(training)}))
+    return json.dumps(object_schema({"data_generation": object_schema(flags), "training": object_schema(training)}))
 
 
 def ask_for_directives(kind: Kind, demos: Sequence[Pair], is_constrained: bool) -> Prompt:
@@ -197,15 +198,6 @@ def _shown(demos: Sequence[Pair]) -> list[Pair]:
 
 def _rows(grid: Grid) -> str:
     return "\n".join(" ".join(map(str, row)) for row in grid)
-
-
-def _object(properties: dict[str, Any]) -> dict[str, Any]:
-    return {
-        "type": "object",
-        "properties": properties,
-        "required": list(properties),
-        "additionalProperties": False,
-    }
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
