@@ -226,7 +226,7 @@ def test_the_summary_is_json_in_full_precision(finished: RunBuilder) -> None:
 
 
 @pytest.mark.parametrize(
-    ("width", "last"), [(60, "per token *$"), (72, "questions *$"), (80, "passages *$"), (140, "trial *$")]
+    ("width", "last"), [(60, "answer *$"), (72, "answer *$"), (80, "token *$"), (140, "trial *$")]
 )
 def test_the_printed_summary_has_n_intervals_and_two_self_edits(finished: RunBuilder, width: int, last: str) -> None:
     printed = _printed(finished, width)
@@ -255,6 +255,27 @@ def test_what_the_fitted_grader_graded_is_shown_by_contains_too(run: RunBuilder)
     run.write_config({"grader": "contains"})
     assert "by contains" not in _page(run)
     assert "by_contains" not in summary(run.folder)
+
+
+def test_overlap_and_length_tell_a_recited_text_from_an_answer(run: RunBuilder) -> None:
+    run.begin().asked("eval-base", "base", 3.0, -5.0).asked("eval-passage", "passage", 3.0, -4.0)
+    with run.ledger() as ledger:
+        lot = [outcome for outcome in ledger.outcomes() if outcome.stage == Stage.of("passage")]
+        recited = " ".join(["and so on"] * 10)
+        answers = [
+            tuple(replace(one, text=f"{one.text} {recited}", f1=0.1) for one in outcome.answers) for outcome in lot
+        ]
+        ledger.add_outcomes([replace(one, answers=said) for one, said in zip(lot, answers, strict=True)])
+    told = summary(run.folder)
+    [base, passage] = told["methods"]
+    assert min(base["accuracy"], passage["accuracy"]) > 0.5
+    [plain, long] = [row["accuracy"]["value"] for row in told["by_f1"]["methods"]]
+    assert long == pytest.approx(0.1) and plain > long
+    [gain] = told["by_f1"]["gains"]
+    assert gain["accuracy"]["value"] == pytest.approx(long - plain)
+    assert told["words_per_answer"]["eval-passage"] > 30 > told["words_per_answer"]["eval-base"]
+    page = _page(run)
+    assert "by F1, %" in page and "recite what was studied (Trained on the passage)" in page
 
 
 def test_a_folder_without_a_ledger_is_refused_in_one_line_and_left_alone(tmp_path: Path) -> None:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 from selfedit.errors import SelfeditError
-from selfedit.records import Stage, Usage, to_json
+from selfedit.records import Stage, to_json
 from selfedit.report import format as fmt
 from selfedit.report.blocks import Banner, Block, Cell, Code, Details, Document, Figure, Heading, Paragraph, Table
 from selfedit.report.figures import charts
+from selfedit.report.pages.account import cost, trouble, trouble_line
 from selfedit.report.pages.choices import Counts, Group, choices_data, choices_figure, plan_choices
 from selfedit.report.pages.lines import checked_lines, line_table
 from selfedit.report.pages.previews import preview_rows, previews
@@ -17,15 +19,13 @@ from selfedit.report.pages.self_edits import answers, rounds, self_edits, two_ed
 from selfedit.report.pages.trusted import corrected
 from selfedit.report.pages.warm_up import warmed
 from selfedit.report.run_data import RunData, flatten
-from selfedit.report.tables import edits, lines, results, stages
-from selfedit.report.tables.results import ByContains, DifferenceRow, MethodRow
+from selfedit.report.tables import edits, lines, results, rulers, stages
+from selfedit.report.tables.results import DifferenceRow, MethodRow
 from selfedit.report.tables.trusted import CorrectedTables, corrected_tables
 from selfedit.report.trusted import Said
 
 DIFFERENCES_OPEN, DIFFERENCES_PRINTED = 12, 8
 """Differences that the page shows at once, the rest being folded; and those on a terminal."""
-BY_CONTAINS, BY_CONTAINS_POINTS = "by contains, %", "by contains, points"
-"""Columns of the rule `contains` beside those of the run's grader."""
 FALSE_ALARMS = 20
 """Of so many differences that do not exist, one leaves out 0 by chance: the intervals are 95 % ones."""
 
@@ -48,8 +48,10 @@ class Told:
     """Self-edits of several policies about the same context."""
     lines: list[lines.LineRow]
     """Where lines were checked."""
-    by_contains: ByContains | None = None
-    """Where the run's grader is a fitted one."""
+    rulers: Sequence[rulers.ByRuler] = ()
+    """The same results by other rulers."""
+    words: Mapping[Stage, float] = field(default_factory=dict)
+    """Mean words of an answer."""
     corrected: CorrectedTables | None = None
     """By trusted verdicts; None where none were given."""
     choices: Mapping[Group, Counts] = field(default_factory=dict)
@@ -78,7 +80,8 @@ def read_tables(run: RunData, trusted: Said | None = None) -> Told:
         results=found,
         evolutions=edits.evolutions(found),
         lines=lines.line_rows(run) if run.checks else [],
-        by_contains=results.by_contains(run),
+        rulers=rulers.other_rulers(run),
+        words=rulers.answer_words(run),
         choices=plan_choices(run) if _has_objects(run) else {},
         corrected=None if trusted is None else corrected_tables(run, trusted),
     )
@@ -102,7 +105,7 @@ def brief(run: RunData, trusted: Said | None = None) -> Document:
     """What fits on a terminal: headline, what is missing, methods, the first differences, two self-edits."""
     told = read_tables(run, trusted)
     blocks: list[Block] = [Banner("Not finished:", tuple(told.unfinished))] if told.unfinished else []
-    blocks += [Banner(_trouble(problem), ()) for problem in told.problems]
+    blocks += [Banner(trouble_line(problem), ()) for problem in told.problems]
     if told.methods:
         blocks.append(_method_table(told, f"Held-out {run.noun}s (95 % intervals below)"))
     if told.differences:
@@ -143,27 +146,10 @@ def _data(told: Told) -> dict[str, object]:
         **({"previews": to_json(preview_rows(run))} if run.previews else {}),
         **({"lines": to_json(told.lines)} if told.lines else {}),
         **({"directives": choices_data(told.choices)} if told.choices else {}),
-        **({"by_contains": to_json(results.contains_data(told.by_contains))} if told.by_contains else {}),
+        **{f"by_{ruler.name.lower()}": to_json(ruler.data()) for ruler in told.rulers},
+        "words_per_answer": {stage.name: words for stage, words in told.words.items()},
         **({"corrected": to_json(told.corrected)} if told.corrected else {}),
     }
-
-
-def trouble(unfinished: Sequence[str], problems: Sequence[stages.Problem]) -> list[Block]:
-    """What a run still lacks, and what went wrong in it."""
-    said = "What follows is what there is."
-    blocks: list[Block] = [Banner("This run is not finished.", tuple(unfinished), said)] if unfinished else []
-    lines = []
-    for problem in problems:
-        reasons = "; ".join(problem.reasons[:3]) if problem.kind != "ungraded" else ""
-        lines.append(f"{_trouble(problem)}: {reasons}" if reasons else _trouble(problem))
-    return [*blocks, Banner("Not in any number on this page:", tuple(lines))] if lines else blocks
-
-
-def _trouble(problem: stages.Problem) -> str:
-    """`3 of 24 self-edits invalid (round-1)`."""
-    noun = {"invalid": "self-edit", "failed": "trial", "ungraded": "answer"}[problem.kind]
-    where = fmt.one_line(problem.stage.name, 80)
-    return f"{problem.number:,} of {fmt.count(problem.out_of, noun)} {problem.kind} ({where})"
 
 
 def held_out(told: Told) -> list[Block]:
@@ -210,14 +196,14 @@ def _corrected(told: Told) -> list[Block]:
 
 def _method_table(told: Told, title: str) -> Table:
     noun, final = told.run.noun, results.final_stage(row.stage for row in told.methods)
-    both = told.by_contains
     return fmt.table_of(
         title,
         told.methods,
         {
             "method": lambda row: row.label,
             "accuracy, %": lambda row: fmt.ranged_cell(row.accuracy_interval, fmt.percent),
-            **({BY_CONTAINS: lambda row: fmt.ranged_cell(both.rows[row.stage], fmt.percent)} if both else {}),
+            **{f"by {ruler.name}, %": partial(_by_ruler_cell, ruler) for ruler in told.rulers},
+            "words of an answer": lambda row: fmt.number(told.words.get(row.stage)),
             "gold log-probability, nats per token": lambda row: fmt.ranged_cell(row.logprob_interval, fmt.nats),
             "questions": lambda row: f"{row.n_questions:,}",
             f"{noun}s": lambda row: f"{row.n_contexts:,}",
@@ -226,11 +212,28 @@ def _method_table(told: Told, title: str) -> Table:
             "steps per trial": lambda row: _length_cell(row),
             "time per trial": lambda row: fmt.duration(row.seconds_per_trial),
         },
-        f"{_ruler(told)} Small print under a number is its 95 % interval, {fmt.resampled(noun)}. A difference is called"
-        f" clear only when its interval leaves out 0, on at least six {noun}s.",
-        narrow=5,
+        f"{_ruler(told)}{_recited(told)} Small print under a number is its 95 % interval,"
+        f" {fmt.resampled(noun)}. A difference is called clear only when its interval leaves out 0, on at least six"
+        f" {noun}s.",
+        narrow=5 + len(told.rulers),
         main=next((place for place, row in enumerate(told.methods) if row.stage == final), None),
     )
+
+
+def _recited(told: Told) -> str:
+    """Where answers are so long that a right one need not be an answer; empty where none are."""
+    long = [row.label for row in told.methods if told.words.get(row.stage, 0.0) >= rulers.RECITED]
+    if not long or not told.rulers or told.run.config.get("grader") in ("f1", "exact"):
+        return ""
+    return (
+        f" Answers of {rulers.RECITED} words and more recite what was studied ({'; '.join(long)}). The grader calls"
+        " them right where the gold answer is somewhere in them; overlap (F1) counts what is said beside it against"
+        " them."
+    )
+
+
+def _by_ruler_cell(ruler: rulers.ByRuler, row: MethodRow) -> Cell:
+    return fmt.ranged_cell(ruler.rows.get(row.stage), fmt.percent)
 
 
 def _length_cell(row: MethodRow) -> Cell:
@@ -255,10 +258,10 @@ def _ruler(told: Told) -> str:
 
 
 def _difference_table(told: Told, rows: Sequence[DifferenceRow], title: str) -> Table:
-    noun, both = told.run.noun, told.by_contains
+    noun = told.run.noun
 
-    def by_contains_cell(row: DifferenceRow) -> Cell:
-        found = both.differences.get((row.before, row.after)) if both else None
+    def by_ruler_cell(ruler: rulers.ByRuler, row: DifferenceRow) -> Cell:
+        found = ruler.differences.get((row.before, row.after))
         return fmt.difference_cell(found, fmt.points, noun) if found else Cell(fmt.NOTHING)
 
     return fmt.table_of(
@@ -269,11 +272,11 @@ def _difference_table(told: Told, rows: Sequence[DifferenceRow], title: str) -> 
                 fmt.stage_label(row.after), f"against: {fmt.stage_label(row.before)}"
             ),
             "accuracy, points": lambda row: fmt.difference_cell(row.accuracy, fmt.points, noun),
-            **({BY_CONTAINS_POINTS: by_contains_cell} if both else {}),
+            **{f"by {ruler.name}, points": partial(by_ruler_cell, ruler) for ruler in told.rulers},
             "gold log-probability, nats per token": lambda row: fmt.difference_cell(row.logprob, fmt.signed, noun),
             "questions": lambda row: f"{row.accuracy.n_questions:,}",
         },
-        narrow=4 if both else 3,
+        narrow=3 + len(told.rulers),
         level=3,
     )
 
@@ -311,76 +314,6 @@ def _result_figures(told: Told) -> list[Block]:
             "Held-out results by updates of the policy",
         ),
     ]
-
-
-def cost(run: RunData, rows: Sequence[stages.CostRow]) -> list[Block]:
-    """Wall time by stage, what one self-edit costs, and what endpoints were used for; nothing before anything was
-    timed."""
-    if not run.timings:
-        return []
-    total = fmt.duration(sum(one.seconds for one in run.timings))
-    parts_by_stage: dict[Stage, dict[str, float]] = {}
-    for one in run.timings:
-        parts_by_stage.setdefault(one.stage, {})[one.part] = one.seconds
-    bars = [charts.CostBar(fmt.stage_label(stage), parts) for stage, parts in parts_by_stage.items()]
-    figure = Figure("cost", lambda: charts.cost(bars), "Where the time went.", "Wall time by stage")
-    tables = [table for table in (_cost_table(rows), _usage_table(run, rows)) if table.rows]
-    return [Heading("Cost"), Paragraph(f"{total} of wall time in all."), *tables, figure]
-
-
-def _cost_table(rows: Sequence[stages.CostRow]) -> Table:
-    return fmt.table_of(
-        "Cost per self-edit",
-        rows,
-        {
-            "stage": lambda row: fmt.stage_label(row.stage),
-            "self-edits": lambda row: f"{row.edits:,}",
-            "tokens each": lambda row: fmt.number(row.tokens_per_edit),
-            "to write one": lambda row: fmt.duration(row.write_seconds),
-            "tried": lambda row: f"{row.tried:,}",
-            "trials of one": lambda row: fmt.number(row.trials_per_edit),
-            "to try one": lambda row: fmt.duration(row.try_seconds),
-            "policy update": lambda row: fmt.duration(row.update_seconds),
-        },
-        "Time to try one is that of all its trials: training, answering, and the share of its batch’s overhead. Writing"
-        " is timed in batches, and its time shared equally.",
-        level=3,
-    )
-
-
-def _usage_table(run: RunData, costs: Sequence[stages.CostRow]) -> Table:
-    """What endpoints were used for; without rows where the run called none."""
-    edits_of = {row.stage: row.edits for row in costs}
-    rows: list[tuple[Cell, Usage, int]] = [
-        (
-            Cell(f"{one.role}: {fmt.one_line(one.model, 60)}", fmt.stage_label(one.stage)),
-            one.usage,
-            edits_of.get(one.stage, 0),
-        )
-        for one in run.usages
-    ]
-    if len(rows) > 1:
-        rows.append((Cell("in all"), sum((usage for _, usage, _ in rows[1:]), rows[0][1]), 0))
-    return fmt.table_of(
-        "Endpoints",
-        rows,
-        {
-            "endpoint": lambda row: row[0],
-            "requests": lambda row: f"{row[1].sent:,}",
-            "from the cache": lambda row: f"{row[1].cached:,}",
-            "without a reply": lambda row: fmt.loud_cell(row[1].failed),
-            "tokens read": lambda row: f"{row[1].prompt_tokens:,}",
-            "tokens written": lambda row: f"{row[1].completion_tokens:,}",
-            "cost": lambda row: fmt.money(row[1].cost),
-            "cost per self-edit": lambda row: fmt.money(
-                row[1].cost / row[2] if row[1].cost is not None and row[2] else None
-            ),
-        },
-        "Cost is in the currency of the prices that the run was given; – where it was given none, or where a reply did"
-        " not say its tokens. What the cache had cost nothing, and its tokens are not counted.",
-        level=3,
-        main=len(rows) - 1 if len(rows) > 1 else None,
-    )
 
 
 def provenance(told: Told) -> list[Block]:

@@ -19,8 +19,8 @@ from selfedit.report.blocks import Block, Cell, Document, Figure, Table, documen
 from selfedit.report.figures import charts
 from selfedit.report.figures import puzzles as puzzle_figures
 from selfedit.report.figures.charts import MethodMark, colour_of
+from selfedit.report.pages.account import trouble
 from selfedit.report.pages.choices import choices, choices_data, choices_figure
-from selfedit.report.pages.contexts import trouble
 from selfedit.report.published import TABLE1, TABLE1_SOURCE
 from selfedit.report.run_data import RunData, identify
 from selfedit.report.stats.intervals import Interval, solved, solved_difference

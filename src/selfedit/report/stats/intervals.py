@@ -137,12 +137,15 @@ def paired_difference(before: Iterable[Outcome], after: Iterable[Outcome]) -> Me
     """`after` minus `before`, on the questions that both have measured."""
     before, after = list(before), list(after)
 
-    def difference(measured: Measure) -> Interval:
-        first, second = question_means(before, measured), question_means(after, measured)
-        return bootstrap({key: second[key] - first[key] for key in second if key in first})
-
+    accuracy, logprob = (difference_of(before, after, measured) for measured in (correctness, _logprob))
     both = before + after
-    return Measured(difference(correctness), difference(_logprob), _count_failed(both), _count_ungraded(both))
+    return Measured(accuracy, logprob, _count_failed(both), _count_ungraded(both))
+
+
+def difference_of(before: Sequence[Outcome], after: Sequence[Outcome], measured: Measure) -> Interval:
+    """The same of anything that is read off an answer."""
+    first, second = question_means(before, measured), question_means(after, measured)
+    return bootstrap({key: second[key] - first[key] for key in second if key in first})
 
 
 def bootstrap(values: Values) -> Interval:

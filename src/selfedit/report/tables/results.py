@@ -28,8 +28,6 @@ SEAL: tuple[Family, ...] = ("policy", "policy-writes")
 """Families of methods where a policy of this run writes; a stage's version says how often it was trained."""
 TOLD: tuple[Family, ...] = ("policy", "external", "teacher", "control", "context", "in-sight")
 """Families whose answers are shown beside the base's where no policy was trained, the first that is there."""
-FITTED = "calibrated"
-"""The grader that is not shown alone: `contains` does not share its errors."""
 LEARNERS = {FIXED_LEARNER: "the untouched model", WARM_LEARNER: "the model, warmed up on training contexts,"}
 """What headlines call learners that are no models of their own."""
 BASE = Stage.of("base")
@@ -92,16 +90,6 @@ class DifferenceRow:
 
 
 @dataclass(frozen=True, slots=True)
-class ByContains:
-    """Rows and differences as in the tables, by the rule `contains`, whose verdicts are kept with the answers."""
-
-    rows: Mapping[Stage, Interval]
-    """Share of answers that hold the gold answer as it is, 0 to 1."""
-    differences: Mapping[tuple[Stage, Stage], Interval]
-    """(before, after) → difference in that share."""
-
-
-@dataclass(frozen=True, slots=True)
 class Curve:
     """One way of writing and learning, over the updates of the policy."""
 
@@ -121,33 +109,6 @@ def difference_table(run: RunData) -> list[DifferenceRow]:
     """The differences that the run's held-out stages allow, in the order told above; each pair once."""
     outcomes = run.heldout
     return [_difference_row(before, after, outcomes[before], outcomes[after]) for before, after in pairs(outcomes)]
-
-
-def by_contains(run: RunData) -> ByContains | None:
-    """The run's held-out results by `contains`; None where its grader is no fitted one."""
-    if run.config.get("grader") != FITTED:
-        return None
-    outcomes = {stage: [_by_rule(outcome) for outcome in lot] for stage, lot in run.heldout.items()}
-    return ByContains(
-        {stage: measure(lot).accuracy for stage, lot in outcomes.items()},
-        {(one, two): paired_difference(outcomes[one], outcomes[two]).accuracy for one, two in pairs(outcomes)},
-    )
-
-
-def contains_data(found: ByContains) -> dict[str, Sequence[object]]:
-    """Lists of what is keyed by stage, for JSON."""
-    return {
-        "methods": [{"stage": stage, "accuracy": one} for stage, one in found.rows.items()],
-        "gains": [{"before": one, "after": two, "accuracy": gain} for (one, two), gain in found.differences.items()],
-    }
-
-
-def _by_rule(outcome: Outcome) -> Outcome:
-    """The same with the rule's verdicts, where there is a gold answer to be found."""
-    answers = (
-        replace(one, verdict="correct" if one.contains else "incorrect") if one.gold else one for one in outcome.answers
-    )
-    return replace(outcome, answers=tuple(answers))
 
 
 def pairs(stages: Collection[Stage]) -> list[tuple[Stage, Stage]]:
