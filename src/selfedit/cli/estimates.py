@@ -24,7 +24,7 @@ WRITTEN_TOKENS = 400
 PIECE_TOKENS = 50
 """Of one sequence of a self-edit."""
 QUESTIONS, ANSWER_TOKENS = 5, 64
-"""Of a passage; of an answer, at most."""
+"""Of a passage; of an answer, at most, where the run says nothing else."""
 ROWS_WRITTEN = 32
 """Texts written together (`loop.runtime`)."""
 SLOWER_TRAINING, SLOWER_WRITING = 2.8, 8.5
@@ -166,12 +166,16 @@ def assumptions(config: TrainConfig) -> str:
     rates = " and ".join(f"{gpu.gflops['bfloat16'] / 1e3:.0f} TFLOP/s ({gpu.name})" for gpu in GPUS)
     return (
         f"Estimates. Assumed: self-edits of {sequences} sequences and {tokens} tokens with"
-        f" their passage, {said_length(config.inner)}, {QUESTIONS} answers of {ANSWER_TOKENS} tokens. CPU: the rate of"
-        f" products measured here, divided by {SLOWER_TRAINING} for training and by {SLOWER_WRITING} for writing. GPUs:"
-        f" a nominal {rates} in bfloat16, {GPU_SHARE:.0%} of it reached, and at least"
+        f" their passage, {said_length(config.inner)}, {QUESTIONS} answers of {_answer_tokens(config)} tokens. CPU: the"
+        f" rate of products measured here, divided by {SLOWER_TRAINING} for training and by {SLOWER_WRITING} for"
+        f" writing. GPUs: a nominal {rates} in bfloat16, {GPU_SHARE:.0%} of it reached, and at least"
         f" {TRAINING_LAUNCH_SECONDS * 1e3:.0f} ms a layer and step of training, as an H100's host took. Memory: as the"
         f" engine plans, with half of what is free."
     )
+
+
+def _answer_tokens(config: TrainConfig) -> int:
+    return getattr(config.task_args, "answer_tokens", ANSWER_TOKENS)
 
 
 def _study(config: TrainConfig) -> tuple[int, int]:
@@ -251,14 +255,14 @@ def _costs(shape: Shape, config: TrainConfig, device: Device, dtype: str, plan: 
     if device.kind == "cpu":
         per_token = 2 * shape.parameters * SLOWER_WRITING / rate
         train = flop * SLOWER_TRAINING / rate
-        return Costs(written * per_token, train, QUESTIONS * ANSWER_TOKENS * per_token, train * short)
+        return Costs(written * per_token, train, QUESTIONS * _answer_tokens(config) * per_token, train * short)
     floor = n_steps * TRAINING_LAUNCH_SECONDS * shape.layers / plan.slots
     step = _step_seconds(shape, device, dtype, ROWS_WRITTEN)
     answering = _step_seconds(shape, device, dtype, QUESTIONS * plan.slots)
     return Costs(
         write=written * step / ROWS_WRITTEN,
         train=max(flop / (rate * GPU_SHARE), floor),
-        ask=ANSWER_TOKENS * answering / plan.slots,
+        ask=_answer_tokens(config) * answering / plan.slots,
         preview=max(flop * short / (rate * GPU_SHARE), floor * STEPS / n_steps),
     )
 

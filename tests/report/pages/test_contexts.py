@@ -225,9 +225,7 @@ def test_the_summary_is_json_in_full_precision(finished: RunBuilder) -> None:
     assert told["rounds"][0]["best_reward_in_sample"] > told["rounds"][0]["mean_reward"]
 
 
-@pytest.mark.parametrize(
-    ("width", "last"), [(60, "answer *$"), (72, "answer *$"), (80, "token *$"), (140, "trial *$")]
-)
+@pytest.mark.parametrize(("width", "last"), [(60, "answer *$"), (72, "answer *$"), (80, "token *$"), (140, "trial *$")])
 def test_the_printed_summary_has_n_intervals_and_two_self_edits(finished: RunBuilder, width: int, last: str) -> None:
     printed = _printed(finished, width)
     assert "One policy update by reinforcement learning" in printed

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from selfedit.errors import InvalidEdit, SelfeditError
+from selfedit.errors import InvalidEdit, SelfeditError, SettingError
 from selfedit.protocols import InContext, Task, TwoStep, Variable
 from selfedit.records import Context, Prompt, Question
 from selfedit.tasks import PassagesTask, load_passages
+from selfedit.tasks.passages.task import PassagesSettings
 
 SHARED = Path(os.environ.get("SELFEDIT_SHARED", Path(__file__).parents[3] / ".." / "shared"))
 CONTEXT = Context(
@@ -83,6 +84,21 @@ def test_in_context_questions_have_the_passage_before_them():
 def test_the_ask_style_decides_on_the_chat_template(style, is_plain):
     asks = (*task(ask_style=style).compile(CONTEXT, None).queries, *task(ask_style=style).in_context(CONTEXT).queries)
     assert {ask.prompt.raw for ask in asks} == {is_plain}
+
+
+def test_answers_have_the_length_that_the_run_allows_also_in_other_variants():
+    short = PassagesTask(task().contexts("train"), (), "implications", answer_tokens=16)
+    context = short.contexts("train")[0]
+    asked = [
+        *short.compile(context, None).queries,
+        *short.in_context(context).queries,
+        *short.variant("rewrite", is_distilled=True).compile(context, None).queries,
+    ]
+    assert {query.max_new_tokens for query in asked} == {16}
+    assert {query.max_new_tokens for query in task().compile(context, None).queries} == {64}
+    for wrong in (0, -1, 2_000):
+        with pytest.raises(SettingError, match="answer_tokens"):
+            PassagesSettings(answer_tokens=wrong)
 
 
 def test_the_policy_is_asked_with_the_chosen_prompt():

@@ -21,7 +21,9 @@ from importlib import resources
 from pathlib import Path
 from typing import Literal, get_args
 
-from selfedit.config import EMBEDDED_MODEL, TaskSettings
+from pydantic import model_validator
+
+from selfedit.config import EMBEDDED_MODEL, TaskSettings, at_least
 from selfedit.edits import (
     PROMPTS,
     StudyPlan,
@@ -56,6 +58,8 @@ INVENTED = "invented"
 HELDOUT_SHARE = 0.4
 """Share of a file's passages, from its end, that is held out where no second file is given."""
 
+ANSWER_TOKENS, MOST_ANSWER_TOKENS = 64, 1_024
+"""Length bound of an answer (paper: 64), and the most that may be asked for."""
 AskStyle = Literal["plain", "chat"]
 """How questions are put: as bare text, as the paper does, or through the model's chat template."""
 
@@ -75,15 +79,18 @@ class PassagesTask:
         ask_style: AskStyle = "plain",
         is_distilled: bool = False,
         inner: TrainingConfig | None = None,
+        answer_tokens: int = ANSWER_TOKENS,
     ) -> None:
         """`prompt`: a name in `selfedit.edits.PROMPTS`. `is_distilled`: what is learnt is what the policy itself says
         with the passage in sight. `inner`: how the run trains adapters, of which a study plan chooses a part; None:
-        there are no study plans. Raises SelfeditError on a prompt that there is not, or that lacks `inner`."""
+        there are no study plans. `answer_tokens`: length bound of an answer. Raises SelfeditError on a prompt that
+        there is not, or that lacks `inner`."""
         self._splits = {"train": tuple(train), "heldout": tuple(heldout)}
         self._prompt_name = load_prompt(prompt).name
         self._ask_style: AskStyle = ask_style
         self._is_distilled = is_distilled
         self._inner = inner
+        self._answer_tokens = answer_tokens
         if inner is None and load_prompt(prompt).chooses_training:
             raise SelfeditError(f"{prompt} chooses a part of the inner training; give the rest of it with inner")
 
@@ -110,7 +117,8 @@ class PassagesTask:
     def variant(self, prompt: str = "", is_distilled: bool = False) -> PassagesTask:
         """The same passages with another prompt (empty: this one's), and with distilled studies or plain ones."""
         splits = self._splits["train"], self._splits["heldout"]
-        return PassagesTask(*splits, prompt or self._prompt_name, self._ask_style, is_distilled, self._inner)
+        asked = prompt or self._prompt_name, self._ask_style
+        return PassagesTask(*splits, *asked, is_distilled, self._inner, self._answer_tokens)
 
     def compile(self, context: Context, edit: str | None) -> TrialSpec:
         """Pieces of the self-edit, then the passage; the passage alone for None; what a study plan says, with its own
@@ -199,6 +207,7 @@ class PassagesTask:
                     text=template.format(title=context.title, passage=context.text, question=question.question),
                     raw=self._ask_style == "plain",
                 ),
+                max_new_tokens=self._answer_tokens,
             )
             for question in context.questions
         )
@@ -238,6 +247,14 @@ class PassagesSettings(TaskSettings):
     chain-of-thought, none or study-plan; for eval also entigraph or active-reading, which are written in two steps."""
     ask_style: str = "plain"
     """How a question is put to the adapted model: plain or chat."""
+    answer_tokens: int = ANSWER_TOKENS
+    """Length bound of an answer. Questions ask for a few words; a bound of 16 or so leaves a model that recites what it
+    studied no room to come upon the answer."""
+
+    @model_validator(mode="after")
+    def _check_answers(self) -> PassagesSettings:
+        at_least(1, "answer_tokens", self.answer_tokens, MOST_ANSWER_TOKENS)
+        return self
 
 
 def passages_of(settings: TaskSettings, inner: TrainingConfig) -> PassagesTask:
@@ -252,7 +269,7 @@ def passages_of(settings: TaskSettings, inner: TrainingConfig) -> PassagesTask:
     if style is None:
         raise SettingError(Field("ask_style"), f" {settings.ask_style}: unknown; choose from {', '.join(styles)}")
     splits = load_passages(settings.data, settings.heldout_data or None)
-    return PassagesTask(*splits, settings.prompt, style, inner=inner)
+    return PassagesTask(*splits, settings.prompt, style, inner=inner, answer_tokens=settings.answer_tokens)
 
 
 PASSAGES = TaskPlugin(
