@@ -167,6 +167,7 @@ def test_training_that_keeps_nothing_leaves_the_trained_rows_out_and_says_so(
         (["table1", "--grader", "f1"], "--grader: table1 takes none"),
         (["figure6", "--writer", "some/model"], "--writer: figure6 takes none"),
         (["reward", "--edits", "absent.jsonl"], "--edits: reward takes none"),
+        (["worth", "--writer", "some/model"], "--writer: worth takes none"),
         (["prompts", "--writer", "some/model"], "--writer: prompts takes none"),
         (["table2", "--scale", "paper"], "--scale paper: needs 200 passages held out, invented has 64"),
         (["table2", "--writer", "http://localhost"], "--writer URL and --writer-model NAME go together"),

@@ -37,7 +37,8 @@ class Reproduce(JsonCommand):
     """A table or figure of the paper, ours beside the published numbers: runs or resumes what it needs."""
 
     name: tyro.conf.Positional[str]
-    """table1, table2, figure4, figure5, figure6, prompts, cost or reward (how noisy it is)."""
+    """table1, table2, figure4, figure5, figure6, prompts, cost, reward (how noisy it is) or worth (methods at equal
+    budgets)."""
     settings: Annotated[ReproduceConfig, tyro.conf.arg(name="")]
 
     def run(self, out: Output) -> None:

@@ -10,6 +10,8 @@ Departures from the paper:
 2. Training is graded by the grader that is asked for only where its verdicts are the reward; otherwise they decide
    nothing, and the recipe's own will do.
 3. The learning rate of continued pretraining with all weights (`cpt-full`) is ours.
+4. `worth` is ours altogether: methods at equal budgets of tokens, on the untouched model and on a learner that was
+   warmed up on other passages, with answers of a few words.
 """
 
 from __future__ import annotations
@@ -21,10 +23,11 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, model_validator
 
-from selfedit.config import EMBEDDED_MODEL, judge_settings
+from selfedit.config import EMBEDDED_MODEL, FIXED_LEARNER, WARM_LEARNER, judge_settings
 from selfedit.continual import ContinualConfig
 from selfedit.errors import Field, SelfeditError, SettingError
 from selfedit.loop import EvalConfig, TrainConfig
+from selfedit.loop.warm_up import FOLDER as WARM_FOLDER
 from selfedit.recipes import RECIPES, find_recipe
 from selfedit.records import TrainingConfig
 from selfedit.tasks import with_task_args
@@ -138,6 +141,10 @@ class Scale:
     """Who grades held-out answers."""
     sequences: dict[str, object]
     """Sequences of updates, and what helps against forgetting."""
+    worth: dict[str, int]
+    """Sizes of the training that `worth` rests on."""
+    budgets: tuple[int, ...]
+    """Tokens that each study of `worth` trains on; the writer is trained at the first."""
     trained: tuple[str, ...]
     """Prompts that `prompts` trains."""
     untrained: tuple[str, ...]
@@ -148,6 +155,9 @@ _CPT = TrainingConfig(rank=16, alpha=32.0, learning_rate=1e-3, epochs=3, batch_s
 _FULL_LEARNING_RATE = 5e-5
 _TABLE2 = "base,in-context,passage,sentences,synthetic,seal,seal-edits,distil,entigraph,active-reading"
 _TABLE2_CPT = "base,passage,sentences,synthetic,entigraph,seal"
+_WORTH = "base,passage,sentences,synthetic,seal"
+_SHORT_ANSWER = 16
+"""Tokens of an answer in `worth`: a few words, as the questions ask for."""
 _STRATEGIES = "none,replay,self-replay,kl,gate,null-space,orthogonal,reward-shaping,distil,route"
 _SCALES = {
     "smoke": Scale(
@@ -160,6 +170,8 @@ _SCALES = {
         cpt_lora=_CPT,
         grader="contains",
         sequences={"sequences": 2, "contexts": 3, "strategy": "none,replay,route"},
+        worth={"rounds": 1, "contexts": 2, "edits": 2, "seeds": 1},
+        budgets=(300, 600),
         trained=(PROMPT, "rewrite"),
         untrained=(),
     ),
@@ -173,6 +185,8 @@ _SCALES = {
         cpt_lora=_CPT,
         grader=GRADER,
         sequences={"sequences": 3, "contexts": 8, "strategy": _STRATEGIES, "writer": "untouched"},
+        worth={"rounds": 2, "contexts": 12, "edits": 6, "seeds": 1, "preview": 3},
+        budgets=(2000, 1000, 4000),
         trained=(PROMPT, "rewrite", "implications-long"),
         untrained=PUBLISHED_PROMPTS,
     ),
@@ -187,6 +201,8 @@ _SCALES = {
         cpt_lora=replace(_CPT, rank=32, alpha=64.0),
         grader=GRADER,
         sequences={"sequences": 8, "contexts": 8, "strategy": _STRATEGIES},
+        worth={"rounds": 3, "contexts": 25, "edits": 8, "seeds": 1},
+        budgets=(2000, 1000, 4000, 8000),
         trained=PUBLISHED_PROMPTS,
         untrained=PUBLISHED_PROMPTS,
     ),
@@ -282,6 +298,25 @@ class _Planner:
         evaluation = EvalConfig.model_validate(with_task_args(recipe.shared() | given | tested))
         return Step("train-puzzles", "train", training), Step("puzzles", "puzzles", evaluation)
 
+    def worth(self) -> tuple[Step, ...]:
+        """A writer that is trained on a warm learner, and methods at every budget, on that learner and the untouched
+        model."""
+        first, learner = self.scale.budgets[0], self.config.run_path() / "train-worth" / WARM_FOLDER
+        training = self._training({**self.scale.worth, "learner": WARM_LEARNER, **self._studied(first)})
+        given = {"methods": f"{_WORTH},edits", "edits": self.config.edits} if self.config.edits else {"methods": _WORTH}
+        learners = {WARM_LEARNER: str(learner), FIXED_LEARNER: FIXED_LEARNER}
+        return Step("train-worth", "train", training), *(
+            self._tested(
+                f"worth-{name}-{tokens}", "single", "", {**given, "learner": path, **self._studied(tokens)}, "worth"
+            )
+            for name, path in learners.items()
+            for tokens in sorted(self.scale.budgets)
+        )
+
+    def _studied(self, tokens: int) -> dict[str, object]:
+        inner = replace(self._recipe().inner, budget=f"tokens:{tokens}")
+        return {"inner": inner, "answer_tokens": _SHORT_ANSWER}
+
     def sequences(self) -> Step:
         """Sequences of updates, with the strategies of the scale."""
         graded = {"grader": self.config.grader or self.scale.grader, "judge": self.config.judge}
@@ -355,6 +390,7 @@ NAMES = {
     "prompts": "Ways of asking for self-edits, before and after training",
     "cost": "What a self-edit costs",
     "reward": "How noisy the reward is",
+    "worth": "What a self-edit is worth: methods at equal budgets, on a plain and on a warm learner",
 }
 """Everything that can be reproduced, with its title."""
 
@@ -363,6 +399,7 @@ _NOT_FOR: dict[str, tuple[str, ...]] = {
     "figure6": ("writer",),
     "prompts": ("edits", "writer"),
     "reward": ("edits", "writer"),
+    "worth": ("writer",),
 }
 """Settings that a name has no use for, and refuses."""
 _PLANS: dict[str, Callable[[_Planner], tuple[Step, ...]]] = {
@@ -374,4 +411,5 @@ _PLANS: dict[str, Callable[[_Planner], tuple[Step, ...]]] = {
     "prompts": _prompts,
     "cost": _one_policy,
     "reward": lambda planner: (planner.reward(),),
+    "worth": lambda planner: planner.worth(),
 }

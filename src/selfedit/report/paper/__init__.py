@@ -10,6 +10,7 @@ from selfedit.report.paper.figure5 import figure5
 from selfedit.report.paper.knowledge import figure4, table2
 from selfedit.report.paper.prompts import prompts
 from selfedit.report.paper.reward import reward
+from selfedit.report.paper.worth import worth
 from selfedit.report.run_data import RunData
 
 PAPER: Mapping[str, Callable[[str, Sequence[RunData], Sequence[str]], Document]] = {
@@ -21,6 +22,7 @@ PAPER: Mapping[str, Callable[[str, Sequence[RunData], Sequence[str]], Document]]
     "prompts": prompts,
     "cost": cost,
     "reward": reward,
+    "worth": worth,
 }
 """What can be reproduced, by name → what makes its page: (title, the runs, what is missing and why) → the page."""
 
