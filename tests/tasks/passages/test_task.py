@@ -101,6 +101,25 @@ def test_answers_have_the_length_that_the_run_allows_also_in_other_variants():
             PassagesSettings(answer_tokens=wrong)
 
 
+def test_a_study_may_rehearse_how_questions_of_other_passages_are_answered():
+    train, heldout = load_passages("invented")
+    rehearsing = PassagesTask(train[:3], heldout[:1], "implications", rehearsed=4)
+    context = heldout[0]
+    plain = PassagesTask(train[:3], heldout[:1], "implications").compile(context, "1. It is.").examples
+    study = rehearsing.compile(context, "1. It is.").examples
+    assert study[:2] == plain
+    answers = {question.answer for other in train[:3] for question in other.questions}
+    assert len(study) == 6 and {example.completion for example in study[2:]} <= answers
+    assert study[2:] == rehearsing.compile(context, None).examples[1:]
+    own = train[0]
+    assert not {q.question for q in own.questions} & {
+        example.prompt.text.splitlines()[-2] for example in rehearsing.compile(own, None).examples[1:]
+    }
+    assert len(PassagesTask(train[:1], (), "implications", rehearsed=4).compile(own, None).examples) == 1
+    with pytest.raises(SettingError, match="rehearsed"):
+        PassagesSettings(rehearsed=-1)
+
+
 def test_the_policy_is_asked_with_the_chosen_prompt():
     assert "Passage:\nNine {huts}." in task("rewrite").prompt(CONTEXT).text
     assert task("rewrite").prompt(CONTEXT).prefill == "Version 1:"

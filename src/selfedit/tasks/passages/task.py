@@ -15,6 +15,7 @@ Departures from the paper:
 from __future__ import annotations
 
 import math
+import random
 from collections.abc import Sequence
 from dataclasses import replace
 from importlib import resources
@@ -23,6 +24,7 @@ from typing import Literal, get_args
 
 from pydantic import model_validator
 
+from selfedit import seeds
 from selfedit.config import EMBEDDED_MODEL, TaskSettings, at_least
 from selfedit.edits import (
     PROMPTS,
@@ -60,6 +62,8 @@ HELDOUT_SHARE = 0.4
 
 ANSWER_TOKENS, MOST_ANSWER_TOKENS = 64, 1_024
 """Length bound of an answer (paper: 64), and the most that may be asked for."""
+MOST_REHEARSED = 64
+"""Questions of other passages in a pass of a study, at most."""
 AskStyle = Literal["plain", "chat"]
 """How questions are put: as bare text, as the paper does, or through the model's chat template."""
 
@@ -80,17 +84,20 @@ class PassagesTask:
         is_distilled: bool = False,
         inner: TrainingConfig | None = None,
         answer_tokens: int = ANSWER_TOKENS,
+        rehearsed: int = 0,
     ) -> None:
         """`prompt`: a name in `selfedit.edits.PROMPTS`. `is_distilled`: what is learnt is what the policy itself says
         with the passage in sight. `inner`: how the run trains adapters, of which a study plan chooses a part; None:
-        there are no study plans. `answer_tokens`: length bound of an answer. Raises SelfeditError on a prompt that
-        there is not, or that lacks `inner`."""
+        there are no study plans. `answer_tokens`: length bound of an answer. `rehearsed`: questions of other
+        training passages, with their answers, that each pass of a study has beside its own texts. Raises SelfeditError
+        on a prompt that there is not, or that lacks `inner`."""
         self._splits = {"train": tuple(train), "heldout": tuple(heldout)}
         self._prompt_name = load_prompt(prompt).name
         self._ask_style: AskStyle = ask_style
         self._is_distilled = is_distilled
         self._inner = inner
         self._answer_tokens = answer_tokens
+        self._rehearsed = rehearsed
         if inner is None and load_prompt(prompt).chooses_training:
             raise SelfeditError(f"{prompt} chooses a part of the inner training; give the rest of it with inner")
 
@@ -118,7 +125,7 @@ class PassagesTask:
         """The same passages with another prompt (empty: this one's), and with distilled studies or plain ones."""
         splits = self._splits["train"], self._splits["heldout"]
         asked = prompt or self._prompt_name, self._ask_style
-        return PassagesTask(*splits, *asked, is_distilled, self._inner, self._answer_tokens)
+        return PassagesTask(*splits, *asked, is_distilled, self._inner, self._answer_tokens, self._rehearsed)
 
     def compile(self, context: Context, edit: str | None) -> TrialSpec:
         """Pieces of the self-edit, then the passage; the passage alone for None; what a study plan says, with its own
@@ -158,7 +165,16 @@ class PassagesTask:
     def _examples(self, context: Context, pieces: Sequence[str]) -> tuple[Example, ...]:
         in_sight = Prompt(_IN_SIGHT.format(title=context.title, passage=context.text), raw=True)
         teacher = in_sight if self._is_distilled else None
-        return tuple(Example(completion=f"{context.title}\n{piece}", teacher=teacher) for piece in pieces)
+        own = tuple(Example(completion=f"{context.title}\n{piece}", teacher=teacher) for piece in pieces)
+        return (*own, *self._rehearsal(context))
+
+    def _rehearsal(self, context: Context) -> tuple[Example, ...]:
+        """Questions of other training passages with their short answers: how questions are answered, which a study of
+        texts alone unlearns. Which ones is decided by the passage, so that all its studies have the same."""
+        others = [other for other in self._splits["train"] if other.text != context.text]
+        asked = [example for other in others for example in self.exam(other, "short")] if self._rehearsed else []
+        drawn = random.Random(seeds.derive("rehearsal", context.id))
+        return tuple(drawn.sample(asked, min(self._rehearsed, len(asked))))
 
     def line_queries(self, context: Context, edit: str) -> list[tuple[Query, Query]]:
         """For each piece of the self-edit, how likely it is behind the title, as it is studied: asked with the passage
@@ -251,9 +267,14 @@ class PassagesSettings(TaskSettings):
     """Length bound of an answer. Questions ask for a few words; a bound of 16 or so leaves a model that recites what it
     studied no room to come upon the answer."""
 
+    rehearsed: int = 0
+    """Questions of other training passages, with their short answers, that each pass of a study has beside its own
+    texts, so that studying does not unlearn how questions are answered. They count for the budget."""
+
     @model_validator(mode="after")
     def _check_answers(self) -> PassagesSettings:
         at_least(1, "answer_tokens", self.answer_tokens, MOST_ANSWER_TOKENS)
+        at_least(0, "rehearsed", self.rehearsed, MOST_REHEARSED)
         return self
 
 
@@ -269,7 +290,9 @@ def passages_of(settings: TaskSettings, inner: TrainingConfig) -> PassagesTask:
     if style is None:
         raise SettingError(Field("ask_style"), f" {settings.ask_style}: unknown; choose from {', '.join(styles)}")
     splits = load_passages(settings.data, settings.heldout_data or None)
-    return PassagesTask(*splits, settings.prompt, style, inner=inner, answer_tokens=settings.answer_tokens)
+    return PassagesTask(
+        *splits, settings.prompt, style, inner=inner, answer_tokens=settings.answer_tokens, rehearsed=settings.rehearsed
+    )
 
 
 PASSAGES = TaskPlugin(
