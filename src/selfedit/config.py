@@ -25,6 +25,8 @@ FIXED_LEARNER = "untouched"
 """The learner that has none of the policy's updates."""
 WARM_LEARNER = "warm"
 """The learner that is warmed up at the start of the run."""
+SHIPPED_LEARNER = "shipped"
+"""The learner that the package brings along for the embedded model, warmed up before."""
 
 
 class TaskSettings(BaseModel):
@@ -56,8 +58,9 @@ class RunConfig(BaseModel):
     """`smollm2-135m` (embedded), a hub id, or a local folder."""
     learner: str = ""
     """Who studies and answers. Empty: the policy that writes. `untouched`: the model without the policy's updates.
-    `warm`: the model, warmed up first on training contexts with their questions (see the warm options). Else the folder
-    of an adapter of this model, or another model: a hub id or a local folder."""
+    `warm`: the model, warmed up first on training contexts with their questions (see the warm options). `shipped`: the
+    embedded model, warmed up before, as it comes with the package. Else the folder of an adapter of this model, or
+    another model: a hub id or a local folder."""
     device: str = "auto"
     """`auto`, `cpu`, `cuda` or `cuda:N`."""
     dtype: str = "auto"
@@ -95,6 +98,11 @@ class RunConfig(BaseModel):
         self.judge_settings()
         check_training("inner", self.inner)
         _check_warm(self.warm, self.learner)
+        if self.learner == SHIPPED_LEARNER and self.model != EMBEDDED_MODEL:
+            told = (
+                f" {SHIPPED_LEARNER}: is for {EMBEDDED_MODEL}, not for {self.model}; {WARM_LEARNER} makes one for that"
+            )
+            raise SettingError(Field("learner"), told)
         at_least(0, "sampling.temperature", self.sampling.temperature)
         if not 0 < self.sampling.top_p <= 1:
             raise SettingError(Field("sampling.top_p"), " must be above 0 and at most 1")

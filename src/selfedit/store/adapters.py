@@ -7,30 +7,45 @@ import json
 import os
 from pathlib import Path
 
+from selfedit.config import SHIPPED_LEARNER
 from selfedit.errors import SelfeditError
 from selfedit.records import Policy
 
 WEIGHTS = "adapter_model.safetensors"
 ADAPTER_CONFIG = "adapter_config.json"
 _MEND = "the command that made it, given again, trains it again"
+SHIPPED = {"learner": "92223fce32b068fcbf78bb34648d57c214f70c85c83ca1c7486cda3844e044de"}
+"""What the package brings along for the embedded model: role → SHA-256 of the adapter's weights. Each has a card in its
+folder."""
 
 
 def is_adapter(folder: str) -> bool:
-    """Whether an adapter lies in this folder."""
+    """Whether an adapter lies in this folder, or is the one that the package brings along (`shipped`)."""
+    if folder == SHIPPED_LEARNER:
+        return True
     return bool(folder) and os.path.isfile(os.path.join(folder, ADAPTER_CONFIG))  # noqa: PTH (False for any text)
 
 
 def adapter_in(folder: str) -> Policy:
-    """The adapter of a folder that no run of ours names, as a learner that never writes.
+    """The adapter of a folder that no run of ours names, as a learner that never writes; for `shipped`, the one that
+    the package brings along.
 
     Raises:
-        SelfeditError: it has no weights that can be read.
+        SelfeditError: it has no weights that can be read, or the package's are not those that it was released with.
     """
-    path = Path(folder).absolute()
+    path = shipped_folder("learner") if folder == SHIPPED_LEARNER else Path(folder).absolute()
     try:
-        return Policy(0, str(path), hashlib.sha256((path / WEIGHTS).read_bytes()).hexdigest())
+        found = Policy(0, str(path), hashlib.sha256((path / WEIGHTS).read_bytes()).hexdigest())
     except OSError as error:
         raise SelfeditError(f"{folder}: has no readable {WEIGHTS}; give the folder of a whole adapter") from error
+    if folder == SHIPPED_LEARNER and found.digest != SHIPPED["learner"]:
+        raise SelfeditError(f"{path / WEIGHTS}: is not what selfedit was released with; install selfedit again")
+    return found
+
+
+def shipped_folder(role: str) -> Path:
+    """Where the package keeps an adapter of its own."""
+    return Path(__file__).parent.parent / "shipped" / role
 
 
 class AdapterFolders:

@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from selfedit.config import FIXED_LEARNER, WARM_LEARNER
+from selfedit.config import FIXED_LEARNER, SHIPPED_LEARNER, WARM_LEARNER
 from selfedit.loop.evaluation import Family
 from selfedit.loop.methods import METHODS
 from selfedit.records import Budget, Outcome, Stage
@@ -28,7 +28,11 @@ SEAL: tuple[Family, ...] = ("policy", "policy-writes")
 """Families of methods where a policy of this run writes; a stage's version says how often it was trained."""
 TOLD: tuple[Family, ...] = ("policy", "external", "teacher", "control", "context", "in-sight")
 """Families whose answers are shown beside the base's where no policy was trained, the first that is there."""
-LEARNERS = {FIXED_LEARNER: "the untouched model", WARM_LEARNER: "the model, warmed up on training contexts,"}
+LEARNERS = {
+    FIXED_LEARNER: "the untouched model",
+    WARM_LEARNER: "the model, warmed up on training contexts,",
+    SHIPPED_LEARNER: "the model, warmed up before on other contexts,",
+}
 """What headlines call learners that are no models of their own."""
 BASE = Stage.of("base")
 """The untouched model, asked without any study."""
