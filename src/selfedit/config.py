@@ -180,14 +180,21 @@ def _check_warm(warm: WarmConfig, learner: str) -> None:
         raise SettingError(Field("warm.contexts"), " must be at least 1, or -1 for all")
     if warm.training.method != "lora":
         raise SettingError(Field("warm.training.method"), " must be lora: a learner is stored as an adapter")
-    if warm.material == "after" and (warm.training.budget or warm.training.epochs < 2):
-        needed = " after takes half of the epochs for each: give ", Field("warm.training.epochs"), " 2 or more, and no "
-        raise SettingError(Field("warm.material"), *needed, Field("warm.training.budget"))
+    if warm.material in ("after", "meta") and (warm.training.budget or warm.training.epochs < 2):
+        told = f" {warm.material} takes half of the epochs for contexts and half for questions: give "
+        needed = told, Field("warm.training.epochs"), " 2 or more, and no ", Field("warm.training.budget")
+        raise SettingError(Field("warm.material"), *needed)
     if warm.material == "contexts" and warm.answers != "short":
         raise SettingError(Field("warm.answers"), " has no use: ", Field("warm.material"), " contexts asks nothing")
+    at_least(1, "warm.together", warm.together)
+    at_least(1, "warm.passes", warm.passes)
+    if not 0 < warm.step <= 1:
+        raise SettingError(Field("warm.step"), f" must be above 0 and at most 1, not {warm.step}")
     given = [one.name for one in fields(warm) if getattr(warm, one.name) != one.default]
     if learner != WARM_LEARNER and given:
         raise SettingError(Field(f"warm.{given[0]}"), " has no use without ", Field("learner"), f" {WARM_LEARNER}")
+    if warm.material != "meta" and (idle := [name for name in given if name in ("together", "step", "passes")]):
+        raise SettingError(Field(f"warm.{idle[0]}"), " has no use without ", Field("warm.material"), " meta")
 
 
 def at_least(least: int, field: str, value: float, most: int = 1_000_000) -> None:

@@ -174,8 +174,8 @@ class Engine(Protocol):
         ...
 
     def update(self, groups: Iterable[Sequence[Update]]) -> Iterator[Done[UpdateResult]]:
-        """Train and save new versions, those of a group together, each as if alone. A failing one reports itself as
-        failed, and leaves nothing."""
+        """Train and save new versions, or sum them up from earlier ones, those of a group together, each as if alone. A
+        failing one reports itself as failed, and leaves nothing."""
         ...
 
 

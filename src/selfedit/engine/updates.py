@@ -8,6 +8,7 @@ What the new adapters of a group are stacked on lies in a slot each, or beneath 
 3. Updates of several bases: the latest version that all of them lie on is beneath.
 4. Updates that adapt other layers than one another, that are anchored to several versions, or whose bases have layers
    that the new adapters have not, are done one by one, each with its base beneath.
+5. Updates that are sums of versions train nothing and need no bank.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from selfedit.engine.forward.packing import batches_of, pack, split_to_context
 from selfedit.engine.forward.scoring import token_losses
 from selfedit.engine.lora import peft_format
 from selfedit.engine.lora.bank import Matrices
+from selfedit.engine.lora.compression import compressed
 from selfedit.engine.lora.constraints import AdapterConstraint, NullSpace, Orthogonal, directions_of, watched
 from selfedit.engine.model import tokenization
 from selfedit.engine.train.adapters import Trained, TrainingJob, job_of, train
@@ -39,6 +41,11 @@ def update_group(engine: TorchEngine, updates: Sequence[Update]) -> list[UpdateR
     """
     for update in updates:
         _check_method(update.training)
+    trained = iter(_train_group(engine, [update for update in updates if not update.shares]))
+    return [_sum_up(engine, update) if update.shares else next(trained) for update in updates]
+
+
+def _train_group(engine: TorchEngine, updates: Sequence[Update]) -> list[UpdateResult]:
     if not updates:
         return []
     beneath = _version_beneath(engine, updates)
@@ -46,7 +53,7 @@ def update_group(engine: TorchEngine, updates: Sequence[Update]) -> list[UpdateR
     lower_U = [engine.load(update.base, beneath) for update in updates] if beneath is not None else []
     is_alike = len(layers) == 1 and all(name in next(iter(layers)) for lower in lower_U for name in lower)
     if len(updates) > 1 and (beneath is None or not is_alike):
-        return [result for update in updates for result in update_group(engine, [update])]
+        return [result for update in updates for result in _train_group(engine, [update])]
     assert beneath is not None, "one update has one anchor"
     if not is_alike:
         if any(example.is_anchored for example in updates[0].examples):
@@ -84,7 +91,7 @@ def _learn(engine: TorchEngine, updates: Sequence[Update], lower_U: Sequence[Mat
     engine.holder.is_recomputed = engine.sizes.is_recomputed
     done = iter(train(engine.model, engine.holder, engine.bank, jobs, engine.sizes.pack_tokens, engine.lower))
     trained = [next(done) if isinstance(job, TrainingJob) else Trained(None, failure=job.reason) for job in prepared]
-    return [_save(engine, *parts) for parts in zip(updates, trained, strict=True)]
+    return [_saved(engine, *parts) for parts in zip(updates, trained, strict=True)]
 
 
 def _prepare(engine: TorchEngine, updates: Sequence[Update], lower_U: Sequence[Matrices]) -> list[TrainingJob | Failed]:
@@ -124,18 +131,36 @@ def _null_space(engine: TorchEngine, texts: Sequence[str], share: float, slot: i
     return NullSpace(directions_of(grams, share))
 
 
-def _save(engine: TorchEngine, update: Update, result: Trained) -> UpdateResult:
-    """The versions on disk, one for each strength."""
+def _sum_up(engine: TorchEngine, update: Update) -> UpdateResult:
+    """The weighted sum of versions. What all of them have in common is in it once, with all the weight."""
+    common = engine.common_ground(share.policy for share in update.shares)
+    parts = [(common, update.base, sum(share.weight for share in update.shares))]
+    parts += [(share.policy, common, share.weight) for share in update.shares]
+    loaded = [peft_format.scaled(engine.load(policy, above), weight) for policy, above, weight in parts]
+    found, kept = compressed(peft_format.stack(loaded), update.training.rank)
+    if not found:
+        return UpdateResult(failure="there is nothing to sum up")
+    return UpdateResult(_save(engine, update, found, update.factors), kept=kept)
+
+
+def _saved(engine: TorchEngine, update: Update, result: Trained) -> UpdateResult:
     told = tuple(result.losses), result.steps, result.tokens
     if result.row is None:
         return UpdateResult((), *told, failure=result.failure or "nothing was trained")
-    store, training, base = engine.adapters, update.training, update.base
+    training = update.training
     upper = engine.bank.matrices(result.row, training.rank)
+    scales = [factor * training.alpha / training.rank for factor in update.factors]
+    return UpdateResult(_save(engine, update, upper, scales), *told)
+
+
+def _save(engine: TorchEngine, update: Update, matrices: Matrices, scales: Sequence[float]) -> tuple[Policy, ...]:
+    """The versions on disk, one for each scale."""
+    store, base = engine.adapters, update.base
     lies_on = (store.find(base), base.digest) if base.adapter else None
     policies = []
-    for number, factor in enumerate(update.factors):
+    for number, scale in enumerate(scales):
         folder = f"{update.folder}-{number}" if number else update.folder
-        added = peft_format.scaled(upper, factor * training.alpha / training.rank)
+        added = peft_format.scaled(matrices, scale)
         digest = peft_format.save_adapter(store.place(folder), added, engine.bank, engine.source, lies_on)
         policies.append(Policy(base.version + 1, folder, digest, base.version))
-    return UpdateResult(tuple(policies), *told)
+    return tuple(policies)

@@ -4,11 +4,15 @@ is laid.
 The paper trains the writer alone; here the learner may learn to learn first. What a warm-up teaches beside that is the
 form of answers: the material `questions`, and other contexts than those of the test, tell the two apart.
 
+With the material `meta` it is not trained on all contexts at once, but moved to where studies of single ones lead
+(`meta_learning.py`).
+
 What a learner was warmed up on cannot reward a self-edit, for it knows the answers: rounds draw from other contexts.
 """
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -16,6 +20,7 @@ from dataclasses import dataclass, replace
 from selfedit import seeds
 from selfedit.config import WARM_LEARNER, RunConfig
 from selfedit.errors import Field, SelfeditError, SettingError
+from selfedit.loop.meta_learning import SCRATCH, MetaPlan, Study, grouped, take_meta_steps
 from selfedit.loop.runtime import Runtime
 from selfedit.loop.settings import TrainConfig
 from selfedit.protocols import Examines, Task
@@ -38,6 +43,8 @@ class WarmUpPlan:
     """How its adapter is trained."""
     seed: int
     """Adapter init and data order."""
+    meta: MetaPlan | None = None
+    """Meta-steps, each on some of the contexts; None: one adapter is trained on all examples."""
 
 
 def plan_warm_up(config: RunConfig, task: Task) -> WarmUpPlan | None:
@@ -55,8 +62,15 @@ def plan_warm_up(config: RunConfig, task: Task) -> WarmUpPlan | None:
     if not any(context.questions for context in contexts) and config.warm.material != "contexts":
         told = f" {config.warm.material}: none of the {len(contexts)} contexts has questions; give others with "
         raise SettingError(Field("warm.material"), told, Field("warm.data"))
-    examples = _examples(config.warm, task, contexts)
-    return WarmUpPlan(tuple(contexts), examples, config.warm.training, seeds.derive(config.seed, "warm-up"))
+    seed, training = seeds.derive(config.seed, "warm-up"), config.warm.training
+    if config.warm.material != "meta":
+        return WarmUpPlan(tuple(contexts), _examples(config.warm, task, contexts), training, seed)
+    asked = [context for context in contexts if context.questions]
+    studies = [Study(context.id, _examples(config.warm, task, [context])) for context in asked]
+    groups = grouped(studies, config.warm.together, config.warm.passes, seed)
+    meta = MetaPlan(groups, config.warm.step, training, seed, FOLDER)
+    examples = _examples(replace(config.warm, material="mixed"), task, asked)
+    return WarmUpPlan(tuple(asked), examples, training, seed, meta)
 
 
 def warm_up_contexts(config: RunConfig, task: Task) -> Sequence[Context]:
@@ -88,33 +102,53 @@ def warm_up_contexts(config: RunConfig, task: Task) -> Sequence[Context]:
 
 
 def warm_up(plan: WarmUpPlan, runtime: Runtime) -> Policy:
-    """The learner, trained; the ledger's, if this was done before. One whose adapter is gone is trained again.
+    """The learner, trained; the ledger's, if this was done before. One whose adapter is gone is trained again, and
+    meta-steps go on from the last that was finished.
 
     Raises:
         SelfeditError: the training failed; or made another adapter than was recorded.
     """
     known = runtime.ledger.warm_up()
-    is_there = known is not None and runtime.has_adapter(known.policy)
-    asked = f"{len(plan.contexts)} contexts, {len(plan.examples)} examples"
-    runtime.progress.stage(f"warming up the learner: {asked}", 1)
-    if known and is_there:
-        runtime.progress.advance(1, is_recalled=True)
-        return known.policy
+    found = known if known and runtime.has_adapter(known.policy) else None
+    total = len(plan.meta.groups) if plan.meta else 1
+    steps = f", {total} meta-steps" if plan.meta else ""
+    asked = f"{len(plan.contexts)} contexts, {len(plan.examples)} examples{steps}"
+    runtime.progress.stage(f"warming up the learner: {asked}", total)
+    if found and not found.steps_left:
+        runtime.progress.advance(total, is_recalled=True)
+        done = found
+    else:
+        lost = known.policy if known and not known.steps_left else None
+        keep = runtime.ledger.add_warm_up if lost is None else (lambda done: None)
+        fresh = WarmUp(UNTOUCHED, len(plan.contexts), len(plan.examples), (), 0, 0, 0.0, steps_left=total)
+        if plan.meta:
+            done = take_meta_steps(plan.meta, runtime, found or fresh, keep)
+        else:
+            keep(done := _trained(plan, runtime, fresh))
+        if lost:
+            runtime.check_same([lost], [done.policy])
+    shutil.rmtree(runtime.writer.adapters.place(SCRATCH), ignore_errors=True)
+    return done.policy
+
+
+def _trained(plan: WarmUpPlan, runtime: Runtime, fresh: WarmUp) -> WarmUp:
+    """One adapter on all examples."""
     start = time.monotonic()
     update = Update(UNTOUCHED, FOLDER, plan.examples, plan.training, plan.seed)
     [[result]] = [updated.results for updated in runtime.writer.update([[update]])]
     if result.failure:
         raise SelfeditError(f"warming up the learner failed: {result.failure}")
     [made] = result.policies
-    policy = replace(made, version=0, parent=None)
-    if known:
-        runtime.check_same([known.policy], [policy])
-    else:
-        seconds = time.monotonic() - start
-        told = len(plan.contexts), len(plan.examples), result.losses, result.steps, result.tokens, seconds
-        runtime.ledger.add_warm_up(WarmUp(policy, *told))
     runtime.progress.advance(1, f"loss {result.losses[0]:.2f} to {result.losses[-1]:.2f}" if result.losses else "")
-    return policy
+    return replace(
+        fresh,
+        policy=replace(made, version=0, parent=None),
+        losses=result.losses,
+        steps=result.steps,
+        tokens=result.tokens,
+        seconds=time.monotonic() - start,
+        steps_left=0,
+    )
 
 
 def _examples(warm: WarmConfig, task: Task, contexts: Sequence[Context]) -> tuple[Example, ...]:
@@ -125,7 +159,7 @@ def _examples(warm: WarmConfig, task: Task, contexts: Sequence[Context]) -> tupl
         return tuple(asked)
     if warm.material == "contexts":
         return tuple(texts)
-    if warm.material != "after":
+    if warm.material not in ("after", "meta"):
         return (*texts, *asked)
     half = warm.training.epochs // 2
     return tuple(

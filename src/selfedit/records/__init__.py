@@ -61,7 +61,9 @@ from selfedit.records.usage import (
 )
 from selfedit.records.versions import (
     Constraint,
+    MetaStep,
     Probe,
+    Share,
     Update,
     UpdateResult,
     Version,
@@ -88,6 +90,7 @@ __all__ = [
     "LineCheck",
     "LineVerdict",
     "LossOn",
+    "MetaStep",
     "Outcome",
     "Policy",
     "Preview",
@@ -99,6 +102,7 @@ __all__ = [
     "SamplingParams",
     "ScoredEdit",
     "SelfEdit",
+    "Share",
     "Stage",
     "StageUsage",
     "Status",

@@ -118,10 +118,11 @@ class TrainingConfig:
 class WarmConfig:
     """How a learner is warmed up: trained once on contexts with their questions, so that later studies teach more."""
 
-    material: Literal["mixed", "after", "questions", "contexts"] = "mixed"
+    material: Literal["mixed", "after", "questions", "contexts", "meta"] = "mixed"
     """`mixed`: contexts and their questions with answers, in one order. `after`: contexts in the first half of the
     epochs, questions in the second. `questions`: no contexts, which teaches the form of answers alone. `contexts`: no
-    questions."""
+    questions. `meta`: each context is studied by itself as with `after`, and the learner is moved to where such studies
+    lead, again and again (Reptile)."""
     answers: Literal["short", "sentence"] = "short"
     """What questions are answered with: the gold answer, or the sentence of the context that holds it."""
     data: str = ""
@@ -131,7 +132,13 @@ class WarmConfig:
     training: TrainingConfig = TrainingConfig(
         rank=16, alpha=32.0, top_layers=0.5, learning_rate=5e-4, epochs=2, batch_size=8
     )
-    """How its adapter is trained."""
+    """How its adapter is trained; with `meta`, that of each study."""
+    together: int = 8
+    """`meta`: studies of one meta-step, each of another context."""
+    step: float = 0.5
+    """`meta`: share of the way to the mean of these studies that the learner is moved."""
+    passes: int = 1
+    """`meta`: how often each context is studied."""
 
 
 class Followup(Protocol):

@@ -28,8 +28,18 @@ class Constraint:
 
 
 @dataclass(frozen=True, slots=True)
+class Share:
+    """A version as a part of a sum."""
+
+    policy: Policy
+    """The version."""
+    weight: float
+    """What it is multiplied by."""
+
+
+@dataclass(frozen=True, slots=True)
 class Update:
-    """One version to be made."""
+    """One version to be made: trained, or summed up from others."""
 
     base: Policy
     """The version that the new adapter is stacked on."""
@@ -48,6 +58,9 @@ class Update:
     """As in `Generation`; what it expects is what anchored examples hold to, None: the untouched model."""
     factors: tuple[float, ...] = (1.0,)
     """How much of the trained adapter is added; one version each, from one training."""
+    shares: tuple[Share, ...] = ()
+    """Nothing is trained: the new adapter is the weighted sum of what these versions have above the base, brought to
+    the training's rank. Empty: it is trained on the examples."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +110,18 @@ class Version:
 
 
 @dataclass(frozen=True, slots=True)
+class MetaStep:
+    """One move of a learner to where studies that were laid on it lead."""
+
+    studies: int
+    """How many they were."""
+    losses: tuple[float, ...]
+    """Training loss of each epoch, nats per token: the mean of the studies' means."""
+    kept: float
+    """Share of the squared singular values that the learner kept when it was brought back to its rank, 0 to 1."""
+
+
+@dataclass(frozen=True, slots=True)
 class WarmUp:
     """A learner that was warmed up before anything is studied, and what that took."""
 
@@ -107,13 +132,17 @@ class WarmUp:
     examples: int
     """Training sequences."""
     losses: tuple[float, ...]
-    """Mean training loss of each epoch, nats per token."""
+    """Mean training loss of each epoch, nats per token; of the last meta-step where there are any."""
     steps: int
-    """Optimiser steps."""
+    """Optimiser steps, those of all studies where there are meta-steps."""
     tokens: int
     """Tokens trained on, all epochs."""
     seconds: float
     """Wall time."""
+    meta_steps: tuple[MetaStep, ...] = ()
+    """Those done so far, in order; none where one adapter was trained on everything."""
+    steps_left: int = 0
+    """Meta-steps still to be done; 0: it is what studies are laid on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,3 +159,5 @@ class UpdateResult:
     """Tokens trained on, all epochs."""
     failure: str = ""
     """Why it failed; empty when it did not."""
+    kept: float = 1.0
+    """Of a sum: share of the squared singular values that its rank left room for."""

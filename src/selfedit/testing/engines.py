@@ -102,16 +102,16 @@ class FakeEngine:
             return UpdateResult(failure=failure)
         policies = []
         for number, factor in enumerate(update.factors):
-            strength = [] if factor == 1.0 else [factor]
-            mark = digest(update.base.digest, list(update.examples), update.training, update.seed, *strength)
+            others = [*([] if factor == 1.0 else [factor]), *_named(update)]
+            mark = digest(update.base.digest, list(update.examples), update.training, update.seed, *others)
             policies.append(_save(self.adapters, update, number, mark.encode(), mark))
-        return UpdateResult(tuple(policies), (2.0, 1.0), 4, 40)
+        return UpdateResult(tuple(policies)) if update.shares else UpdateResult(tuple(policies), (2.0, 1.0), 4, 40)
 
     def _why_not(self, update: Update) -> str:
         """Why an update fails; it is refused where a real one would be."""
         if update.training.method != "lora":
             raise SelfeditError(f"training.method {update.training.method}: a version is stored as an adapter")
-        return "there is nothing to learn" if not update.examples else self.broken_update(update)
+        return "there is nothing to learn" if not update.examples + update.shares else self.broken_update(update)
 
     def _result(self, trial: Trial, trace: float) -> TrialResult:
         failure = self.broken(trial)
@@ -163,13 +163,16 @@ class ForgetfulEngine(FakeEngine):
 
     def _update(self, update: Update) -> UpdateResult:
         """Versions with folders; an example that says `broken` fails."""
-        self._recall(update.base)
-        texts = list(dict.fromkeys(example.completion for example in update.examples))
+        for version in (update.base, *(share.policy for share in update.shares)):
+            self._recall(version)
+        known = [text for share in update.shares for text in self.learnt[share.policy.digest]]
+        texts = list(dict.fromkeys([*known, *(example.completion for example in update.examples)]))
         if failure := self._why_not(update) or ("it broke" if "broken" in " ".join(texts) else ""):
             return UpdateResult(failure=failure)
         policies = []
         for number, factor in enumerate(update.factors):
-            content = _safetensors(digest(update.base.digest, texts, update.training, update.seed, factor))
+            made_of = update.base.digest, texts, update.training, update.seed, factor, *_named(update)
+            content = _safetensors(digest(*made_of))
             mark = hashlib.sha256(content).hexdigest()
             self.learnt[mark] = (*self.learnt[update.base.digest], *texts)[-self.memory :]
             self.costs[mark] = self.costs[update.base.digest] + self.harm(update.folder, factor)
@@ -222,6 +225,11 @@ def _with_followup(trial: Trial, result: TrialResult) -> TrialResult:
     queries = followup.queries(result.answers) if followup and not result.failure else ()
     answers = tuple(Answer(query.question_id, "", -float(len(query.gold))) for query in queries)
     return replace(result, followup_answers=answers)
+
+
+def _named(update: Update) -> list[object]:
+    """What a version is summed up from."""
+    return [[share.policy.digest, share.weight] for share in update.shares]
 
 
 def _save(store: AdapterStore, update: Update, number: int, content: bytes, mark: str, memory: object = None) -> Policy:

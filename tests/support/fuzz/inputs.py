@@ -224,7 +224,7 @@ _FLAGS = """
     device dtype bank inner.rank inner.epochs inner.learning-rate outer.rank sampling.temperature
     sampling.max-new-tokens methods policy strategy sequences probe config json help no-such learner writer
     writer-model min-gain keep racing setting n-edits prompt ask-style edits.x submission restore to preview
-    lines warm.contexts warm.material
+    lines warm.contexts warm.material warm.together warm.step warm.passes
 """.split()
 _WORDS = ("train eval continual versions reproduce solve report grade doctor setup demo nothing -h -- -").split()
 
