@@ -23,7 +23,7 @@ def is_adapter(folder: str) -> bool:
     """Whether an adapter lies in this folder, or is the one that the package brings along (`shipped`)."""
     if folder == SHIPPED_LEARNER:
         return True
-    return bool(folder) and os.path.isfile(os.path.join(folder, ADAPTER_CONFIG))  # noqa: PTH (False for any text)
+    return bool(folder) and os.path.isfile(os.path.join(folder, ADAPTER_CONFIG))
 
 
 def adapter_in(folder: str) -> Policy:
