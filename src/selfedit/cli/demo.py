@@ -107,6 +107,10 @@ class _Sitting:
         self.out.report(path)
         self._close(settings, is_whole)
 
+    @property
+    def _time(self) -> str:
+        return _count(self.minutes, "minute")
+
     def _fit(self, recipe: TrainConfig, pace: Pace, task: Task) -> SizedDemo:
         """The size for the time that is left, told before anything begins."""
         plan = plan_training(recipe, task)
@@ -119,10 +123,10 @@ class _Sitting:
         )
         estimated = f"{said_size(found.settings)}; estimated: {(gone + found.seconds) / 60:.1f} minutes"
         if found.is_fitting:
-            say(f"{measured} So that it ends within {self.minutes:g} minutes: {estimated}.")
+            say(f"{measured} So that it ends within {self._time}: {estimated}.")
         else:
             say(f"{measured} This is the smallest demo: {estimated}.")
-            say(f"demo: it ends after {self.minutes:g} minutes all the same, and leaves out what it has not come to.")
+            say(f"demo: it ends after {self._time} all the same, and leaves out what it has not come to.")
         return found
 
     def _train(self, path: Path, settings: TrainConfig, pace: Pace | None, engine: Engine | None) -> bool:
@@ -142,13 +146,13 @@ class _Sitting:
 
     def _close(self, settings: TrainConfig, is_whole: bool) -> None:
         """What it took, and what would show more."""
-        took = f"demo: took {(time.monotonic() - self.start) / 60:.1f} of {self.minutes:g} minutes"
+        took = f"demo: took {(time.monotonic() - self.start) / 60:.1f} of {self._time}"
         more = f"--minutes {min(MOST_MINUTES, 3 * self.minutes):g} takes more"
         if not is_whole:
             say(f"{took}; this machine is slower than that, and what was not begun is left out, as the page says")
             say(f"demo: what is finished is kept; the same command goes on: {self.out.command}")
         elif settings.heldout < WIDE:
-            allowed = f"{settings.heldout} held-out passages, as many as this machine allowed"
+            allowed = f"{_count(settings.heldout, 'held-out passage')}, as many as this machine allowed"
             say(f"{took}, with {allowed}; on so few, intervals are wide, and {more}")
         else:
             say(f"{took}, with {settings.heldout} held-out passages")
@@ -157,8 +161,8 @@ class _Sitting:
 def said_size(settings: TrainConfig) -> str:
     """What a demo of this size does, in plain words."""
     return (
-        f"{settings.contexts} training passages with {settings.edits} self-edits each, {settings.heldout} held-out"
-        f" passages, {study_tokens(settings):,} tokens a study"
+        f"{_count(settings.contexts, 'training passage')} with {_count(settings.edits, 'self-edit')} each,"
+        f" {_count(settings.heldout, 'held-out passage')}, {study_tokens(settings):,} tokens a study"
     )
 
 
@@ -288,3 +292,7 @@ def _write_some(engine: Engine, task: Task, settings: TrainConfig, scale: int) -
 
 def _rate(seconds: float) -> str:
     return f"{1 / seconds:,.0f}" if seconds > 0 else "many"
+
+
+def _count(number: float, noun: str) -> str:
+    return f"{number:g} {noun}{'' if number == 1 else 's'}"
