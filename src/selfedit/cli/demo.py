@@ -29,7 +29,16 @@ from selfedit.errors import Field, SelfeditError, SettingError
 from selfedit.loop import TrainConfig, plan_training, run_training, trained_rows
 from selfedit.protocols import Engine, Progress, Task
 from selfedit.recipes import RECIPES
-from selfedit.recipes.demo import PAGE_SECONDS, HeldoutRows, Pace, SizedDemo, longest_piece, sized, study_tokens
+from selfedit.recipes.demo import (
+    PAGE_SECONDS,
+    TOGETHER,
+    HeldoutRows,
+    Pace,
+    SizedDemo,
+    longest_piece,
+    sized,
+    study_tokens,
+)
 from selfedit.records import UNTOUCHED, Completion, Generation, Policy, Trial, TrialSpec
 from selfedit.store import AdapterFolders, read_ledger
 from selfedit.store.run_folder import CONFIG, check_run, read_run
@@ -40,8 +49,8 @@ MINUTES, MOST_MINUTES = 10.0, 1000
 """What a demo may take where nothing is said, and at most."""
 SCALES, LONG = (1, 4), 1.0
 """How much of a kind of work is measured, one after the other; and seconds after which that was enough."""
-TEXTS, WORDS = 8, 12
-"""Texts written together to measure, about as many as in a small demo, and tokens of each."""
+WORDS = 12
+"""Tokens written of each text to measure."""
 EXAMPLES = 4
 """Sequences trained on to measure: the passage and some sentences."""
 WIDE = 20
@@ -285,7 +294,7 @@ def _write_some(engine: Engine, task: Task, settings: TrainConfig, scale: int) -
     """Tokens written: the beginnings of a few self-edits, their prompt read first."""
     prompt = task.prompt(task.contexts("train")[0])
     sampling = replace(settings.sampling, max_new_tokens=WORDS * scale)
-    texts = [Generation(UNTOUCHED, prompt, sampling, seeds.derive(0, "measured", i)) for i in range(TEXTS)]
+    texts = [Generation(UNTOUCHED, prompt, sampling, seeds.derive(0, "measured", i)) for i in range(TOGETHER)]
     written = [one for done in engine.generate([texts]) for one in done.results]
     return sum(one.tokens for one in written if isinstance(one, Completion))
 
