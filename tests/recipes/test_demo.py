@@ -97,3 +97,9 @@ def test_a_group_is_as_large_as_the_bank_or_as_all_that_is_tried() -> None:
 def test_a_recipe_without_a_budget_of_tokens_has_no_size() -> None:
     with pytest.raises(ValueError, match="sized by tokens"):
         study_tokens(RECIPES["embedded"])
+
+
+def test_fewer_texts_than_are_measured_together_are_not_priced_as_cheaper() -> None:
+    one, two = (DEMO.model_copy(update={"contexts": 1, "edits": 2, "heldout": n}) for n in (1, 2))
+    only_writes = Pace(train=0.0, write=1.0, ask=0.0)
+    assert estimate_seconds(one, only_writes, ROWS) == estimate_seconds(two, only_writes, ROWS)
