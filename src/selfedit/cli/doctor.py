@@ -14,6 +14,7 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
+from selfedit.cli.demo import MINUTES
 from selfedit.cli.estimates import GPUS, Device, Estimate, assumptions, estimate, estimate_run_seconds, said_length
 from selfedit.cli.options import peek
 from selfedit.cli.output import JsonCommand, Output
@@ -91,7 +92,7 @@ def examine() -> tuple[dict[str, Any], Device | None]:
         **found,
         **measured,
         "embedded_model": str(model) if model.is_dir() else f"not fetched yet (selfedit setup puts it into {model})",
-        "demo_minutes": round(estimate_run_seconds(_EMBEDDED_SHAPE, demo, here) / 60, 1),
+        "demo_minutes": min(MINUTES, round(estimate_run_seconds(_EMBEDDED_SHAPE, demo, here) / 60, 1)),
         "demo_memory_gb": round(estimate(EMBEDDED_MODEL, _EMBEDDED_SHAPE, demo, here).total_gb, 1),
     }, here
 

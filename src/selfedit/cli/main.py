@@ -24,6 +24,7 @@ import tyro
 from pydantic import ValidationError
 
 from selfedit.cli.continual import Continual
+from selfedit.cli.demo import Demo
 from selfedit.cli.doctor import Doctor
 from selfedit.cli.evaluate import Eval
 from selfedit.cli.grade import Grade
@@ -33,7 +34,7 @@ from selfedit.cli.report import Report
 from selfedit.cli.reproduce import Reproduce
 from selfedit.cli.setup import SetUp
 from selfedit.cli.solve import Solve
-from selfedit.cli.train import Demo, Train
+from selfedit.cli.train import Train
 from selfedit.cli.versions import Versions
 from selfedit.config import RunConfig
 from selfedit.continual import ContinualConfig

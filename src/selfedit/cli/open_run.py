@@ -32,15 +32,22 @@ if TYPE_CHECKING:
 
 @contextmanager
 def opened(
-    kind: RunKind, config: RunConfig, path: Path, task: Task, out: Output, policies: Sequence[Policy] = ()
+    kind: RunKind,
+    config: RunConfig,
+    path: Path,
+    task: Task,
+    out: Output,
+    policies: Sequence[Policy] = (),
+    engine: Engine | None = None,
 ) -> Iterator[Runtime]:
-    """Everything that a run works with, held until the block ends. `policies` live in the run that `config` names."""
+    """Everything that a run works with, held until the block ends. `policies` live in the run that `config` names;
+    `engine`: of `start_engine` on this folder, where it has been started before."""
     grader = load_grader(config.grader, config.judge_settings())
     warming = plan_warm_up(config, task)
     start = adapter_in(config.learner) if is_adapter(config.learner) else UNTOUCHED
     other = getattr(config, "policy", "")
     adapters = AdapterFolders(path, *([Path(other)] if other else []))
-    engine = start_engine(config, adapters)
+    engine = engine or start_engine(config, adapters)
     learner = start_learner(config, engine, adapters)
     facts = {
         **engine.facts,

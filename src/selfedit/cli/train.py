@@ -1,4 +1,4 @@
-"""L5. `selfedit train` and `selfedit demo`: the outer loop."""
+"""L5. `selfedit train`: the outer loop."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ import tyro
 from selfedit.cli.open_run import opened
 from selfedit.cli.output import JsonCommand, Output
 from selfedit.loop import TrainConfig, plan_training, run_training
-from selfedit.recipes import RECIPES
 from selfedit.store.run_folder import check_run
 from selfedit.tasks import load_task
 
@@ -27,21 +26,6 @@ class Train(JsonCommand):
     def run(self, out: Output) -> None:
         """Makes or resumes the run, and shows its report."""
         out.report(run_train(self.settings, self.settings.run_path("train"), out))
-
-
-@dataclass(frozen=True, kw_only=True)
-class Demo(JsonCommand):
-    """One round of SEAL on the embedded model and the bundled corpus, with a report."""
-
-    quick: bool = False
-    """A much smaller one: it shows that everything runs, and no more."""
-    folder: Annotated[str, tyro.conf.arg(name="run")] = ""
-    """Run folder; the same command on the same folder resumes. Empty: a folder under `runs/`."""
-
-    def run(self, out: Output) -> None:
-        """Makes or resumes the run, and shows its report."""
-        settings = RECIPES["demo-quick" if self.quick else "demo"].model_copy(update={"run": self.folder})
-        out.report(run_train(settings, settings.run_path("demo"), out))
 
 
 def run_train(config: TrainConfig, path: Path, out: Output) -> Path:

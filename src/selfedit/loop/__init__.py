@@ -15,7 +15,7 @@ from selfedit.loop.evaluation import (
 from selfedit.loop.methods import METHODS, all_methods, by_the_base, find_method, of_policies, once
 from selfedit.loop.plan import TrainingPlan, plan_evaluation, plan_training
 from selfedit.loop.regrading import regrade
-from selfedit.loop.rounds import run_training
+from selfedit.loop.rounds import run_training, trained_rows
 from selfedit.loop.runtime import Runtime
 from selfedit.loop.settings import EvalConfig, TrainConfig
 from selfedit.loop.writing import Draw, Write, engine_write
@@ -48,4 +48,5 @@ __all__ = [
     "run_training",
     "study_context",
     "study_written",
+    "trained_rows",
 ]

@@ -20,7 +20,7 @@ from dataclasses import replace
 
 from selfedit import seeds
 from selfedit.errors import SelfeditError
-from selfedit.loop.evaluation import RowRequest, evaluate
+from selfedit.loop.evaluation import Row, RowRequest, evaluate
 from selfedit.loop.lines import with_checks
 from selfedit.loop.methods import base_of, of_policies
 from selfedit.loop.plan import TrainingPlan
@@ -47,9 +47,13 @@ def run_training(plan: TrainingPlan, runtime: Runtime) -> Policy:
     for number, contexts in enumerate(plan.contexts_R, 1):
         policy = run_round(plan, runtime, Stage.round(number), policy, contexts)
     if policy.version:
-        trained = (base_of(policy), *of_policies(METHOD, RowRequest("", [policy], (), ())))
-        evaluate(runtime, replace(plan.heldout, rows=trained))
+        evaluate(runtime, replace(plan.heldout, rows=trained_rows(policy)))
     return policy
+
+
+def trained_rows(policy: Policy) -> tuple[Row, ...]:
+    """What held-out contexts are tested by after the last round."""
+    return (base_of(policy), *of_policies(METHOD, RowRequest("", [policy], (), ())))
 
 
 def run_round(

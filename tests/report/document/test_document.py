@@ -117,3 +117,10 @@ def test_a_folder_of_figures_that_is_a_link_is_not_followed(tmp_path: Path) -> N
     with pytest.raises(SelfeditError, match="figures: is a link; delete that"):
         write_document(tmp_path / "page", _document())
     assert not os.listdir(tmp_path / "home")
+
+
+def test_an_answer_in_markdown_carries_its_verdict_as_on_the_page() -> None:
+    row = (Cell("1687", tone="correct"), Cell("1900", tone="incorrect"), Cell("?", tone="muted"))
+    table = Table("", ("a", "b", "c"), (row,))
+    text = as_markdown(Document("d", "D", (), (table,), {}), [])
+    assert "| ✓ 1687 | ✗ 1900 | ? |" in text

@@ -83,7 +83,7 @@ def test_a_whole_evaluation_draws_the_same_bytes_again(compared: RunBuilder) -> 
         return {path: path.read_bytes() for path in sorted((compared.folder / "figures").iterdir())}
 
     first = files()
-    assert {path.stem for path in first} == {"methods", "learning-curve", "self-edits", "cost"}
+    assert {path.stem for path in first} == {"answers", "methods", "learning-curve", "self-edits", "cost"}
     build_report(compared.folder)
     assert files() == first
 

@@ -224,7 +224,7 @@ _FLAGS = """
     device dtype bank inner.rank inner.epochs inner.learning-rate outer.rank sampling.temperature
     sampling.max-new-tokens methods policy strategy sequences probe config json help no-such learner writer
     writer-model min-gain keep racing setting n-edits prompt ask-style edits.x submission restore to preview
-    lines warm.contexts warm.material warm.together warm.step warm.passes
+    lines warm.contexts warm.material warm.together warm.step warm.passes minutes quick answer-tokens rehearsed
 """.split()
 _WORDS = ("train eval continual versions reproduce solve report grade doctor setup demo nothing -h -- -").split()
 
@@ -234,7 +234,7 @@ def _command_line(draw: st.DrawFn, here: Path) -> list[str]:
     value = st.one_of(plain, plain, st.sampled_from(TEXTS), st.sampled_from(NUMBERS).map(str))
     words = [draw(st.sampled_from(_WORDS))]
     for flag in draw(st.lists(st.sampled_from(_FLAGS), max_size=4)):
-        given = [] if flag in ("json", "help") or not draw(st.integers(0, 5)) else [draw(value)]
+        given = [] if flag in ("json", "help", "quick") or not draw(st.integers(0, 5)) else [draw(value)]
         words += [f"--{flag}={given[0]}"] if given and draw(st.booleans()) else [f"--{flag}", *given]
     if not draw(st.integers(0, 4)):
         words.insert(draw(st.integers(0, len(words))), draw(value))

@@ -12,7 +12,7 @@ from pathlib import Path
 from selfedit.disk import replace_file
 from selfedit.report import blocks
 from selfedit.report.blocks import Block, Document
-from selfedit.report.document.html import write_page
+from selfedit.report.document.html import MARKS, write_page
 from selfedit.report.format import one_line
 
 
@@ -70,7 +70,8 @@ def _table(table: blocks.Table) -> str:
 
 
 def _in_one_line(cell: blocks.Cell) -> str:
-    return _safe(f"{cell.text} ({cell.range})" if cell.range else cell.text).replace("|", "\\|")
+    mark = f"{MARKS[cell.tone]} " if cell.tone in MARKS else ""
+    return _safe(f"{mark}{cell.text} ({cell.range})" if cell.range else f"{mark}{cell.text}").replace("|", "\\|")
 
 
 def _safe(text: str) -> str:

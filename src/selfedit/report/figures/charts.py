@@ -147,7 +147,7 @@ def methods(marks: Sequence[MethodMark], metric: str = "accuracy") -> Figure | N
     if any(mark.logprob for mark in marks):
         panels.append("gold log-probability,\nnats per token")
     is_beside = any(mark.published is not None for mark in marks)
-    labels = [_in_lines(mark.label) for mark in marks]
+    labels = [in_lines(mark.label) for mark in marks]
     heights = [ROW_HEIGHT + LINE_HEIGHT * label.count("\n") for label in labels]
     places = [sum(heights[:place]) + height / 2 for place, height in enumerate(heights)]
     figure = Figure(figsize=(style.WIDER if is_beside else style.WIDTH, (1.1 if is_beside else 0.8) + sum(heights)))
@@ -170,7 +170,7 @@ def methods(marks: Sequence[MethodMark], metric: str = "accuracy") -> Figure | N
     return figure
 
 
-def _in_lines(label: str) -> str:
+def in_lines(label: str) -> str:
     """A label of few words a line, broken behind its comma where it has one."""
     if len(label) <= METHOD_WIDTH:
         return label

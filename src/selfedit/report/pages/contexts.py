@@ -12,6 +12,7 @@ from selfedit.report import format as fmt
 from selfedit.report.blocks import Banner, Block, Cell, Code, Details, Document, Figure, Heading, Paragraph, Table
 from selfedit.report.figures import charts
 from selfedit.report.pages.account import cost, trouble, trouble_line
+from selfedit.report.pages.answered import answered
 from selfedit.report.pages.choices import Counts, Group, choices_data, choices_figure, plan_choices
 from selfedit.report.pages.lines import checked_lines, line_table
 from selfedit.report.pages.previews import preview_rows, previews
@@ -346,6 +347,7 @@ def provenance(told: Told) -> list[Block]:
 
 SECTIONS: tuple[Callable[[Told], list[Block]], ...] = (
     lambda told: trouble(told.unfinished, told.problems),
+    lambda told: answered(told.run, told.results),
     held_out,
     _corrected,
     lambda told: warmed(told.run.warm_up, told.run.noun) if told.run.warm_up else [],

@@ -190,8 +190,8 @@ def _answered(result: ContextResult) -> Details:
         {
             "question": lambda pair: pair.question,
             "gold answer": lambda pair: pair.gold,
-            "before": lambda pair: _said(pair.before, pair.before_verdict),
-            "after": lambda pair: _said(pair.after, pair.after_verdict),
+            "before": lambda pair: said(pair.before, pair.before_verdict),
+            "after": lambda pair: said(pair.after, pair.after_verdict),
         },
         is_words=True,
     )
@@ -199,7 +199,8 @@ def _answered(result: ContextResult) -> Details:
     return Details(result.title or result.context_id, blocks, f"right: {before} → {after}", is_context=True)
 
 
-def _said(text: str | None, verdict: Verdict | None) -> Cell:
+def said(text: str | None, verdict: Verdict | None) -> Cell:
+    """An answer with its verdict."""
     if text is None or verdict is None:
         return Cell("not measured", tone="muted")
     return Cell(text.strip(), tone=verdict)
