@@ -85,6 +85,15 @@ def test_a_fast_machine_takes_more_passages(capsys: Capture, monkeypatch: pytest
     assert held["inner"]["budget"] == "tokens:2000"  # type: ignore[index]
 
 
+def test_the_learner_of_the_package_studies_unless_the_untouched_model_is_to(capsys: Capture) -> None:
+    assert main(["demo"]) == 0
+    assert config("runs/demo-10-minutes")["learner"] == "shipped"
+    assert main(["demo", "--learner", "untouched"]) == 0
+    assert config("runs/demo-10-minutes-untouched")["learner"] == "untouched"
+    capsys.readouterr()
+    assert "learner" in refused(["demo", "--learner", "untouched", "--run", "runs/demo-10-minutes"], capsys)
+
+
 @pytest.mark.parametrize("minutes", ["0", "-3", "nan", "inf", "1001", "0.5"])
 def test_a_time_that_is_none_is_refused_by_its_flag(minutes: str, capsys: Capture) -> None:
     said = refused(["demo", "--minutes", minutes], capsys)

@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import tyro
 
@@ -23,7 +23,7 @@ from selfedit.cli import open_run
 from selfedit.cli.options import peek
 from selfedit.cli.output import JsonCommand, Output, say
 from selfedit.cli.train import run_train
-from selfedit.config import at_least
+from selfedit.config import SHIPPED_LEARNER, at_least
 from selfedit.edits import split_sentences
 from selfedit.errors import Field, SelfeditError, SettingError
 from selfedit.loop import TrainConfig, plan_training, run_training, trained_rows
@@ -68,6 +68,9 @@ class Demo(JsonCommand):
     1 to 1000."""
     quick: bool = False
     """A much smaller one of fixed size: it shows that everything runs, and no more."""
+    learner: Literal["shipped", "untouched"] = "shipped"
+    """Who studies: the learner that comes with the package, which answers from what it studied, or `untouched`, the
+    model as it is, which recites it."""
     folder: Annotated[str, tyro.conf.arg(name="run")] = ""
     """Run folder; the same command on the same folder resumes, in the size that it began with. Empty: a folder under
     `runs/`."""
@@ -78,12 +81,14 @@ class Demo(JsonCommand):
         if self.quick:
             if peek(out.words, "--minutes"):
                 raise SettingError(Field("quick"), " has a fixed size: leave out ", Field("minutes"), " or this")
-            settings = RECIPES[QUICK].model_copy(update={"run": self.folder})
+            settings = RECIPES[QUICK].model_copy(update={"run": self.folder, "learner": self.learner})
             out.report(run_train(settings, settings.run_path("demo"), out))
             return
         at_least(1, "minutes", self.minutes, MOST_MINUTES)
-        path = Path(self.folder or f"runs/demo-{self.minutes:g}-minutes")
-        _Sitting(self.minutes, start, out).run(path)
+        named = "" if self.learner == SHIPPED_LEARNER else f"-{self.learner}"
+        path = Path(self.folder or f"runs/demo-{self.minutes:g}-minutes{named}")
+        recipe = RECIPES[RECIPE].model_copy(update={"learner": self.learner})
+        _Sitting(self.minutes, start, out, recipe).run(path)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,16 +98,19 @@ class _Sitting:
     minutes: float
     start: float
     out: Output
+    recipe: TrainConfig
+    """Before it is sized."""
 
     def run(self, path: Path) -> None:
         """From the folder to the report."""
         engine: Engine | None = None
         pace: Pace | None = None
         if (path / CONFIG).is_file():
-            settings = began_as(path)
+            settings = began_as(path, self.recipe)
+            check_run(path, settings.identity(), settings.defaults())
             say(f"demo: {path} goes on in the size that it began with: {said_size(settings)}")
         else:
-            recipe = RECIPES[RECIPE]
+            recipe = self.recipe
             check_run(path, recipe.identity(), recipe.defaults())
             say("demo: loading the model and measuring this machine")
             task = load_task(recipe)
@@ -175,14 +183,14 @@ def said_size(settings: TrainConfig) -> str:
     )
 
 
-def began_as(path: Path) -> TrainConfig:
+def began_as(path: Path, recipe: TrainConfig) -> TrainConfig:
     """The settings of the demo in `path`: the recipe in the size that the folder's record names.
 
     Raises:
         SettingError: the folder holds another run.
     """
     held = read_run(path)
-    recipe, config = RECIPES[RECIPE], held["config"]
+    config = held["config"]
     try:
         if held["kind"] != "train" or config["recipe"] != RECIPE:
             raise KeyError("recipe")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from selfedit.config import SHIPPED_LEARNER
 from selfedit.errors import Field, SettingError
 from selfedit.loop import TrainConfig
 from selfedit.records import SamplingParams, TrainingConfig
@@ -35,6 +36,9 @@ _QUICK = {
     "sampling": SamplingParams(temperature=0.8, top_p=0.95, max_new_tokens=96),
     "inner": TrainingConfig(rank=16, alpha=32.0, top_layers=0.5, learning_rate=4e-3, epochs=3),
 }
+
+# A learner that answers instead of reciting what it studied (docs/results/worth.md), and no room to recite.
+_ANSWERING = {"learner": SHIPPED_LEARNER, "task_args": PassagesSettings(answer_tokens=16)}
 
 _PUZZLE_TARGETS = "q_proj,v_proj,gate_proj,up_proj,down_proj"
 _PUBLISHED_TRAIN = "44f52bb0,4be741c5,5582e5ca,5614dbcf,6150a2bd,67e8384a,6d0aefbc,6e02f1e3,8be77c9e,8d5021e8,8e1813be"
@@ -122,9 +126,11 @@ RECIPES: dict[str, TrainConfig] = {
         ),
     ),
     # In this size where nothing is measured; `selfedit demo` takes another (demo.py).
-    "demo": _EMBEDDED.model_copy(update={"recipe": "demo", "contexts": 6, "heldout": 10, "inner": _OF_ONE_LENGTH}),
+    "demo": _EMBEDDED.model_copy(
+        update={"recipe": "demo", "contexts": 6, "heldout": 10, "inner": _OF_ONE_LENGTH, **_ANSWERING}
+    ),
     "demo-quick": _EMBEDDED.model_copy(
-        update={"recipe": "demo-quick", "contexts": 2, "edits": 2, "heldout": 4, **_QUICK}
+        update={"recipe": "demo-quick", "contexts": 2, "edits": 2, "heldout": 4, **_QUICK, **_ANSWERING}
     ),
 }
 

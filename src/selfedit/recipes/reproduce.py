@@ -357,8 +357,10 @@ class _Planner:
         return {**given, "model": self._model()}
 
     def _recipe(self) -> TrainConfig:
-        is_quick = self.config.scale == "smoke" and self._is_embedded()
-        return find_recipe("demo-quick" if is_quick else "", self._model())
+        if self.config.scale == "smoke" and self._is_embedded():
+            # As small as the quick demo, but with the paper's learner and answers.
+            return RECIPES["demo-quick"].model_copy(update={"learner": "", "task_args": RECIPES["embedded"].task_args})
+        return find_recipe("", self._model())
 
     def _model(self) -> str:
         return self.config.model or (RECIPES["paper"].model if self.config.scale == "paper" else EMBEDDED_MODEL)
