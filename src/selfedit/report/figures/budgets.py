@@ -53,7 +53,7 @@ def by_budget(lines: Sequence[BudgetLine]) -> Figure | None:
         axes.set_xlabel("tokens that a study trains on")
         bare(axes, "y")
     keys = [Line2D([], [], label=_name(line), **_look(line)) for line in lines]
-    legend(figure, keys, ncols=2, handlelength=3.2)
+    legend(figure, keys, ncols=2, handlelength=2.8, columnspacing=1.0, fontsize=8.5)
     return figure
 
 
@@ -69,4 +69,4 @@ def _look(line: BudgetLine) -> dict[str, Any]:
 
 
 def _name(line: BudgetLine) -> str:
-    return fmt.one_line(f"{'plain' if line.is_plain else 'warm'} learner: {line.label}", LABEL_WIDTH + 14)
+    return fmt.one_line(f"{'plain' if line.is_plain else 'warm'}: {line.label}", LABEL_WIDTH + 4)

@@ -62,7 +62,7 @@ def worth(title: str, runs: Sequence[RunData], gaps: Sequence[str]) -> Document:
     rows = [row for run in tested for row in _rows(run)]
     found = [one for run in tested for one in _against(run)]
     noun = runs[0].noun
-    blocks: tuple[Block, ...] = (_figure(rows), _table(rows, noun), _differences(found, noun))
+    blocks: tuple[Block, ...] = (_figure(rows), _table(rows), _differences(found, noun))
     intervals = [one.row.accuracy_interval for one in rows]
     told = _best(rows), basis(tested or runs, intervals), INTERVALS, UNSEEN, *gaps
     data = {"rows": to_json(rows), "differences": to_json(found), "runs": identify(runs)}
@@ -112,15 +112,22 @@ def _against(run: RunData) -> list[Against]:
 
 
 def _best(rows: Sequence[WorthRow]) -> str:
-    """The row with the most right answers."""
-    known = [one for one in rows if one.row.accuracy is not None]
+    """The row with the most right answers, and the one with the highest overlap: a row that recites can lead in one."""
+    known = [one for one in rows if one.row.accuracy is not None and one.overlap and one.overlap.value is not None]
     if not known:
         return "Nothing measured yet."
-    best = max(known, key=lambda one: one.row.accuracy or 0.0)
+    right = max(known, key=lambda one: one.row.accuracy or 0.0)
+    near = max(known, key=lambda one: (one.overlap.value if one.overlap else None) or 0.0)
     return (
-        f"Most right answers: {best.row.label} on the {best.learner} learner with {best.budget:,} tokens,"
-        f" {fmt.percent(best.row.accuracy)} %; the highest of {len(known)} rows looks better than it is."
+        f"Of {fmt.count(len(known), 'row')}, most right answers by the grader: {_named(right)},"
+        f" {fmt.percent(right.row.accuracy)} %; nearest to the gold answers (F1): {_named(near)},"
+        f" {fmt.percent(near.overlap.value if near.overlap else None)} %. The highest of several looks better than it"
+        " is."
     )
+
+
+def _named(one: WorthRow) -> str:
+    return f"{one.row.label} ({one.learner} learner, {one.budget:,} tokens)"
 
 
 def _figure(rows: Sequence[WorthRow]) -> Figure:
@@ -146,7 +153,7 @@ def _figure(rows: Sequence[WorthRow]) -> Figure:
     )
 
 
-def _table(rows: Sequence[WorthRow], noun: str) -> Table:
+def _table(rows: Sequence[WorthRow]) -> Table:
     return fmt.table_of(
         "Methods at equal budgets",
         rows,
@@ -159,7 +166,6 @@ def _table(rows: Sequence[WorthRow], noun: str) -> Table:
             "words of an answer": lambda one: fmt.number(one.words),
             "gold log-probability, nats per token": lambda one: fmt.ranged_cell(one.row.logprob_interval, fmt.nats),
             "questions": lambda one: f"{one.row.n_questions:,}",
-            f"{noun}s": lambda one: f"{one.row.n_contexts:,}",
             "steps per trial": lambda one: fmt.number(one.row.steps_per_trial),
         },
         narrow=5,
