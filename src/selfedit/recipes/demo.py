@@ -45,9 +45,18 @@ SIZES = (
     (2, 2, 4),
 )
 """Training passages, self-edits of each, held-out passages: from the largest demo down."""
-SHORTER = ((2, 2, 4, 1000, 192), (2, 2, 4, 700, 128), (2, 2, 4, 500, 64), (2, 2, 2, 500, 64), (1, 2, 2, 500, 64))
-"""The same where even the last of them takes too long, with tokens of a study, and of a self-edit at most. A study is
-one pass at least, which comes to some 400 tokens here."""
+SHORTER = (
+    (2, 2, 3, 2000, 192),
+    (1, 2, 3, 2000, 128),
+    (1, 2, 2, 2000, 96),
+    (1, 2, 2, 1400, 96),
+    (1, 2, 2, 1000, 96),
+    (1, 2, 2, 700, 64),
+    (1, 2, 2, 500, 64),
+)
+"""The same where even the last of them takes too long, with tokens of a study, and of a self-edit at most. Passages go
+before tokens, for a study that is too short teaches nothing that could be shown. A study is one pass at least, which
+comes to some 400 tokens here."""
 
 
 @dataclass(frozen=True, slots=True)
