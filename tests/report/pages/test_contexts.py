@@ -274,6 +274,21 @@ def test_overlap_and_length_tell_a_recited_text_from_an_answer(run: RunBuilder) 
     assert told["words_per_answer"]["eval-passage"] > 30 > told["words_per_answer"]["eval-base"]
     page = _page(run)
     assert "by F1, %" in page and "recite what was studied (Trained on the passage)" in page
+    run.write_config({"grader": "f1"})
+    assert "recite what was studied" not in _page(run)
+
+
+def test_a_long_answer_to_a_question_that_wants_one_is_no_recitation(run: RunBuilder) -> None:
+    run.begin().asked("eval-base", "base", 3.0, -5.0)
+    with run.ledger() as ledger:
+        said, gold = "one after the other " * 10, "each in its turn " * 5
+        lot = [
+            replace(outcome, answers=tuple(replace(one, text=said, gold=gold) for one in outcome.answers))
+            for outcome in ledger.outcomes()
+        ]
+        ledger.add_outcomes(lot)
+    assert summary(run.folder)["words_per_answer"]["eval-base"] == 40
+    assert "recite what was studied" not in _page(run)
 
 
 def test_a_folder_without_a_ledger_is_refused_in_one_line_and_left_alone(tmp_path: Path) -> None:

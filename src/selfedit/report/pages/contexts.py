@@ -223,8 +223,9 @@ def _method_table(told: Told, title: str) -> Table:
 
 def _recited(told: Told) -> str:
     """Where answers are so long that a right one need not be an answer; empty where none are."""
-    long = [row.label for row in told.methods if told.words.get(row.stage, 0.0) >= rulers.RECITED]
-    if not long or not told.rulers or told.run.config.get("grader") in ("f1", "exact"):
+    reciting = rulers.reciting(told.run, told.words)
+    long = [row.label for row in told.methods if row.stage in reciting]
+    if not long or told.run.config.get("grader") in ("f1", "exact"):
         return ""
     return (
         f" Answers of {rulers.RECITED} words and more recite what was studied ({'; '.join(long)}). The grader calls"

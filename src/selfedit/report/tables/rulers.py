@@ -25,8 +25,8 @@ from selfedit.report.tables.results import pairs
 
 FITTED = "calibrated"
 """The grader beside which `contains` is shown, which is not fitted."""
-RECITED = 20
-"""Mean words of an answer from which on a row is said to recite: gold answers have three or four."""
+RECITED, TIMES_GOLD = 20, 4
+"""Mean words of an answer, and how many times those of a gold answer, from which on a row is said to recite."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +61,15 @@ def answer_words(run: RunData) -> dict[Stage, float]:
     """Held-out stage → mean words of an answer."""
     answers = {stage: [one for outcome in lot for one in outcome.answers] for stage, lot in run.heldout.items()}
     return {stage: fmean(len(one.text.split()) for one in lot) for stage, lot in answers.items() if lot}
+
+
+def reciting(run: RunData, words: Mapping[Stage, float]) -> list[Stage]:
+    """Held-out stages whose answers are so long, for the gold ones, that a right one need not be an answer."""
+    golds = [one.gold for lot in run.heldout.values() for outcome in lot for one in outcome.answers if one.gold]
+    if not golds:
+        return []
+    least = max(RECITED, TIMES_GOLD * fmean(len(gold.split()) for gold in golds))
+    return [stage for stage, mean_words in words.items() if mean_words >= least]
 
 
 def _by(run: RunData, name: str, measured: Measure) -> ByRuler:
