@@ -30,8 +30,9 @@ _EMBEDDED = TrainConfig(
     inner=TrainingConfig(rank=16, alpha=32.0, top_layers=0.5, learning_rate=2e-3, epochs=6),
     outer=TrainingConfig(rank=32, alpha=64.0, learning_rate=1e-4, epochs=2, batch_size=2),
 )
-_OF_ONE_LENGTH = replace(_EMBEDDED.inner, budget="tokens:2000")
-"""Every study as long as the others, so that no row is ahead by its length."""
+_OF_ONE_LENGTH = replace(_EMBEDDED.inner, budget="tokens:2000", learning_rate=4e-3)
+"""Every study as long as the others, so that no row is ahead by its length. The rate:
+docs/results/worth.md."""
 _QUICK = {
     "sampling": SamplingParams(temperature=0.8, top_p=0.95, max_new_tokens=96),
     "inner": TrainingConfig(rank=16, alpha=32.0, top_layers=0.5, learning_rate=4e-3, epochs=3),
