@@ -97,7 +97,8 @@ def test_settings_of_the_task_may_come_as_a_mapping_and_count(tmp_path: Path) ->
     resolved = with_own_settings(config)
     assert isinstance(resolved.task_args, selfedit.find_task("passages").settings)
     assert resolved.identity()["task_args"] == {
-        "data": str(given), "heldout_data": "", "prompt": "rewrite", "ask_style": "plain"
+        "data": str(given), "heldout_data": "", "prompt": "rewrite", "ask_style": "plain", "answer_tokens": 64,
+        "rehearsed": 0,
     }  # fmt: skip
     assert with_own_settings(selfedit.TrainConfig()).identity()["task_args"]["data"] == "invented"
 

@@ -218,7 +218,7 @@ def test_the_summary_is_json_in_full_precision(finished: RunBuilder) -> None:
     told = json.loads(json.dumps(summary(finished.folder), allow_nan=False))
     assert set(told) == {
         "run", "headline", "methods", "gains", "rounds", "problems", "policies", "counts", "timings",
-        "costs", "usages"
+        "costs", "usages", "by_f1", "words_per_answer"
     }  # fmt: skip
     assert told["run"]["is_finished"] is True
     assert told["gains"][0]["accuracy"]["n_contexts"] == 12
@@ -411,9 +411,13 @@ def test_a_context_is_called_what_its_task_calls_it_and_a_context_where_the_task
     assert "on held-out passages" not in text
 
 
-def test_a_page_enters_at_most_fourteen_files_of_the_report(run: RunBuilder) -> None:
-    """A reader who follows a number from the ledger to the page has twelve files to open, but for the matrix of answers
-    and its figure, which hold no number that is not in a table."""
+PARTS = {"pages/answered.py", "figures/answers.py", "tables/rulers.py", "pages/account.py"}
+"""Parts of a page that a number of its other tables does not pass through: the matrix of answers, the same results by
+other rulers, what is missing and what it cost."""
+
+
+def test_a_page_enters_at_most_twelve_files_of_the_report_beside_parts_of_its_own(run: RunBuilder) -> None:
+    """A reader who follows a number from the ledger to the page has so many files to open."""
     run.finished()
     report = f"{Path(selfedit.report.__file__).parent}/"
     entered: set[str] = set()
@@ -427,4 +431,5 @@ def test_a_page_enters_at_most_fourteen_files_of_the_report(run: RunBuilder) -> 
         build_report(run.folder)
     finally:
         sys.setprofile(None)
-    assert len(entered) <= 14, sorted(entered)
+    assert entered >= PARTS
+    assert len(entered - PARTS) <= 12, sorted(entered)
