@@ -128,7 +128,14 @@ RECIPES: dict[str, TrainConfig] = {
     ),
     # In this size where nothing is measured; `selfedit demo` takes another (demo.py).
     "demo": _EMBEDDED.model_copy(
-        update={"recipe": "demo", "contexts": 6, "heldout": 10, "inner": _OF_ONE_LENGTH, **_ANSWERING}
+        update={
+            "recipe": "demo",
+            "contexts": 6,
+            "heldout": 10,
+            "sampling": SamplingParams(temperature=0.8, top_p=0.95, max_new_tokens=128),
+            "inner": _OF_ONE_LENGTH,
+            **_ANSWERING,
+        }
     ),
     "demo-quick": _EMBEDDED.model_copy(
         update={"recipe": "demo-quick", "contexts": 2, "edits": 2, "heldout": 4, **_QUICK, **_ANSWERING}
