@@ -3,7 +3,7 @@
     selfedit train --learner warm --warm.data FILE … --run runs/learner
     python benchmarks/ship_learner.py runs/learner --data "what it was trained on, by whom, under which licence"
 
-Prints the SHA-256 that `selfedit.store.adapters.SHIPPED` pins. What the rounded adapter is worth is to be measured
+Prints the SHA-256 that `selfedit.store.adapters` pins. What the rounded adapter is worth is to be measured
 anew, by `selfedit eval --learner shipped`.
 """
 
@@ -22,7 +22,7 @@ from selfedit.disk import replace_file
 from selfedit.errors import SelfeditError
 from selfedit.loop.warm_up import FOLDER
 from selfedit.store import read_ledger
-from selfedit.store.adapters import ADAPTER_CONFIG, WEIGHTS, shipped_folder
+from selfedit.store.adapters import ADAPTER_CONFIG, SHIPPED, STUDIED, WEIGHTS
 
 
 def main() -> None:
@@ -36,7 +36,7 @@ def main() -> None:
         done = ledger.warm_up()
     if done is None:
         raise SelfeditError(f"{args.run}: has no warm learner")
-    source, folder = args.run / FOLDER, shipped_folder("learner")
+    source, folder = args.run / FOLDER, SHIPPED
     folder.mkdir(parents=True, exist_ok=True)
     weights = {name: one.to(torch.bfloat16).contiguous() for name, one in load_file(source / WEIGHTS).items()}
     save_file(weights, folder / WEIGHTS, metadata={"format": "pt"})
@@ -44,6 +44,7 @@ def main() -> None:
     config["base_model_name_or_path"] = EMBEDDED_MODEL
     config["target_modules"] = sorted(config["target_modules"])
     replace_file(folder / ADAPTER_CONFIG, json.dumps(config, indent=2, sort_keys=True).encode())
+    replace_file(folder / STUDIED, (source / STUDIED).read_bytes())
     told = json.loads((args.run / "config.json").read_text())
     digest = hashlib.sha256((folder / WEIGHTS).read_bytes()).hexdigest()
     warm = json.dumps(told["config"]["warm"], indent=2, sort_keys=True)

@@ -99,10 +99,8 @@ class RunConfig(BaseModel):
         check_training("inner", self.inner)
         _check_warm(self.warm, self.learner)
         if self.learner == SHIPPED_LEARNER and self.model != EMBEDDED_MODEL:
-            told = (
-                f" {SHIPPED_LEARNER}: is for {EMBEDDED_MODEL}, not for {self.model}; {WARM_LEARNER} makes one for that"
-            )
-            raise SettingError(Field("learner"), told)
+            told = f" {SHIPPED_LEARNER}: is for {EMBEDDED_MODEL}, not for {self.model}; make one with "
+            raise SettingError(Field("learner"), told, Field("learner"), f" {WARM_LEARNER}")
         at_least(0, "sampling.temperature", self.sampling.temperature)
         if not 0 < self.sampling.top_p <= 1:
             raise SettingError(Field("sampling.top_p"), " must be above 0 and at most 1")

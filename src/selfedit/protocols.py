@@ -102,6 +102,10 @@ class LineByLine(Protocol):
 class Examines(Protocol):
     """A task whose questions can be learnt with their answers."""
 
+    def texts(self, context: Context) -> tuple[Example, ...]:
+        """The context as it is studied by itself, and nothing else that a study may have beside it."""
+        ...
+
     def exam(self, context: Context, answers: Literal["short", "sentence"]) -> tuple[Example, ...]:
         """The context's questions, each as it is put in a test, with what it is to be answered with: the gold answer,
         or the sentence of the context that holds it."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
@@ -25,15 +24,9 @@ from tests.support.reference import (
     train_bank,
     train_peft,
 )
-from tests.support.tiny import FAMILIES, Float64Throughout, tiny_tokenizer
+from tests.support.tiny import FAMILIES, tiny_tokenizer
 
-pytestmark = pytest.mark.model
-
-
-@pytest.fixture(autouse=True)
-def _float64() -> Iterator[None]:
-    with Float64Throughout():
-        yield
+pytestmark = [pytest.mark.model, pytest.mark.usefixtures("float64")]
 
 
 @pytest.mark.parametrize("family", FAMILIES)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,24 +12,12 @@ from selfedit.engine.engine import TorchEngine
 from selfedit.engine.lora.peft_format import lineage, load_adapter
 from selfedit.errors import SelfeditError
 from selfedit.records import UNTOUCHED, Example, Policy, Prompt, Query, Share, TrainingConfig, Update
-from tests.support.reference import ask, assert_same_product, engine_of, learn, logprobs, products, updated
-from tests.support.tiny import Float64Throughout
+from tests.support.reference import ask, assert_same_product, learn, logprobs, products, updated
 
-pytestmark = pytest.mark.model
+pytestmark = [pytest.mark.model, pytest.mark.usefixtures("float64")]
 
 SETTINGS = TrainingConfig(rank=2, alpha=4.0, top_layers=0.5, learning_rate=1e-2, epochs=3)
 TEXTS = ("seven red boats cross the river", "the lazy dog sold candles in 1987", "a widow read the passage")
-
-
-@pytest.fixture(autouse=True)
-def _float64() -> Iterator[None]:
-    with Float64Throughout():
-        yield
-
-
-@pytest.fixture
-def engine(tmp_path: Path) -> TorchEngine:
-    return engine_of("llama", bank_size=4, n_layers=4, home=tmp_path)
 
 
 def summed(rank: int, *shares: tuple[Policy, float], base: Policy = UNTOUCHED, folder: str = "sum") -> Update:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -46,9 +46,9 @@ from tests.support.reference import (
     updated,
     written,
 )
-from tests.support.tiny import Float64Throughout, tiny_model
+from tests.support.tiny import tiny_model
 
-pytestmark = pytest.mark.model
+pytestmark = [pytest.mark.model, pytest.mark.usefixtures("float64")]
 
 SETTINGS = TrainingConfig(rank=3, alpha=6.0, top_layers=0.5, learning_rate=1e-2, epochs=4)
 WHOLE = replace(SETTINGS, rank=2, top_layers=1.0)
@@ -59,12 +59,6 @@ TEXTS = (
     "the quick fox read the passage",
 )
 QUERIES = tuple(Query(f"q{i}", "who?", gold, Prompt(f"{gold[0]}:", raw=True), 4) for i, gold in enumerate(TEXTS))
-
-
-@pytest.fixture(autouse=True)
-def _float64() -> Iterator[None]:
-    with Float64Throughout():
-        yield
 
 
 @pytest.fixture

@@ -13,15 +13,16 @@ from selfedit.config import RunConfig
 from selfedit.continual import ContinualConfig
 from selfedit.errors import SelfeditError, SettingError
 from selfedit.loop import EvalConfig, TrainConfig, plan_training
-from selfedit.loop.warm_up import FOLDER, plan_warm_up, warm_up
-from selfedit.records import Context, Example, TrainingConfig, WarmConfig
+from selfedit.loop.warm_up import FOLDER, check_unseen, plan_warm_up, warm_up
+from selfedit.records import Context, Example, TrainingConfig, WarmConfig, digest
 from selfedit.store import Ledger, is_adapter
-from selfedit.store.adapters import WEIGHTS
+from selfedit.store.adapters import ADAPTER_CONFIG, WEIGHTS, note_studied, studied
 from selfedit.tasks import load_passages
 from selfedit.tasks.passages.task import PassagesSettings, PassagesTask
 from selfedit.testing import FakeEngine, FakeTask, make_runtime
 from tests.support.commands import on, use_engine
 
+ASKED = {"question": "Where?", "answer": "here"}
 SMALL = ["--methods", "base,passage", "--contexts", "2", "--run", "run", "--json"]
 
 
@@ -68,6 +69,14 @@ def test_passages_and_questions_with_their_answers_are_what_a_learner_is_warmed_
     assert examples[4].prompt == task.compile(first, None).queries[0].prompt
     assert planned("questions") == examples[4:]
     assert planned("contexts") == examples[:4]
+
+
+def test_a_warm_up_reads_passages_alone_whatever_a_study_has_beside_them() -> None:
+    train, heldout = load_passages("invented")
+    rehearsing = PassagesTask(train[:4], heldout[:2], "implications", rehearsed=3)
+    plan = plan_warm_up(EvalConfig(learner="warm", warm=WarmConfig("contexts")), rehearsing)
+    assert plan is not None
+    assert plan.examples == planned("contexts")
 
 
 def test_answers_may_be_the_sentences_that_hold_them() -> None:
@@ -140,6 +149,35 @@ def test_a_learner_of_an_earlier_run_studies_in_another(here: Path, capsys: pyte
     assert main(["eval", *SMALL[:-3], "--run", "other", "--learner", f"run/{FOLDER}"]) == 0
     assert set(Started.bases) == {str(here / "run" / FOLDER)}
     assert "learner_adapter_sha256" in json.loads((here / "other" / "config.json").read_text())["facts"]
+
+
+def test_what_a_learner_of_an_earlier_run_knows_is_neither_held_out_nor_rewarded(tmp_path: Path) -> None:
+    task = passages(8)
+    known = [task.contexts("train")[place].text for place in (0, 2, 3)]
+    (tmp_path / ADAPTER_CONFIG).write_text("{}")
+    note_studied(tmp_path, known)
+    config = TrainConfig(learner=str(tmp_path), rounds=2, contexts=2, heldout=1)
+    drawn = {one.text for some in plan_training(config, task).contexts_R for one in some}
+    assert len(drawn) == 4
+    assert not drawn & set(known)
+    check_unseen(config, task)
+    note_studied(tmp_path, [task.contexts("heldout")[1].text])
+    with pytest.raises(SettingError, match="was trained on 1 of the held-out contexts"):
+        check_unseen(config, task)
+
+
+def test_a_run_writes_down_what_its_learner_was_warmed_up_on(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["eval", *SMALL, "--learner", "warm", "--warm.contexts", "3"]) == 0
+    train, heldout = load_passages("invented")
+    assert studied(f"run/{FOLDER}") == {digest(context.text) for context in train[:3]}
+    turned = Path("turned.jsonl")
+    both = heldout[0], train[0]
+    rows = [{"id": one.id, "title": one.title, "context": one.text, "questions": [ASKED]} for one in both]
+    turned.write_text("\n".join(map(json.dumps, rows)))
+    words = ["--methods", "base", "--data", "turned.jsonl", "--run", "other"]  # the last of a file is held out
+    assert main(["eval", *words, "--learner", f"run/{FOLDER}"]) == 2
+    assert "was trained on 1 of the held-out contexts" in capsys.readouterr().err
+    assert not Path("other").exists()
 
 
 def test_a_sequence_begins_with_the_warm_learner(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,9 +10,10 @@ import pytest
 
 from selfedit.errors import SelfeditError, SettingError
 from selfedit.loop import EvalConfig
+from selfedit.records import digest
 from selfedit.store import adapter_in, adapters, is_adapter
 
-FOLDER = adapters.shipped_folder("learner")
+FOLDER = adapters.SHIPPED
 
 
 def test_the_package_brings_along_a_small_learner_with_its_card_and_without_paths_of_any_machine() -> None:
@@ -29,8 +30,7 @@ def test_the_package_brings_along_a_small_learner_with_its_card_and_without_path
 
 def test_a_shipped_learner_that_was_changed_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / adapters.WEIGHTS).write_bytes(b"other")
-    monkeypatch.setattr(adapters, "shipped_folder", lambda role: tmp_path / role / "..")
-    (tmp_path / "learner").mkdir()
+    monkeypatch.setattr(adapters, "SHIPPED", tmp_path)
     with pytest.raises(SelfeditError, match="is not what selfedit was released with"):
         adapter_in("shipped")
 
@@ -38,3 +38,19 @@ def test_a_shipped_learner_that_was_changed_is_refused(tmp_path: Path, monkeypat
 def test_the_shipped_learner_is_for_the_embedded_model_alone() -> None:
     with pytest.raises(SettingError, match="is for smollm2-135m, not for some/model"):
         EvalConfig(model="some/model", learner="shipped")
+
+
+def test_the_shipped_learner_says_what_it_was_trained_on_in_digests_alone() -> None:
+    known = adapters.studied("shipped")
+    assert len(known) == 100
+    assert all(len(one) == 24 and int(one, 16) >= 0 for one in known)
+
+
+def test_what_a_learner_was_trained_on_is_written_down_and_read_or_refused(tmp_path: Path) -> None:
+    assert adapters.studied(str(tmp_path)) == frozenset()
+    adapters.note_studied(tmp_path, ["one text", "another", "one text"])
+    assert adapters.studied(str(tmp_path)) == {digest("one text"), digest("another")}
+    for damaged in ("[", '{"a": 1}', "[3]"):
+        (tmp_path / adapters.STUDIED).write_text(damaged)
+        with pytest.raises(SelfeditError, match="it says what the learner was trained on"):
+            adapters.studied(str(tmp_path))

@@ -149,7 +149,6 @@ class _Sitting:
 
     def _train(self, path: Path, settings: TrainConfig, pace: Pace | None, engine: Engine | None) -> bool:
         """All of it, or as much as the time allows; returns whether it was all."""
-        check_run(path, settings.identity(), settings.defaults())
         task = load_task(settings)
         plan = plan_training(settings, task)
         with open_run.opened("train", settings, path, task, self.out, engine=engine) as runtime:

@@ -20,7 +20,7 @@ from selfedit.config import FIXED_LEARNER, WARM_LEARNER, RunConfig
 from selfedit.errors import Field, SelfeditError, SettingError
 from selfedit.grading import JudgeGrader, grade_answers, load_grader
 from selfedit.loop import EvalConfig, Runtime
-from selfedit.loop.warm_up import plan_warm_up, warm_up
+from selfedit.loop.warm_up import check_unseen, plan_warm_up, warm_up
 from selfedit.protocols import Engine, Task
 from selfedit.records import UNTOUCHED, Policy, digest
 from selfedit.store import AdapterFolders, Ledger, adapter_in, is_adapter, read_ledger
@@ -44,6 +44,7 @@ def opened(
     `engine`: of `start_engine` on this folder, where it has been started before."""
     grader = load_grader(config.grader, config.judge_settings())
     warming = plan_warm_up(config, task)
+    check_unseen(config, task)
     start = adapter_in(config.learner) if is_adapter(config.learner) else UNTOUCHED
     other = getattr(config, "policy", "")
     adapters = AdapterFolders(path, *([Path(other)] if other else []))

@@ -19,7 +19,7 @@ from selfedit.loop.lines import check_task
 from selfedit.loop.methods import find_method, plan_rows
 from selfedit.loop.settings import EvalConfig, Reward, TrainConfig
 from selfedit.loop.trials import compile_edit
-from selfedit.loop.warm_up import warm_up_contexts
+from selfedit.loop.warm_up import unseen
 from selfedit.protocols import Task, TwoStep, Variable
 from selfedit.records import Budget, Context, Policy, SamplingParams, TrainingConfig, TrialSpec
 from selfedit.tasks import TaskPlugin, find_task, with_own_settings
@@ -124,10 +124,11 @@ def _rewarding(config: TrainConfig, task: Task) -> Sequence[Context]:
     Raises:
         SettingError: too few are left for a round.
     """
-    warmed = {context.text for context in warm_up_contexts(config, task)}
-    left = [context for context in task.contexts("train") if context.text not in warmed]
+    contexts = task.contexts("train")
+    left = unseen(contexts, config, task)
     if len(left) < config.contexts:
-        told = f" {config.contexts}: the learner is warmed up on {len(warmed)} contexts, which leaves {len(left)}"
+        warmed = len(contexts) - len(left)
+        told = f" {config.contexts}: the learner was warmed up on {warmed} contexts, which leaves {len(left)}"
         raise SettingError(Field("contexts"), told, "; lower it or ", Field("warm.contexts"))
     return left
 

@@ -24,7 +24,8 @@ from selfedit.loop.meta_learning import SCRATCH, MetaPlan, Study, grouped, take_
 from selfedit.loop.runtime import Runtime
 from selfedit.loop.settings import TrainConfig
 from selfedit.protocols import Examines, Task
-from selfedit.records import UNTOUCHED, Context, Example, Policy, TrainingConfig, Update, WarmConfig, WarmUp
+from selfedit.records import UNTOUCHED, Context, Example, Policy, TrainingConfig, Update, WarmConfig, WarmUp, digest
+from selfedit.store.adapters import is_adapter, note_studied, studied
 from selfedit.tasks import find_task, load_task, with_own_settings
 
 FOLDER = "adapters/warm-learner"
@@ -101,6 +102,29 @@ def warm_up_contexts(config: RunConfig, task: Task) -> Sequence[Context]:
     return contexts if config.warm.contexts == -1 else contexts[: config.warm.contexts]
 
 
+def unseen(contexts: Sequence[Context], config: RunConfig, task: Task) -> list[Context]:
+    """Those that the learner was not warmed up on, in this run or as its adapter says; of the others it may know the
+    answers before any study."""
+    if is_adapter(config.learner):
+        known = studied(config.learner)
+        return [context for context in contexts if digest(context.text) not in known]
+    warmed = {context.text for context in warm_up_contexts(config, task)}
+    return [context for context in contexts if context.text not in warmed]
+
+
+def check_unseen(config: RunConfig, task: Task) -> None:
+    """Refuses held-out contexts that the learner was warmed up on.
+
+    Raises:
+        SettingError: there are some.
+    """
+    heldout = task.contexts("heldout")
+    left = {context.id for context in unseen(heldout, config, task)}
+    if seen := [context.id for context in heldout if context.id not in left]:
+        told = f" {config.learner}: was trained on {len(seen)} of the held-out contexts, such as {seen[0]}; "
+        raise SettingError(Field("learner"), told, "hold out others")
+
+
 def warm_up(plan: WarmUpPlan, runtime: Runtime) -> Policy:
     """The learner, trained; the ledger's, if this was done before. One whose adapter is gone is trained again, and
     meta-steps go on from the last that was finished.
@@ -128,6 +152,7 @@ def warm_up(plan: WarmUpPlan, runtime: Runtime) -> Policy:
         if lost:
             runtime.check_same([lost], [done.policy])
     shutil.rmtree(runtime.writer.adapters.place(SCRATCH), ignore_errors=True)
+    note_studied(runtime.writer.adapters.place(FOLDER), [context.text for context in plan.contexts])
     return done.policy
 
 
@@ -153,7 +178,7 @@ def _trained(plan: WarmUpPlan, runtime: Runtime, fresh: WarmUp) -> WarmUp:
 
 def _examples(warm: WarmConfig, task: Task, contexts: Sequence[Context]) -> tuple[Example, ...]:
     assert isinstance(task, Examines)
-    texts = [example for context in contexts for example in task.compile(context, None).examples]
+    texts = [example for context in contexts for example in task.texts(context)]
     asked = [example for context in contexts for example in task.exam(context, warm.answers)]
     if warm.material == "questions":
         return tuple(asked)

@@ -39,7 +39,9 @@ _QUICK = {
 }
 
 # A learner that answers instead of reciting what it studied (docs/results/worth.md), and no room to recite.
-_ANSWERING = {"learner": SHIPPED_LEARNER, "task_args": PassagesSettings(answer_tokens=16)}
+SHORT_ANSWER = 16
+"""Tokens of an answer in a few words, as questions ask for."""
+_ANSWERING = {"learner": SHIPPED_LEARNER, "task_args": PassagesSettings(answer_tokens=SHORT_ANSWER)}
 
 _PUZZLE_TARGETS = "q_proj,v_proj,gate_proj,up_proj,down_proj"
 _PUBLISHED_TRAIN = "44f52bb0,4be741c5,5582e5ca,5614dbcf,6150a2bd,67e8384a,6d0aefbc,6e02f1e3,8be77c9e,8d5021e8,8e1813be"

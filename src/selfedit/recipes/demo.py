@@ -142,9 +142,8 @@ def estimate_seconds(settings: TrainConfig, pace: Pace, rows: HeldoutRows) -> fl
     texts = max(TOGETHER, contexts * settings.edits) + rows.written * max(TOGETHER, settings.heldout)
     updated = contexts * settings.outer.epochs * UPDATE_TOKENS * UPDATE_SLOWER
     trained = studies * study_tokens(settings) + updated
-    return (
-        trained * pace.train + texts * settings.sampling.max_new_tokens * pace.write + asked * pace.ask + pace.page
-    ) * settings.rounds
+    written = texts * settings.sampling.max_new_tokens
+    return trained * pace.train + written * pace.write + asked * pace.ask + pace.page
 
 
 def longest_piece(settings: TrainConfig, pace: Pace, bank: int) -> float:

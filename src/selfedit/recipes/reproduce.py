@@ -28,7 +28,7 @@ from selfedit.continual import ContinualConfig
 from selfedit.errors import Field, SelfeditError, SettingError
 from selfedit.loop import EvalConfig, TrainConfig
 from selfedit.loop.warm_up import FOLDER as WARM_FOLDER
-from selfedit.recipes import RECIPES, find_recipe
+from selfedit.recipes import RECIPES, SHORT_ANSWER, find_recipe
 from selfedit.records import TrainingConfig
 from selfedit.tasks import with_task_args
 
@@ -156,8 +156,6 @@ _FULL_LEARNING_RATE = 5e-5
 _TABLE2 = "base,in-context,passage,sentences,synthetic,seal,seal-edits,distil,entigraph,active-reading"
 _TABLE2_CPT = "base,passage,sentences,synthetic,entigraph,seal"
 _WORTH = "base,passage,sentences,synthetic,seal"
-_SHORT_ANSWER = 16
-"""Tokens of an answer in `worth`: a few words, as the questions ask for."""
 _STRATEGIES = "none,replay,self-replay,kl,gate,null-space,orthogonal,reward-shaping,distil,route"
 _SCALES = {
     "smoke": Scale(
@@ -315,7 +313,7 @@ class _Planner:
 
     def _studied(self, tokens: int) -> dict[str, object]:
         inner = replace(self._recipe().inner, budget=f"tokens:{tokens}")
-        return {"inner": inner, "answer_tokens": _SHORT_ANSWER}
+        return {"inner": inner, "answer_tokens": SHORT_ANSWER}
 
     def sequences(self) -> Step:
         """Sequences of updates, with the strategies of the scale."""

@@ -15,7 +15,7 @@ class Policy:
     """Folder of its last update in PEFT's format, relative to the run that made it, or absolute where no run is named;
     what it lies on is named in there. Empty for the base."""
     digest: str = ""
-    """SHA-256 of that adapter's weights; empty for version 0."""
+    """SHA-256 of that adapter's weights; empty for the base."""
     parent: int | None = None
     """The version that it was trained from."""
 

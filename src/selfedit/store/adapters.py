@@ -5,18 +5,23 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from collections.abc import Iterable
 from pathlib import Path
 
 from selfedit.config import SHIPPED_LEARNER
+from selfedit.disk import replace_file
 from selfedit.errors import SelfeditError
-from selfedit.records import Policy
+from selfedit.records import Policy, digest
 
 WEIGHTS = "adapter_model.safetensors"
 ADAPTER_CONFIG = "adapter_config.json"
+STUDIED = "studied.json"
+"""What a warm learner was trained on: digests of texts, beside its weights."""
 _MEND = "the command that made it, given again, trains it again"
-SHIPPED = {"learner": "92223fce32b068fcbf78bb34648d57c214f70c85c83ca1c7486cda3844e044de"}
-"""What the package brings along for the embedded model: role → SHA-256 of the adapter's weights. Each has a card in its
-folder."""
+SHIPPED = Path(__file__).parent.parent / "shipped" / "learner"
+"""The learner that the package brings along for the embedded model, with its card."""
+SHIPPED_SHA256 = "92223fce32b068fcbf78bb34648d57c214f70c85c83ca1c7486cda3844e044de"
+"""Of its weights."""
 
 
 def is_adapter(folder: str) -> bool:
@@ -33,19 +38,37 @@ def adapter_in(folder: str) -> Policy:
     Raises:
         SelfeditError: it has no weights that can be read, or the package's are not those that it was released with.
     """
-    path = shipped_folder("learner") if folder == SHIPPED_LEARNER else Path(folder).absolute()
+    path = SHIPPED if folder == SHIPPED_LEARNER else Path(folder).absolute()
     try:
         found = Policy(0, str(path), hashlib.sha256((path / WEIGHTS).read_bytes()).hexdigest())
     except OSError as error:
         raise SelfeditError(f"{folder}: has no readable {WEIGHTS}; give the folder of a whole adapter") from error
-    if folder == SHIPPED_LEARNER and found.digest != SHIPPED["learner"]:
+    if folder == SHIPPED_LEARNER and found.digest != SHIPPED_SHA256:
         raise SelfeditError(f"{path / WEIGHTS}: is not what selfedit was released with; install selfedit again")
     return found
 
 
-def shipped_folder(role: str) -> Path:
-    """Where the package keeps an adapter of its own."""
-    return Path(__file__).parent.parent / "shipped" / role
+def note_studied(folder: Path, texts: Iterable[str]) -> None:
+    """Writes down what a learner was trained on, so that a later run neither tests nor rewards with it."""
+    replace_file(folder / STUDIED, json.dumps(sorted({digest(text) for text in texts}), indent=0).encode())
+
+
+def studied(learner: str) -> frozenset[str]:
+    """Digests of the texts that an adapter says it was trained on; none where it does not say.
+
+    Raises:
+        SelfeditError: what it says cannot be read.
+    """
+    path = (SHIPPED if learner == SHIPPED_LEARNER else Path(learner)) / STUDIED
+    try:
+        told = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return frozenset()
+    except (OSError, ValueError, RecursionError) as error:
+        raise SelfeditError(f"{path}: cannot be read; it says what the learner was trained on") from error
+    if not isinstance(told, list) or not all(isinstance(one, str) for one in told):
+        raise SelfeditError(f"{path}: is no list of digests; it says what the learner was trained on")
+    return frozenset(told)
 
 
 class AdapterFolders:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,10 +15,9 @@ from selfedit.engine.lora.constraints import main_directions, watched
 from selfedit.engine.lora.peft_format import load_adapter
 from selfedit.engine.model.tokenization import text_tokens
 from selfedit.records import UNTOUCHED, Constraint, Example, Policy, Prompt, Query, TrainingConfig, Update
-from tests.support.reference import ask, assert_same_product, engine_of, updated
-from tests.support.tiny import Float64Throughout
+from tests.support.reference import ask, assert_same_product, updated
 
-pytestmark = pytest.mark.model
+pytestmark = [pytest.mark.model, pytest.mark.usefixtures("float64")]
 
 SETTINGS = TrainingConfig(rank=3, alpha=6.0, top_layers=0.5, learning_rate=1e-2, epochs=4)
 TEXTS = (
@@ -28,17 +26,6 @@ TEXTS = (
     "the lazy dog sold candles in 1987",
     "the quick fox read the passage",
 )
-
-
-@pytest.fixture(autouse=True)
-def _float64() -> Iterator[None]:
-    with Float64Throughout():
-        yield
-
-
-@pytest.fixture
-def engine(tmp_path: Path) -> TorchEngine:
-    return engine_of("llama", bank_size=4, n_layers=4, home=tmp_path)
 
 
 def update(base: Policy, folder: str, text: str, constraint: Constraint | None = None) -> Update:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -33,18 +32,12 @@ from tests.support.reference import (
     train_plainly,
     tried,
 )
-from tests.support.tiny import DEVICE, Float64Throughout, tiny_tokenizer
+from tests.support.tiny import DEVICE, tiny_tokenizer
 
-pytestmark = pytest.mark.model
+pytestmark = [pytest.mark.model, pytest.mark.usefixtures("float64")]
 
 PASSAGE = Prompt("Read the passage. A town on the coast was founded by a widow.\n", raw=True)
 SETTINGS = TrainingConfig(rank=4, alpha=8.0, learning_rate=1e-2, epochs=3)
-
-
-@pytest.fixture(autouse=True)
-def _float64() -> Iterator[None]:
-    with Float64Throughout():
-        yield
 
 
 def with_teachers(job: TrainingJob, every: int = 1) -> TrainingJob:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,7 +17,7 @@ from selfedit.engine.train.adapters import TrainingJob, job_of
 from selfedit.errors import SelfeditError
 from selfedit.records import UNTOUCHED, Example, Prompt, Query, TrainingConfig, Trial, TrialResult, TrialSpec, Update
 from tests.support.reference import engine_of, greedy, learn, merged, peft_losses, train_plainly, tried, updated
-from tests.support.tiny import Float64Throughout, save_tiny, tiny_model, tiny_tokenizer
+from tests.support.tiny import save_tiny, tiny_model, tiny_tokenizer
 
 pytestmark = pytest.mark.model
 
@@ -45,12 +44,6 @@ FAMILIES = ["llama", "tied", "gpt2", "qwen2", "gemma2"]
 """Untied, tied, tied with biases and transposed weights, with biases on joined layers, with rescaled logits."""
 
 
-@pytest.fixture
-def _float64() -> Iterator[None]:
-    with Float64Throughout():
-        yield
-
-
 def run(engine: TorchEngine, *trials: Trial) -> list[TrialResult]:
     return [replace(found, seconds=0.0) for found in tried(engine, *trials)]
 
@@ -66,7 +59,7 @@ def assert_same_result(engine: TorchEngine, found: TrialResult, plain: torch.nn.
         assert engine.speaker.text(written).startswith(answer.text)  # an answer ends with its line
 
 
-@pytest.mark.usefixtures("_float64")
+@pytest.mark.usefixtures("float64")
 @pytest.mark.parametrize("family", FAMILIES)
 def test_a_full_trial_is_what_a_plain_loop_over_all_parameters_reaches(family: str) -> None:
     engine, plain = engine_of(family), tiny_model(family)
@@ -90,7 +83,7 @@ def test_small_packs_chunks_of_the_head_and_recomputed_layers_change_nothing(fam
     assert [a.gold_logprob for a in found.answers] == pytest.approx([a.gold_logprob for a in wanted.answers], rel=1e-6)
 
 
-@pytest.mark.usefixtures("_float64")
+@pytest.mark.usefixtures("float64")
 @pytest.mark.parametrize("family", ["qwen2", "gpt2"])
 def test_the_policys_adapter_is_merged_for_the_trial_and_lies_beneath_again_afterwards(
     family: str, tmp_path: Path

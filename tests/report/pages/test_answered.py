@@ -51,8 +51,8 @@ def test_what_was_known_learnt_not_learnt_and_lost_adds_up_to_all_questions(run:
     told = _told(run)
     assert told is not None
     sentence, words, _ = told
-    assert "Of 5 questions about 1 held-out passage, the untouched model answered 2 correctly" in sentence
-    assert "now 2 are answered correctly: 1 learnt, 1 lost, 1 without a verdict before or now." in sentence
+    assert "Of 5 questions about 1 held-out passage, 2 were answered correctly before any study" in sentence
+    assert "now 2 are: 1 learnt, 1 lost, 1 without a verdict before or now." in sentence
     for part in ("1 | lost", "1 | known before", "1 | learnt", "1 | not learnt", "no verdict", "2 of 4", "3 of 5"):
         assert part in words
 

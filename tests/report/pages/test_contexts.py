@@ -218,7 +218,7 @@ def test_the_summary_is_json_in_full_precision(finished: RunBuilder) -> None:
     told = json.loads(json.dumps(summary(finished.folder), allow_nan=False))
     assert set(told) == {
         "run", "headline", "methods", "gains", "rounds", "problems", "policies", "counts", "timings",
-        "costs", "usages", "by_f1", "words_per_answer"
+        "costs", "usages", "by_f1", "words_per_answer", "words_per_gold_answer"
     }  # fmt: skip
     assert told["run"]["is_finished"] is True
     assert told["gains"][0]["accuracy"]["n_contexts"] == 12

@@ -95,6 +95,26 @@ def test_the_noise_of_the_reward_is_told_from_one_run(tmp_path: Path, write_roun
     assert write_document(tmp_path / "page", document).is_file()
 
 
+def test_self_edits_are_set_against_the_best_control_of_each_learner_and_budget_by_both_rulers(tmp_path: Path) -> None:
+    def run(name: str, learner: str, budget: int) -> RunData:
+        settings = {**SHARED, "learner": learner, "inner": {"budget": f"tokens:{budget}"}}
+        made = RunBuilder(tmp_path / name).begin(methods="base,passage,sentences,synthetic", **settings)
+        made.asked("eval-base", "base", 0, -5).asked("eval-passage", "passage", 1, -4)
+        made.asked("eval-sentences", "sentences", 3, -3).asked("eval-synthetic-0", "synthetic", 4, -3)
+        return read_run_data(made.folder, "single")
+
+    document = PAPER["worth"]("Worth", [run("w", "shipped", 2000), run("p", "untouched", 2000)], [])
+    rows = document.data["rows"]
+    assert [(one["learner"], one["budget"]) for one in rows[::4]] == [("plain", 2000), ("warm", 2000)]
+    overlap = [one["overlap"]["value"] for one in rows[:4]]
+    assert overlap == sorted(overlap) == pytest.approx([one["row"]["accuracy"] for one in rows[:4]])
+    for one, learner in zip(document.data["differences"], ("plain", "warm"), strict=True):
+        assert one["label"].startswith(f"{learner} learner, 2,000 tokens: ") and "sentences" in one["label"]
+        assert one["accuracy"]["value"] == pytest.approx(overlap[3] - overlap[2])
+        assert one["overlap"]["value"] == pytest.approx(overlap[3] - overlap[2])
+    assert write_document(tmp_path / "page", document).is_file()
+
+
 @pytest.fixture
 def write_rounds() -> Callable[[Path], RunData]:
     """A round under two seeds."""

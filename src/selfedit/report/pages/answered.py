@@ -40,7 +40,7 @@ Verdicts = Mapping[Asked, bool | None]
 
 
 def answered(run: RunData, results: Sequence[ContextResult]) -> list[Block]:
-    """What was known before and is known now; nothing unless the untouched model was asked and another row was too."""
+    """What was known before any study and is known now; nothing unless both were asked."""
     now = told_stage(run.heldout)
     by_stage = {stage: _verdicts(outcomes) for stage, outcomes in run.heldout.items()}
     if now is None or BASE not in by_stage:
@@ -104,8 +104,8 @@ def _told(run: RunData, counts: Mapping[str, int], shown: Sequence[Asked]) -> st
     lost, kept, learnt, _ = (counts.get(name, 0) for name in FATES.values())
     untold = f", {counts[UNKNOWN]:,} without a verdict before or now" if counts.get(UNKNOWN) else ""
     return (
-        f"Of {fmt.count(len(shown), 'question')} about {contexts}, the untouched model answered {lost + kept:,}"
-        f" correctly; now {kept + learnt:,} are answered correctly: {learnt:,} learnt, {lost:,} lost{untold}."
+        f"Of {fmt.count(len(shown), 'question')} about {contexts}, {lost + kept:,} were answered correctly before any"
+        f" study; now {kept + learnt:,} are: {learnt:,} learnt, {lost:,} lost{untold}."
     )
 
 

@@ -149,6 +149,7 @@ def _data(told: Told) -> dict[str, object]:
         **({"directives": choices_data(told.choices)} if told.choices else {}),
         **{f"by_{ruler.name.lower()}": to_json(ruler.data()) for ruler in told.rulers},
         "words_per_answer": {stage.name: words for stage, words in told.words.items()},
+        "words_per_gold_answer": rulers.gold_words(run),
         **({"corrected": to_json(told.corrected)} if told.corrected else {}),
     }
 
@@ -223,12 +224,14 @@ def _method_table(told: Told, title: str) -> Table:
 
 def _recited(told: Told) -> str:
     """Where answers are so long that a right one need not be an answer; empty where none are."""
-    reciting = rulers.reciting(told.run, told.words)
+    gold = rulers.gold_words(told.run)
+    reciting = rulers.reciting(told.words, gold)
     long = [row.label for row in told.methods if row.stage in reciting]
     if not long or told.run.config.get("grader") in ("f1", "exact"):
         return ""
     return (
-        f" Answers of {rulers.RECITED} words and more recite what was studied ({'; '.join(long)}). The grader calls"
+        f" Answers of {rulers.RECITED} words and more, where gold answers have {fmt.number(gold)}, recite what was"
+        f" studied ({'; '.join(long)}). The grader calls"
         " them right where the gold answer is somewhere in them; overlap (F1) counts what is said beside it against"
         " them."
     )

@@ -11,16 +11,16 @@ from dataclasses import dataclass
 
 from selfedit.config import FIXED_LEARNER
 from selfedit.loop.evaluation import Family
-from selfedit.records import Budget, Stage, to_json
+from selfedit.records import Stage, to_json
 from selfedit.report import format as fmt
 from selfedit.report.blocks import Block, Cell, Document, Figure, Table, document_of
 from selfedit.report.figures import budgets
 from selfedit.report.figures.charts import colour_of
 from selfedit.report.paper.match import INTERVALS, UNSEEN, basis
 from selfedit.report.run_data import RunData, identify
-from selfedit.report.stats.intervals import Interval, paired_difference
-from selfedit.report.tables.results import MethodRow, final_stage, method_table, of_families
-from selfedit.report.tables.rulers import ByRuler, answer_words, other_rulers
+from selfedit.report.stats.intervals import Interval, difference_of, paired_difference
+from selfedit.report.tables.results import MethodRow, final_stage, method_table, of_families, study_budget
+from selfedit.report.tables.rulers import answer_words, mean_of, overlap
 
 PLAIN, WARM = "plain", "warm"
 """What the two learners are called."""
@@ -38,7 +38,7 @@ class WorthRow:
     """Tokens of each study; of the base, which studies nothing, the run's."""
     row: MethodRow
     """By the run's grader."""
-    overlap: Interval | None
+    overlap: Interval
     """Mean token F1, 0 to 1."""
     words: float
     """Mean words of an answer."""
@@ -52,7 +52,7 @@ class Against:
     """Learner, budget, control."""
     accuracy: Interval | None
     """Difference by the run's grader."""
-    overlap: Interval | None
+    overlap: Interval
     """Difference in F1."""
 
 
@@ -74,27 +74,22 @@ def _learner(run: RunData) -> str:
 
 
 def _budget(run: RunData) -> int:
-    inner = run.config.get("inner")
-    budget = Budget.parse(str(inner.get("budget", ""))) if isinstance(inner, dict) else None
+    budget = study_budget(run)
     return budget.amount if budget else 0
 
 
 def _rows(run: RunData) -> list[WorthRow]:
-    overlap, words = _overlap(run), answer_words(run)
+    words = answer_words(run)
     return [
         WorthRow(
             _learner(run),
             _budget(run),
             row,
-            overlap.rows.get(row.stage) if overlap else None,
+            mean_of(run.heldout[row.stage], overlap),
             words.get(row.stage, 0.0),
         )
         for row in method_table(run)
     ]
-
-
-def _overlap(run: RunData) -> ByRuler | None:
-    return next((ruler for ruler in other_rulers(run) if ruler.name == "F1"), None)
 
 
 def _against(run: RunData) -> list[Against]:
@@ -105,23 +100,22 @@ def _against(run: RunData) -> list[Against]:
     if written not in rows or not controls:
         return []
     best = max(controls, key=lambda row: row.accuracy or 0.0)
-    difference = paired_difference(run.heldout[best.stage], run.heldout[written])
-    overlap = _overlap(run)
+    before, after = run.heldout[best.stage], run.heldout[written]
     label = f"{_learner(run)} learner, {_budget(run):,} tokens: {fmt.stage_label(written)}, against: {best.label}"
-    return [Against(label, difference.accuracy, overlap.differences.get((best.stage, written)) if overlap else None)]
+    return [Against(label, paired_difference(before, after).accuracy, difference_of(before, after, overlap))]
 
 
 def _best(rows: Sequence[WorthRow]) -> str:
     """The row with the most right answers, and the one with the highest overlap: a row that recites can lead in one."""
-    known = [one for one in rows if one.row.accuracy is not None and one.overlap and one.overlap.value is not None]
+    known = [one for one in rows if one.row.accuracy is not None and one.overlap.value is not None]
     if not known:
         return "Nothing measured yet."
     right = max(known, key=lambda one: one.row.accuracy or 0.0)
-    near = max(known, key=lambda one: (one.overlap.value if one.overlap else None) or 0.0)
+    near = max(known, key=lambda one: one.overlap.value or 0.0)
     return (
         f"Of {fmt.count(len(known), 'row')}, most right answers by the grader: {_named(right)},"
         f" {fmt.percent(right.row.accuracy)} %; nearest to the gold answers (F1): {_named(near)},"
-        f" {fmt.percent(near.overlap.value if near.overlap else None)} %. The highest of several looks better than it"
+        f" {fmt.percent(near.overlap.value)} %. The highest of several looks better than it"
         " is."
     )
 

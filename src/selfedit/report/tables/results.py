@@ -269,10 +269,15 @@ def headline(
     return [*sentences, f"{basis} {together(row.n_contexts, run.noun)}" if is_together else basis]
 
 
+def study_budget(run: RunData) -> Budget | None:
+    """What every study of the run was given, whatever its length; nothing where epochs are given."""
+    inner = run.config.get("inner")
+    return Budget.parse(str(inner.get("budget", ""))) if isinstance(inner, dict) else None
+
+
 def budget_of(run: RunData) -> str:
     """How long every study of the run was, in plain words; empty where that depends on its length."""
-    inner = run.config.get("inner")
-    budget = Budget.parse(str(inner.get("budget", ""))) if isinstance(inner, dict) else None
+    budget = study_budget(run)
     if budget is None:
         return ""
     noun = "optimiser step" if budget.unit == "steps" else "token"

@@ -6,11 +6,11 @@ somewhere in it. Overlap (token F1, SQuAD's own measure) does not: what is said 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
-from selfedit.records import GradedAnswer, Stage
+from selfedit.records import GradedAnswer, Outcome, Stage
 from selfedit.report.run_data import RunData
 from selfedit.report.stats.intervals import (
     Interval,
@@ -54,7 +54,7 @@ def other_rulers(run: RunData) -> tuple[ByRuler, ...]:
     if not any(one.gold for lot in run.heldout.values() for outcome in lot for one in outcome.answers):
         return ()
     is_fitted = run.config.get("grader") == FITTED
-    return (*([_by(run, "contains", _contains)] if is_fitted else []), _by(run, "F1", _overlap))
+    return (*([_by(run, "contains", _contains)] if is_fitted else []), _by(run, "F1", overlap))
 
 
 def answer_words(run: RunData) -> dict[Stage, float]:
@@ -63,27 +63,44 @@ def answer_words(run: RunData) -> dict[Stage, float]:
     return {stage: fmean(len(one.text.split()) for one in lot) for stage, lot in answers.items() if lot}
 
 
-def reciting(run: RunData, words: Mapping[Stage, float]) -> list[Stage]:
-    """Held-out stages whose answers are so long, for the gold ones, that a right one need not be an answer."""
-    golds = [one.gold for lot in run.heldout.values() for outcome in lot for one in outcome.answers if one.gold]
-    if not golds:
+def gold_words(run: RunData) -> float | None:
+    """Mean words of the held-out questions' gold answers, each question once; nothing where there are none."""
+    asked = {
+        (outcome.context_id, one.question_id): one.gold
+        for lot in run.heldout.values()
+        for outcome in lot
+        for one in outcome.answers
+    }
+    golds = [gold for gold in asked.values() if gold]
+    return fmean(len(gold.split()) for gold in golds) if golds else None
+
+
+def reciting(words: Mapping[Stage, float], gold: float | None) -> list[Stage]:
+    """Held-out stages whose answers are so long, for gold ones of `gold` words, that a right one need not be an
+    answer."""
+    if gold is None:
         return []
-    least = max(RECITED, TIMES_GOLD * fmean(len(gold.split()) for gold in golds))
-    return [stage for stage, mean_words in words.items() if mean_words >= least]
+    return [stage for stage, mean_words in words.items() if mean_words >= max(RECITED, TIMES_GOLD * gold)]
 
 
 def _by(run: RunData, name: str, measured: Measure) -> ByRuler:
-    rows = {stage: bootstrap(question_means(lot, measured)) for stage, lot in run.heldout.items()}
     return ByRuler(
         name,
-        {stage: open_ended(one, one.n_questions) for stage, one in rows.items()},
+        {stage: mean_of(lot, measured) for stage, lot in run.heldout.items()},
         {(one, two): difference_of(run.heldout[one], run.heldout[two], measured) for one, two in pairs(run.heldout)},
     )
+
+
+def mean_of(outcomes: Sequence[Outcome], measured: Measure) -> Interval:
+    """The mean over questions, with its interval."""
+    found = bootstrap(question_means(outcomes, measured))
+    return open_ended(found, found.n_questions)
 
 
 def _contains(answer: GradedAnswer) -> float | None:
     return float(answer.contains) if answer.gold else correctness(answer)
 
 
-def _overlap(answer: GradedAnswer) -> float | None:
+def overlap(answer: GradedAnswer) -> float | None:
+    """Token F1 with the gold answer, 0 to 1; nothing where there is none."""
     return answer.f1 if answer.gold else None

@@ -134,9 +134,9 @@ class PassagesTask:
             plan = read_plan(edit)
             training = replace(self._inner, learning_rate=plan.learning_rate, batch_size=plan.batch_size)
             pieces = self._planned(context, edit, plan, training)
-            return TrialSpec(self._examples(context, pieces), self._queries(context, _TEST), training)
+            return TrialSpec(self._study(context, pieces), self._queries(context, _TEST), training)
         pieces = [] if edit is None else [*read_edit(self._prompt_name, edit)]
-        return TrialSpec(self._examples(context, [*pieces, context.text]), self._queries(context, _TEST))
+        return TrialSpec(self._study(context, [*pieces, context.text]), self._queries(context, _TEST))
 
     def _planned(self, context: Context, edit: str, plan: StudyPlan, training: TrainingConfig) -> list[str]:
         """What a pass of the plan shows. What is shown often comes again behind all that is shown more seldom, and of
@@ -157,16 +157,18 @@ class PassagesTask:
         budget = Budget.parse(training.budget)
         if budget is None or budget.unit != "steps":
             return shown
-        room = budget.amount * training.batch_size
+        room = budget.amount * training.batch_size - len(self._rehearsal(context))
         if len(rounds[0]) > room:
-            raise InvalidEdit(f"one pass takes {len(rounds[0])} examples, and the budget is {training.budget}")
+            raise InvalidEdit(f"one pass takes {len(rounds[0])} examples, and {training.budget} has room for {room}")
         return shown[:room]
+
+    def _study(self, context: Context, pieces: Sequence[str]) -> tuple[Example, ...]:
+        return (*self._examples(context, pieces), *self._rehearsal(context))
 
     def _examples(self, context: Context, pieces: Sequence[str]) -> tuple[Example, ...]:
         in_sight = Prompt(_IN_SIGHT.format(title=context.title, passage=context.text), raw=True)
         teacher = in_sight if self._is_distilled else None
-        own = tuple(Example(completion=f"{context.title}\n{piece}", teacher=teacher) for piece in pieces)
-        return (*own, *self._rehearsal(context))
+        return tuple(Example(completion=f"{context.title}\n{piece}", teacher=teacher) for piece in pieces)
 
     def _rehearsal(self, context: Context) -> tuple[Example, ...]:
         """Questions of other training passages with their short answers: how questions are answered, which a study of
@@ -192,6 +194,10 @@ class PassagesTask:
     def in_context(self, context: Context) -> TrialSpec:
         """The questions with the passage before them: what a model can answer that need not have learnt anything."""
         return TrialSpec((), self._queries(context, _TEST_IN_CONTEXT))
+
+    def texts(self, context: Context) -> tuple[Example, ...]:
+        """See `protocols.Examines`."""
+        return self._examples(context, [context.text])
 
     def exam(self, context: Context, answers: Literal["short", "sentence"]) -> tuple[Example, ...]:
         """See `protocols.Examines`. Where no sentence holds the gold answer, it is the answer by itself."""
