@@ -6,8 +6,11 @@ from dataclasses import replace
 
 import pytest
 
+from selfedit.errors import SettingError
+from selfedit.loop import TrainConfig, plan_training
 from selfedit.loop.selection import best_so_far, choose_finalists, score, select
 from selfedit.records import GradedAnswer, Outcome, ScoredEdit, SelfEdit, Verdict
+from selfedit.tasks import load_task, with_own_settings
 
 
 def edit(key: str, context_id: str = "c") -> SelfEdit:
@@ -102,6 +105,16 @@ def test_both_is_the_sum_of_the_two_gains_and_missing_where_one_is() -> None:
     assert [one.reward for one in score([edit("a"), edit("b")], outcomes, "both")] == [1.0, None]
 
 
+def test_f1_rewards_overlap_whatever_the_verdicts_are() -> None:
+    def answered(key: str, *overlaps: float) -> Outcome:
+        made = outcome(key, "u" * len(overlaps))
+        return replace(made, answers=tuple(replace(a, f1=f) for a, f in zip(made.answers, overlaps, strict=True)))
+
+    outcomes = [answered("", 0.0, 0.5), answered("a", 0.5, 0.5), answered("b", 0.25, 0.0), outcome("c", "")]
+    found = score([edit("a"), edit("b"), edit("c")], outcomes, "f1")
+    assert [one.reward for one in found] == [0.25, -0.125, None]
+
+
 def test_the_two_best_different_texts_of_each_context_race_on() -> None:
     texts = {"a": "one", "b": "one", "c": "two", "d": "three", "e": "four"}
     edits = [replace(edit(key), text=text) for key, text in texts.items()]
@@ -117,3 +130,9 @@ def test_only_a_finalist_is_kept() -> None:
 def test_all_with_a_gain_are_kept_where_that_is_wanted() -> None:
     found = select([scored("a", 0.5), scored("b", 1.0), scored("c", 0.0), scored("d", None)], 0.0, keep="all")
     assert [one.edit_key for one in found if one.is_kept] == ["a", "b"]
+
+
+def test_overlap_rewards_nobody_whose_answers_are_no_words() -> None:
+    config = with_own_settings(TrainConfig(task="arc", grader="attempts", reward="f1"))
+    with pytest.raises(SettingError, match="f1: not for puzzles, whose answers are no words"):
+        plan_training(config, load_task(config))

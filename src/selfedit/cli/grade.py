@@ -15,6 +15,7 @@ from selfedit.endpoints.settings import base_url
 from selfedit.errors import Field, SelfeditError, SettingError
 from selfedit.grading import JudgeGrader, grade_answers, grade_file, load_grader
 from selfedit.loop import regrade
+from selfedit.loop.settings import VERDICT_REWARDS
 from selfedit.records import REGRADING, Usage, to_json
 from selfedit.store import Ledger
 from selfedit.store.run_folder import amend_run, read_run
@@ -56,7 +57,7 @@ def regrade_run(path: Path, name: str, judge: EndpointSettings | None, out: Outp
     """Grades a run's answers again, and rebuilds its report; by the judge that it had, only what has no verdict.
     A grading without any verdict leaves verdicts and report as they are, and what it took is noted all the same."""
     config = read_run(path)["config"]
-    if config.get("reward", "logprob") != "logprob":
+    if config.get("reward") in VERDICT_REWARDS:
         told = f"{path}: its verdicts chose self-edits (reward {config['reward']})"
         raise SelfeditError(
             f"{told}; the command that made it asks for missing verdicts again, and another grader needs another run"

@@ -23,6 +23,7 @@ from selfedit.loop.warm_up import unseen
 from selfedit.protocols import Task, TwoStep, Variable
 from selfedit.records import Budget, Context, Policy, SamplingParams, TrainingConfig, TrialSpec
 from selfedit.tasks import TaskPlugin, find_task, with_own_settings
+from selfedit.tasks.plugin import TEXT_GRADERS
 
 LINES = "implications"
 """The prompt by which self-edits that nobody wrote are read: a line each."""
@@ -71,12 +72,15 @@ def plan_training(config: TrainConfig, task: Task) -> TrainingPlan:
         SettingError: more contexts than there are, or self-edits that cannot train a policy.
     """
     check_prompt(task)
+    plugin = find_task(config.task)
+    if config.reward == "f1" and plugin.graders != TEXT_GRADERS:
+        raise SettingError(Field("reward"), f" f1: not for {plugin.noun}s, whose answers are no words")
     _check_lines(config, task, [with_own_settings(config).task_args.prompt])
     for name, asked, split in (("contexts", config.contexts, "train"), ("heldout", config.heldout, "heldout")):
         if asked > len(task.contexts(split)):
             there = f"{config.task_args.data} has {len(task.contexts(split))}"
             raise SettingError(Field(name), f" {asked}: {there}; lower it, or give more with ", Field("data"))
-    baselines = [MethodRequest(name) for name in find_task(config.task).baselines]
+    baselines = [MethodRequest(name) for name in plugin.baselines]
     contexts = task.contexts("heldout")
     heldout = HeldoutPlan(
         rows=plan_rows(baselines, RowRequest("", (), (), ())),

@@ -28,6 +28,7 @@ from selfedit.loop.previews import most_promising, preview
 from selfedit.loop.regrading import lacks_verdict
 from selfedit.loop.runtime import Runtime
 from selfedit.loop.selection import best_so_far, choose_finalists, score, select
+from selfedit.loop.settings import VERDICT_REWARDS
 from selfedit.loop.trials import PlannedTrial, TrialPlanner, try_all
 from selfedit.loop.writing import WritingPlan, write_edits
 from selfedit.records import UNTOUCHED, Context, Example, Outcome, Policy, ScoredEdit, SelfEdit, Stage, Update
@@ -108,7 +109,7 @@ def _note_missing(
     Raises:
         SelfeditError: all of them, and they can still be had.
     """
-    if plan.reward == "logprob" or all(one.reward is not None for one in scored):
+    if plan.reward not in VERDICT_REWARDS or all(one.reward is not None for one in scored):
         return
     outcomes = runtime.ledger.outcomes(stage)
     if not any(lacks_verdict(answer) for outcome in outcomes for answer in outcome.answers):

@@ -7,6 +7,7 @@ Departures from the paper:
    helped trains nothing.
 2. `logprob` rewards the gold answers' log-probability instead of right answers; it has less noise and needs no judge.
    `both` is the sum: it rises by 1 when all answers become right, and by 1 when all gold answers gain a nat per token.
+   `f1` rewards the overlap of answers with gold answers: a text that is recited holds the gold answer, and much beside.
 3. With racing, every self-edit is tried under one seed, and the two finalists of each context under the others; the
    kept one is the better finalist over all its seeds.
 4. Where all with a gain are kept (as the paper does with puzzles), equal self-edits of a context are kept as often as
@@ -28,7 +29,7 @@ FINALISTS = 2
 
 
 def score(edits: Sequence[SelfEdit], outcomes: Iterable[Outcome], reward: str) -> list[ScoredEdit]:
-    """What each self-edit earned, in the order of `edits`; `reward` is `accuracy`, `logprob` or `both`.
+    """What each self-edit earned, in the order of `edits`; `reward` is `accuracy`, `logprob`, `both` or `f1`.
 
     `outcomes` holds the trials of the edits and, by the method `base`, the untouched policy on each context.
     """
@@ -78,13 +79,19 @@ def best_so_far(edits: Sequence[SelfEdit], outcomes: Iterable[Outcome], reward: 
 def _score(edit: SelfEdit, trials: Sequence[Outcome], base: Outcome | None, reward: str) -> ScoredEdit:
     accuracy_gain = _mean(_accuracy_gain(trial, base) for trial in trials)
     logprob_gain = _mean(_logprob_gain(trial, base) for trial in trials)
+    gains = {
+        "accuracy": accuracy_gain,
+        "logprob": logprob_gain,
+        "both": _sum(accuracy_gain, logprob_gain),
+        "f1": _mean(_f1_gain(trial, base) for trial in trials),
+    }
     return ScoredEdit(
         edit_key=edit.key,
         context_id=edit.context_id,
         accuracy=_mean(trial.accuracy for trial in trials),
         accuracy_gain=accuracy_gain,
         logprob_gain=logprob_gain,
-        reward={"accuracy": accuracy_gain, "logprob": logprob_gain, "both": _sum(accuracy_gain, logprob_gain)}[reward],
+        reward=gains[reward],
     )
 
 
@@ -101,6 +108,11 @@ def _accuracy_gain(trial: Outcome, base: Outcome | None) -> float | None:
 def _logprob_gain(trial: Outcome, base: Outcome | None) -> float | None:
     before = {a.question_id: a.gold_logprob for a in base.answers} if base else {}
     return _mean(a.gold_logprob - before[a.question_id] for a in trial.answers if a.question_id in before)
+
+
+def _f1_gain(trial: Outcome, base: Outcome | None) -> float | None:
+    before = {a.question_id: a.f1 for a in base.answers} if base else {}
+    return _mean(a.f1 - before[a.question_id] for a in trial.answers if a.question_id in before)
 
 
 def _sum(left: float | None, right: float | None) -> float | None:

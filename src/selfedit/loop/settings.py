@@ -14,8 +14,10 @@ from selfedit.loop.lines import Lines
 from selfedit.loop.methods import find_method, read_requests
 from selfedit.records import TrainingConfig
 
-Reward = Literal["accuracy", "logprob", "both"]
-"""What selects: accuracy, gold log-probability, or their sum."""
+Reward = Literal["accuracy", "logprob", "both", "f1"]
+"""What selects: accuracy, gold log-probability, their sum, or overlap with the gold answer."""
+VERDICT_REWARDS = ("accuracy", "both")
+"""Those that rest on the grader's verdicts."""
 MOST_REPEATS = 1_000
 """Of self-edits of a context, of trials of a self-edit, of rounds: a slip of the finger asks for more."""
 
@@ -37,7 +39,8 @@ class TrainConfig(RunConfig):
     """Self-edits of each context that are tried in full: the most promising ones, by a preview of all (two steps at a
     high rate, after which nothing is said). 0: all are tried."""
     reward: Reward = "accuracy"
-    """What selects: gain in correct answers, in log-probability of the gold answers (less noise), or their sum."""
+    """What selects: gain in correct answers, in log-probability of the gold answers (less noise), in both together, or
+    in f1, the overlap with the gold answers in words, which recitation does not raise."""
     keep: Literal["best", "all"] = "best"
     """Which self-edits of a context train the policy: the best, or all with a gain (puzzles, as published)."""
     min_gain: float = 0.0

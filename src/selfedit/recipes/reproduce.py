@@ -27,6 +27,7 @@ from selfedit.config import EMBEDDED_MODEL, FIXED_LEARNER, WARM_LEARNER, judge_s
 from selfedit.continual import ContinualConfig
 from selfedit.errors import Field, SelfeditError, SettingError
 from selfedit.loop import EvalConfig, TrainConfig
+from selfedit.loop.settings import VERDICT_REWARDS
 from selfedit.loop.warm_up import FOLDER as WARM_FOLDER
 from selfedit.recipes import RECIPES, SHORT_ANSWER, find_recipe
 from selfedit.records import TrainingConfig
@@ -334,7 +335,7 @@ class _Planner:
 
     def _training(self, values: dict[str, object]) -> TrainConfig:
         recipe = self._recipe()
-        if self.config.grader and recipe.reward != "logprob":
+        if self.config.grader and recipe.reward in VERDICT_REWARDS:
             values.update(grader=self.config.grader, judge=self.config.judge, judge_model=self.config.judge_model)
         return TrainConfig.model_validate(with_task_args(dict(recipe) | self._inputs() | values | {"heldout": 0}))
 

@@ -25,6 +25,7 @@ from selfedit.tasks import all_tasks
 UNITS = {
     "logprob": "gain in gold log-probability, nats per token",
     "accuracy": "gain in accuracy, share of questions",
+    "f1": "gain in overlap with the gold answer (F1)",
     "both": "gain in accuracy plus gain in gold log-probability",
 }
 """What a reward measures, by the run's setting `reward`."""
