@@ -288,7 +288,7 @@ def test_lines_of_study_plans_are_not_checked(methods: str) -> None:
     prompt = "study-plan" if methods == "synthetic" else "implications"
     told = PassagesSettings(prompt=prompt)
     config = EvalConfig(task_args=told, lines="checked", methods=methods, contexts=1)
-    task = passages_of(told, config.inner)
+    task = passages_of(told, config)
     with pytest.raises(SettingError, match="a study plan says itself"):
         plan_evaluation(config, task)
     if methods == "synthetic":

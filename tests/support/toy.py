@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from selfedit import seeds
-from selfedit.config import TaskSettings
+from selfedit.config import RunConfig, TaskSettings
 from selfedit.continual import Chain, Learner
 from selfedit.errors import InvalidEdit
 from selfedit.loop import Bench, Method, Row, RowRequest, find_method
@@ -20,7 +20,6 @@ from selfedit.records import (
     Query,
     Question,
     Stage,
-    TrainingConfig,
     TrialSpec,
     Update,
 )
@@ -62,7 +61,7 @@ class ToyTask:
         return TrialSpec(tuple(Example(line) for line in (*lines, context.text)), queries)
 
 
-def load_toy(settings: TaskSettings, training: TrainingConfig) -> ToyTask:
+def load_toy(settings: TaskSettings, run: RunConfig) -> ToyTask:
     assert isinstance(settings, ToySettings)
     return ToyTask(tuple(_context(thing, i) for i, thing in enumerate(THINGS[: settings.things])))
 

@@ -30,6 +30,7 @@ from selfedit.cli.evaluate import Eval
 from selfedit.cli.grade import Grade
 from selfedit.cli.options import explain, with_settings
 from selfedit.cli.output import Command, Output, say
+from selfedit.cli.questions import Questions
 from selfedit.cli.report import Report
 from selfedit.cli.reproduce import Reproduce
 from selfedit.cli.setup import SetUp
@@ -48,6 +49,7 @@ COMMANDS: dict[str, type[Command]] = {
     "train": Train,
     "eval": Eval,
     "continual": Continual,
+    "questions": Questions,
     "versions": Versions,
     "reproduce": Reproduce,
     "solve": Solve,

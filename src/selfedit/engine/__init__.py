@@ -2,5 +2,6 @@
 
 from selfedit.engine.engine import TorchEngine, load_engine
 from selfedit.engine.model.devices import measure_device
+from selfedit.engine.model.loading import token_counter
 
-__all__ = ["TorchEngine", "load_engine", "measure_device"]
+__all__ = ["TorchEngine", "load_engine", "measure_device", "token_counter"]

@@ -14,6 +14,7 @@ from selfedit.loop import TrainConfig
 from selfedit.records import SamplingParams, TrainingConfig
 from selfedit.tasks import find_task
 from selfedit.tasks.arc.task import ArcSettings
+from selfedit.tasks.documents.task import DocumentsSettings
 from selfedit.tasks.passages.task import PassagesSettings
 
 # Settings measured on a few passages, docs/log.md. A round keeps a handful of self-edits, so that the paper's update in
@@ -137,6 +138,16 @@ RECIPES: dict[str, TrainConfig] = {
             "sampling": SamplingParams(temperature=0.8, top_p=0.95, max_new_tokens=128),
             "inner": _OF_ONE_LENGTH,
             **_ANSWERING,
+        }
+    ),
+    "documents": _EMBEDDED.model_copy(
+        update={
+            "recipe": "documents",
+            "task": "documents",
+            "task_args": DocumentsSettings(),
+            "learner": SHIPPED_LEARNER,
+            "heldout": 8,
+            "inner": _OF_ONE_LENGTH,
         }
     ),
     "demo-quick": _EMBEDDED.model_copy(

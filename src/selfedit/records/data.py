@@ -29,3 +29,5 @@ class Context:
     """The passage."""
     questions: tuple[Question, ...]
     """Closed-book questions that the passage answers."""
+    source: str = ""
+    """Where it is from, as people look it up: `handbook.md:12-30`, `handbook.pdf, page 3`; empty: nothing is known."""

@@ -11,11 +11,12 @@ from selfedit.errors import Field, SelfeditError, SettingError
 from selfedit.plugins import by_name, load_plugins
 from selfedit.protocols import Task
 from selfedit.tasks.arc.task import ARC
+from selfedit.tasks.documents.task import DOCUMENTS
 from selfedit.tasks.passages.task import PASSAGES, PassagesTask, load_passages
 from selfedit.tasks.plugin import TaskPlugin
 from selfedit.tasks.probe import load_probe
 
-TASKS: Mapping[str, TaskPlugin] = {"passages": PASSAGES, "arc": ARC}
+TASKS: Mapping[str, TaskPlugin] = {"passages": PASSAGES, "documents": DOCUMENTS, "arc": ARC}
 """Those that come with the package, by name."""
 C = TypeVar("C", bound=RunConfig)
 GROUP = "selfedit.tasks"
@@ -89,7 +90,7 @@ def load_task(config: RunConfig) -> Task:
     if not isinstance(settings, plugin.settings):
         told = f" {type(settings).__name__} is not for the task {config.task}; give a {plugin.settings.__name__}"
         raise SettingError(Field("task_args"), told)
-    return plugin.load(settings, config.inner)
+    return plugin.load(settings, config)
 
 
 __all__ = [

@@ -10,9 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-from selfedit.config import TaskSettings
+from selfedit.config import RunConfig, TaskSettings
 from selfedit.protocols import Task
-from selfedit.records import TrainingConfig
 
 TEXT_GRADERS = ("contains", "exact", "f1", "calibrated", "judge")
 """Graders of answers in words."""
@@ -28,8 +27,8 @@ class TaskPlugin:
     """What a context is called in tables and sentences, e.g. `passage`."""
     settings: type[TaskSettings]
     """The task's own settings; each field is a flag of every command that runs it."""
-    load: Callable[[TaskSettings, TrainingConfig], Task]
-    """(its settings, the run's inner training) → the task. Raises SelfeditError on what cannot be used."""
+    load: Callable[[TaskSettings, RunConfig], Task]
+    """(its settings, the run) → the task. Raises SelfeditError on what cannot be used."""
     methods: tuple[str, ...]
     """Methods of `eval` that fit it, by name."""
     baselines: tuple[str, ...]

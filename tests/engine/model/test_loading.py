@@ -73,6 +73,17 @@ def test_a_folder_without_a_model_is_refused(tmp_path: Path) -> None:
     assert "\n" not in str(caught.value)
 
 
+def test_tokens_are_counted_by_the_models_own_tokenizer_without_its_weights(tmp_path: Path, monkeypatch) -> None:
+    folder = save_tiny(tmp_path / "tiny", "llama")
+    text = "seven red boats cross the river"
+    wanted = len(tiny_tokenizer(chat=False)(text)["input_ids"])
+    monkeypatch.setattr(loading, "load_checkpoint", None)
+    assert loading.token_counter(str(folder))(text) == wanted
+    (tmp_path / "bare").mkdir()
+    with pytest.raises(SelfeditError, match="bare"):
+        loading.token_counter(str(tmp_path / "bare"))
+
+
 def test_pickled_weights_are_not_loaded(tmp_path: Path) -> None:
     save_tiny(tmp_path, "llama")
     (tmp_path / "model.safetensors").unlink()

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import pytest
 
+from selfedit.config import RunConfig
 from selfedit.errors import InvalidEdit, SelfeditError
 from selfedit.grading import grade_answers, load_grader
 from selfedit.recipes import RECIPES
@@ -27,7 +28,7 @@ PUZZLE = context_of("p", DEMOS, ASKED)
 
 def load_recipe(name: str, **task_args: str) -> ArcTask:
     recipe = RECIPES[name]
-    return load_arc(ArcSettings.model_validate({**recipe.task_args.model_dump(), **task_args}), INNER)
+    return load_arc(ArcSettings.model_validate({**recipe.task_args.model_dump(), **task_args}), RunConfig(inner=INNER))
 
 
 FORMATS: list[Format] = ["cells", "arrays"]

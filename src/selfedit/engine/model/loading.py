@@ -14,6 +14,7 @@ import shutil
 import subprocess
 import sys
 import zipfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -59,20 +60,42 @@ def load_model(name: str, device: torch.device, dtype: torch.dtype) -> LoadedMod
         SelfeditError: an unknown name, a folder without a model or with another than it says, a corrupt cache, no
             network at the first fetch.
     """
-    folder, is_here = name, name == EMBEDDED or is_local(name)
-    if is_here:
-        path = fetch_embedded() if name == EMBEDDED else Path(name).expanduser().absolute()
-        check_files(name, path)
-        folder = str(path)
-    is_here = is_here or is_only_cached(name)
-    quiet_transformers()
-    given = {"trust_remote_code": False, "local_files_only": is_here}
-    tokenizer = loaded(name, lambda: AutoTokenizer.from_pretrained(folder, **given), "its tokenizer ")
+    folder, is_here = _located(name)
+    tokenizer = _tokenizer(name, folder, is_here)
     model = load_checkpoint(name, folder, dtype, is_here)
     check_tokenizer(name, tokenizer, model)
     model.eval().requires_grad_(False)
     torch.nn.Module.to(model, device)
     return LoadedModel(model, tokenizer, name, weights_sha256(model), folder)
+
+
+def token_counter(name: str) -> Callable[[str], int]:
+    """How many tokens a text has for `name`, whose weights are not loaded.
+
+    Raises:
+        SelfeditError: as in `load_model`.
+    """
+    tokenizer = _tokenizer(name, *_located(name))
+    return lambda text: len(tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"])
+
+
+def _located(name: str) -> tuple[str, bool]:
+    """Its folder, or its hub id as it stands; and whether nothing is to be fetched."""
+    folder, is_here = name, name == EMBEDDED or is_local(name)
+    if is_here:
+        path = fetch_embedded() if name == EMBEDDED else Path(name).expanduser().absolute()
+        check_files(name, path)
+        folder = str(path)
+    return folder, is_here or is_only_cached(name)
+
+
+def _tokenizer(name: str, folder: str, is_here: bool) -> PreTrainedTokenizerBase:
+    quiet_transformers()
+    given = {"trust_remote_code": False, "local_files_only": is_here}
+    found: PreTrainedTokenizerBase = loaded(
+        name, lambda: AutoTokenizer.from_pretrained(folder, **given), "its tokenizer "
+    )
+    return found
 
 
 def weights_sha256(model: torch.nn.Module) -> str:

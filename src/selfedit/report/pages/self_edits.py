@@ -71,7 +71,7 @@ def _versions(evolutions: Sequence[ContextResult], noun: str) -> list[Block]:
         blocks.append(
             Details(
                 evolution.title or evolution.context_id,
-                (Paragraph(evolution.text, kind="passage"), cards),
+                (*_read(evolution), cards),
                 tally=f"gold log-probability {' → '.join(gains)} nats" if gains else "",
                 is_open=place < EVOLUTIONS_OPEN,
                 is_context=True,
@@ -79,6 +79,12 @@ def _versions(evolutions: Sequence[ContextResult], noun: str) -> list[Block]:
         )
     picture = Details("The first of them as a picture", (figure,))
     return [*blocks, *_left_out(len(evolutions) - EVOLUTIONS_SHOWN, noun), picture]
+
+
+def _read(result: ContextResult) -> list[Block]:
+    """What was studied, and where that is from."""
+    place = [Paragraph(f"From {result.source}", kind="note")] if result.source else []
+    return [*place, Paragraph(result.text, kind="passage")]
 
 
 def _in_two_lines(edit: EditResult) -> str:
@@ -117,7 +123,7 @@ def _context(result: ContextResult, edits: Sequence[EditResult], is_open: bool) 
     if rewards:
         tally += f", rewards {fmt.between(min(rewards), max(rewards), fmt.signed)}"
     cards = Cards(tuple(map(_card, edits)))
-    blocks = Paragraph(result.text, kind="passage"), cards
+    blocks = *_read(result), cards
     return Details(result.title or result.context_id, blocks, tally, is_open, is_context=True)
 
 
@@ -195,7 +201,7 @@ def _answered(result: ContextResult) -> Details:
         },
         is_words=True,
     )
-    blocks = Paragraph(result.text, kind="passage"), table
+    blocks = *_read(result), table
     return Details(result.title or result.context_id, blocks, f"right: {before} → {after}", is_context=True)
 
 

@@ -74,6 +74,8 @@ class ContextResult:
     edits: tuple[EditResult, ...]
     """Its self-edits: best reward first in training, in order of the policy on held-out contexts."""
     answers: tuple[AnswerPair, ...]
+    source: str = ""
+    """Where it is from, where that is known."""
 
 
 def examples(run: RunData) -> list[ContextResult]:
@@ -141,7 +143,7 @@ def _context_result(
                 after_verdict=new.verdict if new else None,
             )
         )
-    return ContextResult(context.id, context.title, context.text, split, *labels, edits, tuple(pairs))
+    return ContextResult(context.id, context.title, context.text, split, *labels, edits, tuple(pairs), context.source)
 
 
 def edit_result(

@@ -32,7 +32,7 @@ from typing import Any, get_args
 from pydantic import model_validator
 
 from selfedit import seeds
-from selfedit.config import TaskSettings, at_least
+from selfedit.config import RunConfig, TaskSettings, at_least
 from selfedit.errors import Field, InvalidEdit, SettingError
 from selfedit.records import Context, Example, LossOn, Prompt, Query, Question, TrainingConfig, TrialSpec
 from selfedit.tasks.arc.attempts import JUDGING_VIEWS, Asked, Votes
@@ -285,7 +285,7 @@ class ArcSettings(TaskSettings):
         return self
 
 
-def load_arc(settings: TaskSettings, inner: TrainingConfig) -> ArcTask:
+def load_arc(settings: TaskSettings, run: RunConfig) -> ArcTask:
     """The puzzles and directives that the settings name.
 
     Raises:
@@ -303,7 +303,7 @@ def load_arc(settings: TaskSettings, inner: TrainingConfig) -> ArcTask:
     vote, colours = _rules(settings, style)
     train, heldout = _split(settings)
     oracle = check_directives("oracle", kind, settings.oracle or ORACLES[kind])
-    return ArcTask(train, heldout, kind, style, inner, oracle, settings.views, settings.constrained, vote, colours)
+    return ArcTask(train, heldout, kind, style, run.inner, oracle, settings.views, settings.constrained, vote, colours)
 
 
 def _rules(settings: ArcSettings, style: Format) -> tuple[Vote, Colours]:

@@ -25,7 +25,7 @@ from typing import Literal, get_args
 from pydantic import model_validator
 
 from selfedit import seeds
-from selfedit.config import EMBEDDED_MODEL, TaskSettings, at_least
+from selfedit.config import EMBEDDED_MODEL, RunConfig, TaskSettings, at_least
 from selfedit.edits import (
     PROMPTS,
     StudyPlan,
@@ -284,20 +284,36 @@ class PassagesSettings(TaskSettings):
         return self
 
 
-def passages_of(settings: TaskSettings, inner: TrainingConfig) -> PassagesTask:
+def passages_of(settings: TaskSettings, run: RunConfig) -> PassagesTask:
     """The passages and the ways of asking that the settings name.
 
     Raises:
         SelfeditError: there are none such; a file that cannot be used.
     """
     assert isinstance(settings, PassagesSettings)
+    return asking(*load_passages(settings.data, settings.heldout_data or None), settings, run)
+
+
+def asking(
+    train: Sequence[Context], heldout: Sequence[Context], settings: PassagesSettings, run: RunConfig
+) -> PassagesTask:
+    """These contexts, asked as the settings say.
+
+    Raises:
+        SettingError: there is no such way of asking.
+    """
     styles: tuple[AskStyle, ...] = get_args(AskStyle)
     style = next((style for style in styles if style == settings.ask_style), None)
     if style is None:
         raise SettingError(Field("ask_style"), f" {settings.ask_style}: unknown; choose from {', '.join(styles)}")
-    splits = load_passages(settings.data, settings.heldout_data or None)
     return PassagesTask(
-        *splits, settings.prompt, style, inner=inner, answer_tokens=settings.answer_tokens, rehearsed=settings.rehearsed
+        train,
+        heldout,
+        settings.prompt,
+        style,
+        inner=run.inner,
+        answer_tokens=settings.answer_tokens,
+        rehearsed=settings.rehearsed,
     )
 
 

@@ -1,0 +1,137 @@
+"""L2. Documents without questions: files become passages, and tests are made from them.
+
+Departure from the paper: its contexts come with questions that people wrote. Here each sentence that can be asked for
+something is asked by one of three tests that share no sentence: `select` rewards self-edits, `gate` is for whoever
+decides whether an update stays, `report` is what reports show. Contexts that train the policy are asked the first, held
+out ones the last. Who writes self-edits sees none of them.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Sequence
+from typing import Literal
+
+from pydantic import model_validator
+
+from selfedit.config import EMBEDDED_MODEL, RunConfig, TaskSettings, at_least
+from selfedit.errors import Field, SelfeditError, SettingError
+from selfedit.records import Context, Question
+from selfedit.tasks.documents.chunks import Chunk, CountTokens, chunk_sources
+from selfedit.tasks.documents.cloze import cloze_questions
+from selfedit.tasks.documents.sources import find_sources
+from selfedit.tasks.passages.files import LeftOut
+from selfedit.tasks.passages.task import HELDOUT_SHARE, PASSAGES, PassagesSettings, PassagesTask, asking
+from selfedit.tasks.plugin import TaskPlugin
+
+_LOG = logging.getLogger("selfedit")
+TestSet = Literal["select", "gate", "report"]
+TEST_SETS: tuple[TestSet, ...] = ("select", "report", "gate")
+"""What a question is for; by turns, in this order, so that no sentence serves two of them."""
+LEAST_CHUNK, MOST_CHUNK = 32, 2_048
+"""Tokens of a chunk."""
+UNASKED = "chunk{s} that nothing can be asked about"
+
+
+class DocumentsSettings(PassagesSettings):
+    """What the task of documents is told."""
+
+    data: str = ""
+    """Documents: a file, a folder, a pattern (`docs/**/*.md`), or several of these joined by commas."""
+    heldout_data: str = ""
+    """The same for documents that never train the policy. Empty: the last part of the data."""
+    answer_tokens: int = 16
+    """Length bound of an answer, which is a name, a number, a date or a term."""
+    chunk_tokens: int = 200
+    """Length of what is learnt at a time, by the model's own tokenizer; a chunk ends at a heading, a paragraph or a
+    sentence before that."""
+
+    @model_validator(mode="after")
+    def _check_chunks(self) -> DocumentsSettings:
+        at_least(LEAST_CHUNK, "chunk_tokens", self.chunk_tokens, MOST_CHUNK)
+        return self
+
+
+def load_documents(settings: TaskSettings, run: RunConfig) -> PassagesTask:
+    """The documents that the settings name, with tests that are made from them.
+
+    Raises:
+        SelfeditError: there are none such, or none that can be learnt; with what was left out and why.
+    """
+    assert isinstance(settings, DocumentsSettings)
+    if not settings.data:
+        raise SettingError(Field("data"), " FOLDER: name documents, such as ", Field("data"), " docs/")
+    count = token_counter(run.model)
+    chunks = read_chunks(settings.data, settings.chunk_tokens, count)
+    if settings.heldout_data:
+        held = read_chunks(settings.heldout_data, settings.chunk_tokens, count, chunks)
+    else:
+        cut = len(chunks) - max(1, round(HELDOUT_SHARE * len(chunks))) if len(chunks) > 1 else len(chunks)
+        chunks, held = chunks[:cut], chunks[cut:]
+    return asking(_asked(chunks, "select", settings.data), _asked(held, "report", settings.data), settings, run)
+
+
+def token_counter(model: str) -> CountTokens:
+    """How many tokens a text has for a model.
+
+    Raises:
+        SelfeditError: there is no such model.
+    """
+    from selfedit import engine  # loads torch, which only this takes here
+
+    counter: CountTokens = engine.token_counter(model)
+    return counter
+
+
+def read_chunks(data: str, tokens: int, count: CountTokens, known: Sequence[Chunk] = ()) -> list[Chunk]:
+    """The documents of `data` in chunks, without those of `known`. What is left out is told as a warning.
+
+    Raises:
+        SelfeditError: nothing can be learnt there.
+    """
+    left_out = LeftOut()
+    chunks = chunk_sources(find_sources(data, left_out), tokens, count, left_out)
+    both = {chunk.id for chunk in known} & {chunk.id for chunk in chunks}
+    if both:
+        raise SettingError(Field("heldout_data"), f" {data}: {len(both)} of its chunks are in the data too")
+    if not chunks:
+        raise SelfeditError(f"{data}: nothing there can be learnt: left out {left_out}")
+    if left_out.counts:
+        _LOG.warning("selfedit: %s: left out %s", data, left_out)
+    return chunks
+
+
+def questions_of(chunk: Chunk, test: TestSet) -> tuple[Question, ...]:
+    """The chunk's questions for one purpose."""
+    asked = cloze_questions(chunk.title, chunk.text)
+    turns = {sentence: turn for turn, sentence in enumerate(dict.fromkeys(one.sentence for one in asked))}
+    return tuple(
+        Question(f"{chunk.id}#cloze{number}", one.question, one.answer)
+        for number, one in enumerate(asked, 1)
+        if TEST_SETS[turns[one.sentence] % len(TEST_SETS)] == test
+    )
+
+
+def _asked(chunks: Iterable[Chunk], test: TestSet, data: str) -> list[Context]:
+    contexts, left_out = [], LeftOut()
+    for chunk in chunks:
+        if questions := questions_of(chunk, test):
+            contexts.append(Context(chunk.id, chunk.title, chunk.text, questions, chunk.place))
+        else:
+            left_out.add(UNASKED, chunk.place, chunk.text)
+    if left_out.counts:
+        _LOG.warning("selfedit: %s: left out %s", data, left_out)
+    return contexts
+
+
+DOCUMENTS = TaskPlugin(
+    "documents",
+    noun="chunk",
+    settings=DocumentsSettings,
+    load=load_documents,
+    methods=PASSAGES.methods,
+    baselines=PASSAGES.baselines,
+    recipe_for=lambda model: "documents" if model == EMBEDDED_MODEL else "paper",
+    eval_methods=PASSAGES.eval_methods,
+)
+"""Documents that nobody wrote questions for."""

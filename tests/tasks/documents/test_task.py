@@ -1,0 +1,147 @@
+"""Documents that nobody wrote questions for, as a task."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from selfedit.cli.main import main
+from selfedit.errors import SelfeditError, SettingError
+from selfedit.loop import EvalConfig
+from selfedit.store import read_ledger
+from selfedit.tasks import load_task
+from selfedit.tasks.documents import task as documents
+from selfedit.tasks.documents.chunks import Chunk
+from selfedit.tasks.documents.cloze import cloze_questions
+from selfedit.tasks.documents.task import TEST_SETS, DocumentsSettings, questions_of
+from selfedit.tasks.passages.task import PassagesTask
+from tests.support.commands import use_engine
+
+YEARS = range(1871, 1883)
+SMALL = ["--rounds", "1", "--contexts", "2", "--edits", "2", "--heldout", "1", "--learner", "untouched"]
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder of twelve documents, a fake engine, and words for tokens."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(documents, "token_counter", lambda model: lambda text: len(text.split()))
+    use_engine(monkeypatch)
+    (tmp_path / "docs").mkdir()
+    for year in YEARS:
+        (tmp_path / "docs" / f"line-{year}.md").write_text(document(year))
+    return tmp_path
+
+
+def document(year: int) -> str:
+    return (
+        f"# The line of {year - 5}\n\nThe line was opened in {year} by a widow from Merl{year}.\n"
+        f"It runs for {year - 1800} kilometres along the brook to Oskaveld.\n"
+        f"A ticket to the coast costs {year - 1850} crowns at the station.\n"
+    )
+
+
+def loaded(**told: object) -> PassagesTask:
+    settings = DocumentsSettings.model_validate({"data": "docs", "chunk_tokens": 64, **told})
+    task = load_task(EvalConfig(task="documents", task_args=settings))
+    assert isinstance(task, PassagesTask)
+    return task
+
+
+def test_documents_become_contexts_with_questions_and_places() -> None:
+    task = loaded()
+    train, heldout = task.contexts("train"), task.contexts("heldout")
+    assert (len(train), len(heldout)) == (7, 5)
+    assert [one.source for one in train[:2]] == ["line-1871.md:3-5", "line-1872.md:3-5"]
+    assert all(context.questions for context in (*train, *heldout))
+
+
+def test_three_tests_of_a_chunk_share_no_sentence_and_leave_none_out() -> None:
+    text = document(1871).partition("\n\n")[2]
+    chunk = Chunk(text, ("Rail",), "rail.md", "hash", None, None)
+    asked = {test: questions_of(chunk, test) for test in TEST_SETS}
+    sentences = {one.question: one.sentence for one in cloze_questions(chunk.title, text)}
+    of_test = {test: {sentences[one.question] for one in questions} for test, questions in asked.items()}
+    assert sorted(number for numbers in of_test.values() for number in numbers) == [0, 1, 2]
+    assert sum(map(len, asked.values())) == len(sentences)
+
+
+def test_training_is_asked_one_test_and_the_report_another() -> None:
+    [chunk] = documents.read_chunks("docs/line-1871.md", 64, lambda text: len(text.split()))
+    held = loaded(data="docs/line-1872.md,docs/line-1873.md", heldout_data="docs/line-1871.md")
+    assert held.contexts("heldout")[0].questions == questions_of(chunk, "report")
+    assert loaded().contexts("train")[0].questions == questions_of(chunk, "select")
+
+
+@pytest.mark.parametrize(
+    ("told", "why"),
+    [
+        ({"data": ""}, "name documents, such as --data docs/"),
+        ({"data": "nowhere"}, "no such file or folder"),
+        ({"heldout_data": "docs"}, "12 of its chunks are in the data too"),
+        ({"ask_style": "sung"}, "sung: unknown"),
+    ],
+)
+def test_what_cannot_be_used_is_refused_by_name(told: dict[str, str], why: str) -> None:
+    with pytest.raises(SettingError) as refused:
+        loaded(**told)
+    assert why in refused.value.with_flags()
+
+
+def test_a_folder_with_nothing_to_learn_says_what_was_left_out(here: Path) -> None:
+    (here / "bare").mkdir()
+    (here / "bare" / "photo.png").write_bytes(b"\x89PNG")
+    (here / "bare" / "note.txt").write_text("Too short.")
+    with pytest.raises(
+        SelfeditError, match=r"nothing there can be learnt: left out 1 chunk too short .* 1 binary file"
+    ):
+        loaded(data="bare")
+
+
+def test_what_is_left_out_is_told_and_the_rest_goes_on(here: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (here / "docs" / "photo.png").write_bytes(b"\x89PNG")
+    (here / "docs" / "words.txt").write_text(
+        "Nothing in here can be asked for by anybody at all, however long it may be."
+    )
+    assert len(loaded().contexts("train")) == 8
+    told = " ".join(record.message for record in caplog.records)
+    assert "1 binary file (such as 'photo.png'" in told
+    assert "1 chunk that nothing can be asked about" in told
+
+
+def test_train_eval_and_report_go_through_on_documents(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["--task", "documents", "--data", "docs", "--chunk-tokens", "64", "--run"]
+    assert main(["train", *words, "runs/t", *SMALL]) == 0
+    assert "held-out chunk" in capsys.readouterr().out
+    assert main(["eval", *words, "runs/e", "--methods", "base,passage", "--learner", "untouched", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["methods"][0]["n_contexts"] == 5
+    with read_ledger(here / "runs" / "e" / "ledger.db") as ledger:
+        assert {context.source for context in ledger.contexts("heldout")} >= {"line-1882.md:3-5"}
+    assert "line-1882.md:3-5" in (here / "runs" / "e" / "report.html").read_text()
+
+
+def test_questions_are_written_for_people_and_taken_back(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["questions", "docs", "--out", "made/q.jsonl", "--chunk-tokens", "64"]
+    assert main([*words, "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert (told["documents"], told["chunks"]) == (12, 12)
+    rows = [json.loads(line) for line in Path("made/q.jsonl").read_text().splitlines()]
+    assert rows[0]["source"] == "line-1871.md:3-5"
+    assert (
+        sum(len(row["questions"]) for row in rows)
+        == told["questions"]
+        == sum(told[f"of_these_{test}"] for test in TEST_SETS)
+    )
+    assert main(words) == 2
+    assert "--out made/q.jsonl: exists" in capsys.readouterr().err
+    assert main(["eval", "--data", "made/q.jsonl", "--methods", "base", "--learner", "untouched", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["methods"][0]["n_contexts"] == 5
+
+
+def test_documents_that_nothing_can_be_asked_about_make_no_file(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (here / "words.txt").write_text("Nothing in here can be asked for by anybody at all, however long it may be.")
+    assert main(["questions", "words.txt", "--out", "q.jsonl"]) == 2
+    assert "words.txt: nothing there can be asked about" in capsys.readouterr().err
+    assert not Path("q.jsonl").exists()
