@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Annotated, Any
 import tyro
 
 from selfedit.cli.output import JsonCommand, Output, say, show
+from selfedit.cli.progress import show_progress
 from selfedit.config import EMBEDDED_MODEL, at_least
 from selfedit.disk import replace_file
 from selfedit.errors import Field, SettingError
@@ -52,7 +54,8 @@ class Questions(JsonCommand):
         at_least(LEAST_CHUNK, "chunk_tokens", self.chunk_tokens, MOST_CHUNK)
         if self.out.exists():
             raise SettingError(Field("out"), f" {self.out}: exists; name another file, or delete it")
-        chunks = read_chunks(self.data, self.chunk_tokens, token_counter(self.model))
+        with show_progress(sys.stderr) as progress:
+            chunks = read_chunks(self.data, self.chunk_tokens, token_counter(self.model), progress=progress)
         rows = [row for row in map(_row, chunks) if row["questions"]]
         if not rows:
             raise SettingError(f"{self.data}: nothing there can be asked about")

@@ -68,6 +68,12 @@ def test_a_heading_within_fenced_code_is_none() -> None:
     assert found.titles == ("Rail",)
 
 
+def test_a_comment_in_code_is_no_heading() -> None:
+    [listing], _ = chunked("rail.py", f"# {RAIL}\n# {FARES}\n", 200)
+    assert listing.titles == ("rail",)
+    assert listing.text.startswith(f"# {RAIL}")
+
+
 def test_objects_of_a_file_share_no_chunk() -> None:
     rows = f'{{"title": "Rail", "text": "{RAIL}"}}\n{{"title": "Fares", "text": "{FARES}"}}\n'
     found, _ = chunked("rows.jsonl", rows, 500)

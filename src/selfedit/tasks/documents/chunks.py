@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from itertools import accumulate
 from pathlib import PurePosixPath
 
-from semantic_text_splitter import MarkdownSplitter
+from semantic_text_splitter import MarkdownSplitter, TextSplitter
 
 from selfedit.tasks.documents.readers import Kind, Page, Unread, read_source
 from selfedit.tasks.documents.sources import Source
@@ -76,11 +76,19 @@ class Chunk:
         return hashlib.sha256(f"{self.title}\n{self.text}".encode(errors="surrogatepass")).hexdigest()[:12]
 
 
-def chunk_sources(sources: Sequence[Source], tokens: int, count: CountTokens, left_out: LeftOut) -> list[Chunk]:
-    """The chunks of all documents, in order. What cannot be read or learnt is counted and left out."""
+def chunk_sources(
+    sources: Sequence[Source],
+    tokens: int,
+    count: CountTokens,
+    left_out: LeftOut,
+    read: Callable[[str], None] = lambda name: None,
+) -> list[Chunk]:
+    """The chunks of all documents, in order. What cannot be read or learnt is counted and left out. `read` is told the
+    name of each file before it is read."""
     chunks: list[Chunk] = []
     seen: set[str] = set()
     for source in sources:
+        read(source.name)
         try:
             pages = read_source(source)
         except Unread as reason:
@@ -107,27 +115,32 @@ def _fault(text: str) -> str:
 def _chunks(source: Source, pages: Sequence[Page], tokens: int, count: CountTokens) -> Iterator[Chunk]:
     sample = "\n\n".join(page.text for page in pages)
     size = max(1, round(tokens * _characters_per_token(sample, count)))
-    splitter = MarkdownSplitter((size * 3 // 4, size))
+    kind = MarkdownSplitter if pages[0].kind == "markdown" else TextSplitter
+    splitter = kind((size * 3 // 4, size))
     root = next((page.title for page in pages if page.title), "") or _first_title(pages[0]) or _named(source.name)
     for lot in ([page] for page in pages) if pages[0].is_apart else [pages]:
         yield from _chunks_of(source, lot, root, splitter)
 
 
-def _chunks_of(source: Source, pages: Sequence[Page], root: str, splitter: MarkdownSplitter) -> Iterator[Chunk]:
+def _chunks_of(
+    source: Source, pages: Sequence[Page], root: str, splitter: MarkdownSplitter | TextSplitter
+) -> Iterator[Chunk]:
     """Of pages that are one text."""
     whole = "\n\n".join(page.text for page in pages)
     starts = [0, *accumulate(len(page.text) + 2 for page in pages[:-1])]
-    headings = _paths(root, whole)
+    is_marked = pages[0].kind == "markdown"
+    headings = _paths(root, whole if is_marked else "")
     places = [place for place, _ in headings]
+    line, counted = 1, 0
     for start, text in splitter.chunk_indices(whole):
-        at, body = _body(text)
+        at, body = _body(text) if is_marked else (0, text.strip())
         if not body:
             continue
         begins = start + at
         number = bisect.bisect_right(starts, begins) - 1
         page, titles = pages[number], headings[bisect.bisect_left(places, begins) - 1][1]
-        first = page.first_line + whole.count("\n", starts[number], begins)
-        lines = (first, first + body.count("\n")) if page.has_lines else None
+        line, counted = line + whole.count("\n", counted, begins), begins
+        lines = (line, line + body.count("\n")) if page.has_lines else None
         lines = (page.first_line, page.first_line) if page.is_apart else lines
         yield Chunk(_readable(body, page.kind), titles, source.name, source.sha256, page.number, lines)
 
@@ -158,7 +171,8 @@ def _paths(root: str, text: str) -> list[tuple[int, tuple[str, ...]]]:
 def _first_title(page: Page) -> str:
     """Of a document that begins with a title of the first level."""
     found = _HEADING.match(page.text.lstrip())
-    return _plain(found[2]) if found and len(found[1]) == 1 and not page.is_apart else ""
+    is_title = found and len(found[1]) == 1 and page.kind == "markdown" and not page.is_apart
+    return _plain(found[2]) if found and is_title else ""
 
 
 def _body(text: str) -> tuple[int, str]:

@@ -16,6 +16,7 @@ from pydantic import model_validator
 
 from selfedit.config import EMBEDDED_MODEL, RunConfig, TaskSettings, at_least
 from selfedit.errors import Field, SelfeditError, SettingError
+from selfedit.protocols import Progress
 from selfedit.records import Context, Question
 from selfedit.tasks.documents.chunks import Chunk, CountTokens, chunk_sources
 from selfedit.tasks.documents.cloze import cloze_questions
@@ -83,14 +84,20 @@ def token_counter(model: str) -> CountTokens:
     return counter
 
 
-def read_chunks(data: str, tokens: int, count: CountTokens, known: Sequence[Chunk] = ()) -> list[Chunk]:
-    """The documents of `data` in chunks, without those of `known`. What is left out is told as a warning.
+def read_chunks(
+    data: str, tokens: int, count: CountTokens, known: Sequence[Chunk] = (), progress: Progress | None = None
+) -> list[Chunk]:
+    """The documents of `data` in chunks, none of which may be among `known`. What is left out is told as a warning.
 
     Raises:
         SelfeditError: nothing can be learnt there.
     """
     left_out = LeftOut()
-    chunks = chunk_sources(find_sources(data, left_out), tokens, count, left_out)
+    sources = find_sources(data, left_out)
+    if progress:
+        progress.stage(f"reading {data}", len(sources))
+    read = (lambda name: progress.advance(1, name)) if progress else (lambda name: None)
+    chunks = chunk_sources(sources, tokens, count, left_out, read)
     both = {chunk.id for chunk in known} & {chunk.id for chunk in chunks}
     if both:
         raise SettingError(Field("heldout_data"), f" {data}: {len(both)} of its chunks are in the data too")
