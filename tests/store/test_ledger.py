@@ -7,6 +7,7 @@ import random
 import shutil
 import sqlite3
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -344,3 +345,13 @@ def test_a_ledger_of_an_older_schema_is_refused_in_one_line(tmp_path):
     other.close()
     with pytest.raises(SelfeditError, match="has schema 1, and this version reads schema 2; choose another run folder"):
         Ledger(path)
+
+
+def test_what_came_later_is_stored_only_where_it_says_something(tmp_path: Path) -> None:
+    plain = Context("a", "A", "Words.", ())
+    placed = Context("b", "B", "Words.", (), "b.md:1-2")
+    with Ledger(tmp_path / "ledger.db") as ledger:
+        ledger.put_contexts("train", [plain, placed])
+        assert ledger.contexts("train") == [plain, placed]
+        bodies = [json.loads(row["body"]) for row in ledger._rows("contexts")]
+    assert ["source" in body for body in bodies] == [False, True]

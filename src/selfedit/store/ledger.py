@@ -89,7 +89,11 @@ class Ledger:
 
     def put_contexts(self, split: str, contexts: Sequence[Context]) -> None:
         """Make `contexts`, in their order, the whole of `split`."""
-        rows = [(split, position, context.id, _encode(context)) for position, context in enumerate(contexts)]
+        bodies = [to_json(context) for context in contexts]
+        for body in bodies:
+            if not body["source"]:
+                del body["source"]  # it came later: what has none is stored, and hashed, as before
+        rows = [(split, at, body["id"], _encode(body)) for at, body in enumerate(bodies)]
         with self._transaction() as connection:
             connection.execute("DELETE FROM contexts WHERE split = ?", (split,))
             connection.executemany("INSERT INTO contexts VALUES (?, ?, ?, ?)", rows)
