@@ -75,9 +75,14 @@ def test_web_pages_lose_their_menus_and_keep_their_headings() -> None:
     article = f"<article><h1>Rail</h1><p>{TEXT}</p><h2>Fares</h2><p>{TEXT}</p></article>"
     page = f"<html>{head}<body>{menu}{article}<footer>Cookies</footer></body></html>"
     [found] = read("a.html", page)
-    assert found.title == "Rail"
+    assert found.title == ""  # its first heading is
     assert "# Rail" in found.text and "## Fares" in found.text and TEXT in found.text
     assert "Home" not in found.text and "Cookies" not in found.text
+
+
+def test_a_web_page_without_a_heading_is_called_by_its_title() -> None:
+    [page] = read("a.html", f"<html><head><TITLE>Rail &amp;\n fares</TITLE></head><body><p>{TEXT}</p></body></html>")
+    assert page.title == "Rail & fares"
 
 
 def test_objects_in_lines_are_texts_by_themselves_each_with_its_line() -> None:

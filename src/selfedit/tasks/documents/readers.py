@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import email
 import email.policy
+import html
 import io
 import json
 import logging
@@ -53,6 +54,7 @@ _NO_TEXT = frozenset(
 )
 _SETEXT = re.compile(r"^(\S[^\n]*)\n(=+|-{3,})[ \t]*$", re.MULTILINE)
 _UNDERLINED = re.compile(r"^(\S[^\n]*)\n([=\-~^\"'#*+.:_`])\2{2,}[ \t]*$", re.MULTILINE)
+_TITLE = re.compile(rb"<title[^>]*>([^<]{1,300})</title", re.IGNORECASE)
 _SPACES = re.compile(r"[ \t]+")
 _REPEATED_PAGES = 3
 """A line that is on most pages is a header or footer where there are at least so many pages."""
@@ -171,8 +173,9 @@ def _html(source: Source) -> list[Page]:
 
     with _quiet(), _damaged():
         text = trafilatura.extract(source.data, output_format="markdown", include_tables=True, include_comments=False)
-        told = trafilatura.extract_metadata(source.data)
-    return [Page(text or "", title=(told.title if told else None) or "")]
+    text = text or ""
+    told = None if text.startswith("# ") else _TITLE.search(source.data)
+    return [Page(text, title=" ".join(html.unescape(told[1].decode(errors="replace")).split()) if told else "")]
 
 
 def _pdf(source: Source) -> list[Page]:
