@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from selfedit.cli import questions
 from selfedit.cli.main import main
 from selfedit.errors import SelfeditError, SettingError
 from selfedit.loop import EvalConfig
@@ -27,7 +28,8 @@ SMALL = ["--rounds", "1", "--contexts", "2", "--edits", "2", "--heldout", "1", "
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder of twelve documents, a fake engine, and words for tokens."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(documents, "token_counter", lambda model: lambda text: len(text.split()))
+    for place in (documents, questions):
+        monkeypatch.setattr(place, "token_counter", lambda model: lambda text: len(text.split()))
     use_engine(monkeypatch)
     (tmp_path / "docs").mkdir()
     for year in YEARS:
@@ -138,6 +140,18 @@ def test_questions_are_written_for_people_and_taken_back(here: Path, capsys: pyt
     assert "--out made/q.jsonl: exists" in capsys.readouterr().err
     assert main(["eval", "--data", "made/q.jsonl", "--methods", "base", "--learner", "untouched", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["methods"][0]["n_contexts"] == 5
+
+
+def test_making_questions_can_be_stopped_and_leaves_nothing(
+    here: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop(*told: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(documents, "chunk_sources", stop)
+    assert main(["questions", "docs", "--out", "q.jsonl"]) == 130
+    assert "stopped; nothing was written" in capsys.readouterr().err
+    assert not Path("q.jsonl").exists()
 
 
 def test_documents_that_nothing_can_be_asked_about_make_no_file(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
