@@ -53,7 +53,7 @@ def test_weights_are_repetitions_within_a_pass_by_their_smallest_common_measure(
 def test_a_pass_is_cut_to_a_budget_of_steps_and_one_that_cannot_show_all_of_it_is_invalid() -> None:
     assert len(studied(plan(passage=1, sentences=4, lines=2))) == 10
     assert len(studied(plan(passage=1, sentences=4, lines=2, batch=2))) == 11
-    with pytest.raises(InvalidEdit, match="one pass takes 2 examples, and the budget is steps:1"):
+    with pytest.raises(InvalidEdit, match="one pass takes 2 examples, and steps:1 has room for 1"):
         studied(plan(sentences=1), replace(INNER, budget="steps:1"))
 
 
