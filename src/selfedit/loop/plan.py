@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from selfedit import seeds
+from selfedit.config import WARM_LEARNER
 from selfedit.edits import chooses_training, for_contexts, split_sentences
 from selfedit.errors import Field, SelfeditError, SettingError
 from selfedit.loop.evaluation import HeldoutPlan, MethodRequest, RowRequest
@@ -133,7 +134,8 @@ def _rewarding(config: TrainConfig, task: Task) -> Sequence[Context]:
     if len(left) < config.contexts:
         warmed = len(contexts) - len(left)
         told = f" {config.contexts}: the learner was warmed up on {warmed} contexts, which leaves {len(left)}"
-        raise SettingError(Field("contexts"), told, "; lower it or ", Field("warm.contexts"))
+        other = "warm.contexts" if config.learner == WARM_LEARNER else "data"
+        raise SettingError(Field("contexts"), told, "; lower it, or change ", Field(other))
     return left
 
 

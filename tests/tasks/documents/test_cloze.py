@@ -43,6 +43,10 @@ def test_what_the_title_or_the_rest_of_the_sentence_tells_is_not_asked() -> None
     assert asked("The long line from Merl comes back to Merlin at night.") == ["Merl", "Merlin"]
 
 
+def test_an_answer_has_no_space_around_it_whatever_stands_between_words() -> None:
+    assert asked("Every ticket is called a “the  green leaf” by those who travel.") == ["green leaf"]
+
+
 def test_a_capital_at_the_beginning_makes_no_name() -> None:
     assert asked("Tickets are sold on the train by a man.") == []
     assert asked("The Luma Brook is crossed at night by a train.") == ["Luma Brook"]

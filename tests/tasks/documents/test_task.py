@@ -83,10 +83,12 @@ def test_training_is_asked_one_test_and_the_report_another() -> None:
         ({"data": ""}, "name documents, such as --data docs/"),
         ({"data": "nowhere"}, "no such file or folder"),
         ({"heldout_data": "docs"}, "12 of its chunks are in the data too"),
+        ({"heldout_data": "copied.md"}, "1 of its chunks are in the data too"),
         ({"ask_style": "sung"}, "sung: unknown"),
     ],
 )
 def test_what_cannot_be_used_is_refused_by_name(told: dict[str, str], why: str) -> None:
+    Path("copied.md").write_text(document(1871).replace("# The line of 1866", "# Another title"))
     with pytest.raises(SettingError) as refused:
         loaded(**told)
     assert why in refused.value.with_flags()

@@ -1,8 +1,8 @@
 """L2. Documents as contexts: stretches of a few paragraphs, each with the path of headings above it and its place.
 
 Where to cut is decided by `semantic-text-splitter` (a stretch ends at the highest border that lets it be as long as
-allowed: heading, paragraph, sentence, word). Its own counting of tokens took 9 s for 0.3 MB, so that lengths are
-counted in characters here, as many as make the wanted tokens in this very text by the model's own tokenizer.
+allowed: heading, paragraph, sentence, word). It would count tokens again for every place where it might cut, so that
+lengths are counted in characters here, as many as make the wanted tokens in this text by the model's own tokenizer.
 """
 
 from __future__ import annotations

@@ -35,6 +35,7 @@ _KINDS = (
     re.compile(rf"(?<![\w.-]){_NAME}"),
     re.compile(r"(?<=[\"“‘«])[\w][^\"“”‘’«»]{1,40}(?=[\"”’»])"),
 )
+_FIRST_WORD = re.compile(r"(\S+)\s*")
 _COMMON = frozenset(
     "a an the this that these those it its he she his her him they their them we our us you your i my in on at by "
     "for from with without to of as if when while where who whose what which how why but and or nor so yet not no "
@@ -97,11 +98,9 @@ def _blanks(sentence: str, known: str) -> list[tuple[int, int]]:
 def _spans(kind: re.Pattern[str], sentence: str) -> Iterator[tuple[int, int]]:
     for match in kind.finditer(sentence):
         start, end = match.span()
-        words = match[0].split()
-        while words and words[0].casefold() in _COMMON:  # a sentence's first word is no part of a name
-            start += len(words[0]) + 1
-            words = words[1:]
-        if words:
+        while (first := _FIRST_WORD.match(sentence, start, end)) and first[1].casefold() in _COMMON:
+            start = first.end()  # a sentence's first word is no part of a name
+        if start < end:
             yield start, end
 
 

@@ -28,7 +28,6 @@ from email.message import EmailMessage
 from pathlib import PurePosixPath
 from typing import Literal
 
-from selfedit.errors import SelfeditError
 from selfedit.tasks.documents.sources import Source
 
 BINARY = "binary file{s}"
@@ -274,7 +273,7 @@ def _damaged() -> Iterator[None]:
     """Whatever a reader stumbles on is the file's fault: it is left out, and the rest goes on."""
     try:
         yield
-    except (Unread, SelfeditError, KeyboardInterrupt):
+    except (Unread, MemoryError):
         raise
     except Exception:  # noqa: BLE001  readers of foreign formats raise anything
         raise Unread(DAMAGED) from None

@@ -98,7 +98,7 @@ def read_chunks(
         progress.stage(f"reading {data}", len(sources))
     read = (lambda name: progress.advance(1, name)) if progress else (lambda name: None)
     chunks = chunk_sources(sources, tokens, count, left_out, read)
-    both = {chunk.id for chunk in known} & {chunk.id for chunk in chunks}
+    both = {chunk.text for chunk in known} & {chunk.text for chunk in chunks}
     if both:
         raise SettingError(Field("heldout_data"), f" {data}: {len(both)} of its chunks are in the data too")
     if not chunks:
