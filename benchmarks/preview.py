@@ -38,6 +38,7 @@ from selfedit.records import (
     to_json,
 )
 from selfedit.report.stats.reliability import rank_correlation
+from selfedit.store.adapters import adapter_in
 
 VARIANTS = list(itertools.product((1, 2, 4), (2e-3, 5e-3, 1e-2)))
 """(steps, learning rate)."""
@@ -62,6 +63,8 @@ def main() -> None:
     flags.add_argument("--edits", type=int, default=6)
     flags.add_argument("--budget", default="")
     flags.add_argument("--epochs", type=int, default=6)
+    flags.add_argument("--rate", type=float, default=2e-3, help="learning rate of the full trials")
+    flags.add_argument("--learner", default="", help="what is studied on: `shipped`, or an adapter's folder")
     flags.add_argument("--k", type=int, default=2)
     flags.add_argument("--out", default="")
     args = flags.parse_args()
@@ -72,8 +75,9 @@ def main() -> None:
     held = for_contexts(texts, [context.id for context in pool])
     contexts = [context for context in pool if not texts or context.id in held][: args.contexts]
     edits = [edit for context in contexts for edit in _edits(engine, task, context, held, args.edits)]
-    inner = replace(RECIPES["embedded"].inner, epochs=args.epochs, budget=args.budget)
-    planner = TrialPlanner(task, engine.facts, UNTOUCHED, inner, 1, 0, change=asked_silently)
+    inner = replace(RECIPES["embedded"].inner, epochs=args.epochs, budget=args.budget, learning_rate=args.rate)
+    learner = adapter_in(args.learner) if args.learner else UNTOUCHED
+    planner = TrialPlanner(task, engine.facts, learner, inner, 1, 0, change=asked_silently)
     full = measure(engine, planner.each_edit("synthetic", contexts, edits))
     context_of = {edit.key: edit.context_id for edit in edits}
     rows = []

@@ -54,3 +54,20 @@ def test_what_a_learner_was_trained_on_is_written_down_and_read_or_refused(tmp_p
         (tmp_path / adapters.STUDIED).write_text(damaged)
         with pytest.raises(SelfeditError, match="it says what the learner was trained on"):
             adapters.studied(str(tmp_path))
+
+
+def test_the_package_brings_along_a_questioner_with_its_card_and_both_take_little_room() -> None:
+    found, folder = adapters.shipped_questioner(), adapters.SHIPPED_QUESTIONER
+    card = (folder / "README.md").read_text()
+    assert found.digest in card and "CC BY-SA 4.0" in card and "seed 1" in card
+    assert json.loads((folder / adapters.ADAPTER_CONFIG).read_text())["base_model_name_or_path"] == "smollm2-135m"
+    assert len(adapters.studied(str(folder))) == 164
+    size = sum(path.stat().st_size for path in folder.parent.rglob("*") if path.is_file())
+    assert size < 12_000_000
+
+
+def test_a_shipped_questioner_that_was_changed_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / adapters.WEIGHTS).write_bytes(b"other")
+    monkeypatch.setattr(adapters, "SHIPPED_QUESTIONER", tmp_path)
+    with pytest.raises(SelfeditError, match="is not what selfedit was released with"):
+        adapters.shipped_questioner()

@@ -14,10 +14,11 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
+from selfedit.cli.data_estimates import examine_data
 from selfedit.cli.demo import MINUTES
 from selfedit.cli.estimates import GPUS, Device, Estimate, assumptions, estimate, estimate_run_seconds, said_length
 from selfedit.cli.options import peek
-from selfedit.cli.output import JsonCommand, Output
+from selfedit.cli.output import JsonCommand, Output, say
 from selfedit.config import EMBEDDED_MODEL
 from selfedit.errors import Field, SettingError
 from selfedit.loop import TrainConfig
@@ -40,7 +41,7 @@ _LEGEND = (
 class Doctor(JsonCommand):
     """What is installed, on which device, and what a run would take there and on other machines (estimates). It takes
     the flags of `train`; without --model, --recipe, --task or --config: the paper's settings with models of three
-    sizes."""
+    sizes. With --data it reads these, and measures on them what the run would take here."""
 
     settings: Annotated[TrainConfig, tyro.conf.arg(name="")]
     config: str = ""
@@ -58,15 +59,27 @@ class Doctor(JsonCommand):
             raise SettingError(Field("task"), why)
         found, here = examine()
         estimates = estimate_all(self.settings, here, self.settings.model if _is_named(out.words) else "")
+        data = self._data(here) if peek(out.words, "--data") else None
         if out.is_json:
-            out.data({**found, "estimates": to_json(estimates), "assumptions": assumptions(self.settings)})
+            more = {} if data is None else {"data": data}
+            out.data({**found, **more, "estimates": to_json(estimates), "assumptions": assumptions(self.settings)})
             return
         out.rows("selfedit doctor", found)
+        if data is not None:
+            paces = ", ".join(f"{what} {seconds:.2g} s" for what, seconds in data["seconds_of"].items())
+            out.rows(f"{self.settings.task_args.data}, by this command's settings", {**data, "seconds_of": paces})
         print_estimates(estimates, self.settings, Console())
+
+    def _data(self, here: Device | None) -> dict[str, Any]:
+        """What the data hold and what a run on them takes here."""
+        if here is None:
+            raise SettingError(Field("data"), ": what a run takes is measured on the model, and torch cannot be loaded")
+        say("doctor: reading the data, loading the model and measuring it on them")
+        return examine_data(self.settings, _shape(self.settings.model))
 
 
 def _is_named(words: Sequence[str]) -> bool:
-    return any(peek(words, name) for name in ("--model", "--recipe", "--config", "--task"))
+    return any(peek(words, name) for name in ("--model", "--recipe", "--config", "--task", "--data"))
 
 
 def examine() -> tuple[dict[str, Any], Device | None]:

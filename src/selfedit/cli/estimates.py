@@ -190,7 +190,7 @@ def said_length(inner: TrainingConfig) -> str:
     return f"{inner.epochs} epochs" if budget is None else f"{budget.amount} {budget.unit} each"
 
 
-def _study_length(config: TrainConfig) -> tuple[float, float]:
+def study_length(config: TrainConfig) -> tuple[float, float]:
     """(optimiser steps, tokens trained on) of a study."""
     sequences, tokens = _study(config)
     pass_steps = math.ceil(sequences / config.inner.batch_size)
@@ -243,7 +243,7 @@ def _pass_tokens(config: TrainConfig, plan: SizePlan) -> int:
 def _costs(shape: Shape, config: TrainConfig, device: Device, dtype: str, plan: SizePlan) -> Costs:
     _, tokens = _study(config)
     inner, is_full = config.inner, config.inner.method == "full"
-    n_steps, trained = _study_length(config)
+    n_steps, trained = study_length(config)
     head = shape.vocabulary * shape.hidden / shape.parameters
     share = head + (1 - head) * (1.0 if is_full else inner.top_layers)
     # 2 FLOP a parameter and token forwards, as much backwards; again as much for weights that train, or to recompute.

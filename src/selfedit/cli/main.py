@@ -87,10 +87,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _refuse(words, str(error), 2)
     except ValidationError as error:
         return _refuse(words, explain(error), 2)
-    except KeyboardInterrupt:
-        command_word = words[0] if words else ""
-        _say("stopped; nothing was written" if command_word == "questions" else "stopped; what was finished is kept")
-        if command_word in _RESUMABLE:
+    except KeyboardInterrupt as stop:
+        _say(str(stop) or "stopped; what was finished is kept")
+        if words and words[0] in _RESUMABLE:
             _say(f"resume with: {shlex.join(['selfedit', *words])}")
         return 130
     except SystemExit as ended:

@@ -22,6 +22,10 @@ SHIPPED = Path(__file__).parent.parent / "shipped" / "learner"
 """The learner that the package brings along for the embedded model, with its card."""
 SHIPPED_SHA256 = "92223fce32b068fcbf78bb34648d57c214f70c85c83ca1c7486cda3844e044de"
 """Of its weights."""
+SHIPPED_QUESTIONER = SHIPPED.parent / "questioner"
+"""What writes questions about documents for the embedded model, with its card."""
+SHIPPED_QUESTIONER_SHA256 = "ed81e7acc323c16b3d7139af37506171bf9a826f6631611bfc038187c2b9ce39"
+"""Of its weights."""
 
 
 def is_adapter(folder: str) -> bool:
@@ -38,14 +42,32 @@ def adapter_in(folder: str) -> Policy:
     Raises:
         SelfeditError: it has no weights that can be read, or the package's are not those that it was released with.
     """
-    path = SHIPPED if folder == SHIPPED_LEARNER else Path(folder).absolute()
-    try:
-        found = Policy(0, str(path), hashlib.sha256((path / WEIGHTS).read_bytes()).hexdigest())
-    except OSError as error:
-        raise SelfeditError(f"{folder}: has no readable {WEIGHTS}; give the folder of a whole adapter") from error
-    if folder == SHIPPED_LEARNER and found.digest != SHIPPED_SHA256:
+    if folder == SHIPPED_LEARNER:
+        return _released(SHIPPED, SHIPPED_SHA256)
+    return _read(Path(folder).absolute())
+
+
+def shipped_questioner() -> Policy:
+    """The adapter that the package brings along to write questions with, for the embedded model.
+
+    Raises:
+        SelfeditError: it is not the one that the package was released with.
+    """
+    return _released(SHIPPED_QUESTIONER, SHIPPED_QUESTIONER_SHA256)
+
+
+def _released(path: Path, sha256: str) -> Policy:
+    found = _read(path)
+    if found.digest != sha256:
         raise SelfeditError(f"{path / WEIGHTS}: is not what selfedit was released with; install selfedit again")
     return found
+
+
+def _read(path: Path) -> Policy:
+    try:
+        return Policy(0, str(path), hashlib.sha256((path / WEIGHTS).read_bytes()).hexdigest())
+    except OSError as error:
+        raise SelfeditError(f"{path}: has no readable {WEIGHTS}; give the folder of a whole adapter") from error
 
 
 def note_studied(folder: Path, texts: Iterable[str]) -> None:

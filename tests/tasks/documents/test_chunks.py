@@ -114,3 +114,37 @@ def test_a_megabyte_takes_seconds_at_most() -> None:
     found, _ = chunked("long.md", text, 200)
     assert found
     assert time.process_time() - start < 10 * len(text) / 1e6
+
+
+@pytest.mark.parametrize(
+    ("text", "lines"),
+    [
+        (  # a manual page: everything is far in, words are cut, spaces fill the line
+            "       The  first  line of this paragraph is a long one, and its con‐\n"
+            "       tents go on here.\n\n       --zstd filter it.\n",
+            [
+                "The first line of this paragraph is a long one, and its contents go on here.",
+                "       --zstd filter it.",
+            ],
+        ),
+        (  # an answer that hangs behind its mark
+            "A:  The suffix was selected because it seemed to be pretty much\n    unused at that time.\n",
+            ["A: The suffix was selected because it seemed to be pretty much unused at that time."],
+        ),
+        (  # a listing is no paragraph
+            "The call is made in the following way, whatever comes:\n\n"
+            "    first = call(one, two, three, four, five, six)\n    second = call(seven)\n",
+            [
+                "The call is made in the following way, whatever comes:",
+                "    first = call(one, two, three, four, five, six)",
+                "    second = call(seven)",
+            ],
+        ),
+        (  # a heading that only its number marks
+            "5.7 Specifying the section and the priority of it\nThe fields do not say where it goes.\n",
+            ["5.7 Specifying the section and the priority of it", "The fields do not say where it goes."],
+        ),
+    ],
+)
+def test_lines_are_joined_where_a_paragraph_goes_on_and_nowhere_else(text: str, lines: list[str]) -> None:
+    assert [line for line in chunks._readable(text, "text").splitlines() if line] == lines

@@ -80,3 +80,33 @@ def test_whatever_the_text_a_blank_filled_in_is_the_sentence(text: str) -> None:
         assert filled == sentences[one.sentence]
     numbers = [one.sentence for one in found]
     assert all(numbers.count(number) <= MOST for number in numbers)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "3.7 Best practices for packages of every kind",  # a heading
+        "If any discrepancies occur between this page and the GNU Tar Manual,",  # a piece of a line
+        "sion, including examples and usage recommendations, refer to the GNU manual.",
+        "# Plot data from a file with column 1 containing ISO weeks.",
+        "if option_string[0] in chars and option_string[1] in chars, then go on.",
+        "LICENSEE SHALL NOT BE LIABLE TO ANY OTHER USERS FOR INCIDENTAL, SPECIAL OR OTHER LOSS.",
+        "Classifier: Programming Language :: Python :: 3.11 and so on and on.",
+        "If you are from Oslo, werecommendthatyougetinvolvedwiththeprocess of it all.",
+    ],
+)
+def test_what_is_no_sentence_is_not_asked_for(text: str) -> None:
+    assert cloze_questions("Other", text) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "answers"),
+    [
+        ("By 2000–01, the number of foreign players was 36 per cent of the total.", ["2000–01", "36 per cent"]),
+        ("Call 555-1234 for pages 12-14 of the red manual.", ["555-1234", "12-14"]),
+        ("- A return ticket to the coast costs 30 crowns", ["30"]),  # a line of a list needs no full stop
+        ("“Information” about Oskaveld is given at the station.", ["Oskaveld"]),
+    ],
+)
+def test_numbers_with_dashes_are_one_answer_and_lists_are_asked(text: str, answers: list[str]) -> None:
+    assert [one.answer for one in cloze_questions("Other", text)] == answers

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import io
 import json
 import sys
@@ -119,13 +120,31 @@ def test_a_pdf_is_read_page_by_page() -> None:
 
 
 def test_a_pdf_without_text_and_one_with_a_password_are_told_apart() -> None:
-    pypdf = pytest.importorskip("pypdf")
     assert refusal("scan.pdf", made_pdf("")) == readers.TEXTLESS
-    writer = pypdf.PdfWriter(clone_from=io.BytesIO(made_pdf(TEXT)))
-    writer.encrypt("secret", algorithm="RC4-128")
-    held = io.BytesIO()
-    writer.write(held)
-    assert refusal("locked.pdf", held.getvalue()) == readers.ENCRYPTED
+    assert refusal("locked.pdf", base64.b85decode(LOCKED)) == readers.ENCRYPTED
+    assert refusal("cut.pdf", "%PDF-1.4 cut") == readers.DAMAGED
+
+
+def test_words_that_a_line_end_cuts_in_a_pdf_are_made_whole() -> None:
+    assert (
+        readers._unbroken("a short para\ufffe\r\ngraph and a well-\r\nkept one")
+        == "a short paragraph and a wellkept one"
+    )
+
+
+def test_a_mailbox_is_read_message_by_message() -> None:
+    one = f"From ada Mon\nSubject: The line\nFrom: ada@example.org\n\n{TEXT}\n\n"
+    other = "From bob Tue\nSubject: Fares\n\nA ticket costs 4 crowns.\nFrom here on it is less.\n"
+    pages = read("a.mbox", one + other)
+    assert [(page.first_line, page.is_apart) for page in pages] == [(2, True), (8, True)]
+    assert pages[0].text.startswith("# The line\n\nFrom: ada@example.org") and TEXT in pages[0].text
+    assert pages[1].text.rstrip().endswith("From here on it is less.")
+    assert refusal("b.mbox", "no message in here") == readers.DAMAGED
+
+
+def test_roles_of_restructured_text_are_no_words() -> None:
+    [page] = read("a.rst", "Dates\n=====\n\nSee :class:`date`, :c:func:`now` and ``:x:``; at 10:30:00 `it` is.\n")
+    assert page.text.endswith("See `date`, `now` and ``:x:``; at 10:30:00 `it` is.\n")
 
 
 def test_office_files_are_read_with_their_headings_and_slides() -> None:
@@ -149,11 +168,28 @@ def test_office_files_are_read_with_their_headings_and_slides() -> None:
 
 
 def test_a_reader_that_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("pypdf", "trafilatura", "markitdown"):
+    for name in ("pypdfium2", "trafilatura", "markitdown"):
         monkeypatch.setitem(sys.modules, name, None)
     assert refusal("a.pdf", "%PDF-1.4") == readers.LACKING
     assert refusal("a.html", "<p>x</p>") == readers.LACKING
     assert refusal("a.docx", made_docx()) == readers.LACKING
+
+
+LOCKED = (
+    "B~V00Eio=L3MJy>&(jJqATS_rVrmLJJPI#Vd2nSQFGFE;VQg<_3NKJ$XJvCBG9WM@QVKpk3T19&Z(?c+G9WM@Z(?c+JUj|7RC#b^"
+    "ATLm1XJvB=FH31;b0AwFGaxV^QXpLlFGFv2Zge0q3O+sxWo~3|VrmLAATS_rVrmLJJPI#Vd2nSQFHm7;WeP7)VRB_|bRaSyFd$M2"
+    "FHL1+X<<TdcpzIKFd#4>HZd|FH#ssOT?#KlZ*FvDZgg`XG$1e_QVK6pWpi(Ja${w4AUr$@FGg=}bRaxD3NJ=6AT=N`AW{lGJ_<fQ"
+    "3O+sxWo~3|VrmLBATS_rVrmLJJPI#NWo~D5XdpE;3O+sxb98cLVQmT(?ca@WiS4Mevurdcgx`bpp3W{P`3dNJMTukz$8UDmb}8YG"
+    "4rkF*h_~+q_~!C^4#T+Y{rU=JZe(+Ga%Ev{3T19&Z(?c+H6Sn`Z(?c+JUj|7RC#b^ATLI5ZgdJSQ*~l=d2nSQFI0JOWibjbLSb`d"
+    "MsIF(ATLN|Y<6XIX=7muK0XR%Ze(v_Y6><WFd%PYY6?6&3NKb5G72wJATtUtOl59obZ8(kGB^q^P#`oiIW##oH!?Xg3NJ=!Y;<LE"
+    "ATLvNVQyq$a%2iGPar%nWi>J~IWje2Gi5YoI5#w7Gh=39V`61yH8C+^H#1>lG-YElVq`crHDqICGh{S2GB-9cG&wOhVPa-vH)S+F"
+    "3NKY4JTx>mIWRRfH8nY5IAdcpVqs)qHZf*5GGb<CH8EjkFfuq|W;A6rWi(|sH8^23F*Y<XFf?T~HfCmKVK6Z;I6ewKJ_==SWN%_>"
+    "3V3p5W(qJMHwrK?FfcGMFfcGMAT~8MGc_P)APO)rFfcGMFfcJSATTg6Ffbr)APO)rFfcGMFfcYWATTg6Ffbr)APO)rFfcGMFflSS"
+    "ATTg6Ffbr)APO)rFfcGMFfuhUATTg6Ffbr)APO)rFfcGMFf%naATTg6Ffbr)APO)rFfcGMFf=kYATTg6Ffbr)APRJHVQFk-atb^="
+    "3NKS>dSxIt3NKP`Z*(9rATS_O3NJ}SAX^|jWjQ!wIASnjH83+XIWuNAHezEoG&nM2Fl8_`IbvZjJ|H}0IXGiDVlZMgFf%hbGiEn7"
+    "Vq-QmI5J}}WiT~4Vqq{oAYBSCMQ&qqd2n<fHXtw{QVKpk3UhQ}a&&ldWo8OCG%*S#B}Gq03I"
+)
+"""A PDF with the password `secret`."""
 
 
 def made_pdf(*texts: str) -> bytes:

@@ -16,7 +16,8 @@ from selfedit.tasks import load_task
 from selfedit.tasks.documents import task as documents
 from selfedit.tasks.documents.chunks import Chunk
 from selfedit.tasks.documents.cloze import cloze_questions
-from selfedit.tasks.documents.task import TEST_SETS, DocumentsSettings, questions_of
+from selfedit.tasks.documents.question_files import TEST_SETS
+from selfedit.tasks.documents.task import DocumentsSettings, questions_of
 from selfedit.tasks.passages.task import PassagesTask
 from tests.support.commands import use_engine
 
@@ -161,3 +162,84 @@ def test_documents_that_nothing_can_be_asked_about_make_no_file(here: Path, caps
     assert main(["questions", "words.txt", "--out", "q.jsonl"]) == 2
     assert "words.txt: nothing there can be asked about" in capsys.readouterr().err
     assert not Path("q.jsonl").exists()
+
+
+def questions_made(capsys: pytest.CaptureFixture[str]) -> list[dict[str, object]]:
+    assert main(["questions", "docs", "--out", "q.jsonl", "--chunk-tokens", "64", "--json"]) == 0
+    capsys.readouterr()
+    return [json.loads(line) for line in Path("q.jsonl").read_text().splitlines()]
+
+
+def test_a_mended_file_of_questions_takes_the_place_of_cloze_tests(capsys: pytest.CaptureFixture[str]) -> None:
+    rows = questions_made(capsys)
+    rows[0]["questions"] = [
+        {"question": "Who opened it?", "answer": "a widow", "test": "select", "kind": "written"},
+        {"question": "What does it follow?", "answer": "the brook", "test": "report"},
+    ]
+    Path("q.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows[:-1]))
+    task = loaded(questions="q.jsonl")
+    first = task.contexts("train")[0]
+    assert [(one.question, one.answer) for one in first.questions] == [("Who opened it?", "a widow")]
+    assert len(task.contexts("train")) == 7 and len(task.contexts("heldout")) == 4
+
+
+def test_a_file_of_the_same_questions_asks_the_same(capsys: pytest.CaptureFixture[str]) -> None:
+    questions_made(capsys)
+    given, made = loaded(questions="q.jsonl"), loaded()
+    for split in ("train", "heldout"):
+        asked = [[(q.question, q.answer) for q in one.questions] for one in given.contexts(split)]
+        assert asked == [[(q.question, q.answer) for q in one.questions] for one in made.contexts(split)]
+
+
+def test_chunks_that_the_file_does_not_ask_about_are_left_out_and_told(
+    capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    rows = questions_made(capsys)
+    Path("q.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows[1:]))
+    assert len(loaded(questions="q.jsonl").contexts("train")) == 6
+    assert "1 chunk that the questions file does not ask about (such as" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (
+            {"context": "Other words."},
+            "q.jsonl: 1 of its 12 chunks are in none of these documents, such as at q.jsonl:1",
+        ),
+        ({"questions": "none"}, "q.jsonl:1: 'questions' is no list"),
+        ({"questions": ["Who?"]}, "q.jsonl:1: question 1: not an object"),
+        ({"questions": [{"question": "Who?", "answer": "she"}]}, "q.jsonl:1: question 1: has no 'test'; choose from"),
+        ({"questions": [{"question": "Who?", "answer": "she", "test": "exam"}]}, "question 1: 'test' is 'exam'"),
+        ({"questions": [{"question": "Who?", "test": "gate"}]}, "question 1: missing or empty 'answer'"),
+        (
+            {"questions": [{"question": "Who?", "answer": "she", "test": test} for test in ("gate", "report")]},
+            "question 2: is asked under two values of 'test'",
+        ),
+    ],
+)
+def test_a_file_of_questions_that_does_not_fit_is_refused_in_one_line(
+    capsys: pytest.CaptureFixture[str], change: dict[str, object], told: str
+) -> None:
+    rows = questions_made(capsys)
+    Path("q.jsonl").write_text("".join(json.dumps(row) + "\n" for row in [{**rows[0], **change}, *rows[1:]]))
+    words = ["eval", "--task", "documents", "--data", "docs", "--chunk-tokens", "64", "--questions", "q.jsonl"]
+    assert main([*words, "--learner", "untouched", "--run", "runs/e"]) == 2
+    said = capsys.readouterr().err
+    assert told in said and said.count("\n") == 1
+    assert not Path("runs").exists()
+
+
+def test_the_questions_of_a_chunk_are_reported_from_another_set_than_rewards(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    rows = questions_made(capsys)
+    held = loaded(data="docs/line-187*.md", heldout_data="docs/line-188*.md", questions="q.jsonl")
+    of_set = {
+        (row["context"], one["question"]): one["test"]
+        for row in rows
+        for one in row["questions"]  # type: ignore[attr-defined]
+    }
+    for split, test in (("train", "select"), ("heldout", "report")):
+        told = {of_set[one.text, asked.question] for one in held.contexts(split) for asked in one.questions}
+        assert told == {test}

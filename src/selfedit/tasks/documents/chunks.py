@@ -36,8 +36,19 @@ _FENCE = re.compile(r"^(```|~~~).*?^\1[ \t]*$", re.MULTILINE | re.DOTALL)
 _MARKUP = re.compile(r"\[([^\]]*)\]\([^)\s]*\)|[*`]|(?<!\w)_+|_+(?!\w)")
 _WRAPPED = 40
 """Letters from which on a line may have been broken for its length."""
-_APART = re.compile(r"\s*$|\s*(?:[-*+•|>#]|\d+[.)]|[A-Za-z][.)])\s|\s*\||\t| {4}")
-"""A line that does not go on with the one before: empty, of a list, a table or a listing."""
+_APART = re.compile(r"\s*$|\s*(?:[-*+•|>#]|\d+[.)]|[A-Za-z][.):])\s|\s*\||\s*--?\w")
+"""A line that does not go on with the one before: empty, of a list, a table or of options."""
+_HANGING = re.compile(r"\s*(?:[-*+•]|\w{1,3}[.):])?\s+")
+"""What stands before the first word of a line whose next ones may be as far in."""
+_LISTING = re.compile(r"[{}=;<>\\|]|\w\(|\w\[")
+_FAR_IN = 4
+"""Spaces from which on a line is of a listing, unless it is as far in as the words before it."""
+_NUMBERED = re.compile(r"\s*\d+(?:\.\d+)+\.?\s+\S")
+"""A heading, where nothing else marks one."""
+_GAP = re.compile(r"(?<=\S) {2,}")
+"""Between the words of justified text."""
+_CUT = "\u2010"
+"""Where a manual page cuts a word."""
 _BETWEEN = " › "
 
 
@@ -185,7 +196,7 @@ def _body(text: str) -> tuple[int, str]:
 
 def _plain(text: str) -> str:
     """Without marks of emphasis and code, and of a link its words."""
-    return _MARKUP.sub(lambda match: match[1] or "", text).strip()
+    return _MARKUP.sub(lambda match: match[1] or "", text).strip().rstrip("¶").rstrip()
 
 
 def _readable(text: str, kind: Kind) -> str:
@@ -193,13 +204,28 @@ def _readable(text: str, kind: Kind) -> str:
     if kind == "code":
         return text
     joined: list[str] = []
-    for line in (_plain(text) if kind == "markdown" else text).splitlines():
-        is_going_on = bool(joined) and len(joined[-1]) >= _WRAPPED and not _APART.match(line)
-        if is_going_on:
-            joined[-1] = f"{joined[-1].rstrip()} {line.strip()}"
+    last = ""
+    for line in (_plain(text) if kind == "markdown" else text).expandtabs().splitlines():
+        if joined and len(joined[-1]) >= _WRAPPED and _goes_on(last, line):
+            is_cut = joined[-1].endswith(_CUT)
+            before = _GAP.sub(" ", joined[-1].rstrip(_CUT if is_cut else None))
+            joined[-1] = f"{before}{'' if is_cut else ' '}{_GAP.sub(' ', line.strip())}"
         else:
             joined.append(line.rstrip())
+        last = line
     return "\n".join(joined).strip()
+
+
+def _goes_on(before: str, line: str) -> bool:
+    """Whether a line is of the same paragraph as the one before it."""
+    if not before.strip() or _APART.match(line) or _NUMBERED.match(before):
+        return False
+    deep = len(line) - len(line.lstrip())
+    if deep < _FAR_IN:
+        return True
+    start = _HANGING.match(before)
+    is_level = deep == (start.end() if start else 0)
+    return is_level and not _LISTING.search(before) and not _LISTING.search(line)
 
 
 def _named(name: str) -> str:

@@ -19,19 +19,23 @@ MOST = 2
 _WORDS = range(6, 61)
 """Of a sentence that is asked about."""
 _LIST_MARK = re.compile(r"^\s{0,3}(?:[-*+•]|\d{1,3}[.)]|[A-Za-z][.)])\s+")
-_NO_SENTENCE = re.compile(r"^\s*\||^\s{2}|[{}=;<>\\]|\w\(|\s--?\w|__|\.{4}|(?:\. ){3}")
-"""In a row of a table, a line of code or of an index."""
+_NO_SENTENCE = re.compile(r"^\s*\||^\s{2}|[{}=;<>\\]|\w\(|\w\[|::|\"{3}|\s--?\w|__|\.{4}|(?:\. ){3}|\w{31}")
+"""In a row of a table, a line of code or of an index, or where spaces were lost."""
+_OPENING, _ENDS = "\"'“‘«„([¿¡", re.compile(r"[.!?。！？…][\"'”’»)\]]*$")
+_LETTER = re.compile(r"[^\W\d_]")
+_MOST_CAPITALS = 0.5
+"""Of a sentence's letters; beyond that capitals mark no names."""
 _MONTH = (
     "January|February|March|April|May|June|July|August|September|October|November|December"
     "|Jan|Feb|Mar|Apr|Jun|Jul|Aug|Sept?|Oct|Nov|Dec"
 )
-_NUMBER = r"(?:[$€£¥]\s?)?\d+(?:[.,:/]\d+)*(?:\s?%|\s(?:percent|million|billion|thousand))?"
+_NUMBER = r"(?:[$€£¥]\s?)?\d+(?:[.,:/–-]\d+)*(?:\s?%|\s(?:per\scent|percent|million|billion|thousand))?"
 _NAME = r"[^\W\d_a-z][\w’'&.-]*\w(?:\s(?:(?:of|the|de|van|von|der|and|for)\s)?[^\W\d_a-z][\w’'&-]*\w)*"
 _KINDS = (
     re.compile(
         rf"\b(?:\d{{1,2}}(?:st|nd|rd|th)?\s(?:{_MONTH})(?:\s\d{{4}})?|(?:{_MONTH})\s\d{{1,2}}(?:,\s\d{{4}})?|(?:{_MONTH})\s\d{{4}}|\d{{4}}-\d{{2}}-\d{{2}})\b"
     ),
-    re.compile(rf"(?<![\w.-]){_NUMBER}(?![\w-])"),
+    re.compile(rf"(?<![\w.–-]){_NUMBER}(?![\w–-])"),
     re.compile(rf"(?<![\w.-]){_NAME}"),
     re.compile(r"(?<=[\"“‘«])[\w][^\"“”‘’«»]{1,40}(?=[\"”’»])"),
 )
@@ -67,8 +71,8 @@ def cloze_questions(title: str, text: str) -> list[Cloze]:
     """The questions of a text, in its order. What the title tells is not asked."""
     found: list[Cloze] = []
     known = title.casefold()
-    for number, sentence in enumerate(sentences_of(text)):
-        if len(sentence.split()) not in _WORDS or _NO_SENTENCE.search(sentence):
+    for number, (sentence, is_item) in enumerate(_sentences(text)):
+        if not _is_sentence(sentence, is_item):
             continue
         for start, end in sorted(_blanks(sentence, known)):
             question = f"{sentence[:start]}{BLANK}{sentence[end:]}"
@@ -78,8 +82,25 @@ def cloze_questions(title: str, text: str) -> list[Cloze]:
 
 def sentences_of(text: str) -> list[str]:
     """The sentences of a text, and the lines of its lists and tables; without what marks a line of a list."""
-    lines = (_LIST_MARK.sub("", line) for line in text.splitlines())
-    return [sentence for line in lines for sentence in split_sentences(line).splitlines()]
+    return [sentence for sentence, _ in _sentences(text)]
+
+
+def _sentences(text: str) -> Iterator[tuple[str, bool]]:
+    """(a sentence, whether it is in a list's line)."""
+    for line in text.splitlines():
+        bare = _LIST_MARK.sub("", line)
+        for sentence in split_sentences(bare).splitlines():
+            yield sentence, bare != line
+
+
+def _is_sentence(sentence: str, is_item: bool) -> bool:
+    """Whether it can be understood and asked for: no heading, no piece of a line, of a table or of code."""
+    first = sentence.lstrip(_OPENING)[:1]
+    if not first.isalnum() or first.islower() or not (is_item or _ENDS.search(sentence)):
+        return False
+    letters = _LETTER.findall(sentence)
+    is_loud = sum(map(str.isupper, letters)) > _MOST_CAPITALS * len(letters)
+    return not is_loud and len(sentence.split()) in _WORDS and not _NO_SENTENCE.search(sentence)
 
 
 def _blanks(sentence: str, known: str) -> list[tuple[int, int]]:
@@ -109,7 +130,7 @@ def _is_fit(sentence: str, start: int, end: int, known: str) -> bool:
     is_letter = len(answer) < 2 and not answer.isdigit()
     if is_letter or answer.casefold() in _COMMON or len(answer) > _LONGEST:
         return False
-    if start == 0 and len(answer.split()) == 1 and not any(map(str.isdigit, answer)):
+    if not _LETTER.search(sentence[:start]) and len(answer.split()) == 1 and not any(map(str.isdigit, answer)):
         return False  # a capital that every sentence begins with
     rest = f"{sentence[:start]} {sentence[end:]}".casefold()
     return not _holds(rest, answer.casefold()) and not _holds(known, answer.casefold())

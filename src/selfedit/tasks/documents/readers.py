@@ -4,7 +4,7 @@
 |---|---|---|
 | text, Markdown, source code, JSON lines, mail | Python's own | nothing to install |
 | HTML | trafilatura | leaves menus and footers out; Markdown with headings and tables |
-| PDF | pypdf | page by page; says what is encrypted; no binary parts |
+| PDF | pypdfium2 | page by page; says what is encrypted; keeps words apart that pypdf runs together, 20 times as fast |
 | docx, pptx, xlsx, EPUB, Outlook | MarkItDown | one interface, Markdown with headings; it is what others call |
 
 The last three come with `pip install "selfedit[documents]"`; without it such files are left out, by name.
@@ -23,7 +23,7 @@ import zipfile
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from email.message import EmailMessage
 from pathlib import PurePosixPath
 from typing import Literal
@@ -53,6 +53,10 @@ _NO_TEXT = frozenset(
 )
 _SETEXT = re.compile(r"^(\S[^\n]*)\n(=+|-{3,})[ \t]*$", re.MULTILINE)
 _UNDERLINED = re.compile(r"^(\S[^\n]*)\n([=\-~^\"'#*+.:_`])\2{2,}[ \t]*$", re.MULTILINE)
+_ROLE = re.compile(r"(?<![\w`]):(?:[\w+-]+:){1,2}(?=`)")
+"""What reStructuredText says of a word in backticks."""
+_FROM = re.compile(rb"^From [^\n]*\n(?=[A-Za-z-]+:)", re.MULTILINE)
+"""Where a mailbox's next message begins."""
 _TITLE = re.compile(rb"<title[^>]*>([^<]{1,300})</title", re.IGNORECASE)
 _SPACES = re.compile(r"[ \t]+")
 _REPEATED_PAGES = 3
@@ -153,7 +157,7 @@ def _rst(source: Source) -> list[Page]:
             levels.append(mark)
         return f"{'#' * min(levels.index(mark) + 1, 6)} {match[1]}\n"
 
-    return [Page(_UNDERLINED.sub(heading, text), has_lines=True)]
+    return [Page(_ROLE.sub("", _UNDERLINED.sub(heading, text)), has_lines=True)]
 
 
 def _markdown(source: Source) -> list[Page]:
@@ -179,21 +183,23 @@ def _html(source: Source) -> list[Page]:
 
 def _pdf(source: Source) -> list[Page]:
     with _extra():
-        import pypdf
+        import pypdfium2
 
-    with _quiet(), _damaged():
-        reader = pypdf.PdfReader(io.BytesIO(source.data))
-        if reader.is_encrypted and not reader.decrypt(""):
-            raise Unread(ENCRYPTED)
-        texts = [_unbroken(page.extract_text() or "") for page in reader.pages]
-        title = str((reader.metadata.title if reader.metadata else None) or "").strip()
+    with _damaged():
+        try:
+            document = pypdfium2.PdfDocument(source.data)
+        except pypdfium2.PdfiumError as error:
+            raise Unread(ENCRYPTED if "password" in str(error).lower() else DAMAGED) from None
+        with document:
+            texts = [_unbroken(page.get_textpage().get_text_range()) for page in document]
+            title = document.get_metadata_value("Title").strip()
     kept = _without_repeated(texts)
     return [Page(text, number, title=title, kind="text") for number, text in enumerate(kept, 1)]
 
 
 def _unbroken(text: str) -> str:
     """Words that a line end cuts in two made whole."""
-    return re.sub(r"(?<=[a-z])-\n(?=[a-z])", "", _lines(text))
+    return re.sub(r"(?<=[a-z])[-\ufffe\xad]\n(?=[a-z])|[\ufffe\xad]\n?", "", _lines(text))
 
 
 def _without_repeated(texts: Sequence[str]) -> list[str]:
@@ -242,6 +248,21 @@ def _jsonl(source: Source) -> list[Page]:
             text = next((value[name] for name in _TEXT_FIELDS if isinstance(value.get(name), str)), "")
             title = value["title"].strip() if isinstance(value.get("title"), str) else ""
             pages.append(Page(f"# {title}\n\n{text}" if title else text, first_line=number, is_apart=True))
+    return pages
+
+
+def _mails(source: Source) -> list[Page]:
+    """A mailbox, in which each message is apart."""
+    starts = [match.end() for match in _FROM.finditer(source.data)]
+    if not starts:
+        raise Unread(DAMAGED)
+    ends = [*[match.start() for match in _FROM.finditer(source.data)][1:], len(source.data)]
+    pages = []
+    for start, end in zip(starts, ends, strict=True):
+        [page] = _mail(replace(source, data=source.data[start:end]))
+        line = source.data.count(b"\n", 0, start) + 1
+        text = f"# {page.title}\n\n{page.text}" if page.title else page.text
+        pages.append(Page(text, first_line=line, is_apart=True))
     return pages
 
 
@@ -300,5 +321,6 @@ _READERS: Mapping[str, Callable[[Source], list[Page]]] = {
     ".rst": _rst,
     ".pdf": _pdf,
     ".eml": _mail,
+    ".mbox": _mails,
 }
 """Suffix → reader; a file of another kind is text, or binary and left out."""

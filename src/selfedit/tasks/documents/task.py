@@ -3,14 +3,15 @@
 Departure from the paper: its contexts come with questions that people wrote. Here each sentence that can be asked for
 something is asked by one of three tests that share no sentence: `select` rewards self-edits, `gate` is for whoever
 decides whether an update stays, `report` is what reports show. Contexts that train the policy are asked the first, held
-out ones the last. Who writes self-edits sees none of them.
+out ones the last. Who writes self-edits sees none of them. Tests are the cloze ones, or those of a file that `selfedit
+questions` has made, with questions that the model wrote or that people mended.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Sequence
-from typing import Literal
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 
 from pydantic import model_validator
 
@@ -19,19 +20,17 @@ from selfedit.errors import Field, SelfeditError, SettingError
 from selfedit.protocols import Progress
 from selfedit.records import Context, Question
 from selfedit.tasks.documents.chunks import Chunk, CountTokens, chunk_sources
-from selfedit.tasks.documents.cloze import cloze_questions
+from selfedit.tasks.documents.question_files import AskedChunk, TestSet, asked_of, read_question_file
 from selfedit.tasks.documents.sources import find_sources
 from selfedit.tasks.passages.files import LeftOut
 from selfedit.tasks.passages.task import HELDOUT_SHARE, PASSAGES, PassagesSettings, PassagesTask, asking
 from selfedit.tasks.plugin import TaskPlugin
 
 _LOG = logging.getLogger("selfedit")
-TestSet = Literal["select", "gate", "report"]
-TEST_SETS: tuple[TestSet, ...] = ("select", "report", "gate")
-"""What a question is for; by turns, in this order, so that no sentence serves two of them."""
 LEAST_CHUNK, MOST_CHUNK = 32, 2_048
 """Tokens of a chunk."""
 UNASKED = "chunk{s} that nothing can be asked about"
+UNHELD = "chunk{s} that the questions file does not ask about"
 
 
 class DocumentsSettings(PassagesSettings):
@@ -46,6 +45,9 @@ class DocumentsSettings(PassagesSettings):
     chunk_tokens: int = 200
     """Length of what is learnt at a time, by the model's own tokenizer; a chunk ends at a heading, a paragraph or a
     sentence before that."""
+
+    questions: str = ""
+    """File of `selfedit questions`, as it was written or mended, to take tests from. Empty: cloze tests, made anew."""
 
     @model_validator(mode="after")
     def _check_chunks(self) -> DocumentsSettings:
@@ -69,7 +71,9 @@ def load_documents(settings: TaskSettings, run: RunConfig) -> PassagesTask:
     else:
         cut = len(chunks) - max(1, round(HELDOUT_SHARE * len(chunks))) if len(chunks) > 1 else len(chunks)
         chunks, held = chunks[:cut], chunks[cut:]
-    return asking(_asked(chunks, "select", settings.data), _asked(held, "report", settings.data), settings, run)
+    asked = _read_asked(settings.questions, [*chunks, *held]) if settings.questions else None
+    train, heldout = _asked(chunks, "select", settings.data, asked), _asked(held, "report", settings.data, asked)
+    return asking(train, heldout, settings, run)
 
 
 def token_counter(model: str) -> CountTokens:
@@ -109,26 +113,50 @@ def read_chunks(
 
 
 def questions_of(chunk: Chunk, test: TestSet) -> tuple[Question, ...]:
-    """The chunk's questions for one purpose."""
-    asked = cloze_questions(chunk.title, chunk.text)
-    turns = {sentence: turn for turn, sentence in enumerate(dict.fromkeys(one.sentence for one in asked))}
+    """The chunk's cloze questions for one purpose."""
     return tuple(
         Question(f"{chunk.id}#cloze{number}", one.question, one.answer)
-        for number, one in enumerate(asked, 1)
-        if TEST_SETS[turns[one.sentence] % len(TEST_SETS)] == test
+        for number, one in enumerate(asked_of(chunk, (), has_cloze=True), 1)
+        if one.test == test
     )
 
 
-def _asked(chunks: Iterable[Chunk], test: TestSet, data: str) -> list[Context]:
+def _read_asked(path: str, chunks: Iterable[Chunk]) -> Mapping[str, AskedChunk]:
+    """The questions of a file by the text of the chunk.
+
+    Raises:
+        SelfeditError: the file cannot be used.
+        SettingError: it asks about what is in none of these documents.
+    """
+    asked = {one.text: one for one in read_question_file(Path(path))}
+    known = {chunk.text for chunk in chunks}
+    if strange := [one for text, one in asked.items() if text not in known]:
+        told = f" {path}: {len(strange)} of its {len(asked)} chunks are in none of these documents, such as at "
+        mend = "; make it again from them, with the same "
+        raise SettingError(Field("questions"), f"{told}{strange[0].place}{mend}", Field("chunk_tokens"))
+    return asked
+
+
+def _asked(chunks: Iterable[Chunk], test: TestSet, data: str, asked: Mapping[str, AskedChunk] | None) -> list[Context]:
     contexts, left_out = [], LeftOut()
     for chunk in chunks:
-        if questions := questions_of(chunk, test):
+        if asked is not None and chunk.text not in asked:
+            left_out.add(UNHELD, chunk.place, chunk.text)
+        elif questions := questions_of(chunk, test) if asked is None else _given(chunk, test, asked[chunk.text]):
             contexts.append(Context(chunk.id, chunk.title, chunk.text, questions, chunk.place))
         else:
             left_out.add(UNASKED, chunk.place, chunk.text)
     if left_out.counts:
         _LOG.warning("selfedit: %s: left out %s", data, left_out)
     return contexts
+
+
+def _given(chunk: Chunk, test: TestSet, asked: AskedChunk) -> tuple[Question, ...]:
+    return tuple(
+        Question(f"{chunk.id}#q{number}", one.question, one.answer)
+        for number, one in enumerate(asked.questions, 1)
+        if one.test == test
+    )
 
 
 DOCUMENTS = TaskPlugin(
