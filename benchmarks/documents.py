@@ -16,7 +16,7 @@ from pathlib import PurePosixPath
 from selfedit.tasks.documents.chunks import chunk_sources
 from selfedit.tasks.documents.cloze import cloze_questions
 from selfedit.tasks.documents.readers import Unread, read_source
-from selfedit.tasks.documents.sources import Source, find_sources
+from selfedit.tasks.documents.sources import Source, find_files, read_files
 from selfedit.tasks.passages.files import LeftOut
 
 CHUNK_TOKENS = 200
@@ -66,7 +66,7 @@ def main() -> None:
     flags = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     flags.add_argument("data", help="a file, a folder or a pattern")
     kinds: dict[str, Spent] = defaultdict(Spent)
-    for source in find_sources(flags.parse_args().data, LeftOut()):
+    for source in read_files(find_files(flags.parse_args().data, LeftOut()), LeftOut()):
         measure(source, kinds[PurePosixPath(source.name).suffix.lower() or "none"])
     print("| kind | files | MB | reading, s | cutting, s | asking, s | MB/s | chunks | questions |")
     print("|---|---|---|---|---|---|---|---|---|")

@@ -48,6 +48,8 @@ class Questions(JsonCommand):
     tests: Literal["cloze", "written", "both"] = "cloze"
     """`cloze`: a sentence with a blank, without any model. `written`: questions that the model writes, of which those
     are kept that it answers with their sentence in sight and not without."""
+    sample: int = 0
+    """Ask about so many chunks, evenly spread over all of them: a look before everything is asked. 0: all."""
     chunk_tokens: int = DocumentsSettings().chunk_tokens
     """Length of what is asked about at a time, by the model's own tokenizer."""
     model: str = EMBEDDED_MODEL
@@ -75,11 +77,13 @@ class Questions(JsonCommand):
             SelfeditError: there are no such documents, none that can be learnt, or the file exists.
         """
         at_least(LEAST_CHUNK, "chunk_tokens", self.chunk_tokens, MOST_CHUNK)
+        at_least(0, "sample", self.sample)
         if self.out.exists():
             raise SettingError(Field("out"), f" {self.out}: exists; name another file, or delete it")
         self._check_model()
         with _stoppable(self.tests != "cloze"), show_progress(sys.stderr) as progress:
             chunks = read_chunks(self.data, self.chunk_tokens, token_counter(self.model), progress=progress)
+            chunks = _spread(chunks, self.sample)
             if self.tests == "cloze":
                 rows = [row_of(chunk, asked_of(chunk, (), has_cloze=True)) for chunk in chunks]
             else:
@@ -171,6 +175,11 @@ class Questions(JsonCommand):
 
 def _adapter(name: str) -> Policy:
     return UNTOUCHED if name == UNTAUGHT else adapter_in(name)
+
+
+def _spread(chunks: list[Chunk], n: int) -> list[Chunk]:
+    """So many of them, evenly spread; all where there are no more, or none is asked for."""
+    return [chunks[number * len(chunks) // n] for number in range(n)] if 0 < n < len(chunks) else chunks
 
 
 def _line(row: Row) -> str:

@@ -9,7 +9,7 @@ import pytest
 
 from selfedit.errors import SettingError
 from selfedit.tasks.documents import sources
-from selfedit.tasks.documents.sources import find_sources
+from selfedit.tasks.documents.sources import find_files, read_files
 from selfedit.tasks.passages.files import LeftOut
 
 
@@ -25,7 +25,7 @@ def folder(tmp_path: Path) -> Path:
 
 def names(asked: object) -> tuple[list[str], dict[str, int]]:
     left_out = LeftOut()
-    return [one.name for one in find_sources(str(asked), left_out)], left_out.counts
+    return [one.name for one in read_files(find_files(str(asked), left_out), left_out)], left_out.counts
 
 
 def test_a_folder_is_all_files_in_it_by_their_paths(folder: Path) -> None:
@@ -89,3 +89,15 @@ def test_what_is_hidden_empty_enormous_special_or_the_same_is_counted(
 def test_a_file_that_may_not_be_read_is_counted(folder: Path) -> None:
     (folder / "a.md").chmod(0)
     assert names(folder) == (["travel/rail.txt"], {sources.UNREADABLE: 1})
+
+
+def test_files_are_read_one_after_another_and_each_is_told_once(tmp_path: Path) -> None:
+    for name, text in (("a.txt", "One."), ("b.txt", ""), ("c.txt", "One."), ("d.txt", "Two.")):
+        (tmp_path / name).write_text(text)
+    left_out, told = LeftOut(), list[str]()
+    files = find_files(str(tmp_path), left_out)
+    reading = read_files(files, left_out, told.append)
+    assert next(reading).name == "a.txt" and told == []
+    (tmp_path / "d.txt").write_text("Three.")  # not read yet
+    assert [(one.name, one.data) for one in reading] == [("d.txt", b"Three.")]
+    assert told == ["a.txt", "b.txt", "c.txt", "d.txt"]

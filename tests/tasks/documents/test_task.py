@@ -243,3 +243,14 @@ def test_the_questions_of_a_chunk_are_reported_from_another_set_than_rewards(
     for split, test in (("train", "select"), ("heldout", "report")):
         told = {of_set[one.text, asked.question] for one in held.contexts(split) for asked in one.questions}
         assert told == {test}
+
+
+def test_a_sample_of_chunks_is_spread_over_all_of_them(capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["questions", "docs", "--chunk-tokens", "64", "--json", "--sample"]
+    assert main([*words, "3", "--out", "a.jsonl"]) == 0
+    places = [json.loads(line)["source"] for line in Path("a.jsonl").read_text().splitlines()]
+    assert places == ["line-1871.md:3-5", "line-1875.md:3-5", "line-1879.md:3-5"]
+    assert main([*words, "40", "--out", "b.jsonl"]) == 0
+    assert len(Path("b.jsonl").read_text().splitlines()) == 12
+    assert main([*words, "-1", "--out", "c.jsonl"]) == 2
+    assert "--sample" in capsys.readouterr().err

@@ -10,7 +10,7 @@ from __future__ import annotations
 import bisect
 import hashlib
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 from pathlib import PurePosixPath
@@ -87,19 +87,11 @@ class Chunk:
         return hashlib.sha256(f"{self.title}\n{self.text}".encode(errors="surrogatepass")).hexdigest()[:12]
 
 
-def chunk_sources(
-    sources: Sequence[Source],
-    tokens: int,
-    count: CountTokens,
-    left_out: LeftOut,
-    read: Callable[[str], None] = lambda name: None,
-) -> list[Chunk]:
-    """The chunks of all documents, in order. What cannot be read or learnt is counted and left out. `read` is told the
-    name of each file before it is read."""
+def chunk_sources(sources: Iterable[Source], tokens: int, count: CountTokens, left_out: LeftOut) -> list[Chunk]:
+    """The chunks of all documents, in order. What cannot be read or learnt is counted and left out."""
     chunks: list[Chunk] = []
     seen: set[str] = set()
     for source in sources:
-        read(source.name)
         try:
             pages = read_source(source)
         except Unread as reason:

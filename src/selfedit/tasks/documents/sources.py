@@ -10,7 +10,7 @@ import glob
 import hashlib
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -43,37 +43,48 @@ class Source:
     """Of that."""
 
 
-def find_sources(asked: str, left_out: LeftOut) -> list[Source]:
-    """The files that `asked` names, in order of name: a file, a folder, a pattern (`docs/**/*.md`), or several of
-    these, joined by commas. The same content is taken once.
+@dataclass(frozen=True, slots=True)
+class FoundFile:
+    """A file that may be a document."""
+
+    path: Path
+    """Where it lies."""
+    name: str
+    """As `Source.name`."""
+
+
+def find_files(asked: str, left_out: LeftOut) -> list[FoundFile]:
+    """The files that `asked` names, each once, in order of name: a file, a folder, a pattern (`docs/**/*.md`), or
+    several of these, joined by commas.
 
     Raises:
         SettingError: something that was named does not exist.
     """
-    sources: list[Source] = []
-    seen: dict[str, str] = {}
-    for path, name in _paths(asked, left_out):
-        data = _content(path, left_out)
-        if data is None:
-            continue
-        sha256 = hashlib.sha256(data).hexdigest()
-        if sha256 in seen:
-            left_out.add(SAME, seen[sha256], name)
-            continue
-        seen[sha256] = name
-        sources.append(Source(path, name, data, sha256))
-    return sources
-
-
-def _paths(asked: str, left_out: LeftOut) -> list[tuple[Path, str]]:
-    """Each file once, with its name."""
     found: dict[Path, str] = {}
     for one in [asked] if Path(asked).exists() else [part.strip() for part in asked.split(",") if part.strip()]:
         for path, name in _named(one, left_out):
             found.setdefault(path, name)
     if not found and not left_out.counts:
         raise SettingError(Field("data"), f" {asked}: no files there")
-    return sorted(found.items(), key=lambda item: item[1])
+    return [FoundFile(path, name) for path, name in sorted(found.items(), key=lambda item: item[1])]
+
+
+def read_files(
+    files: Iterable[FoundFile], left_out: LeftOut, done: Callable[[str], None] = lambda name: None
+) -> Iterator[Source]:
+    """Those that have content, one after another, so that no more than one is in memory; the same content is taken
+    once. `done` is told the name of each file that has been dealt with."""
+    seen: dict[str, str] = {}
+    for file in files:
+        data = _content(file.path, left_out)
+        if data is not None:
+            sha256 = hashlib.sha256(data).hexdigest()
+            if sha256 in seen:
+                left_out.add(SAME, seen[sha256], file.name)
+            else:
+                seen[sha256] = file.name
+                yield Source(file.path, file.name, data, sha256)
+        done(file.name)
 
 
 def _named(one: str, left_out: LeftOut) -> Iterator[tuple[Path, str]]:

@@ -21,7 +21,7 @@ from selfedit.protocols import Progress
 from selfedit.records import Context, Question
 from selfedit.tasks.documents.chunks import Chunk, CountTokens, chunk_sources
 from selfedit.tasks.documents.question_files import AskedChunk, TestSet, asked_of, read_question_file
-from selfedit.tasks.documents.sources import find_sources
+from selfedit.tasks.documents.sources import find_files, read_files
 from selfedit.tasks.passages.files import LeftOut
 from selfedit.tasks.passages.task import HELDOUT_SHARE, PASSAGES, PassagesSettings, PassagesTask, asking
 from selfedit.tasks.plugin import TaskPlugin
@@ -97,11 +97,11 @@ def read_chunks(
         SelfeditError: nothing can be learnt there.
     """
     left_out = LeftOut()
-    sources = find_sources(data, left_out)
+    files = find_files(data, left_out)
     if progress:
-        progress.stage(f"reading {data}", len(sources))
-    read = (lambda name: progress.advance(1, name)) if progress else (lambda name: None)
-    chunks = chunk_sources(sources, tokens, count, left_out, read)
+        progress.stage(f"reading {data}", len(files))
+    done = (lambda name: progress.advance(1, name)) if progress else (lambda name: None)
+    chunks = chunk_sources(read_files(files, left_out, done), tokens, count, left_out)
     both = {chunk.text for chunk in known} & {chunk.text for chunk in chunks}
     if both:
         raise SettingError(Field("heldout_data"), f" {data}: {len(both)} of its chunks are in the data too")
