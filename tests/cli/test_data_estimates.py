@@ -18,6 +18,7 @@ from selfedit.sizing import SHAPES
 from selfedit.tasks.documents import task as documents
 from selfedit.tasks.passages.task import PassagesTask
 from tests.support.commands import use_engine
+from tests.tasks.documents.test_readers import made_pdf
 from tests.tasks.documents.test_task import document
 
 Capture = pytest.CaptureFixture[str]
@@ -45,13 +46,18 @@ def passages(source: str, n: int = 4) -> PassagesTask:
     return PassagesTask(contexts[:-1], contexts[-1:], "implications")
 
 
-def test_documents_pages_and_contexts_are_counted() -> None:
-    assert count_data(passages("a.pdf, page {}"))["pages"] == 4
-    assert count_data(passages("a.pdf, page {}"))["documents"] == 1
-    by_line = count_data(passages("d{}.md:3-5"))
-    assert by_line["documents"] == 4 and "pages" not in by_line
-    assert (by_line["contexts_to_train_on"], by_line["contexts_held_out"], by_line["questions"]) == (3, 1, 4)
-    assert "documents" not in count_data(passages(""))
+def test_contexts_and_questions_are_counted() -> None:
+    found = count_data(passages("d{}.md:3-5"))
+    assert (found["contexts_to_train_on"], found["contexts_held_out"], found["questions"]) == (3, 1, 4)
+
+
+def test_documents_and_pages_are_counted_once(here: Path) -> None:
+    settings = documents.DocumentsSettings(data="docs", chunk_tokens=64)
+    run = TrainConfig(task="documents", task_args=settings)
+    assert documents.count_documents(settings, run) == {"documents": 12}
+    texts = [f"In {year} the line was opened by a widow from Merl, who paid {year} crowns for it." for year in (1, 2)]
+    (here / "docs" / "rail.pdf").write_bytes(made_pdf(*texts))
+    assert documents.count_documents(settings, run) == {"documents": 13, "pages": 2}
 
 
 def test_a_run_takes_what_its_studies_texts_and_answers_take() -> None:

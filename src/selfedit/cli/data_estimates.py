@@ -6,7 +6,6 @@ token written and a context's questions take on this machine (`cli.demo.measure`
 
 from __future__ import annotations
 
-import re
 import tempfile
 from dataclasses import replace
 from pathlib import Path
@@ -21,10 +20,8 @@ from selfedit.recipes.demo import HeldoutRows, Pace, estimate_seconds
 from selfedit.records import Policy, to_json
 from selfedit.sizing import Shape
 from selfedit.store import AdapterFolders
-from selfedit.tasks import load_task
+from selfedit.tasks import find_task, load_task, with_own_settings
 
-_PLACE = re.compile(r"(?P<document>.*?)(?:, page (?P<page>\d+)|:\d+-\d+)?", re.DOTALL)
-"""Of a chunk, as `documents.Chunk.place` writes it."""
 _WEIGHT_BYTES = 4
 """Of a policy's adapter."""
 _STUDY_BYTES, _ANSWER_BYTES, _PAGE_BYTES = 3_000, 1_000, 700_000
@@ -38,8 +35,9 @@ def examine_data(config: TrainConfig, shape: Shape, engine: Engine | None = None
     Raises:
         SelfeditError: the data cannot be used, are fewer than the run asks for, or the model cannot be loaded.
     """
-    task = load_task(config)
-    found = count_data(task)
+    task, count = load_task(config), find_task(config.task).count
+    more = count(with_own_settings(config).task_args, config) if count else {}
+    found = {**more, **count_data(task)}
     with tempfile.TemporaryDirectory() as folder:
         used = engine or open_run.start_engine(config, AdapterFolders(Path(folder)))
         pace = measure(used, task, config)
@@ -50,14 +48,7 @@ def count_data(task: Task) -> dict[str, Any]:
     """How much there is of everything."""
     splits = {name: task.contexts(name) for name in ("train", "heldout")}
     contexts = [context for split in splits.values() for context in split]
-    places = [match for context in contexts if context.source and (match := _PLACE.fullmatch(context.source))]
-    counted: dict[str, Any] = {}
-    if places:
-        counted["documents"] = len({one["document"] for one in places})
-        if pages := {(one["document"], one["page"]) for one in places if one["page"]}:
-            counted["pages"] = len(pages)
     return {
-        **counted,
         "contexts_to_train_on": len(splits["train"]),
         "contexts_held_out": len(splits["heldout"]),
         "questions": sum(len(context.questions) for context in contexts),

@@ -6,7 +6,7 @@ A package adds its own under the entry-point group `selfedit.tasks`, where each 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -41,5 +41,7 @@ class TaskPlugin:
     """Graders that fit its answers."""
     is_joint: bool = True
     """Whether contexts can be learnt together: in one trial (the setting `cpt`), or one after another by one model."""
+    count: Callable[[TaskSettings, RunConfig], Mapping[str, int]] | None = None
+    """What its data hold beside contexts and questions, such as pages, for `doctor`."""
     report: Literal["contexts", "puzzles"] = "contexts"
     """Which pages tell its runs: accuracy and log-probability by question, or success by context."""

@@ -68,6 +68,8 @@ class Chunk:
     """Page of the file on which it begins, from 1."""
     lines: tuple[int, int] | None
     """First and last line in the file, from 1."""
+    last_page: int | None = None
+    """Page on which it ends."""
 
     @property
     def title(self) -> str:
@@ -145,7 +147,8 @@ def _chunks_of(
         line, counted = line + whole.count("\n", counted, begins), begins
         lines = (line, line + body.count("\n")) if page.has_lines else None
         lines = (page.first_line, page.first_line) if page.is_apart else lines
-        yield Chunk(_readable(body, page.kind), titles, source.name, source.sha256, page.number, lines)
+        last = pages[bisect.bisect_right(starts, begins + len(body) - 1) - 1].number
+        yield Chunk(_readable(body, page.kind), titles, source.name, source.sha256, page.number, lines, last)
 
 
 def _characters_per_token(text: str, count: CountTokens) -> float:

@@ -76,6 +76,25 @@ def load_documents(settings: TaskSettings, run: RunConfig) -> PassagesTask:
     return asking(train, heldout, settings, run)
 
 
+def count_documents(settings: TaskSettings, run: RunConfig) -> dict[str, int]:
+    """Documents with something to learn, and those of their pages, where they have such.
+
+    Raises:
+        SelfeditError: as `load_documents`.
+    """
+    assert isinstance(settings, DocumentsSettings)
+    count = token_counter(run.model)
+    named = [data for data in (settings.data, settings.heldout_data) if data]
+    chunks = [chunk for data in named for chunk in read_chunks(data, settings.chunk_tokens, count)]
+    pages = {
+        (chunk.sha256, page)
+        for chunk in chunks
+        if chunk.page is not None and chunk.last_page is not None
+        for page in range(chunk.page, chunk.last_page + 1)
+    }
+    return {"documents": len({chunk.sha256 for chunk in chunks}), **({"pages": len(pages)} if pages else {})}
+
+
 def token_counter(model: str) -> CountTokens:
     """How many tokens a text has for a model.
 
@@ -168,5 +187,6 @@ DOCUMENTS = TaskPlugin(
     baselines=PASSAGES.baselines,
     recipe_for=lambda model: "documents" if model == EMBEDDED_MODEL else "paper",
     eval_methods=PASSAGES.eval_methods,
+    count=count_documents,
 )
 """Documents that nobody wrote questions for."""
