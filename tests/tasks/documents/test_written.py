@@ -14,8 +14,9 @@ from selfedit.cli import questions as command
 from selfedit.cli.main import main
 from selfedit.protocols import Done
 from selfedit.records import UNTOUCHED, Completion, Context, Generation, Policy, Question
+from selfedit.store.adapters import AdapterFolders, adapter_in, shipped_questioner
 from selfedit.tasks.documents import task as documents
-from selfedit.tasks.documents.cloze import sentences_of
+from selfedit.tasks.documents.cloze import cloze_questions, sentences_of
 from selfedit.tasks.documents.written import (
     ASKED,
     DEPENDENT,
@@ -242,3 +243,22 @@ def test_who_cannot_write_or_read_is_refused(
     assert main(["questions", "docs", "--out", "q.jsonl", *words]) == 2
     assert told in capsys.readouterr().err
     assert list(Path().glob("q.jsonl*")) == []
+
+
+@pytest.mark.slow
+def test_the_shipped_questioner_asks_what_the_shipped_reader_can_answer_from_the_sentence(
+    tmp_path: Path,
+) -> None:
+    text = (
+        "The Oskaveld line was opened in 1874 by Ada Merl, who paid 31,000 crowns for it. It follows the Luma brook as"
+        " far as Drennick, where the passengers change for the coast. Since 1969 its last station has been a school for"
+        " clockmakers."
+    )
+    engine = selfedit.engine.load_engine("smollm2-135m", adapters=AdapterFolders(tmp_path))
+    who = Questioner(shipped_questioner(), adapter_in("shipped"), is_taught=True)
+    context = Context("line", "The Oskaveld line", text, ())
+    drafts, dropped = draft_questions(context, engine, who, seed=1)
+    assert len(drafts) >= 5 and len(drafts) + sum(dropped.values()) == DRAFTS * len(cloze_questions("", text))
+    kept, _ = try_drafts(context, drafts, engine, who.reader, seed=1)
+    assert kept and all(one.in_sight > 0.6 and one.without < 0.4 for one in kept)
+    assert (drafts, dropped) == draft_questions(context, engine, who, seed=1)

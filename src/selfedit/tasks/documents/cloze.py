@@ -98,9 +98,10 @@ def _is_sentence(sentence: str, is_item: bool) -> bool:
     first = sentence.lstrip(_OPENING)[:1]
     if not first.isalnum() or first.islower() or not (is_item or _ENDS.search(sentence)):
         return False
+    if len(sentence.split()) not in _WORDS or _NO_SENTENCE.search(sentence):
+        return False
     letters = _LETTER.findall(sentence)
-    is_loud = sum(map(str.isupper, letters)) > _MOST_CAPITALS * len(letters)
-    return not is_loud and len(sentence.split()) in _WORDS and not _NO_SENTENCE.search(sentence)
+    return sum(map(str.isupper, letters)) <= _MOST_CAPITALS * len(letters)
 
 
 def _blanks(sentence: str, known: str) -> list[tuple[int, int]]:
