@@ -8,7 +8,8 @@ and the passage's own questions, the written and the cloze ones are put to the r
 and are seen by no prompt. A line a passage, so that the same command goes on where it was stopped.
 `tell`: by test, the rank correlation of its reward (mean log-probability of its gold answers) with that of people's
 questions over the self-edits of a passage; what the self-edit that it chooses is worth by people's questions, above one
-drawn at random; and the share of what choosing by these very questions is worth. Intervals of 95 %, passages resampled.
+drawn at random; and the share of what choosing by these very questions is worth. `halves`: the rank correlation of every
+second of people's questions with the others, about what a test can be asked for. Intervals of 95 %, passages resampled.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ from selfedit.records import (
     to_json,
 )
 from selfedit.report.stats.intervals import bootstrap
-from selfedit.report.stats.reliability import rank_correlation
+from selfedit.report.stats.reliability import PanelInterval, rank_correlation
 from selfedit.store.adapters import adapter_in, shipped_questioner
 from selfedit.tasks.documents.cloze import cloze_questions
 from selfedit.tasks.documents.written import Questioner, draft_questions, try_drafts
@@ -168,6 +169,7 @@ def tell(rows: Sequence[Row]) -> dict[str, object]:
             for reason in sorted({reason for one in passages for reason in one.dropped})
         },
     }
+    told["halves"] = to_json(halves(passages))
     for test in TESTS:
         held = [one for one in passages if one.questions(test) and len(one.outcomes) > 1]
         told[test] = {
@@ -181,6 +183,18 @@ def tell(rows: Sequence[Row]) -> dict[str, object]:
             },
         }  # fmt: skip
     return told
+
+
+def halves(passages: Sequence[Passage]) -> PanelInterval:
+    """How far every second of people's questions agrees with the others of a passage, by rank correlation over its
+    self-edits: what two tests by the same people agree in, and so about what any other test can be asked for."""
+    held = [one for one in passages if len(one.questions("people")) > 1 and len(one.outcomes) > 1]
+
+    def panel(one: Passage, start: int) -> np.ndarray:
+        asked = one.questions("people")[start::2]
+        return np.array([[fmean(outcome[name][0] for name in asked)] for outcome in one.outcomes])
+
+    return rank_correlation([panel(one, 0) for one in held], [panel(one, 1) for one in held])
 
 
 class Passage:
