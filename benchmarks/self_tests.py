@@ -8,8 +8,9 @@ and the passage's own questions, the written and the cloze ones are put to the r
 and are seen by no prompt. A line a passage, so that the same command goes on where it was stopped.
 `tell`: by test, the rank correlation of its reward (mean log-probability of its gold answers) with that of people's
 questions over the self-edits of a passage; what the self-edit that it chooses is worth by people's questions, above one
-drawn at random; and the share of what choosing by these very questions is worth. `halves`: the rank correlation of every
-second of people's questions with the others, about what a test can be asked for. Intervals of 95 %, passages resampled.
+drawn at random; and the share of what choosing by these very questions is worth. `halves`: the rank correlation of
+every second of people's questions with the others, about what a test can be asked for. Intervals of 95 %, passages
+resampled.
 """
 
 from __future__ import annotations

@@ -110,3 +110,8 @@ def test_what_is_no_sentence_is_not_asked_for(text: str) -> None:
 )
 def test_numbers_with_dashes_are_one_answer_and_lists_are_asked(text: str, answers: list[str]) -> None:
     assert [one.answer for one in cloze_questions("Other", text)] == answers
+
+
+def test_a_sentence_that_stands_there_twice_is_asked_once() -> None:
+    text = "The line was opened in 1874 by Ada Merl.\nIt is long.\n" * 2
+    assert [(one.answer, one.sentence) for one in cloze_questions("Other", text)] == [("1874", 0), ("Ada Merl", 0)]

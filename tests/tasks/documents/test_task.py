@@ -254,3 +254,22 @@ def test_a_sample_of_chunks_is_spread_over_all_of_them(capsys: pytest.CaptureFix
     assert len(Path("b.jsonl").read_text().splitlines()) == 12
     assert main([*words, "-1", "--out", "c.jsonl"]) == 2
     assert "--sample" in capsys.readouterr().err
+
+
+def test_what_training_was_asked_is_not_reported(here: Path, caplog: pytest.LogCaptureFixture) -> None:
+    asked = {
+        "train": [("Who owns the network?", "select")],
+        "held": [("Who owns the network?", "report"), ("When?", "report")],
+    }
+    lines = []
+    for number, (folder, questions) in enumerate(asked.items(), 1871):
+        (here / folder).mkdir()
+        (here / folder / "line.md").write_text(document(number))
+        [chunk] = documents.read_chunks(folder, 64, lambda text: len(text.split()))
+        made = [{"question": question, "answer": "Merl", "test": test} for question, test in questions]
+        lines.append({"id": chunk.id, "title": chunk.title, "context": chunk.text, "questions": made})
+    Path("q.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    task = loaded(data="train", heldout_data="held", questions="q.jsonl")
+    assert [one.question for one in task.contexts("train")[0].questions] == ["Who owns the network?"]
+    assert [one.question for one in task.contexts("heldout")[0].questions] == ["When?"]
+    assert "1 question that training is asked too (such as 'Who owns the network?'" in caplog.text

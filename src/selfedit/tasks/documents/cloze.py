@@ -68,12 +68,14 @@ class Cloze:
 
 
 def cloze_questions(title: str, text: str) -> list[Cloze]:
-    """The questions of a text, in its order. What the title tells is not asked."""
+    """The questions of a text, in its order. What the title tells is not asked, and a sentence is asked about once."""
     found: list[Cloze] = []
     known = title.casefold()
+    seen: set[str] = set()
     for number, (sentence, is_item) in enumerate(_sentences(text)):
-        if not _is_sentence(sentence, is_item):
+        if sentence in seen or not _is_sentence(sentence, is_item):
             continue
+        seen.add(sentence)
         for start, end in sorted(_blanks(sentence, known)):
             question = f"{sentence[:start]}{BLANK}{sentence[end:]}"
             found.append(Cloze(f"Fill in the blank: {question}", sentence[start:end], number))

@@ -10,7 +10,7 @@ questions` has made, with questions that the model wrote or that people mended.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from pydantic import model_validator
@@ -30,6 +30,7 @@ _LOG = logging.getLogger("selfedit")
 LEAST_CHUNK, MOST_CHUNK = 32, 2_048
 """Tokens of a chunk."""
 UNASKED = "chunk{s} that nothing can be asked about"
+REPEATED = "question{s} that training is asked too"
 UNHELD = "chunk{s} that the questions file does not ask about"
 
 
@@ -72,7 +73,9 @@ def load_documents(settings: TaskSettings, run: RunConfig) -> PassagesTask:
         cut = len(chunks) - max(1, round(HELDOUT_SHARE * len(chunks))) if len(chunks) > 1 else len(chunks)
         chunks, held = chunks[:cut], chunks[cut:]
     asked = _read_asked(settings.questions, [*chunks, *held]) if settings.questions else None
-    train, heldout = _asked(chunks, "select", settings.data, asked), _asked(held, "report", settings.data, asked)
+    train = _asked(chunks, "select", settings.data, asked)
+    told = {question.question for context in train for question in context.questions}
+    heldout = _asked(held, "report", settings.heldout_data or settings.data, asked, told)
     return asking(train, heldout, settings, run)
 
 
@@ -156,14 +159,27 @@ def _read_asked(path: str, chunks: Iterable[Chunk]) -> Mapping[str, AskedChunk]:
     return asked
 
 
-def _asked(chunks: Iterable[Chunk], test: TestSet, data: str, asked: Mapping[str, AskedChunk] | None) -> list[Context]:
+def _asked(
+    chunks: Iterable[Chunk],
+    test: TestSet,
+    data: str,
+    asked: Mapping[str, AskedChunk] | None,
+    known: Collection[str] = (),
+) -> list[Context]:
+    """Contexts with the questions of a test, those made here or those of a file; without what is `known`."""
     contexts, left_out = [], LeftOut()
     for chunk in chunks:
         if asked is not None and chunk.text not in asked:
             left_out.add(UNHELD, chunk.place, chunk.text)
-        elif questions := questions_of(chunk, test) if asked is None else _given(chunk, test, asked[chunk.text]):
+            continue
+        found = questions_of(chunk, test) if asked is None else _given(chunk, test, asked[chunk.text])
+        questions = tuple(one for one in found if one.question not in known)
+        for one in found:
+            if one.question in known:
+                left_out.add(REPEATED, chunk.place, one.question)
+        if questions:
             contexts.append(Context(chunk.id, chunk.title, chunk.text, questions, chunk.place))
-        else:
+        elif not found:
             left_out.add(UNASKED, chunk.place, chunk.text)
     if left_out.counts:
         _LOG.warning("selfedit: %s: left out %s", data, left_out)
