@@ -242,14 +242,15 @@ def _chosen(held: Sequence[Passage], test: str, measure: Callable[[str, float, s
         worth = one.by_people(measure)
         gains.append(worth[int(np.argmax(one.rewards(test)))] - fmean(worth))
         labelled.append(worth[int(np.argmax(one.rewards("people")))] - fmean(worth))
-    random = np.random.default_rng(0)
-    draws = random.integers(0, len(held), (10_000, len(held)))
-    shares = np.array(gains)[draws].sum(axis=1) / np.array(labelled)[draws].sum(axis=1)
+    draws = np.random.default_rng(0).integers(0, len(held), (10_000, len(held)))
+    whole = np.array(labelled)[draws].sum(axis=1)
+    is_told = sum(labelled) > 0 and bool((whole > 0).all())  # else there is nothing to have a share of
+    shares = np.array(gains)[draws].sum(axis=1) / whole if is_told else None
     return {
         "mean_of_all": fmean(value for one in held for value in one.by_people(measure)),
         "gain": to_json(bootstrap({(one.row["id"], ""): gain for one, gain in zip(held, gains, strict=True)})),
-        "share_of_labelled": sum(gains) / sum(labelled),
-        "share_interval": np.quantile(shares, (0.025, 0.975)).tolist(),
+        "share_of_labelled": sum(gains) / sum(labelled) if is_told else None,
+        "share_interval": np.quantile(shares, (0.025, 0.975)).tolist() if shares is not None else None,
     }
 
 

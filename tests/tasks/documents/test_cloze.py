@@ -115,3 +115,8 @@ def test_numbers_with_dashes_are_one_answer_and_lists_are_asked(text: str, answe
 def test_a_sentence_that_stands_there_twice_is_asked_once() -> None:
     text = "The line was opened in 1874 by Ada Merl.\nIt is long.\n" * 2
     assert [(one.answer, one.sentence) for one in cloze_questions("Other", text)] == [("1874", 0), ("Ada Merl", 0)]
+
+
+def test_a_blank_that_several_sentences_fill_differently_is_not_asked() -> None:
+    text = "The fare to the coast is 30 crowns by rail.\nThe fare to the coast is 45 crowns by rail.\n"
+    assert cloze_questions("Other", text) == []

@@ -262,11 +262,11 @@ def test_what_training_was_asked_is_not_reported(here: Path, caplog: pytest.LogC
         "held": [("Who owns the network?", "report"), ("When?", "report")],
     }
     lines = []
-    for number, (folder, questions) in enumerate(asked.items(), 1871):
+    for number, (folder, wanted) in enumerate(asked.items(), 1871):
         (here / folder).mkdir()
         (here / folder / "line.md").write_text(document(number))
         [chunk] = documents.read_chunks(folder, 64, lambda text: len(text.split()))
-        made = [{"question": question, "answer": "Merl", "test": test} for question, test in questions]
+        made = [{"question": question, "answer": "Merl", "test": test} for question, test in wanted]
         lines.append({"id": chunk.id, "title": chunk.title, "context": chunk.text, "questions": made})
     Path("q.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     task = loaded(data="train", heldout_data="held", questions="q.jsonl")

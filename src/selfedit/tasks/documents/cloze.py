@@ -8,6 +8,7 @@ kinds that can be told apart best: dates, numbers, names, terms.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -68,7 +69,8 @@ class Cloze:
 
 
 def cloze_questions(title: str, text: str) -> list[Cloze]:
-    """The questions of a text, in its order. What the title tells is not asked, and a sentence is asked about once."""
+    """The questions of a text, in its order. What the title tells is not asked, nor is a blank that two sentences fill
+    differently; a sentence is asked about once."""
     found: list[Cloze] = []
     known = title.casefold()
     seen: set[str] = set()
@@ -79,7 +81,8 @@ def cloze_questions(title: str, text: str) -> list[Cloze]:
         for start, end in sorted(_blanks(sentence, known)):
             question = f"{sentence[:start]}{BLANK}{sentence[end:]}"
             found.append(Cloze(f"Fill in the blank: {question}", sentence[start:end], number))
-    return found
+    times = Counter(one.question for one in found)
+    return [one for one in found if times[one.question] == 1]
 
 
 def sentences_of(text: str) -> list[str]:
