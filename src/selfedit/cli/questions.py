@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import sys
@@ -10,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, BinaryIO, Literal
 
 import tyro
 
@@ -125,21 +126,19 @@ class Questions(JsonCommand):
         questioner = self._questioner(lessons, engine, progress)
         who = (questioner.writer.digest, questioner.reader.digest, questioner.is_taught)
         identity = digest([self.chunk_tokens, self.tests, self.seed, who, dict(engine.facts)])
-        done = _resumed(self._begun, identity)
         contexts = {chunk.id: Context(chunk.id, chunk.title, chunk.text, ()) for chunk in chunks}
-        left = [context for name, context in contexts.items() if name not in done]
-        progress.stage(f"writing questions about {len(chunks)} chunks", len(chunks))
-        if len(left) < len(chunks):
-            progress.advance(len(chunks) - len(left), is_recalled=True)
         chunk_of = {chunk.id: chunk for chunk in chunks}
-        with self._begun.open("a", encoding="utf-8") as file:
+        with _held(self._begun) as file:
+            done = _resumed(file, self._begun, identity)
+            left = [context for name, context in contexts.items() if name not in done]
+            progress.stage(f"writing questions about {len(chunks)} chunks", len(chunks))
+            if len(left) < len(chunks):
+                progress.advance(len(chunks) - len(left), is_recalled=True)
             for context, kept, dropped in write_questions(left, engine, questioner, self.seed):
                 chunk = chunk_of[context.id]
                 asked = asked_of(chunk, [one.draft for one in kept], has_cloze=self.tests == "both")
                 row = {**row_of(chunk, asked), "dropped": dropped}
-                file.write(_line(row))
-                file.flush()
-                os.fsync(file.fileno())
+                _append(file, row)
                 done[context.id] = row
                 progress.advance(1, chunk.place)
         return [done[chunk.id] for chunk in chunks]
@@ -150,10 +149,22 @@ class Questions(JsonCommand):
         writer = shipped_questioner() if name == SHIPPED else _adapter(name)
         reader = _adapter(self.reader or (SHIPPED if fits else UNTAUGHT))
         if lessons:
-            progress.stage(f"training the questioner on {sum(len(one.questions) for one in lessons)} questions", 1)
-            writer = taught(lessons, engine, writer, "questioner", self.seed)
-            progress.advance(1)
+            writer = self._taught(lessons, engine, writer, progress)
         return Questioner(writer, reader, is_taught=writer != UNTOUCHED)
+
+    def _taught(self, lessons: Sequence[Context], engine: Engine, base: Policy, progress: Progress) -> Policy:
+        """The questioner after its lessons; the one of before where it was taught the same."""
+        folder = engine.adapters.place("questioner")
+        made_from, note = digest([lessons, base.digest, self.seed, dict(engine.facts)]), folder / "made_from.json"
+        n = sum(len(one.questions) for one in lessons)
+        progress.stage(f"training the questioner on {n} question{'s' if n > 1 else ''}", 1)
+        if is_adapter(str(folder)) and note.is_file() and json.loads(note.read_text("utf-8")) == made_from:
+            progress.advance(1, is_recalled=True)
+            return adapter_in(str(folder))
+        writer = taught(lessons, engine, base, "questioner", self.seed)
+        replace_file(note, json.dumps(made_from).encode())
+        progress.advance(1)
+        return writer
 
     def _tell(self, out: Output, chunks: Sequence[Chunk], rows: Sequence[Row], dropped: Mapping[str, int]) -> None:
         tests = Counter(question["test"] for row in rows for question in row["questions"])
@@ -186,19 +197,41 @@ def _line(row: Row) -> str:
     return json.dumps(row, ensure_ascii=False) + "\n"
 
 
-def _resumed(path: Path, identity: str) -> dict[str, Row]:
+@contextmanager
+def _held(path: Path) -> Iterator[BinaryIO]:
+    """The file, made if need be, for this process alone.
+
+    Raises:
+        SettingError: another process writes it.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a+b") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise SettingError(f"{path}: another process writes it; wait for it") from None
+        yield file
+
+
+def _append(file: BinaryIO, row: Row) -> None:
+    file.write(_line(row).encode())
+    file.flush()
+    os.fsync(file.fileno())
+
+
+def _resumed(file: BinaryIO, path: Path, identity: str) -> dict[str, Row]:
     """By id, the rows of a file that was begun, which is brought to its last whole line; a new one is begun.
 
     Raises:
         SettingError: it was begun with other settings.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    lines = path.read_text(encoding="utf-8").splitlines(keepends=True) if path.exists() else []
-    whole = [line for line in lines if line.endswith("\n")]
-    head = _line({"made_with": identity})
-    if whole and whole[0] != head:
+    file.seek(0)
+    whole = [line for line in file.read().splitlines(keepends=True) if line.endswith(b"\n")]
+    if whole and whole[0] != _line({"made_with": identity}).encode():
         raise SettingError(f"{path}: was begun with other settings or on another machine; give those, or delete it")
-    replace_file(path, "".join(whole or [head]).encode())
+    file.truncate(sum(map(len, whole)))
+    if not whole:
+        _append(file, {"made_with": identity})
     return {row["id"]: row for row in map(json.loads, whole[1:])}
 
 

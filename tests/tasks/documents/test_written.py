@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
@@ -226,6 +227,39 @@ def test_writing_that_was_stopped_goes_on_with_what_is_left(
     calls[:] = [1] * 10
     assert main(WRITTEN) == 0
     assert Path("q.jsonl").read_text() == whole and not Path("q.jsonl.partial").exists()
+
+
+def test_two_processes_do_not_write_the_same_file(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with Path("q.jsonl.partial").open("a") as other:
+        fcntl.flock(other, fcntl.LOCK_EX)
+        assert main(WRITTEN) == 2
+    assert "q.jsonl.partial: another process writes it; wait for it" in capsys.readouterr().err
+    assert main(WRITTEN) == 0
+
+
+def test_a_questioner_is_taught_once_and_on_other_lessons_again(
+    here: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = Reader({}, {})
+    monkeypatch.setattr(selfedit.engine, "load_engine", lambda *told, adapters: _at(engine, adapters))
+    lesson = {"title": "Mill", "context": TEXT, "questions": [{"question": "Who built it?", "answer": "a widow"}]}
+    Path("p.jsonl").write_text(json.dumps(lesson) + "\n")
+    for times in (1, 1):
+        assert main([*WRITTEN, "--train-questioner", "p.jsonl"]) == 0
+        assert len(engine.updates) == times
+        assert "training the questioner on 1 question " in capsys.readouterr().err
+        Path("q.jsonl").unlink()
+    assert {one.base.digest for one in engine.asked if "Answer: " in one.prompt.text} != {UNTOUCHED.digest}
+    assert main([*WRITTEN, "--train-questioner", "p.jsonl", "--seed", "5"]) == 0
+    assert len(engine.updates) == 2
+    Path("q.jsonl").unlink()
+    assert main([*WRITTEN, "--train-questioner", "nowhere.jsonl"]) == 2
+    assert "nowhere.jsonl" in capsys.readouterr().err
+
+
+def _at(engine: Reader, adapters: AdapterFolders) -> Reader:
+    engine.adapters = adapters
+    return engine
 
 
 @pytest.mark.parametrize(
