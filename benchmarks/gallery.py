@@ -13,9 +13,9 @@ import random
 from collections import Counter
 from pathlib import Path
 
-from selfedit.tasks.documents.question_files import AskedQuestion, Kind, read_question_file
+from selfedit.tasks.documents.question_files import AskedQuestion, QuestionKind, read_question_file
 
-KINDS: tuple[Kind, ...] = ("cloze", "written")
+KINDS: tuple[QuestionKind, ...] = ("cloze", "written")
 
 
 def main() -> None:

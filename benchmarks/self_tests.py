@@ -9,8 +9,8 @@ and are seen by no prompt. A line a passage, so that the same command goes on wh
 `tell`: by test, the rank correlation of its reward (mean log-probability of its gold answers) with that of people's
 questions over the self-edits of a passage; what the self-edit that it chooses is worth by people's questions, above one
 drawn at random; and the share of what choosing by these very questions is worth. `halves`: the rank correlation of
-every second of people's questions with the others, about what a test can be asked for. Intervals of 95 %, passages
-resampled.
+every second of people's questions with the others; `ceiling`: what that leaves for any test to reach. Intervals of
+95 %, passages resampled.
 """
 
 from __future__ import annotations
@@ -170,7 +170,13 @@ def tell(rows: Sequence[Row]) -> dict[str, object]:
             for reason in sorted({reason for one in passages for reason in one.dropped})
         },
     }
-    told["halves"] = to_json(halves(passages))
+    agreed = halves(passages)
+    told["halves"] = to_json(agreed)
+    told["ceiling"] = {
+        name: ceiling(value)
+        for name, value in (("value", agreed.value), ("low", agreed.low), ("high", agreed.high))
+        if value is not None
+    }
     for test in TESTS:
         held = [one for one in passages if one.questions(test) and len(one.outcomes) > 1]
         told[test] = {
@@ -196,6 +202,12 @@ def halves(passages: Sequence[Passage]) -> PanelInterval:
         return np.array([[fmean(outcome[name][0] for name in asked)] for outcome in one.outcomes])
 
     return rank_correlation([panel(one, 0) for one in held], [panel(one, 1) for one in held])
+
+
+def ceiling(halves_agree: float) -> float:
+    """The correlation with all of people's questions that the truth itself would have, were there nothing but the noise
+    between halves: the root of their reliability, by Spearman and Brown."""
+    return (2 * max(0.0, halves_agree) / (1 + max(0.0, halves_agree))) ** 0.5
 
 
 class Passage:

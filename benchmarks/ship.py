@@ -24,7 +24,6 @@ from safetensors.torch import load_file, save_file
 from selfedit.config import EMBEDDED_MODEL
 from selfedit.disk import replace_file
 from selfedit.errors import SelfeditError
-from selfedit.loop.questioner import TRAINING, lessons_from
 from selfedit.loop.warm_up import FOLDER
 from selfedit.store import read_ledger
 from selfedit.store.adapters import (
@@ -35,6 +34,7 @@ from selfedit.store.adapters import (
     WEIGHTS,
     note_studied,
 )
+from selfedit.tasks.documents.questioner import TRAINING, lessons_from
 from selfedit.tasks.documents.written import lessons
 
 

@@ -80,6 +80,15 @@ def test_a_module_imports_lower_layers_only(path: Path) -> None:
             assert LEVEL[other] < LEVEL[mine], f"{path.name}:{line}: {mine} imports {other}, which is not below it"
 
 
+@pytest.mark.parametrize("part", ["loop", "continual", "executors"])
+def test_what_is_done_in_which_order_knows_no_particular_task(part: str) -> None:
+    tasks = tuple(f"selfedit.tasks.{path.name}." for path in (SOURCE / "tasks").iterdir() if path.is_dir())
+    assert len(tasks) >= 3
+    for path in (SOURCE / part).rglob("*.py"):
+        known = [f"{line}: {name}" for name, line in imports(path) if f"{name}.".startswith(tasks)]
+        assert not known, f"{path}: {known}"
+
+
 @EVERY_FILE
 def test_only_the_engine_imports_torch(path: Path) -> None:
     heavy = [name for name, _ in imports(path) if name.split(".")[0] in HEAVY]

@@ -15,9 +15,9 @@ from selfedit.cli import open_run
 from selfedit.cli.demo import measure
 from selfedit.cli.estimates import study_length
 from selfedit.loop import TrainConfig, plan_training, trained_rows
-from selfedit.protocols import Engine, Task
+from selfedit.protocols import Task
 from selfedit.recipes.demo import HeldoutRows, Pace, estimate_seconds
-from selfedit.records import Policy, to_json
+from selfedit.records import Policy
 from selfedit.sizing import Shape
 from selfedit.store import AdapterFolders
 from selfedit.tasks import find_task, load_task, with_own_settings
@@ -29,8 +29,8 @@ _STUDY_BYTES, _ANSWER_BYTES, _PAGE_BYTES = 3_000, 1_000, 700_000
 1.0 and 0.4 MB."""
 
 
-def examine_data(config: TrainConfig, shape: Shape, engine: Engine | None = None) -> dict[str, Any]:
-    """What lies in the data, and what the run would take on this machine. `engine`: the model, where it is loaded.
+def examine_data(config: TrainConfig, shape: Shape) -> dict[str, Any]:
+    """What lies in the data, and what the run would take on this machine.
 
     Raises:
         SelfeditError: the data cannot be used, are fewer than the run asks for, or the model cannot be loaded.
@@ -39,8 +39,7 @@ def examine_data(config: TrainConfig, shape: Shape, engine: Engine | None = None
     more = count(with_own_settings(config).task_args, config) if count else {}
     found = {**more, **count_data(task)}
     with tempfile.TemporaryDirectory() as folder:
-        used = engine or open_run.start_engine(config, AdapterFolders(Path(folder)))
-        pace = measure(used, task, config)
+        pace = measure(open_run.start_engine(config, AdapterFolders(Path(folder))), task, config)
     return {**found, **estimate_run(config, task, pace, shape)}
 
 
@@ -79,10 +78,9 @@ def estimate_run(config: TrainConfig, task: Task, pace: Pace, shape: Shape) -> d
         "studies_of_this_run": studies,
         "minutes_of_this_run": round(estimate_seconds(whole, pace, rows) / 60, 1),
         "disk_mb_of_this_run": round(disk / 1e6, 1),
-        "seconds_of": {name: round(value, 4) for name, value in _paces(pace).items()},
+        "seconds_of": {
+            "a token trained on": round(pace.train, 4),
+            "a token written": round(pace.write, 4),
+            "a context's questions": round(pace.ask, 4),
+        },
     }
-
-
-def _paces(pace: Pace) -> dict[str, float]:
-    named = {"train": "a token trained on", "write": "a token written", "ask": "a context's questions"}
-    return {named[name]: value for name, value in to_json(pace).items()}

@@ -40,8 +40,8 @@ _LEGEND = (
 @dataclass(frozen=True, kw_only=True)
 class Doctor(JsonCommand):
     """What is installed, on which device, and what a run would take there and on other machines (estimates). It takes
-    the flags of `train`; without --model, --recipe, --task or --config: the paper's settings with models of three
-    sizes. With --data it reads these, and measures on them what the run would take here."""
+    the flags of `train`; without --model, --recipe, --task, --config or --data: the paper's settings with models
+    of three sizes. With --data it reads these, and measures on them what the run would take here."""
 
     settings: Annotated[TrainConfig, tyro.conf.arg(name="")]
     config: str = ""

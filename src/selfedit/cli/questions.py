@@ -20,20 +20,18 @@ from selfedit.cli.progress import show_progress
 from selfedit.config import EMBEDDED_MODEL, FIXED_LEARNER, SHIPPED_LEARNER, at_least
 from selfedit.disk import replace_file
 from selfedit.errors import Field, SettingError
-from selfedit.loop.questioner import lessons_from, taught
 from selfedit.protocols import Engine, Progress
 from selfedit.records import UNTOUCHED, Context, Policy, digest
 from selfedit.store import AdapterFolders, adapter_in, is_adapter
 from selfedit.store.adapters import shipped_questioner
 from selfedit.tasks.documents.chunks import Chunk
 from selfedit.tasks.documents.question_files import TEST_SETS, asked_of, row_of
+from selfedit.tasks.documents.questioner import lessons_from, taught
 from selfedit.tasks.documents.task import LEAST_CHUNK, MOST_CHUNK, DocumentsSettings, read_chunks, token_counter
 from selfedit.tasks.documents.written import DROPPED, Questioner, write_questions
 
 SHOWN = 8
 """Questions that are printed as a sample."""
-SHIPPED, UNTAUGHT = SHIPPED_LEARNER, FIXED_LEARNER
-"""Names of a questioner: the package's own for the embedded model, or the model as it is."""
 Row = dict[str, Any]
 
 
@@ -102,11 +100,11 @@ class Questions(JsonCommand):
         for name, given in (("questioner", self.questioner), ("reader", self.reader)):
             if given and self.tests == "cloze":
                 raise SettingError(Field(name), f" {given}: nobody writes a cloze test; ", "choose other tests")
-            if given == SHIPPED and self.model != EMBEDDED_MODEL:
-                told = f" {given}: is for {EMBEDDED_MODEL}, not for {self.model}; give {UNTAUGHT} or a folder"
+            if given == SHIPPED_LEARNER and self.model != EMBEDDED_MODEL:
+                told = f" {given}: is for {EMBEDDED_MODEL}, not for {self.model}; give {FIXED_LEARNER} or a folder"
                 raise SettingError(Field(name), told)
-            if given not in ("", SHIPPED, UNTAUGHT) and not is_adapter(given):
-                told = f" {given}: no adapter lies there; choose from {SHIPPED}, {UNTAUGHT}, or a folder"
+            if given not in ("", SHIPPED_LEARNER, FIXED_LEARNER) and not is_adapter(given):
+                told = f" {given}: no adapter lies there; choose from {SHIPPED_LEARNER}, {FIXED_LEARNER}, or a folder"
                 raise SettingError(Field(name), told)
         if self.train_questioner is not None and self.tests == "cloze":
             raise SettingError(Field("train_questioner"), ": nobody writes a cloze test; choose other tests")
@@ -145,9 +143,9 @@ class Questions(JsonCommand):
 
     def _questioner(self, lessons: Sequence[Context], engine: Engine, progress: Progress) -> Questioner:
         fits = self.model == EMBEDDED_MODEL
-        name = self.questioner or (SHIPPED if fits else UNTAUGHT)
-        writer = shipped_questioner() if name == SHIPPED else _adapter(name)
-        reader = _adapter(self.reader or (SHIPPED if fits else UNTAUGHT))
+        name = self.questioner or (SHIPPED_LEARNER if fits else FIXED_LEARNER)
+        writer = shipped_questioner() if name == SHIPPED_LEARNER else _adapter(name)
+        reader = _adapter(self.reader or (SHIPPED_LEARNER if fits else FIXED_LEARNER))
         if lessons:
             writer = self._taught(lessons, engine, writer, progress)
         return Questioner(writer, reader, is_taught=writer != UNTOUCHED)
@@ -185,7 +183,7 @@ class Questions(JsonCommand):
 
 
 def _adapter(name: str) -> Policy:
-    return UNTOUCHED if name == UNTAUGHT else adapter_in(name)
+    return UNTOUCHED if name == FIXED_LEARNER else adapter_in(name)
 
 
 def _spread(chunks: list[Chunk], n: int) -> list[Chunk]:

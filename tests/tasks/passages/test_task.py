@@ -225,3 +225,8 @@ def test_the_passages_of_the_paper_are_read_and_valid():
     train, heldout = load_passages(str(SHARED / "data/squad/train.jsonl"), str(SHARED / "data/squad/val200.jsonl"))
     PassagesTask(train, heldout, "implications").validate()
     assert (len(train), len(heldout), sum(len(context.questions) for context in heldout)) == (150, 200, 974)
+
+
+def test_a_folder_of_documents_named_as_passages_leads_to_their_task(tmp_path: Path) -> None:
+    with pytest.raises(SettingError, match="a folder; name a file of passages in it, or learn documents without"):
+        load_passages(str(tmp_path))

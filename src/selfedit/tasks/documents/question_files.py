@@ -21,7 +21,7 @@ TestSet = Literal["select", "gate", "report"]
 """What a question is for: to reward self-edits, to decide whether an update stays, to be reported."""
 TEST_SETS: tuple[TestSet, ...] = ("select", "report", "gate")
 """The sets take sentences by turns, in this order."""
-Kind = Literal["cloze", "written"]
+QuestionKind = Literal["cloze", "written"]
 """How a question was made: a sentence with a blank, or by the model."""
 
 
@@ -31,7 +31,7 @@ class AskedQuestion:
 
     question: str
     answer: str
-    kind: Kind
+    kind: QuestionKind
     test: TestSet
 
 
@@ -93,7 +93,7 @@ def _questions(place: Place, row: dict[str, Any]) -> Iterable[AskedQuestion]:
         test = _test(where, item)
         if sets.setdefault(question, test) != test:
             raise SelfeditError(f"{where}: is asked under two values of 'test'; it may be in one set alone")
-        kind: Kind = "written" if item.get("kind") == "written" else "cloze"
+        kind: QuestionKind = "written" if item.get("kind") == "written" else "cloze"
         yield AskedQuestion(question, answer, kind, test)
 
 

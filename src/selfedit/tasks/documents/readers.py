@@ -4,7 +4,7 @@
 |---|---|---|
 | text, Markdown, source code, JSON lines, mail | Python's own | nothing to install |
 | HTML | trafilatura | leaves menus and footers out; Markdown with headings and tables |
-| PDF | pypdfium2 | page by page; says what is encrypted; keeps words apart that pypdf runs together, 20 times as fast |
+| PDF | pypdfium2 | page by page; says what is encrypted; keeps words apart, and is fast |
 | docx, pptx, xlsx, EPUB, Outlook | MarkItDown | one interface, Markdown with headings; it is what others call |
 
 The last three come with `pip install "selfedit[documents]"`; without it such files are left out, by name.

@@ -88,7 +88,7 @@ def count_documents(settings: TaskSettings, run: RunConfig) -> dict[str, int]:
     assert isinstance(settings, DocumentsSettings)
     count = token_counter(run.model)
     named = [data for data in (settings.data, settings.heldout_data) if data]
-    chunks = [chunk for data in named for chunk in read_chunks(data, settings.chunk_tokens, count)]
+    chunks = [chunk for data in named for chunk in _chunks(data, settings.chunk_tokens, count, LeftOut())]
     pages = {
         (chunk.sha256, page)
         for chunk in chunks
@@ -119,11 +119,7 @@ def read_chunks(
         SelfeditError: nothing can be learnt there.
     """
     left_out = LeftOut()
-    files = find_files(data, left_out)
-    if progress:
-        progress.stage(f"reading {data}", len(files))
-    done = (lambda name: progress.advance(1, name)) if progress else (lambda name: None)
-    chunks = chunk_sources(read_files(files, left_out, done), tokens, count, left_out)
+    chunks = _chunks(data, tokens, count, left_out, progress)
     both = {chunk.text for chunk in known} & {chunk.text for chunk in chunks}
     if both:
         raise SettingError(Field("heldout_data"), f" {data}: {len(both)} of its chunks are in the data too")
@@ -132,6 +128,16 @@ def read_chunks(
     if left_out.counts:
         _LOG.warning("selfedit: %s: left out %s", data, left_out)
     return chunks
+
+
+def _chunks(
+    data: str, tokens: int, count: CountTokens, left_out: LeftOut, progress: Progress | None = None
+) -> list[Chunk]:
+    files = find_files(data, left_out)
+    if progress:
+        progress.stage(f"reading {data}", len(files))
+    done = (lambda name: progress.advance(1, name)) if progress else (lambda name: None)
+    return chunk_sources(read_files(files, left_out, done), tokens, count, left_out)
 
 
 def questions_of(chunk: Chunk, test: TestSet) -> tuple[Question, ...]:

@@ -105,9 +105,7 @@ class Questioner:
 
     def prompt(self, title: str, sentence: str, answer: str) -> Prompt:
         """How it is asked for the question that `sentence` answers by `answer`."""
-        shown = () if self.is_taught else _SHOWN
-        before = "".join(f"{_asking(*asked)} {question}\n\n" for *asked, question in shown)
-        return Prompt(before + _asking(title, sentence, answer), raw=True)
+        return _prompt(title, sentence, answer, () if self.is_taught else _SHOWN)
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,14 +138,13 @@ class Kept:
 def lessons(contexts: Sequence[Context]) -> tuple[Example, ...]:
     """What teaches a questioner: each question of these contexts whose gold answer stands in one of its sentences,
     behind the prompt that asks for it."""
-    taught = Questioner(Policy(0, "", ""), Policy(0, "", ""), is_taught=True)
     found: list[Example] = []
     for context in contexts:
         sentences = sentences_of(context.text)
         for one in context.questions:
             holding = next((text for text in sentences if contains(one.answer, text)), "")
             if holding:
-                found.append(Example(f" {one.question}", taught.prompt(context.title, holding, one.answer)))
+                found.append(Example(f" {one.question}", _prompt(context.title, holding, one.answer)))
     return tuple(found)
 
 
@@ -214,6 +211,11 @@ def write_questions(
         drafts, dropped = draft_questions(context, engine, questioner, seed)
         kept, failing = try_drafts(context, drafts, engine, questioner.reader, seed) if drafts else ([], Counter())
         yield context, kept, dropped + failing
+
+
+def _prompt(title: str, sentence: str, answer: str, shown: Sequence[tuple[str, str, str, str]] = ()) -> Prompt:
+    before = "".join(f"{_asking(*asked)} {question}\n\n" for *asked, question in shown)
+    return Prompt(before + _asking(title, sentence, answer), raw=True)
 
 
 def _asking(title: str, sentence: str, answer: str) -> str:

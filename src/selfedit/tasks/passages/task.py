@@ -248,6 +248,9 @@ def load_passages(source: str, heldout: str | None = None) -> tuple[tuple[Contex
             resources.as_file(folder / "heldout.jsonl") as file,
         ):
             return _apart(read_passages(train_file), read_passages(Path(heldout) if heldout else file))
+    if Path(source).is_dir():
+        told = f" {source}: a folder; name a file of passages in it, or learn documents without questions with "
+        raise SettingError(Field("data"), told, Field("task"), " documents")
     contexts = read_passages(Path(source))
     if heldout is not None:
         return _apart(contexts, read_passages(Path(heldout)))

@@ -1,4 +1,4 @@
-"""L3. Who writes questions is a policy too: it learns from questions of people, or from those of its own that told
+"""L2. Who writes questions is a policy too: it learns from questions of people, or from those of its own that told
 self-edits apart.
 
 The reward of a question is how well it tells the self-edits of its context apart in the way that the other questions
