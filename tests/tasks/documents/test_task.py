@@ -196,7 +196,8 @@ def test_chunks_that_the_file_does_not_ask_about_are_left_out_and_told(
 ) -> None:
     rows = questions_made(capsys)
     Path("q.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows[1:]))
-    assert len(loaded(questions="q.jsonl").contexts("train")) == 6
+    task = loaded(questions="q.jsonl")
+    assert (len(task.contexts("train")), len(task.contexts("heldout"))) == (7, 4)
     assert "1 chunk that the questions file does not ask about (such as" in caplog.text
 
 
@@ -273,3 +274,26 @@ def test_what_training_was_asked_is_not_reported(here: Path, caplog: pytest.LogC
     assert [one.question for one in task.contexts("train")[0].questions] == ["Who owns the network?"]
     assert [one.question for one in task.contexts("heldout")[0].questions] == ["When?"]
     assert "1 question that training is asked too (such as 'Who owns the network?'" in caplog.text
+
+
+def test_a_file_of_a_sample_has_a_held_out_part_too(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["questions", "docs", "--chunk-tokens", "64", "--sample", "4", "--out", "q.jsonl", "--json"]) == 0
+    Path("q.jsonl").write_text("".join(Path("q.jsonl").read_text().splitlines(keepends=True)[:3]))
+    task = loaded(questions="q.jsonl")
+    assert [len(task.contexts(split)) for split in ("train", "heldout")] == [2, 1]
+    assert {one.source for split in ("train", "heldout") for one in task.contexts(split)} == {
+        "line-1871.md:3-5",
+        "line-1874.md:3-5",
+        "line-1877.md:3-5",
+    }
+
+
+def test_a_chunk_whose_only_question_is_of_another_test_is_told_apart_from_one_without_any(
+    here: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (here / "docs" / "one.md").write_text(
+        "# One\n\nThe line was opened in 1874, and nothing else is told of it by anybody."
+    )
+    loaded(data="docs/line-1871.md", heldout_data="docs/one.md,docs/line-1872.md")
+    assert "1 chunk whose few questions are all in other tests (such as 'The line was opened in 1874" in caplog.text
+    assert documents.UNASKED.format(s="") not in caplog.text

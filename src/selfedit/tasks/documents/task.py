@@ -20,7 +20,7 @@ from selfedit.errors import Field, SelfeditError, SettingError
 from selfedit.protocols import Progress
 from selfedit.records import Context, Question
 from selfedit.tasks.documents.chunks import Chunk, CountTokens, chunk_sources
-from selfedit.tasks.documents.question_files import AskedChunk, TestSet, asked_of, read_question_file
+from selfedit.tasks.documents.question_files import AskedChunk, AskedQuestion, TestSet, asked_of, read_question_file
 from selfedit.tasks.documents.sources import find_files, read_files
 from selfedit.tasks.passages.files import LeftOut
 from selfedit.tasks.passages.task import HELDOUT_SHARE, PASSAGES, PassagesSettings, PassagesTask, asking
@@ -30,6 +30,7 @@ _LOG = logging.getLogger("selfedit")
 LEAST_CHUNK, MOST_CHUNK = 32, 2_048
 """Tokens of a chunk."""
 UNASKED = "chunk{s} that nothing can be asked about"
+ELSEWHERE = "chunk{s} whose few questions are all in other tests"
 REPEATED = "question{s} that training is asked too"
 UNHELD = "chunk{s} that the questions file does not ask about"
 
@@ -67,12 +68,13 @@ def load_documents(settings: TaskSettings, run: RunConfig) -> PassagesTask:
         raise SettingError(Field("data"), " FOLDER: name documents, such as ", Field("data"), " docs/")
     count = token_counter(run.model)
     chunks = read_chunks(settings.data, settings.chunk_tokens, count)
-    if settings.heldout_data:
-        held = read_chunks(settings.heldout_data, settings.chunk_tokens, count, chunks)
-    else:
+    held = read_chunks(settings.heldout_data, settings.chunk_tokens, count, chunks) if settings.heldout_data else []
+    asked = _read_asked(settings.questions, [*chunks, *held]) if settings.questions else None
+    if asked is not None:  # before the cut, so that a file about some of the chunks has both parts
+        chunks, held = _only(chunks, asked, settings.data), _only(held, asked, settings.heldout_data)
+    if not settings.heldout_data:
         cut = len(chunks) - max(1, round(HELDOUT_SHARE * len(chunks))) if len(chunks) > 1 else len(chunks)
         chunks, held = chunks[:cut], chunks[cut:]
-    asked = _read_asked(settings.questions, [*chunks, *held]) if settings.questions else None
     train = _asked(chunks, "select", settings.data, asked)
     told = {question.question for context in train for question in context.questions}
     heldout = _asked(held, "report", settings.heldout_data or settings.data, asked, told)
@@ -142,11 +144,12 @@ def _chunks(
 
 def questions_of(chunk: Chunk, test: TestSet) -> tuple[Question, ...]:
     """The chunk's cloze questions for one purpose."""
-    return tuple(
-        Question(f"{chunk.id}#cloze{number}", one.question, one.answer)
-        for number, one in enumerate(asked_of(chunk, (), has_cloze=True), 1)
-        if one.test == test
-    )
+    return _of_test(chunk, asked_of(chunk, (), has_cloze=True), "cloze", test)
+
+
+def _of_test(chunk: Chunk, asked: Iterable[AskedQuestion], mark: str, test: TestSet) -> tuple[Question, ...]:
+    numbered = enumerate(asked, 1)
+    return tuple(Question(f"{chunk.id}#{mark}{n}", one.question, one.answer) for n, one in numbered if one.test == test)
 
 
 def _read_asked(path: str, chunks: Iterable[Chunk]) -> Mapping[str, AskedChunk]:
@@ -165,6 +168,19 @@ def _read_asked(path: str, chunks: Iterable[Chunk]) -> Mapping[str, AskedChunk]:
     return asked
 
 
+def _only(chunks: Iterable[Chunk], asked: Mapping[str, AskedChunk], data: str) -> list[Chunk]:
+    """Those that a file asks about; the others are told as a warning."""
+    kept, left_out = [], LeftOut()
+    for chunk in chunks:
+        if chunk.text in asked:
+            kept.append(chunk)
+        else:
+            left_out.add(UNHELD, chunk.place, chunk.text)
+    if left_out.counts:
+        _LOG.warning("selfedit: %s: left out %s", data, left_out)
+    return kept
+
+
 def _asked(
     chunks: Iterable[Chunk],
     test: TestSet,
@@ -175,10 +191,8 @@ def _asked(
     """Contexts with the questions of a test, those made here or those of a file; without what is `known`."""
     contexts, left_out = [], LeftOut()
     for chunk in chunks:
-        if asked is not None and chunk.text not in asked:
-            left_out.add(UNHELD, chunk.place, chunk.text)
-            continue
-        found = questions_of(chunk, test) if asked is None else _given(chunk, test, asked[chunk.text])
+        every = asked_of(chunk, (), has_cloze=True) if asked is None else asked[chunk.text].questions
+        found = _of_test(chunk, every, "cloze" if asked is None else "q", test)
         questions = tuple(one for one in found if one.question not in known)
         for one in found:
             if one.question in known:
@@ -186,18 +200,10 @@ def _asked(
         if questions:
             contexts.append(Context(chunk.id, chunk.title, chunk.text, questions, chunk.place))
         elif not found:
-            left_out.add(UNASKED, chunk.place, chunk.text)
+            left_out.add(ELSEWHERE if every else UNASKED, chunk.place, chunk.text)
     if left_out.counts:
         _LOG.warning("selfedit: %s: left out %s", data, left_out)
     return contexts
-
-
-def _given(chunk: Chunk, test: TestSet, asked: AskedChunk) -> tuple[Question, ...]:
-    return tuple(
-        Question(f"{chunk.id}#q{number}", one.question, one.answer)
-        for number, one in enumerate(asked.questions, 1)
-        if one.test == test
-    )
 
 
 DOCUMENTS = TaskPlugin(
