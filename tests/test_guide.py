@@ -10,9 +10,11 @@ from pathlib import Path
 
 import pytest
 
+from selfedit.cli.library import Promote, Show, Verify, Why
 from selfedit.cli.main import COMMANDS, SETTINGS, parse
 from selfedit.continual import STRATEGIES, parse_row
 from selfedit.edits import PROMPTS
+from selfedit.learn import LearnSettings
 from selfedit.loop import METHODS
 from selfedit.recipes.reproduce import ReproduceConfig
 from selfedit.records import SamplingParams, TrainingConfig, WarmConfig
@@ -48,12 +50,16 @@ def test_a_command_in_the_docs_is_one(page: str, line: str) -> None:
             assert all(parse_row(row) for row in value.split(","))
 
 
+LIBRARY_FLAGS = {field.name for kind in (Show, Promote, Verify, Why) for field in fields(kind)}
+"""Of what `selfedit library` does."""
+
+
 def known_flags() -> set[str]:
     """The last part of every flag that any command has."""
     records = [*COMMANDS.values(), TrainingConfig, SamplingParams, WarmConfig]
     names = {field.name for kind in records for field in fields(kind)}
     models = [*SETTINGS.values(), ReproduceConfig, *(plugin.settings for plugin in TASKS.values())]
-    names |= {name for model in models for name in model.model_fields}
+    names |= {name for model in models for name in model.model_fields} | {*LearnSettings.model_fields, *LIBRARY_FLAGS}
     return {name.replace("_", "-") for name in names}
 
 

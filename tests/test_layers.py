@@ -22,7 +22,7 @@ LAYERS = [
     {"edits", "grading", "engine", "store"},
     {"tasks"},
     {"loop", "executors"},
-    {"continual"},
+    {"continual", "learn"},
     {"report", "recipes", "testing"},
     {"cli"},
     {"api", "__main__"},

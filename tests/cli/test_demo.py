@@ -29,7 +29,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty working folder, a fake engine, and a machine that is found slow."""
     monkeypatch.chdir(tmp_path)
     use_engine(monkeypatch)
-    monkeypatch.setattr(demo, "measure", lambda engine, task, settings: SLOW)
+    monkeypatch.setattr(demo, "measure", lambda *given: SLOW)
     return tmp_path
 
 
@@ -80,7 +80,7 @@ def test_the_same_command_resumes_in_the_size_that_it_began_with(
 
 
 def test_a_fast_machine_takes_more_passages(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(demo, "measure", lambda engine, task, settings: Pace(1 / 237, 1 / 165, 0.6))
+    monkeypatch.setattr(demo, "measure", lambda *given: Pace(1 / 237, 1 / 165, 0.6))
     assert main(["demo", "--run", "fast"]) == 0
     held = config("fast")
     assert isinstance(held["heldout"], int) and held["heldout"] >= 6
@@ -167,7 +167,7 @@ def test_where_the_estimate_was_wrong_it_ends_in_time_says_so_and_goes_on(
 
 
 def test_a_time_in_which_nothing_ends_is_told_in_one_line(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(demo, "measure", lambda engine, task, settings: Pace(4.0, 5.0, 600.0))
+    monkeypatch.setattr(demo, "measure", lambda *given: Pace(4.0, 5.0, 600.0))
     assert main(["demo", "--minutes", "1"]) == 2
     err = capsys.readouterr().err
     assert "This is the smallest demo" in err and "ends after 1 minute all the same" in err
@@ -226,10 +226,10 @@ def test_measuring_trains_writes_and_asks_a_little_and_more_only_where_that_is_q
                 yield done
 
     engine = Timed()
-    pace = measure(engine, load_task(settings), settings)
+    pace = measure(engine, load_task(settings), settings.inner, settings.sampling)
     slow = len(engine.trials_run)
     assert pace.ask == pytest.approx(10.0) and pace.train > 0
     engine = Timed()
     engine.seconds = 0.1
-    assert measure(engine, load_task(settings), settings).ask == pytest.approx(0.1)
+    assert measure(engine, load_task(settings), settings.inner, settings.sampling).ask == pytest.approx(0.1)
     assert len(engine.trials_run) > slow

@@ -39,7 +39,16 @@ from selfedit.recipes.demo import (
     sized,
     study_tokens,
 )
-from selfedit.records import UNTOUCHED, Completion, Generation, Policy, Trial, TrialSpec
+from selfedit.records import (
+    UNTOUCHED,
+    Completion,
+    Generation,
+    Policy,
+    SamplingParams,
+    TrainingConfig,
+    Trial,
+    TrialSpec,
+)
 from selfedit.store import AdapterFolders, read_ledger
 from selfedit.store.run_folder import CONFIG, check_run, read_run
 from selfedit.tasks import load_task
@@ -116,7 +125,7 @@ class _Sitting:
             say("demo: loading the model and measuring this machine")
             task = load_task(recipe)
             engine = open_run.start_engine(recipe, AdapterFolders(path))
-            pace = measure(engine, task, recipe)
+            pace = measure(engine, task, recipe.inner, recipe.sampling)
             settings = self._fit(recipe, pace, task).settings
         is_whole = self._train(path, settings, pace, engine)
         if not is_whole and not has_outcomes(path):
@@ -249,15 +258,15 @@ class TimedProgress:
             raise TimeUpError
 
 
-def measure(engine: Engine, task: Task, settings: TrainConfig) -> Pace:
+def measure(engine: Engine, task: Task, inner: TrainingConfig, sampling: SamplingParams) -> Pace:
     """What this machine takes, from a few seconds of real work; on a slow one the least of it is enough.
 
     Raises:
         SelfeditError: it cannot do the work at all.
     """
-    write = _seconds_per_unit(lambda scale: _write_some(engine, task, settings, scale))
-    ask = _seconds_per_unit(lambda scale: _ask_some(engine, task, settings, scale))
-    return Pace(_seconds_per_unit(lambda scale: _train_some(engine, task, settings, scale)), write, ask)
+    write = _seconds_per_unit(lambda scale: _write_some(engine, task, sampling, scale))
+    ask = _seconds_per_unit(lambda scale: _ask_some(engine, task, inner, scale))
+    return Pace(_seconds_per_unit(lambda scale: _train_some(engine, task, inner, scale)), write, ask)
 
 
 def _seconds_per_unit(work: Callable[[int], int]) -> float:
@@ -274,20 +283,20 @@ def _seconds_per_unit(work: Callable[[int], int]) -> float:
     return per_unit
 
 
-def _train_some(engine: Engine, task: Task, settings: TrainConfig, scale: int) -> int:
+def _train_some(engine: Engine, task: Task, inner: TrainingConfig, scale: int) -> int:
     """Tokens trained on: one pass over a short passage with some of its sentences, as self-edits are studied, under a
     few adapters."""
     context = min(task.contexts("train"), key=lambda one: len(one.text))
     examples = task.compile(context, split_sentences(context.text)).examples[:EXAMPLES]
-    training, spec = replace(settings.inner, epochs=1, budget=""), TrialSpec(examples, ())
+    training, spec = replace(inner, epochs=1, budget=""), TrialSpec(examples, ())
     trials = [Trial(f"measured-{i}", spec, training, seeds.derive(0, "measured", i)) for i in range(2 * scale)]
     return sum(result.tokens for result in _tried(engine, trials))
 
 
-def _ask_some(engine: Engine, task: Task, settings: TrainConfig, scale: int) -> int:
+def _ask_some(engine: Engine, task: Task, inner: TrainingConfig, scale: int) -> int:
     """Passages of which the questions were answered, without any study."""
     specs = [TrialSpec((), task.compile(context, None).queries) for context in task.contexts("train")[: 2 * scale]]
-    trials = [Trial(f"asked-{i}", spec, settings.inner, 0) for i, spec in enumerate(specs)]
+    trials = [Trial(f"asked-{i}", spec, inner, 0) for i, spec in enumerate(specs)]
     return len(_tried(engine, trials))
 
 
@@ -298,11 +307,11 @@ def _tried(engine: Engine, trials: list[Trial]) -> list[Any]:
     return results
 
 
-def _write_some(engine: Engine, task: Task, settings: TrainConfig, scale: int) -> int:
+def _write_some(engine: Engine, task: Task, sampling: SamplingParams, scale: int) -> int:
     """Tokens written: the beginnings of a few self-edits, their prompt read first."""
     prompt = task.prompt(task.contexts("train")[0])
-    sampling = replace(settings.sampling, max_new_tokens=WORDS * scale)
-    texts = [Generation(UNTOUCHED, prompt, sampling, seeds.derive(0, "measured", i)) for i in range(TOGETHER)]
+    short = replace(sampling, max_new_tokens=WORDS * scale)
+    texts = [Generation(UNTOUCHED, prompt, short, seeds.derive(0, "measured", i)) for i in range(TOGETHER)]
     written = [one for done in engine.generate([texts]) for one in done.results]
     return sum(one.tokens for one in written if isinstance(one, Completion))
 

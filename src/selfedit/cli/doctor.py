@@ -75,7 +75,7 @@ class Doctor(JsonCommand):
         if here is None:
             raise SettingError(Field("data"), ": what a run takes is measured on the model, and torch cannot be loaded")
         say("doctor: reading the data, loading the model and measuring it on them")
-        return examine_data(self.settings, _shape(self.settings.model))
+        return examine_data(self.settings, known_shape(self.settings.model))
 
 
 def _is_named(words: Sequence[str]) -> bool:
@@ -120,7 +120,7 @@ def estimate_all(config: TrainConfig, here: Device | None, model: str = "") -> l
     if model and not here:
         return []
     devices = (*([here] if here else []), *GPUS)
-    shapes = {model.rstrip("/").rpartition("/")[2]: _shape(model)} if model else SHAPES
+    shapes = {model.rstrip("/").rpartition("/")[2]: known_shape(model)} if model else SHAPES
     return [estimate(name, shape, config, device) for name, shape in shapes.items() for device in devices]
 
 
@@ -180,7 +180,7 @@ def _this_machine(measured: Mapping[str, float | str]) -> Device:
     return Device(f"this {'CPU' if kind == 'cpu' else 'GPU'}", kind, float(measured["free_gb"]) * 1e9, rates)
 
 
-def _shape(model: str) -> Shape:
+def known_shape(model: str) -> Shape:
     if model == EMBEDDED_MODEL:
         return _EMBEDDED_SHAPE
     from selfedit.engine.model.shapes import read_shape

@@ -23,11 +23,15 @@ from typing import Annotated, Any
 import tyro
 from pydantic import ValidationError
 
+from selfedit.cli.ask import Ask
 from selfedit.cli.continual import Continual
 from selfedit.cli.demo import Demo
 from selfedit.cli.doctor import Doctor
 from selfedit.cli.evaluate import Eval
+from selfedit.cli.forget import Forget
 from selfedit.cli.grade import Grade
+from selfedit.cli.learn import Learn
+from selfedit.cli.library import Library
 from selfedit.cli.options import explain, with_settings
 from selfedit.cli.output import Command, Output, say
 from selfedit.cli.questions import Questions
@@ -49,6 +53,10 @@ COMMANDS: dict[str, type[Command]] = {
     "train": Train,
     "eval": Eval,
     "continual": Continual,
+    "learn": Learn,
+    "ask": Ask,
+    "library": Library,
+    "forget": Forget,
     "questions": Questions,
     "versions": Versions,
     "reproduce": Reproduce,
@@ -67,7 +75,7 @@ SETTINGS: dict[type[Command], type[RunConfig]] = {
 }
 """Commands that take a run's settings."""
 _UNREAD = 128 + signal.SIGPIPE
-_RESUMABLE = ("demo", "train", "eval", "continual", "reproduce", "solve")
+_RESUMABLE = ("demo", "learn", "train", "eval", "continual", "reproduce", "solve")
 
 
 def main(argv: Sequence[str] | None = None) -> int:

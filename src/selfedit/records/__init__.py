@@ -18,6 +18,16 @@ from selfedit.records.hashing import (
     digest,
     to_json,
 )
+from selfedit.records.library import (
+    Candidate,
+    ChunkPlace,
+    Lesson,
+    LessonStatus,
+    LibraryDocument,
+    LibraryVersion,
+    ProbeResult,
+    Tested,
+)
 from selfedit.records.lines import CheckedLine, LineCheck, LineVerdict
 from selfedit.records.policies import (
     UNTOUCHED,
@@ -77,7 +87,9 @@ __all__ = [
     "UNTOUCHED",
     "Answer",
     "Budget",
+    "Candidate",
     "CheckedLine",
+    "ChunkPlace",
     "Completion",
     "Constraint",
     "Context",
@@ -87,6 +99,10 @@ __all__ = [
     "Generation",
     "GradedAnswer",
     "Invalid",
+    "Lesson",
+    "LessonStatus",
+    "LibraryDocument",
+    "LibraryVersion",
     "LineCheck",
     "LineVerdict",
     "LossOn",
@@ -95,6 +111,7 @@ __all__ = [
     "Policy",
     "Preview",
     "Probe",
+    "ProbeResult",
     "Prompt",
     "Query",
     "Question",
@@ -106,6 +123,7 @@ __all__ = [
     "Stage",
     "StageUsage",
     "Status",
+    "Tested",
     "Timing",
     "TrainingConfig",
     "Trial",

@@ -10,10 +10,10 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
-StageKind = Literal["round", "eval", "loo", "start", "edits", "sequence", "regrading"]
+StageKind = Literal["round", "eval", "loo", "start", "edits", "sequence", "regrading", "learn"]
 """`round`: a round of training. `eval`: a method on held-out contexts. `loo`: self-edits tried with a part of each
 context left out. `start`, `edits` and `sequence`: sequences of updates before anything is learnt, self-edits that all
-rows share, and a row. `regrading`: verdicts given again."""
+rows share, and a row. `regrading`: verdicts given again. `learn`: documents learnt for good."""
 
 
 @dataclass(frozen=True, slots=True)

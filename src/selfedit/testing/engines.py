@@ -64,6 +64,8 @@ class FakeEngine:
         """(prompt, draw seed) → text."""
         self.gain: Callable[[Trial], float] = _gain
         """What training adds to a gold log-probability, nats."""
+        self.lift: Callable[[Policy], float] = lambda version: 0.0
+        """What a version adds to a gold log-probability, nats."""
         self.broken: Callable[[Trial], str] = lambda trial: ""
         """A reason to fail, if any; `nan` answers with a log-probability that is none."""
         self.broken_update: Callable[[Update], str] = lambda update: ""
@@ -120,7 +122,7 @@ class FakeEngine:
         gain = self.gain(trial) if trial.spec.examples else 0.0
         answers = []
         for query in trial.spec.queries:
-            level = -5.0 + unit(trial.base.digest, query.question_id) + gain + trace
+            level = -5.0 + unit(trial.base.digest, query.question_id) + gain + self.lift(trial.base) + trace
             text = (query.gold if level > -4.0 else "no idea") if query.max_new_tokens else ""
             answers.append(Answer(query.question_id, text, float("nan") if failure else level))
         return TrialResult(trial.key, tuple(answers), (2.0, 1.0), 4, 40, 0.5)

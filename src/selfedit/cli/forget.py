@@ -1,0 +1,40 @@
+"""L5. `selfedit forget`: a document is known no more, and nothing of it is kept."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from selfedit.cli.learn import LIBRARY, load_with
+from selfedit.cli.output import JsonCommand, Output
+from selfedit.cli.progress import show_progress
+from selfedit.learn import Session, settings_of
+
+
+@dataclass(frozen=True, kw_only=True)
+class Forget(JsonCommand):
+    """Forget documents for good: their lessons, adapters and questions are deleted, and so is every version that knew
+    them. The version that is live afterwards is what it would be, had they never been learnt. The files themselves are
+    left alone; while they lie in a folder that is learnt, the next `learn` learns them again."""
+
+    documents: Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="DOCUMENT")]
+    """Names as `selfedit library list` shows them."""
+    library: Path = LIBRARY
+    """Folder of the library."""
+
+    def run(self, out: Output) -> None:
+        """Forgets, and says what is left."""
+        with show_progress(sys.stderr) as progress:
+            settings = settings_of(self.library)
+            version = Session(self.library, settings, load_with(settings), progress).forget(self.documents)
+        told = {
+            "forgotten": list(self.documents) if out.is_json else ", ".join(self.documents),
+            "documents_left": len(version.documents),
+            "version": version.number,
+            "digest": version.digest,
+        }
+        out.rows(str(self.library), told)

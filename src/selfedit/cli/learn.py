@@ -1,0 +1,202 @@
+"""L5. `selfedit learn`: a folder of documents becomes a model that knows it."""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any
+
+import tyro
+
+from selfedit.cli.demo import measure
+from selfedit.cli.doctor import known_shape
+from selfedit.cli.output import JsonCommand, Output, say, show
+from selfedit.cli.progress import show_progress
+from selfedit.config import at_least
+from selfedit.learn import LearnSettings, Session, settings_of
+from selfedit.learn.material import Material, absolute
+from selfedit.learn.session import LearningReport
+from selfedit.protocols import Engine
+from selfedit.recipes.demo import Pace
+from selfedit.records import Budget, Lesson, LibraryVersion
+from selfedit.store.adapters import AdapterFolders
+from selfedit.store.library import LibraryFolder, is_library
+from selfedit.tasks.passages.task import PassagesTask
+
+LIBRARY = Path("library")
+"""Where a library lies where nobody says."""
+WEIGHT_BYTES = 4
+"""Of a lesson's adapter."""
+_PROBED = 3
+"""What a lesson's probe takes, in chunks' questions asked."""
+_SHOWN = 5
+
+
+@dataclass(frozen=True, kw_only=True)
+class Learn(JsonCommand):
+    """Learn documents for good: each chunk is studied by self-edits, tested, and kept where that brings something and
+    does no harm. Given again, it learns what is new or has changed, and no longer knows what is gone."""
+
+    places: Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="PATH")] = ()
+    """Documents: files, folders or patterns (`docs/**/*.md`). None: those that the library knows, as they are now."""
+    library: Path = LIBRARY
+    """Folder of the library; made when absent."""
+    questions: Path | None = None
+    """File of `selfedit questions`, as it was written or mended; chunks that it does not hold are asked about as
+    `--tests` says."""
+    minutes: float = 0.0
+    """About so long, with fewer self-edits where that is needed; what is left is learnt when the command is given
+    again. 0: as long as it takes."""
+    dry_run: bool = False
+    """Say what would be learnt and what it would take, and do nothing."""
+    trust: tuple[str, ...] = ()
+    """Names of documents that may hold orders to a model, such as a handbook of prompts; they are not quarantined for
+    that."""
+    settings: Annotated[LearnSettings, tyro.conf.arg(name="")] = field(default_factory=LearnSettings)
+
+    def run(self, out: Output) -> None:
+        """Learns, and tells what came of it."""
+        at_least(0, "minutes", self.minutes)
+        with show_progress(sys.stderr) as progress:
+            places = tuple(map(absolute, self.places))
+            is_begun = is_library(self.library)
+            settings = settings_of(self.library, begun=self.settings) if is_begun else self.settings
+            session = Session(self.library, settings, load_with(settings), progress, frozenset(self.trust))
+            if self.dry_run or self.minutes:
+                said = examine(session, places, self.questions)
+                if self.dry_run:
+                    out.rows(f"{self.library}: nothing is done yet", said)
+                    return
+                session = fitted(session, said, self.minutes)
+            note = " ".join(["learn", *self.places])
+            report = session.learn(places, self.questions, 60 * self.minutes or math.inf, note)
+        tell(out, self.library, report)
+
+
+def load_with(settings: LearnSettings) -> Any:
+    """Loads the model that settings name."""
+
+    def load(adapters: AdapterFolders) -> Engine:
+        from selfedit.engine import load_engine
+
+        engine: Engine = load_engine(settings.model, settings.device, settings.dtype, settings.bank, adapters)
+        return engine
+
+    return load
+
+
+def examine(session: Session, places: Sequence[str], questions: Path | None) -> dict[str, Any]:
+    """What lies there, and what learning it would take here."""
+    if is_library(session.path):
+        with LibraryFolder(session.path) as library:
+            found = session.find(library, places)
+            learning = session.learning(library)
+            due = learning.due(session.materials(learning, found, questions))
+    else:
+        found, due = session.look(places, questions)
+    counts = {
+        "documents": len(found.documents),
+        "new": len(found.new),
+        "changed": len(found.changed),
+        "gone": len(found.gone),
+        "chunks_to_learn": len(due),
+        "questions": sum(len(one.context.questions) + len(one.gate) + len(one.report) for one in due),
+    }
+    if not due:
+        return {**counts, "minutes": 0.0, "disk_mb": 0.0}
+    pace = _pace(session, due)
+    minutes = {edits: _seconds(session.settings, edits, due, pace) / 60 for edits in range(session.settings.edits + 1)}
+    return {
+        **counts,
+        "minutes": round(minutes[session.settings.edits], 1),
+        "minutes_with_sentences_alone": round(minutes[0], 1),
+        "disk_mb": round(len(due) * _bytes(session.settings) / 1e6, 1),
+        "minutes_by_self_edits": {str(edits): round(value, 1) for edits, value in minutes.items()},
+    }
+
+
+def fitted(session: Session, said: dict[str, Any], minutes: float) -> Session:
+    """The same with as many self-edits as fit the time."""
+    by_edits = {int(edits): value for edits, value in said.get("minutes_by_self_edits", {}).items()}
+    fitting = [edits for edits, value in by_edits.items() if value <= minutes]
+    edits = max(fitting, default=0)
+    if not by_edits or edits == session.settings.edits:
+        return session
+    say(f"learn: with {edits} self-edits a chunk in place of {session.settings.edits}, to fit {minutes:g} minutes")
+    if not fitting:
+        say(f"learn: about {by_edits[0]:g} minutes are needed; what is left is learnt when the command is given again")
+    return session.with_settings(session.settings.model_copy(update={"edits": edits}))
+
+
+def _pace(session: Session, due: Sequence[Material]) -> Pace:
+    contexts = [one.context for one in due if one.context.questions] or [one.context for one in due]
+    settings = session.settings
+    task = PassagesTask(contexts, (), settings.prompt, inner=settings.inner, answer_tokens=settings.answer_tokens)
+    return measure(session.engine(), task, settings.inner, settings.sampling)
+
+
+def _seconds(settings: LearnSettings, edits: int, due: Sequence[Material], pace: Pace) -> float:
+    """Of all lessons: what is tried and studied, what is written, what is asked."""
+    budget = Budget.parse(settings.inner.budget)
+    words = sum(len(one.context.text.split()) for one in due) / len(due)
+    tokens = float(budget.amount) if budget and budget.unit == "tokens" else 2.6 * words * settings.inner.epochs
+    studies = 1 + (edits + 1 if edits else 0)
+    written = edits * min(settings.sampling.max_new_tokens, 96)
+    asked = 2 + (edits + 2 if edits else 0) + _PROBED
+    return len(due) * (studies * tokens * pace.train + written * pace.write + asked * pace.ask)
+
+
+def _bytes(settings: LearnSettings) -> float:
+    inner = settings.inner
+    return WEIGHT_BYTES * float(
+        known_shape(settings.model).adapter_weights(inner.rank, inner.target_modules, inner.top_layers)
+    )
+
+
+def tell(out: Output, path: Path, report: LearningReport) -> None:
+    """What came of it, on the terminal."""
+    if report.is_idle:
+        out.rows(f"{path}: nothing to do", {"documents": len(report.version.documents) if report.version else 0})
+        return
+    with LibraryFolder(path) as library:
+        lessons, name = library.lessons(), library.name
+    assert report.version is not None
+    out.rows(f"{name}@{report.version.number}", summary(report.version, lessons, report))
+    if out.is_json:
+        return
+    for lesson in [one for one in report.lessons if lessons[one.context_id].status != "kept"][:_SHOWN]:
+        held = lessons[lesson.context_id]
+        show(f"  {held.status}: {held.context.source}: {held.reason}")
+    if report.left:
+        show(f"  {report.left} chunks are left for want of time; give the command again")
+    show(f'\nask it: selfedit ask "…" --library {path}')
+
+
+def summary(version: LibraryVersion, lessons: dict[str, Lesson], report: LearningReport) -> dict[str, Any]:
+    """Figures of a version, and of the learning that made it."""
+    ids = {chunk.context_id for document in version.documents for chunk in document.chunks}
+    own = [lessons[one] for one in sorted(ids) if one in lessons]
+    kept = [one for one in own if one.status == "kept"]
+    reported = [one.report for one in kept if one.report.before]
+    right_before = sum(answer.verdict == "correct" for one in reported for answer in one.before)
+    right_after = sum(answer.verdict == "correct" for one in reported for answer in one.after)
+    probe = version.probe
+    return {
+        "documents": len(version.documents),
+        **{name: len(getattr(report, name)) for name in ("new", "changed", "gone")},
+        "chunks_known": len(kept),
+        **{f"chunks_{name}": n for name in ("rejected", "quarantined", "failed") if (n := _count(own, name))},
+        "questions_asked": sum(len(one.before) for one in reported),
+        "right_before": right_before,
+        "right_after": right_after,
+        **({"known_before": len(probe.right_before), "still_known": len(probe.still_right)} if probe else {}),
+        "seconds": round(report.seconds, 1),
+        "digest": version.digest,
+    }
+
+
+def _count(lessons: Sequence[Lesson], status: str) -> int:
+    return sum(one.status == status for one in lessons)

@@ -1,0 +1,135 @@
+"""L3. A question is answered by the adapter of the chunk that it is about, or not at all.
+
+route → the adapters of the likeliest chunks answer → their answers are weighed → one, with its source, or "not learnt"
+
+What weighs an answer: how sure its adapter is of it, how much likelier the adapter makes it than the learner without
+(what was not learnt is not made likelier), and how much of the question's rare words the chunk has. A question that no
+answer is good enough for is not one about these documents.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from selfedit.learn.asking import Asker
+from selfedit.learn.routing import Match, Router
+from selfedit.records import Answer, Policy, Query, Question
+
+TRIED = 3
+"""Chunks whose adapters answer, at most."""
+
+
+@dataclass(frozen=True, slots=True)
+class Weighed:
+    """An answer with what speaks for it."""
+
+    match: Match
+    """The chunk, and what of the question it has."""
+    text: str
+    """What its adapter says."""
+    sureness: float
+    """Mean log-probability of the answer under the adapter, nats per token."""
+    lift: float
+    """By how much the adapter makes it likelier, nats per token."""
+
+    @property
+    def confidence(self) -> float:
+        """How likely it is that the question was about what this adapter has learnt, 0 to 1."""
+        bias, sureness, lift, weight = _COEFFICIENTS
+        logit = bias + sureness * self.sureness + lift * self.lift + weight * self.match.weight
+        return 1 / (1 + math.exp(-max(-50.0, min(50.0, logit))))
+
+
+_COEFFICIENTS = (0.0, 1.0, 0.0, 0.0)
+THRESHOLD = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class LibraryReply:
+    """What becomes of a question."""
+
+    question: str
+    text: str
+    """The answer; empty where there is none."""
+    is_known: bool
+    """Whether it is about what was learnt, as far as can be told."""
+    confidence: float
+    """0 to 1; 0 where no chunk may be meant."""
+    context_id: str = ""
+    """The chunk that it was answered from; of an answer that was not good enough, the nearest."""
+    place: str = ""
+    """Where that stands: `handbook.md:12-30`."""
+    tried: tuple[Weighed, ...] = ()
+    """All that was weighed, best first."""
+
+    def as_answer(self, question_id: str) -> Answer:
+        """To be graded."""
+        return Answer(question_id, self.text, 0.0)
+
+
+@dataclass(frozen=True)
+class Respondent:
+    """Answers from what a version knows."""
+
+    asker: Asker
+    router: Router
+    """Over the contexts that have adapters, each with the place where it stands."""
+    adapters: Mapping[str, Policy]
+    """By context id."""
+    threshold: float = THRESHOLD
+    """Confidence from which an answer is given."""
+
+    def answer(self, questions: Sequence[str], without: Sequence[frozenset[str]] = ()) -> list[LibraryReply]:
+        """A reply to each question, all of them asked together. `without`: for each, ids of contexts that may not
+        answer it, as if they had never been learnt."""
+        barred = without or [frozenset()] * len(questions)
+        matches = [self._matches(q, out) for q, out in zip(questions, barred, strict=True)]
+        flat = [(question, match) for question, own in zip(questions, matches, strict=True) for match in own]
+        weighed = iter(self._weigh(flat))
+        return [
+            self._reply(question, [next(weighed) for _ in own])
+            for question, own in zip(questions, matches, strict=True)
+        ]
+
+    def _matches(self, question: str, barred: frozenset[str]) -> list[Match]:
+        found = self.router.match(question, TRIED + len(barred))
+        return [match for match in found if match.context.id not in barred][:TRIED]
+
+    def _weigh(self, asked: Sequence[tuple[str, Match]]) -> list[Weighed]:
+        queries = [self.asker.queries(match.context, [Question("asked", question, "")]) for question, match in asked]
+        policies = [self.adapters[match.context.id] for _, match in asked]
+        said = [answers[0].text for answers in self.asker.ask(list(zip(policies, queries, strict=True)))]
+        again = [_scored(own, text) for own, text in zip(queries, said, strict=True)]
+        sure = self.asker.ask(list(zip(policies, again, strict=True)))
+        plain = self.asker.ask([(self.asker.learner, own) for own in again])
+        return [
+            Weighed(match, text, _logprob(with_it), _logprob(with_it) - _logprob(alone))
+            for (_, match), text, with_it, alone in zip(asked, said, sure, plain, strict=True)
+        ]
+
+    def _reply(self, question: str, weighed: Sequence[Weighed]) -> LibraryReply:
+        ranked = sorted((one for one in weighed if one.text), key=lambda one: -one.confidence)
+        if not ranked:
+            return LibraryReply(question, "", False, 0.0)
+        best = ranked[0]
+        is_known = best.confidence >= self.threshold
+        context = best.match.context
+        return LibraryReply(
+            question,
+            best.text if is_known else "",
+            is_known,
+            best.confidence,
+            context.id,
+            context.source,
+            tuple(ranked),
+        )
+
+
+def _scored(queries: Sequence[Query], text: str) -> tuple[Query, ...]:
+    return tuple(replace(query, gold=text, max_new_tokens=0) for query in queries)
+
+
+def _logprob(answers: Sequence[Answer]) -> float:
+    return answers[0].gold_logprob

@@ -1,0 +1,59 @@
+"""L3. Questions are put to adapters, many at once; nothing is trained."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+from selfedit.errors import SelfeditError
+from selfedit.protocols import Engine
+from selfedit.records import (
+    Answer,
+    Context,
+    GradedAnswer,
+    Policy,
+    Query,
+    Question,
+    TrainingConfig,
+    Trial,
+    TrialSpec,
+)
+from selfedit.tasks.passages.task import PassagesTask
+
+Grade = Callable[[Sequence[Query], Sequence[Answer]], Sequence[GradedAnswer]]
+"""Queries and their answers → graded answers, in order."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asker:
+    """An engine, and how questions are put."""
+
+    engine: Engine
+    """Answers; finds adapters in the library."""
+    learner: Policy
+    """What all adapters lie on."""
+    training: TrainingConfig
+    """How they were trained: layers below them are computed once for all."""
+    answer_tokens: int
+    """Length bound of an answer."""
+
+    def queries(self, context: Context, questions: Sequence[Question]) -> tuple[Query, ...]:
+        """Questions about a context as they are put, behind its title."""
+        asked = replace(context, questions=tuple(questions))
+        task = PassagesTask([asked], (), "implications", answer_tokens=self.answer_tokens)
+        return task.compile(asked, None).queries
+
+    def ask(self, asked: Sequence[tuple[Policy, Sequence[Query]]]) -> list[tuple[Answer, ...]]:
+        """What each version answers, with the log-probabilities of gold answers.
+
+        Raises:
+            SelfeditError: something could not be asked.
+        """
+        trials = [
+            Trial(str(number), TrialSpec((), tuple(queries)), self.training, 0, policy, self.learner)
+            for number, (policy, queries) in enumerate(asked)
+        ]
+        results = [one for done in self.engine.run_trials([trials]) for one in done.results] if trials else []
+        if failed := next((one for one in results if one.failure), None):
+            raise SelfeditError(f"a question could not be asked: {failed.failure}")
+        return [one.answers for one in results]

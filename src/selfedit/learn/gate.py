@@ -1,0 +1,64 @@
+"""L3. Whether what was studied is kept: document by document by its gate questions, and a version by what it costs.
+
+A single chunk has a question or two, of which luck decides; a document has more, so that it is judged as a whole. A
+version's adapters are asked about what was known before, as they would be asked by people: a question of common
+knowledge that finds its way to a document is answered by that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+from selfedit.learn.answering import Respondent
+from selfedit.learn.material import Material
+from selfedit.learn.pipeline import Learning
+from selfedit.records import Lesson, LibraryVersion, ProbeResult
+from selfedit.store.library import LibraryFolder
+
+
+def judge_documents(library: LibraryFolder, materials: Sequence[Material]) -> list[str]:
+    """Rejects documents whose gate questions did not gain in the mean; their names."""
+    lessons = library.lessons()
+    rejected = []
+    for name in dict.fromkeys(one.document for one in materials):
+        own = [lessons[one.context.id] for one in materials if one.document == name and one.context.id in lessons]
+        kept = [lesson for lesson in own if lesson.status == "kept"]
+        gain = gate_gain(kept)
+        if gain is not None and gain <= 0:
+            reason = f"the gate questions of {name} lose {-gain:.2f} nats per token in the mean"
+            library.add_lessons([replace(lesson, status="rejected", reason=reason) for lesson in kept])
+            rejected.append(name)
+    return rejected
+
+
+def gate_gain(lessons: Sequence[Lesson]) -> float | None:
+    """Mean gain of the gold answers to all gate questions of these, nats per token; None where none is asked."""
+    pairs = [pair for one in lessons for pair in zip(one.gate.before, one.gate.after, strict=True)]
+    return sum(after.gold_logprob - before.gold_logprob for before, after in pairs) / len(pairs) if pairs else None
+
+
+def probe_version(
+    learning: Learning, version: LibraryVersion, live: LibraryVersion | None, respondent: Callable[[], Respondent]
+) -> ProbeResult:
+    """What was known before, as the version answers it. What the learner alone answers right is taken from `live`,
+    where that was probed."""
+    questions = learning.probe.questions
+    if live and live.probe and live.probe.asked == len(questions):
+        before = live.probe.right_before
+    else:
+        learning.progress.stage("asking what was known before", len(questions))
+        [answers] = learning.asker.ask([(learning.library.learner, questions)])
+        graded = learning.grade(questions, answers)
+        before = tuple(one.question_id for one in graded if one.verdict == "correct")
+        learning.progress.advance(len(questions))
+    replies = respondent().answer([query.question for query in questions]) if version.adapters else []
+    astray = [(query, reply) for query, reply in zip(questions, replies, strict=False) if reply.is_known]
+    right = {
+        query.question_id
+        for query, reply in astray
+        if learning.grade([query], [reply.as_answer(query.question_id)])[0].verdict == "correct"
+    }
+    gone = {query.question_id for query, _ in astray}
+    after = tuple(q.question_id for q in questions if q.question_id in right or q.question_id in set(before) - gone)
+    return ProbeResult(len(questions), before, after, tuple(q.question_id for q, _ in astray))

@@ -1,0 +1,307 @@
+"""L3. A library is brought to what its folders hold now: the whole of `learn`, without a command line.
+
+find → (nothing to do: done) → load the model → lessons → documents judged → a version, probed and made live
+"""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from selfedit.config import EMBEDDED_MODEL, FIXED_LEARNER, SHIPPED_LEARNER
+from selfedit.errors import Field, SelfeditError, SettingError
+from selfedit.grading import grade_answers, load_grader
+from selfedit.learn.answering import Respondent
+from selfedit.learn.asking import Asker
+from selfedit.learn.gate import judge_documents, probe_version
+from selfedit.learn.material import Found, Material, check_given, find_documents, material
+from selfedit.learn.pipeline import Learning
+from selfedit.learn.routing import Router
+from selfedit.learn.settings import LearnSettings
+from selfedit.protocols import Engine, Progress
+from selfedit.records import (
+    UNTOUCHED,
+    Answer,
+    GradedAnswer,
+    Lesson,
+    LibraryDocument,
+    LibraryVersion,
+    Policy,
+    Query,
+    Question,
+)
+from selfedit.store.adapters import AdapterFolders, adapter_in, is_adapter
+from selfedit.store.library import LIVE, LibraryFolder, create_library, is_library
+from selfedit.tasks.documents.question_files import AskedChunk, asked_of, read_question_file
+from selfedit.tasks.documents.task import token_counter
+from selfedit.tasks.documents.tests import ask_about
+from selfedit.tasks.probe import BUNDLED, load_probe
+
+GRADER = "contains"
+LoadEngine = Callable[[AdapterFolders], Engine]
+
+
+@dataclass(frozen=True, slots=True)
+class LearningReport:
+    """What came of it."""
+
+    version: LibraryVersion | None
+    """The live one now; None where nothing is known."""
+    new: tuple[str, ...] = ()
+    """Documents that were not there before."""
+    changed: tuple[str, ...] = ()
+    gone: tuple[str, ...] = ()
+    lessons: tuple[Lesson, ...] = ()
+    """Those of this time."""
+    left: int = 0
+    """Chunks for which there was no time."""
+    seconds: float = 0.0
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether there was nothing to do."""
+        return not (self.new or self.changed or self.gone or self.lessons or self.left)
+
+
+@dataclass(frozen=True)
+class Session:
+    """A library, and how it is learnt into."""
+
+    path: Path
+    """The library's folder; made when absent."""
+    settings: LearnSettings
+    load: LoadEngine
+    """Gives the model, when it is needed."""
+    progress: Progress
+    trusted: frozenset[str] = frozenset()
+    """Names of documents that may hold orders to a model."""
+    engines: list[Engine] = field(default_factory=list)
+    """The model, once it has been loaded."""
+
+    def learn(
+        self, places: Sequence[str], questions: Path | None = None, seconds: float = float("inf"), note: str = ""
+    ) -> LearningReport:
+        """Brings the library to what the places hold now; without places, to what those hold that it knows.
+
+        Args:
+            questions: file of `selfedit questions`; chunks that it does not hold are asked about as settings say.
+            seconds: time after which no further group is begun.
+
+        Raises:
+            SelfeditError: it cannot be done; what was finished is kept.
+        """
+        started = time.monotonic()
+        if not is_library(self.path):
+            if not places:
+                raise SettingError(f"{self.path}: is no library yet; name documents to learn")
+            find_documents(places, (), self.settings.chunk_tokens, self.counter, self.progress)
+            begun = self.settings.model_dump(mode="json")
+            create_library(self.path, self.engine().facts, self.learner(), begun)
+        with LibraryFolder(self.path) as library, library.changing():
+            self.check(library)
+            found = self.find(library, places)
+            learning = self.learning(library)
+            materials = self.materials(learning, found, questions)
+            if not learning.due(materials) and not (found.new or found.changed or found.gone):
+                return LearningReport(live_version(library), seconds=time.monotonic() - started)
+            lessons = learning.learn(materials, started + seconds) if materials else []
+            left = len(learning.due(materials))
+            judge_documents(library, materials)
+            version = self.publish(learning, found.documents, note)
+            held = library.lessons()
+            shutil.rmtree(library.work, ignore_errors=True)
+        told = found.new, found.changed, found.gone, tuple(held[one.context_id] for one in lessons)
+        return LearningReport(version, *told, left, time.monotonic() - started)
+
+    def look(self, places: Sequence[str], questions: Path | None) -> tuple[Found, list[Material]]:
+        """What lies there and is to be learnt, where there is no library yet; questions of the model's own writing are
+        not counted, for they are not written yet."""
+        found = find_documents(places, (), self.settings.chunk_tokens, self.counter, self.progress)
+        chunks = [(name, chunk) for name, own in found.chunks.items() for chunk in own]
+        given = {one.text: one for one in read_question_file(questions)} if questions else {}
+        return found, material(chunks, lambda chunk: asked_of(chunk, (), has_cloze=True), given)
+
+    def with_settings(self, settings: LearnSettings) -> Session:
+        """The same with other settings, and with the model that is loaded."""
+        return replace(self, settings=settings)
+
+    def find(self, library: LibraryFolder, places: Sequence[str]) -> Found:
+        """What lies there, beside what the library knows."""
+        live = live_version(library)
+        known = live.documents if live else ()
+        lessons, mark = library.lessons(), self.mark(library)
+
+        def is_settled(document: LibraryDocument) -> bool:
+            held = [lessons.get(chunk.context_id) for chunk in document.chunks]
+            return all(
+                lesson is not None and (lesson.status == "kept" or lesson.settings == mark) for lesson in held
+            ) and not (document.name in self.trusted and any(one and one.status == "quarantined" for one in held))
+
+        places = places or list(dict.fromkeys(document.root for document in known))
+        return find_documents(places, known, self.settings.chunk_tokens, self.counter, self.progress, is_settled)
+
+    def materials(self, learning: Learning, found: Found, questions: Path | None) -> list[Material]:
+        """What must be learnt of documents that are new or have changed, with its questions."""
+        chunks = [(name, chunk) for name, own in found.chunks.items() for chunk in own]
+        given: Mapping[str, AskedChunk] = {}
+        if questions is not None:
+            given = {one.text: one for one in read_question_file(questions)}
+            known = [lesson.context.text for lesson in learning.library.lessons().values()]
+            check_given(given, [chunk for _, chunk in chunks], known, questions)
+        unasked = [chunk for _, chunk in chunks if chunk.text not in given]
+        settings = self.settings
+        made = ask_about(unasked, settings.tests, settings.model, self.engine, settings.seed, self.progress)
+        return material(chunks, lambda chunk: made[chunk.id], given)
+
+    def forget(self, names: Sequence[str]) -> LibraryVersion:
+        """Documents are known no more, and nothing of them is kept; the version without them is live.
+
+        Raises:
+            SelfeditError: the library knows no such document, now or in an earlier version.
+        """
+        with LibraryFolder(self.path) as library, library.changing():
+            versions = library.versions()
+            live = live_version(library)
+            every = [document for version in versions for document in version.documents]
+            for name in names:
+                if all(document.name != name for document in every):
+                    known = ", ".join(sorted({document.name for document in every})[:4])
+                    raise SelfeditError(f"{name}: {self.path} knows no such document; it knows {known or 'none'}")
+            gone = [document for document in every if document.name in names]
+            rest = [document for document in every if document.name not in names]
+            shared = {chunk.context_id for document in rest for chunk in document.chunks}
+            ids = {chunk.context_id for document in gone for chunk in document.chunks} - shared
+            left = [document for document in (live.documents if live else ()) if document.name not in names]
+            version = compose(library, left, "forget")
+            probe = probe_version(self.learning(library), version, live, lambda: self.respondent(library, version))
+            return library.forget(ids, set(names), replace(version, probe=probe))
+
+    def verify(self, library: LibraryFolder, version: LibraryVersion) -> dict[str, int]:
+        """How many of a version's questions are answered as they were when it was made."""
+        asker = Asker(self.engine(), library.learner, self.settings.inner, self.settings.answer_tokens)
+        lessons, known = library.lessons(), dict(version.adapters)
+        asked = [lessons[one] for one in known if lessons[one].report.after]
+        queries = [
+            asker.queries(one.context, [Question(a.question_id, a.question, a.gold) for a in one.report.after])
+            for one in asked
+        ]
+        pairs = [(known[one.context_id], own) for one, own in zip(asked, queries, strict=True)]
+        said = asker.ask(pairs)
+        same = [
+            now.text == then.text
+            for one, answers in zip(asked, said, strict=True)
+            for now, then in zip(answers, one.report.after, strict=True)
+        ]
+        right = [
+            a.verdict == "correct" for own, answers in zip(queries, said, strict=True) for a in self.grade(own, answers)
+        ]
+        return {"questions": len(same), "right": sum(right), "other_answers": len(same) - sum(same)}
+
+    def publish(self, learning: Learning, documents: Sequence[LibraryDocument], note: str) -> LibraryVersion:
+        """A version of what is known of these documents, probed."""
+        library = learning.library
+        version = compose(library, documents, note)
+        live = live_version(library)
+        if live and live.digest == version.digest:
+            return live
+        probe = probe_version(learning, version, live, lambda: self.respondent(library, version))
+        return library.publish(replace(version, probe=probe))
+
+    def respondent(self, library: LibraryFolder, version: LibraryVersion) -> Respondent:
+        """Who answers from a version."""
+        place_of = {chunk.context_id: chunk.place for document in version.documents for chunk in document.chunks}
+        adapters, lessons = dict(version.adapters), library.lessons()
+        contexts = [replace(lessons[one].context, source=place_of[one]) for one in adapters]
+        asker = Asker(self.engine(), library.learner, self.settings.inner, self.settings.answer_tokens)
+        return Respondent(asker, Router(contexts), adapters)
+
+    def learning(self, library: LibraryFolder) -> Learning:
+        """What lessons need."""
+        return Learning(
+            library, self.engine, self.settings, load_probe(BUNDLED), self.grade, self.progress, self.trusted
+        )
+
+    def grade(self, queries: Sequence[Query], answers: Sequence[Answer]) -> Sequence[GradedAnswer]:
+        """Verdicts by rule."""
+        return grade_answers(load_grader(GRADER, None), queries, answers)
+
+    def check(self, library: LibraryFolder) -> None:
+        """Refuses a library of another model or learner."""
+        if library.settings["model"] != self.settings.model:
+            told = f" {self.settings.model}: {self.path} is for {library.settings['model']}; name another library"
+            raise SettingError(Field("model"), told)
+        if self.settings.learner and self.learner().digest != library.learner.digest:
+            told = f" {self.settings.learner}: {self.path} was begun with another; name another library"
+            raise SettingError(Field("learner"), told)
+
+    def mark(self, library: LibraryFolder) -> str:
+        """Hash of what decides a lesson beside its context."""
+        return self.settings.mark(library.learner.digest, library.facts["weights_sha256"])
+
+    def engine(self) -> Engine:
+        """The model, loaded once.
+
+        Raises:
+            SelfeditError: it is another one than the library is for.
+        """
+        if not self.engines:
+            self.engines.append(self.load(AdapterFolders(self.path)))
+        [engine] = self.engines
+        if is_library(self.path):
+            with LibraryFolder(self.path) as library:
+                wanted = library.facts["weights_sha256"]
+            if engine.facts["weights_sha256"] != wanted:
+                raise SelfeditError(f"{self.path}: is for a model with other weights; name another library")
+        return engine
+
+    def learner(self) -> Policy:
+        """What adapters lie on, as settings say."""
+        name = self.settings.learner
+        name = name or (SHIPPED_LEARNER if self.settings.model == EMBEDDED_MODEL else FIXED_LEARNER)
+        if name == FIXED_LEARNER:
+            return UNTOUCHED
+        if not is_adapter(name):
+            told = f" {name}: no adapter lies there; choose from {SHIPPED_LEARNER}, {FIXED_LEARNER}, or a folder"
+            raise SettingError(Field("learner"), told)
+        return adapter_in(name)
+
+    def counter(self) -> Callable[[str], int]:
+        """Counts the model's tokens."""
+        return token_counter(self.settings.model)
+
+
+def settings_of(
+    path: Path, device: str = "auto", dtype: str = "auto", begun: LearnSettings | None = None
+) -> LearnSettings:
+    """How a library's questions are put; for `begun`, how it is learnt into: with its model, where none is named.
+
+    Raises:
+        SelfeditError: there is no library, or it cannot be read.
+    """
+    with LibraryFolder(path) as library:
+        held = library.settings
+    try:
+        kept = LearnSettings.model_validate(held)
+    except ValidationError as error:
+        raise SelfeditError(f"{path}: its settings cannot be read ({error.error_count()} wrong fields)") from error
+    if begun is None:
+        return kept.model_copy(update={"device": device, "dtype": dtype})
+    return begun if begun.model != EMBEDDED_MODEL else begun.model_copy(update={"model": kept.model})
+
+
+def live_version(library: LibraryFolder) -> LibraryVersion | None:
+    """What the library knows now; None where it knows nothing yet."""
+    return library.resolve(LIVE) if LIVE in library.aliases() else None
+
+
+def compose(library: LibraryFolder, documents: Collection[LibraryDocument], note: str) -> LibraryVersion:
+    """A version of all that is kept of these documents; not stored."""
+    lessons = library.lessons()
+    ids = sorted({chunk.context_id for document in documents for chunk in document.chunks})
+    kept = [(one, lessons[one].adapter) for one in ids if one in lessons and lessons[one].status == "kept"]
+    return LibraryVersion(0, 0, tuple(documents), tuple(kept), library.learner.digest, note)

@@ -1,0 +1,340 @@
+"""L1. The library: a folder that holds what was learnt from documents, for good.
+
+    library.json   which model and learner it is for
+    library.db     SQLite: lessons (a context each), versions, aliases, events
+    adapters/      a folder for each lesson that is kept, in PEFT's format; `learner` is what they all lie on
+    work/          the ledger of a learning that is under way
+    library.lock   held by the one process that changes something
+
+1. Lessons are stored a group at a time, in one transaction, so that a killed learning goes on behind the last group.
+2. A version is a row that never changes; an alias is a name that moves from one version to another.
+3. Any number of processes may read while one learns.
+4. Forgetting takes rows and adapters away, and strikes the versions that held them. An adapter's folder that no lesson
+   and no version names is left from a kill, and is taken away by the next process that changes something.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import shutil
+import sqlite3
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from pydantic import TypeAdapter, ValidationError
+
+from selfedit.disk import make_folder, new_folder
+from selfedit.errors import SelfeditError
+from selfedit.records import UNTOUCHED, Lesson, LibraryDocument, LibraryVersion, Policy, to_json
+from selfedit.store.adapters import ADAPTER_CONFIG, WEIGHTS
+
+SCHEMA = 1
+LIVE = "live"
+"""The alias that every new version is given, and that is asked where none is named."""
+_RECORD, _DATABASE, _LOCK, _ADAPTERS = "library.json", "library.db", "library.lock", "adapters"
+LEARNER = f"{_ADAPTERS}/learner"
+_TABLES = f"""
+BEGIN IMMEDIATE;
+CREATE TABLE lessons (context_id TEXT PRIMARY KEY, status TEXT NOT NULL, body TEXT NOT NULL);
+CREATE TABLE versions (number INTEGER PRIMARY KEY AUTOINCREMENT, body TEXT);
+CREATE TABLE aliases (name TEXT PRIMARY KEY, number INTEGER NOT NULL);
+CREATE TABLE events (at TEXT NOT NULL, what TEXT NOT NULL);
+PRAGMA user_version = {SCHEMA};
+COMMIT;
+"""
+_LESSON, _VERSION = TypeAdapter(Lesson), TypeAdapter(LibraryVersion)
+
+
+class LibraryFolder:
+    """The library in the folder `path`, which must hold one; see `create_library`.
+
+    Raises SelfeditError, in one line that names the folder, where there is none or it cannot be read.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.record = _read_record(path)
+        with self._readable():
+            self._connection = sqlite3.connect(path / _DATABASE, timeout=30)
+        try:
+            with self._readable():
+                self._connection.row_factory = sqlite3.Row
+                self._connection.execute("PRAGMA secure_delete = ON")
+                found = self._connection.execute("PRAGMA user_version").fetchone()[0]
+            if found != SCHEMA:
+                told = f"{path / _DATABASE}: has schema {found}, and this version reads schema {SCHEMA}"
+                raise SelfeditError(f"{told}; use the version of selfedit that made it, or learn anew")
+        except BaseException:
+            self._connection.close()
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the files; closing twice is harmless."""
+        self._connection.close()
+
+    @property
+    def name(self) -> str:
+        """What versions are called by: `notes` of `notes@live`."""
+        return self.path.absolute().name
+
+    @property
+    def facts(self) -> Mapping[str, str]:
+        """What identifies the model that adapters are for."""
+        facts: Mapping[str, str] = self.record["facts"]
+        return facts
+
+    @property
+    def learner(self) -> Policy:
+        """What all adapters lie on: an adapter of the library's own, or the model itself."""
+        digest = str(self.record["learner"])
+        return Policy(0, LEARNER, digest) if digest else UNTOUCHED
+
+    @property
+    def settings(self) -> Mapping[str, Any]:
+        """How it was begun."""
+        settings: Mapping[str, Any] = self.record["settings"]
+        return settings
+
+    @property
+    def work(self) -> Path:
+        """Where the ledger of a learning under way lies."""
+        return self.path / "work"
+
+    @contextmanager
+    def changing(self) -> Iterator[None]:
+        """Holds the library for a change; what a killed process has left is taken away first.
+
+        Raises:
+            SelfeditError: another process holds it.
+        """
+        try:
+            handle = os.open(self.path / _LOCK, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
+        except OSError as error:
+            raise SelfeditError(f"{self.path}: cannot be written ({error.strerror})") from None
+        with os.fdopen(handle, "r+", encoding="utf-8") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                holder = file.read().strip() or "unknown"
+                told = f"{self.path}: another process is changing this library (pid {holder}); wait for it"
+                raise SelfeditError(told) from None
+            file.truncate(0)
+            file.write(f"{os.getpid()}\n")
+            file.flush()
+            self._sweep()
+            yield
+
+    def lessons(self) -> dict[str, Lesson]:
+        """By context id, what became of each context that was ever studied and not forgotten."""
+        rows = self._rows("SELECT body FROM lessons ORDER BY context_id")
+        return {lesson.context_id: lesson for lesson in (self._built(_LESSON, row["body"]) for row in rows)}
+
+    def add_lessons(self, lessons: Sequence[Lesson]) -> None:
+        """Stores lessons, in one transaction; one on a context that has one takes its place."""
+        rows = [(one.context_id, one.status, _encode(one)) for one in lessons]
+        with self._transaction() as connection:
+            connection.executemany("INSERT OR REPLACE INTO lessons VALUES (?, ?, ?)", rows)
+
+    def versions(self) -> list[LibraryVersion]:
+        """All versions that can still be asked, oldest first."""
+        rows = self._rows("SELECT number, body FROM versions WHERE body IS NOT NULL ORDER BY number")
+        return [replace(self._built(_VERSION, row["body"]), number=row["number"]) for row in rows]
+
+    def struck(self) -> list[int]:
+        """Numbers of versions that held what was forgotten since."""
+        return [row["number"] for row in self._rows("SELECT number FROM versions WHERE body IS NULL ORDER BY number")]
+
+    def aliases(self) -> dict[str, int]:
+        """Name → number of the version that it stands for."""
+        return {row["name"]: row["number"] for row in self._rows("SELECT name, number FROM aliases ORDER BY name")}
+
+    def events(self) -> list[tuple[str, str]]:
+        """(when, UTC; what was done), oldest first."""
+        return [(row["at"], row["what"]) for row in self._rows("SELECT at, what FROM events ORDER BY rowid")]
+
+    def resolve(self, reference: str = LIVE) -> LibraryVersion:
+        """The version that `live`, `7`, the beginning of a digest, or any of these behind `NAME@`, stands for.
+
+        Raises:
+            SelfeditError: there is none such.
+        """
+        name, _, wanted = reference.rpartition("@")
+        versions, aliases = self.versions(), self.aliases()
+        number = aliases.get(wanted, int(wanted) if wanted.isascii() and wanted.isdigit() else 0)
+        alike = [one for one in versions if one.number == number or (len(wanted) > 5 and one.digest.startswith(wanted))]
+        if alike and name in ("", self.name):
+            return alike[-1]
+        if number in self.struck():
+            raise SelfeditError(f"{reference}: version {number} held what was forgotten since, and is gone")
+        known = ", ".join([*aliases, *(str(one.number) for one in versions[-4:])])
+        raise SelfeditError(f"{reference}: {self.path} has no such version; it has {known or 'none yet'}")
+
+    def publish(self, version: LibraryVersion) -> LibraryVersion:
+        """Stores a version under the next number, and makes it the live one; the live one itself where it is the same.
+
+        Its number, parent and time are given here.
+        """
+        now = _now()
+        live = next((one for one in self.versions() if one.number == self.aliases().get(LIVE)), None)
+        if live and live.digest == version.digest:
+            return live
+        with self._transaction() as connection:
+            parent = live.number if live else 0
+            held = replace(version, number=0, parent=parent, created=now)
+            number = connection.execute("INSERT INTO versions (body) VALUES (?)", (_encode(held),)).lastrowid
+            connection.execute("INSERT OR REPLACE INTO aliases VALUES (?, ?)", (LIVE, number))
+            connection.execute("INSERT INTO events VALUES (?, ?)", (now, f"version {number}: {version.note}"))
+        assert number is not None
+        return replace(held, number=number)
+
+    def point(self, alias: str, version: LibraryVersion) -> None:
+        """Lets an alias stand for a version from now on."""
+        with self._transaction() as connection:
+            connection.execute("INSERT OR REPLACE INTO aliases VALUES (?, ?)", (alias, version.number))
+            connection.execute("INSERT INTO events VALUES (?, ?)", (_now(), f"{alias} is version {version.number}"))
+
+    def forget(self, context_ids: Iterable[str], names: Container[str], version: LibraryVersion) -> LibraryVersion:
+        """Takes lessons away, with their adapters and all versions that held them, or documents of these names;
+        `version` knows the rest and is the live one from now on. Other aliases of a struck version are gone with it."""
+        gone = set(context_ids)
+        held = [one for one in self.versions() if any(d.name in names or _has(d, gone) for d in one.documents)]
+        numbers = {one.number for one in held}
+        aliases = {name for name, number in self.aliases().items() if number in numbers}
+        now = _now()
+        with self._transaction() as connection:
+            connection.executemany("DELETE FROM lessons WHERE context_id = ?", [(one,) for one in gone])
+            connection.executemany("UPDATE versions SET body = NULL WHERE number = ?", [(one,) for one in numbers])
+            connection.executemany("DELETE FROM aliases WHERE name = ?", [(one,) for one in aliases])
+            stored = replace(version, number=0, parent=0, created=now)
+            number = connection.execute("INSERT INTO versions (body) VALUES (?)", (_encode(stored),)).lastrowid
+            connection.execute("INSERT OR REPLACE INTO aliases VALUES (?, ?)", (LIVE, number))
+            connection.execute("DELETE FROM events")  # they name documents
+            connection.execute("INSERT INTO events VALUES (?, ?)", (now, f"version {number}: something was forgotten"))
+        assert number is not None
+        self._sweep()
+        with self._readable():
+            self._connection.execute("VACUUM")
+            self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        return replace(stored, number=number)
+
+    def size_of(self, adapter: Policy) -> int:
+        """Bytes of an adapter's folder."""
+        return sum(file.stat().st_size for file in (self.path / adapter.adapter).iterdir()) if adapter.adapter else 0
+
+    def _sweep(self) -> None:
+        """Takes away adapters that nothing names."""
+        named = {lesson.adapter.adapter for lesson in self.lessons().values()} | {LEARNER}
+        for version in self.versions():
+            named |= {adapter.adapter for _, adapter in version.adapters}
+            named |= {version.consolidated.adapter} if version.consolidated else set()
+        with suppress(FileNotFoundError):
+            for folder in (self.path / _ADAPTERS).iterdir():
+                if f"{_ADAPTERS}/{folder.name}" not in named:
+                    shutil.rmtree(folder, ignore_errors=True)
+
+    def _rows(self, statement: str) -> list[sqlite3.Row]:
+        with self._readable():
+            return self._connection.execute(statement).fetchall()
+
+    def _built(self, kind: TypeAdapter[Any], body: str) -> Any:
+        try:
+            return kind.validate_json(body)
+        except ValidationError as error:
+            told = f"{self.path / _DATABASE}: holds what this version cannot read ({error.error_count()} wrong fields)"
+            raise SelfeditError(told) from error
+
+    @contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        with self._readable(), self._connection:
+            yield self._connection
+
+    @contextmanager
+    def _readable(self) -> Iterator[None]:
+        try:
+            yield
+        except (sqlite3.ProgrammingError, sqlite3.IntegrityError):
+            raise  # a caller's mistake
+        except sqlite3.OperationalError as error:
+            raise SelfeditError(f"{self.path / _DATABASE}: cannot be used ({error})") from error
+        except sqlite3.DatabaseError as error:
+            raise SelfeditError(f"{self.path / _DATABASE}: damaged, or no library ({error})") from error
+
+
+def create_library(path: Path, facts: Mapping[str, str], learner: Policy, settings: Mapping[str, Any]) -> None:
+    """A library that knows nothing yet, in one step; nothing where there is one already.
+
+    Args:
+        path: a folder that is not there yet, or is empty.
+        facts: what identifies the model; the hash of its weights among it.
+        learner: what adapters are to lie on, with an absolute folder, of which a copy is kept.
+        settings: how it was begun, JSON-ready; what questions are put by later on.
+
+    Raises:
+        SelfeditError: the folder holds something else, or cannot be written.
+    """
+    if (path / _RECORD).is_file():
+        return
+    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        raise SelfeditError(f"{path}: is no library, and not empty; name another folder")
+    try:
+        with new_folder(path) as staged:
+            make_folder(staged / _ADAPTERS)
+            if learner.adapter:
+                make_folder(staged / LEARNER)
+                for name in (WEIGHTS, ADAPTER_CONFIG):
+                    shutil.copyfile(Path(learner.adapter) / name, staged / LEARNER / name)
+            connection = sqlite3.connect(staged / _DATABASE)
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.executescript(_TABLES)
+            connection.close()
+            record = {"schema": SCHEMA, "facts": dict(facts), "learner": learner.digest, "settings": dict(settings)}
+            (staged / _RECORD).write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise SelfeditError(f"{path}: cannot be written ({error.strerror}); name another folder") from None
+
+
+def is_library(path: Path) -> bool:
+    """Whether a library lies in this folder."""
+    return (path / _RECORD).is_file()
+
+
+def _read_record(path: Path) -> dict[str, Any]:
+    try:
+        held: dict[str, Any] = json.loads((path / _RECORD).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        told = "no such folder" if not path.exists() else "is no library"
+        raise SelfeditError(f"{path}: {told}; `selfedit learn DOCS --library {path}` makes one") from None
+    except (OSError, ValueError, RecursionError) as error:
+        raise SelfeditError(f"{path / _RECORD}: cannot be read ({error})") from error
+    parts = (("facts", dict), ("settings", dict), ("learner", str))
+    is_whole = isinstance(held, dict) and all(isinstance(held.get(name), kind) for name, kind in parts)
+    if not is_whole or held.get("schema") != SCHEMA:
+        raise SelfeditError(f"{path / _RECORD}: is no library of schema {SCHEMA}")
+    return held
+
+
+def _has(document: LibraryDocument, context_ids: set[str]) -> bool:
+    return any(chunk.context_id in context_ids for chunk in document.chunks)
+
+
+def _encode(record: Lesson | LibraryVersion) -> str:
+    return json.dumps(to_json(record), ensure_ascii=False)
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
