@@ -12,12 +12,15 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TYPE_CHECKING
 
-import bm25s
 import numpy as np
 import Stemmer
 
 from selfedit.records import Context
+
+if TYPE_CHECKING:
+    import bm25s
 
 _FEWEST = 2
 """Telling words in common from which a context may answer, as they stand; or stemmed, with so much of the question's
@@ -110,6 +113,8 @@ class Router:
 
     @cached_property
     def _index(self) -> bm25s.BM25:
+        import bm25s  # where JAX is installed, it takes a GPU's memory for itself as soon as it is imported
+
         index = bm25s.BM25(k1=1.5, b=0.75)
         index.index([[_stem(word) for word in words] for words in self._texts], show_progress=False)
         return index
