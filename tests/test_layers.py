@@ -15,7 +15,7 @@ from selfedit.tasks.arc.task import ArcSettings
 
 SOURCE = Path(__file__).parents[1] / "src" / "selfedit"
 LAYERS = [
-    {"errors", "seeds", "cache", "disk", "json_places", "shortage", "terminal", "thinking"},
+    {"errors", "seeds", "cache", "disk", "json_places", "shortage", "terminal", "thinking", "words"},
     {"records", "jsonl", "sizing", "plugins"},
     {"protocols", "endpoints"},
     {"config"},

@@ -52,9 +52,8 @@ class Ask(JsonCommand):
             out.data({**as_data(reply), "version": named})
             return
         show(reply.text if reply.is_known else UNKNOWN)
-        if reply.context_id:
-            nearest = "" if reply.is_known else "nearest: "
-            show(f"  {nearest}{reply.place} · {named} · confidence {reply.confidence:.2f}")
+        if reply.is_known:
+            show(f"  {reply.place} · {named} · confidence {reply.confidence:.2f}")
         if self.why:
             _show_weighed(reply)
 

@@ -90,13 +90,7 @@ def load_with(settings: LearnSettings) -> Any:
 
 def examine(session: Session, places: Sequence[str], questions: Path | None) -> dict[str, Any]:
     """What lies there, and what learning it would take here."""
-    if is_library(session.path):
-        with LibraryFolder(session.path) as library:
-            found = session.find(library, places)
-            learning = session.learning(library)
-            due = learning.due(session.materials(learning, found, questions))
-    else:
-        found, due = session.look(places, questions)
+    found, due = session.look(places, questions)
     counts = {
         "documents": len(found.documents),
         "new": len(found.new),

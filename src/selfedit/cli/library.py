@@ -185,9 +185,7 @@ class Why(Ask):
     """Which document an answer comes from: chunks that share the question's words, confirmed by how much less likely
     the answer is without the chunk's adapter."""
 
-    def run(self, out: Output) -> None:
-        """Asks, and shows what was weighed."""
-        Ask(question=self.question, library=self.library, version=self.version, why=True, device=self.device).run(out)
+    why: Annotated[bool, tyro.conf.Suppress] = True
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,9 +2,9 @@
 
 route → the adapters of the likeliest chunks answer → their answers are weighed → one, with its source, or "not learnt"
 
-What weighs an answer: how sure its adapter is of it, how much likelier the adapter makes it than the learner without
-(what was not learnt is not made likelier), and how much of the question's rare words the chunk has. A question that no
-answer is good enough for is not one about these documents.
+Of the answers the one counts that its adapter is surest of. By how much the adapter makes it likelier than the learner
+without is shown beside it: it confirms where an answer is from. Whether a question is about these documents at all is
+decided by words alone (routing.py), so that one with two words in common with a chunk is answered from that.
 """
 
 from __future__ import annotations
@@ -36,14 +36,8 @@ class Weighed:
 
     @property
     def confidence(self) -> float:
-        """How likely it is that the question was about what this adapter has learnt, 0 to 1."""
-        bias, sureness, lift, weight = _COEFFICIENTS
-        logit = bias + sureness * self.sureness + lift * self.lift + weight * self.match.weight
-        return 1 / (1 + math.exp(-max(-50.0, min(50.0, logit))))
-
-
-_COEFFICIENTS = (0.0, 1.0, 0.0, 0.0)
-THRESHOLD = 0.0
+        """The probability of a token of the answer under the adapter, 0 to 1; the geometric mean over tokens."""
+        return math.exp(min(0.0, self.sureness))
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,11 +48,11 @@ class LibraryReply:
     text: str
     """The answer; empty where there is none."""
     is_known: bool
-    """Whether it is about what was learnt, as far as can be told."""
+    """Whether a chunk shares its words, and has an answer."""
     confidence: float
-    """0 to 1; 0 where no chunk may be meant."""
+    """As `Weighed.confidence`; 0 where no chunk may be meant."""
     context_id: str = ""
-    """The chunk that it was answered from; of an answer that was not good enough, the nearest."""
+    """The chunk that it was answered from."""
     place: str = ""
     """Where that stands: `handbook.md:12-30`."""
     tried: tuple[Weighed, ...] = ()
@@ -78,24 +72,16 @@ class Respondent:
     """Over the contexts that have adapters, each with the place where it stands."""
     adapters: Mapping[str, Policy]
     """By context id."""
-    threshold: float = THRESHOLD
-    """Confidence from which an answer is given."""
 
-    def answer(self, questions: Sequence[str], without: Sequence[frozenset[str]] = ()) -> list[LibraryReply]:
-        """A reply to each question, all of them asked together. `without`: for each, ids of contexts that may not
-        answer it, as if they had never been learnt."""
-        barred = without or [frozenset()] * len(questions)
-        matches = [self._matches(q, out) for q, out in zip(questions, barred, strict=True)]
+    def answer(self, questions: Sequence[str]) -> list[LibraryReply]:
+        """A reply to each question, all of them asked together."""
+        matches = [self.router.match(question, TRIED) for question in questions]
         flat = [(question, match) for question, own in zip(questions, matches, strict=True) for match in own]
         weighed = iter(self._weigh(flat))
         return [
             self._reply(question, [next(weighed) for _ in own])
             for question, own in zip(questions, matches, strict=True)
         ]
-
-    def _matches(self, question: str, barred: frozenset[str]) -> list[Match]:
-        found = self.router.match(question, TRIED + len(barred))
-        return [match for match in found if match.context.id not in barred][:TRIED]
 
     def _weigh(self, asked: Sequence[tuple[str, Match]]) -> list[Weighed]:
         queries = [self.asker.queries(match.context, [Question("asked", question, "")]) for question, match in asked]
@@ -114,17 +100,8 @@ class Respondent:
         if not ranked:
             return LibraryReply(question, "", False, 0.0)
         best = ranked[0]
-        is_known = best.confidence >= self.threshold
         context = best.match.context
-        return LibraryReply(
-            question,
-            best.text if is_known else "",
-            is_known,
-            best.confidence,
-            context.id,
-            context.source,
-            tuple(ranked),
-        )
+        return LibraryReply(question, best.text, True, best.confidence, context.id, context.source, tuple(ranked))
 
 
 def _scored(queries: Sequence[Query], text: str) -> tuple[Query, ...]:

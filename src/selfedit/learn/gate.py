@@ -17,10 +17,9 @@ from selfedit.records import Lesson, LibraryVersion, ProbeResult
 from selfedit.store.library import LibraryFolder
 
 
-def judge_documents(library: LibraryFolder, materials: Sequence[Material]) -> list[str]:
-    """Rejects documents whose gate questions did not gain in the mean; their names."""
+def judge_documents(library: LibraryFolder, materials: Sequence[Material]) -> None:
+    """Rejects documents whose gate questions did not gain in the mean."""
     lessons = library.lessons()
-    rejected = []
     for name in dict.fromkeys(one.document for one in materials):
         own = [lessons[one.context.id] for one in materials if one.document == name and one.context.id in lessons]
         kept = [lesson for lesson in own if lesson.status == "kept"]
@@ -28,8 +27,6 @@ def judge_documents(library: LibraryFolder, materials: Sequence[Material]) -> li
         if gain is not None and gain <= 0:
             reason = f"the gate questions of {name} lose {-gain:.2f} nats per token in the mean"
             library.add_lessons([replace(lesson, status="rejected", reason=reason) for lesson in kept])
-            rejected.append(name)
-    return rejected
 
 
 def gate_gain(lessons: Sequence[Lesson]) -> float | None:

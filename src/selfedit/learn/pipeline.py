@@ -93,14 +93,17 @@ class Learning:
         return Asker(self.engine, self.library.learner, self.settings.inner, self.settings.answer_tokens)
 
     def due(self, materials: Sequence[Material]) -> list[Material]:
-        """Those without a lesson, or whose lesson was held back under other settings."""
+        """Those that something is to be done about."""
         known = self.library.lessons()
-        return [one for one in materials if not self._is_settled(known.get(one.context.id), one)]
+        return [one for one in materials if not self.is_settled(known.get(one.context.id), one.document)]
 
-    def _is_settled(self, lesson: Lesson | None, one: Material) -> bool:
+    def is_settled(self, lesson: Lesson | None, document: str) -> bool:
+        """Whether nothing is to be done about a context of this document any more. What failed is tried again, and so
+        is what was held back under other settings, or for an order in a document that is trusted now."""
         if lesson is None or lesson.status == "failed":
             return False
-        if lesson.status == "quarantined" and one.document in self.trusted:
+        is_order = lesson.status == "quarantined" and not lesson.adapter.adapter
+        if is_order and document in self.trusted:
             return False
         return lesson.status == "kept" or lesson.settings == self.mark
 
@@ -163,9 +166,15 @@ class Learning:
         """By context: what was tried, the best of it first, and the tokens that this took."""
         contexts = [one.context for one in group]
         runtime = Runtime(
-            self._task(contexts), self.engine, self.engine, self.grade, ledger, _Within(self.progress), None, True,
-            self.library.learner,
-        )  # fmt: skip
+            task=self._task(contexts),
+            writer=self.engine,
+            learner=self.engine,
+            grade=self.grade,
+            ledger=ledger,
+            progress=_Within(self.progress),
+            is_learner_fixed=True,
+            start=self.library.learner,
+        )
         written = self._write(runtime, contexts)
         by_nobody = [_own_sentences(context) for context in contexts]
         ledger.add_edits(by_nobody)

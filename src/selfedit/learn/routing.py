@@ -2,39 +2,30 @@
 
 bm25s ranks; what decides whether the best may answer at all is how many telling words both have. Where none fits,
 nothing that was learnt answers, so that what the model knew is left alone. What words cannot tell (in a large library
-any question has two words in common with something) is left to what the adapters say (answering.py).
+any question has two words in common with something) is not told yet.
 """
 
 from __future__ import annotations
 
+import importlib
 import math
 import re
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import Any
 
 import numpy as np
 import Stemmer
 
 from selfedit.records import Context
-
-if TYPE_CHECKING:
-    import bm25s
+from selfedit.words import EMPTY_WORDS
 
 _FEWEST = 2
 """Telling words in common from which a context may answer, as they stand; or stemmed, with so much of the question's
 weight."""
 _STEMMED_WEIGHT = 0.4
-_EMPTY = frozenset(
-    "a about after all also an and any are as at be became because been before being between both but by can could did"
-    " do does doing during each else every few for from give given had has have having he her here him his how i if in"
-    " into is it its kind made make many may might more most much must my name named no nor not of off on once one only"
-    " or other our out over own part people per said same she should since so some such than that the their them then"
-    " there these they thing this those through to too two type under until up upon us use used very was we were what"
-    " when where which while who whom whose why will with within without would you your".split()
-)
-"""Words that any text may have."""
 _UNSPACED = re.compile(r"[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af\u0e00-\u0e7f]")
 """Scripts that put no space between words: these are compared by pairs of characters."""
 
@@ -44,8 +35,6 @@ class Match:
     """A context that a question may be about."""
 
     context: Context
-    score: float
-    """BM25's; comparable for one question alone."""
     weight: float
     """Share of the question's telling words that it has, weighted by how rare they are, 0 to 1."""
 
@@ -65,7 +54,7 @@ class Router:
         scores = self._index.get_scores(known)
         best = np.argsort(-scores, kind="stable")[:n]
         return [
-            Match(self.contexts[i], float(scores[i]), self._weight(wanted, int(i)))
+            Match(self.contexts[i], self._weight(wanted, int(i)))
             for i in best
             if scores[i] > 0 and self._may_answer(wanted, int(i))
         ]
@@ -112,12 +101,22 @@ class Router:
         return found
 
     @cached_property
-    def _index(self) -> bm25s.BM25:
-        import bm25s  # where JAX is installed, it takes a GPU's memory for itself as soon as it is imported
-
-        index = bm25s.BM25(k1=1.5, b=0.75)
+    def _index(self) -> Any:
+        index = _without_jax().BM25(k1=1.5, b=0.75)
         index.index([[_stem(word) for word in words] for words in self._texts], show_progress=False)
         return index
+
+
+def _without_jax() -> Any:
+    """bm25s, which has no need of JAX here. Where that is installed, bm25s imports and tries it, and JAX takes most of
+    a GPU's memory for itself; where somebody has imported it already, that has happened."""
+    if "bm25s" not in sys.modules and "jax" not in sys.modules:
+        sys.modules["jax"] = None  # type: ignore[assignment]  # imports of it fail, as where it is not installed
+        try:
+            return importlib.import_module("bm25s")
+        finally:
+            del sys.modules["jax"]
+    return importlib.import_module("bm25s")
 
 
 def _telling(text: str) -> list[str]:
@@ -126,7 +125,7 @@ def _telling(text: str) -> list[str]:
     for word in re.findall(r"\w+", text.lower()):
         if _UNSPACED.search(word):
             found += [word[at : at + 2] for at in range(max(1, len(word) - 1))]
-        elif word not in _EMPTY:
+        elif word not in EMPTY_WORDS:
             found.append(word)
     return found
 

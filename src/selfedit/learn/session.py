@@ -37,9 +37,9 @@ from selfedit.records import (
 )
 from selfedit.store.adapters import AdapterFolders, adapter_in, is_adapter
 from selfedit.store.library import LIVE, LibraryFolder, create_library, is_library
-from selfedit.tasks.documents.question_files import AskedChunk, asked_of, read_question_file
+from selfedit.tasks.documents.question_files import AskedChunk, read_question_file
 from selfedit.tasks.documents.task import token_counter
-from selfedit.tasks.documents.tests import ask_about
+from selfedit.tasks.documents.tests import TestKind, ask_about
 from selfedit.tasks.probe import BUNDLED, load_probe
 
 GRADER = "contains"
@@ -55,7 +55,9 @@ class LearningReport:
     new: tuple[str, ...] = ()
     """Documents that were not there before."""
     changed: tuple[str, ...] = ()
+    """Those that are other than before."""
     gone: tuple[str, ...] = ()
+    """Those that are no longer there."""
     lessons: tuple[Lesson, ...] = ()
     """Those of this time."""
     left: int = 0
@@ -96,17 +98,17 @@ class Session:
             SelfeditError: it cannot be done; what was finished is kept.
         """
         started = time.monotonic()
+        found: Found | None = None
         if not is_library(self.path):
-            if not places:
-                raise SettingError(f"{self.path}: is no library yet; name documents to learn")
-            find_documents(places, (), self.settings.chunk_tokens, self.counter, self.progress)
+            found = self.first_look(places)
             begun = self.settings.model_dump(mode="json")
             create_library(self.path, self.engine().facts, self.learner(), begun)
         with LibraryFolder(self.path) as library, library.changing():
             self.check(library)
-            found = self.find(library, places)
+            found = found or self.find(library, places)
             learning = self.learning(library)
-            materials = self.materials(learning, found, questions)
+            known = [lesson.context.text for lesson in library.lessons().values()]
+            materials = self.materials(found, questions, known, self.settings.tests)
             if not learning.due(materials) and not (found.new or found.changed or found.gone):
                 return LearningReport(live_version(library), seconds=time.monotonic() - started)
             lessons = learning.learn(materials, started + seconds) if materials else []
@@ -119,12 +121,26 @@ class Session:
         return LearningReport(version, *told, left, time.monotonic() - started)
 
     def look(self, places: Sequence[str], questions: Path | None) -> tuple[Found, list[Material]]:
-        """What lies there and is to be learnt, where there is no library yet; questions of the model's own writing are
-        not counted, for they are not written yet."""
-        found = find_documents(places, (), self.settings.chunk_tokens, self.counter, self.progress)
-        chunks = [(name, chunk) for name, own in found.chunks.items() for chunk in own]
-        given = {one.text: one for one in read_question_file(questions)} if questions else {}
-        return found, material(chunks, lambda chunk: asked_of(chunk, (), has_cloze=True), given)
+        """What lies there, and what of it is to be learnt, without learning it. In the place of questions that the
+        model would write stand cloze ones."""
+        if not is_library(self.path):
+            found = self.first_look(places)
+            return found, self.materials(found, questions, (), "cloze")
+        with LibraryFolder(self.path) as library:
+            self.check(library)
+            found = self.find(library, places)
+            known = [lesson.context.text for lesson in library.lessons().values()]
+            return found, self.learning(library).due(self.materials(found, questions, known, "cloze"))
+
+    def first_look(self, places: Sequence[str]) -> Found:
+        """What lies there, where there is no library yet.
+
+        Raises:
+            SettingError: no places are named, or nothing there can be learnt.
+        """
+        if not places:
+            raise SettingError(f"{self.path}: is no library yet; name documents to learn")
+        return find_documents(places, (), self.settings.chunk_tokens, self.counter, self.progress)
 
     def with_settings(self, settings: LearnSettings) -> Session:
         """The same with other settings, and with the model that is loaded."""
@@ -134,48 +150,49 @@ class Session:
         """What lies there, beside what the library knows."""
         live = live_version(library)
         known = live.documents if live else ()
-        lessons, mark = library.lessons(), self.mark(library)
+        lessons, learning = library.lessons(), self.learning(library)
 
         def is_settled(document: LibraryDocument) -> bool:
-            held = [lessons.get(chunk.context_id) for chunk in document.chunks]
-            return all(
-                lesson is not None and (lesson.status == "kept" or lesson.settings == mark) for lesson in held
-            ) and not (document.name in self.trusted and any(one and one.status == "quarantined" for one in held))
+            return all(learning.is_settled(lessons.get(one.context_id), document.name) for one in document.chunks)
 
         places = places or list(dict.fromkeys(document.root for document in known))
         return find_documents(places, known, self.settings.chunk_tokens, self.counter, self.progress, is_settled)
 
-    def materials(self, learning: Learning, found: Found, questions: Path | None) -> list[Material]:
-        """What must be learnt of documents that are new or have changed, with its questions."""
+    def materials(self, found: Found, questions: Path | None, known: Sequence[str], tests: TestKind) -> list[Material]:
+        """The chunks of documents that are new or have changed, with their questions. `known`: texts that a file of
+        questions may be about as well."""
         chunks = [(name, chunk) for name, own in found.chunks.items() for chunk in own]
         given: Mapping[str, AskedChunk] = {}
         if questions is not None:
             given = {one.text: one for one in read_question_file(questions)}
-            known = [lesson.context.text for lesson in learning.library.lessons().values()]
             check_given(given, [chunk for _, chunk in chunks], known, questions)
         unasked = [chunk for _, chunk in chunks if chunk.text not in given]
         settings = self.settings
-        made = ask_about(unasked, settings.tests, settings.model, self.engine, settings.seed, self.progress)
+        made = ask_about(unasked, tests, settings.model, self.engine, settings.seed, self.progress)
         return material(chunks, lambda chunk: made[chunk.id], given)
 
     def forget(self, names: Sequence[str]) -> LibraryVersion:
-        """Documents are known no more, and nothing of them is kept; the version without them is live.
+        """Documents are known no more, and nothing of them is kept; the version without them is live. That goes for
+        what a learning that was stopped has begun with as well.
 
         Raises:
-            SelfeditError: the library knows no such document, now or in an earlier version.
+            SelfeditError: the library knows no such document, and never has.
         """
         with LibraryFolder(self.path) as library, library.changing():
             versions = library.versions()
             live = live_version(library)
             every = [document for version in versions for document in version.documents]
+            lessons = library.lessons().values()
             for name in names:
-                if all(document.name != name for document in every):
-                    known = ", ".join(sorted({document.name for document in every})[:4])
+                if name not in (called := {one.name for one in every} | {one.document for one in lessons}):
+                    known = ", ".join(sorted(called)[:4])
                     raise SelfeditError(f"{name}: {self.path} knows no such document; it knows {known or 'none'}")
             gone = [document for document in every if document.name in names]
             rest = [document for document in every if document.name not in names]
             shared = {chunk.context_id for document in rest for chunk in document.chunks}
-            ids = {chunk.context_id for document in gone for chunk in document.chunks} - shared
+            ids = {chunk.context_id for document in gone for chunk in document.chunks}
+            ids = (ids | {one.context_id for one in lessons if one.document in names}) - shared
+            shutil.rmtree(library.work, ignore_errors=True)
             left = [document for document in (live.documents if live else ()) if document.name not in names]
             version = compose(library, left, "forget")
             probe = probe_version(self.learning(library), version, live, lambda: self.respondent(library, version))
@@ -238,10 +255,6 @@ class Session:
         if self.settings.learner and self.learner().digest != library.learner.digest:
             told = f" {self.settings.learner}: {self.path} was begun with another; name another library"
             raise SettingError(Field("learner"), told)
-
-    def mark(self, library: LibraryFolder) -> str:
-        """Hash of what decides a lesson beside its context."""
-        return self.settings.mark(library.learner.digest, library.facts["weights_sha256"])
 
     def engine(self) -> Engine:
         """The model, loaded once.

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, model_validator
 
 from selfedit.config import EMBEDDED_MODEL, SHIPPED_LEARNER, at_least, check_training, require_words
 from selfedit.errors import Field, SettingError
 from selfedit.records import SamplingParams, TrainingConfig, digest
+from selfedit.tasks.documents.task import LEAST_CHUNK, MOST_CHUNK
+from selfedit.tasks.documents.tests import TestKind
 
-LEAST_CHUNK, MOST_CHUNK = 32, 2_048
-"""Tokens of a chunk."""
 MOST_EDITS = 64
 
 
@@ -25,7 +25,7 @@ class LearnSettings(BaseModel):
     learner: str = ""
     """What adapters lie on: `shipped` (for the embedded model), `untouched` (the model as it is), or the folder of an
     adapter. Empty: `shipped` where it fits."""
-    tests: Literal["cloze", "written", "both"] = "cloze"
+    tests: TestKind = "cloze"
     """Where documents come without questions: `cloze`, a sentence with a blank; `written`, by the model; or `both`."""
     edits: int = 2
     """Self-edits that the model writes about each chunk. With the chunk's own sentences they are tried, and the best is

@@ -142,11 +142,9 @@ class LibraryVersion:
     learner: str
     """SHA-256 of what adapters lie on; empty for the model itself."""
     note: str
-    """How it came about: `learn docs`, `forget handbook.md`, `consolidate`."""
+    """How it came about: `learn docs`, `forget`."""
     probe: ProbeResult | None = None
     """None where nothing was probed."""
-    consolidated: Policy | None = None
-    """One adapter for all, where that was made and held."""
     created: str = ""
     """UTC, ISO 8601."""
 
@@ -155,6 +153,5 @@ class LibraryVersion:
         """Of what it knows and by which weights: equal for two versions that cannot be told apart by any question,
         whatever was learnt and forgotten on the way."""
         held = [(context_id, adapter.digest) for context_id, adapter in self.adapters]
-        whole = self.consolidated.digest if self.consolidated else ""
         places = [(document.name, document.sha256) for document in self.documents]
-        return digest("library version", held, whole, self.learner, places)
+        return digest("library version", held, self.learner, places)

@@ -15,12 +15,10 @@ import hashlib
 import json
 import os
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import astuple, fields
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -42,6 +40,7 @@ from selfedit.records import (
     WarmUp,
     to_json,
 )
+from selfedit.store.database import Database
 from selfedit.store.schema import LATER, LATER_COLUMNS, ORDERS, SCHEMA, SCHEMA_VERSION
 
 _ADAPTERS: dict[Any, TypeAdapter[Any]] = {
@@ -53,7 +52,7 @@ _ADAPTERS: dict[Any, TypeAdapter[Any]] = {
 R = TypeVar("R")
 
 
-class Ledger:
+class Ledger(Database):
     """One run's records in the SQLite file `path`, which is made when absent; its folder must exist.
 
     Args:
@@ -63,29 +62,11 @@ class Ledger:
     Raises SelfeditError, in one line that names the file, when that is damaged or not a ledger of this version.
     """
 
+    kind = "a ledger"
+    mend = "move it away to start afresh"
+
     def __init__(self, path: Path, is_read_only: bool = False) -> None:
-        self.path = path
-        name = _read_only(path) if is_read_only else path
-        with self._readable():
-            self._connection = sqlite3.connect(name, timeout=30, uri=is_read_only)
-        try:
-            with self._readable():
-                self._prepare()
-        except BaseException:
-            self._connection.close()
-            raise
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Let go of the file; closing twice is harmless."""
-        self._connection.close()
+        super().__init__(path, _read_only(path) if is_read_only else "")
 
     def put_contexts(self, split: str, contexts: Sequence[Context]) -> None:
         """Make `contexts`, in their order, the whole of `split`."""
@@ -274,7 +255,6 @@ class Ledger:
         return hashed.hexdigest()
 
     def _prepare(self) -> None:
-        self._connection.row_factory = sqlite3.Row
         found = self._connection.execute("PRAGMA user_version").fetchone()[0]
         is_blank = not self._connection.execute("SELECT COUNT(*) FROM sqlite_master").fetchone()[0]
         if found == 0 and is_blank:
@@ -286,24 +266,6 @@ class Ledger:
                 " folder, or use the version of selfedit that made it"
             )
         self.counts()  # A file with the right number and without the tables is caught here, not in the middle of a run.
-
-    @contextmanager
-    def _readable(self) -> Iterator[None]:
-        try:
-            yield
-        except (sqlite3.ProgrammingError, sqlite3.IntegrityError):
-            raise  # A caller's mistake, such as using a closed ledger; nothing that a user could mend.
-        except sqlite3.OperationalError as error:
-            raise SelfeditError(f"{self.path}: cannot be used as a ledger ({error})") from error
-        except sqlite3.DatabaseError as error:
-            raise SelfeditError(
-                f"{self.path}: damaged, or not a ledger ({error}); move it away to start afresh"
-            ) from error
-
-    @contextmanager
-    def _transaction(self) -> Iterator[sqlite3.Connection]:
-        with self._readable(), self._connection:
-            yield self._connection
 
     def _add(self, table: str, rows: Sequence[tuple[Any, ...]], stages: Sequence[Stage] = ()) -> None:
         if not rows:

@@ -1,7 +1,7 @@
 """L1. The library: a folder that holds what was learnt from documents, for good.
 
     library.json   which model and learner it is for
-    library.db     SQLite: lessons (a context each), versions, aliases, events
+    library.db     SQLite: lessons (a context each), versions, aliases
     adapters/      a folder for each lesson that is kept, in PEFT's format; `learner` is what they all lie on
     work/          the ledger of a learning that is under way
     library.lock   held by the one process that changes something
@@ -25,8 +25,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -34,6 +33,7 @@ from selfedit.disk import make_folder, new_folder
 from selfedit.errors import SelfeditError
 from selfedit.records import UNTOUCHED, Lesson, LibraryDocument, LibraryVersion, Policy, to_json
 from selfedit.store.adapters import ADAPTER_CONFIG, WEIGHTS
+from selfedit.store.database import Database
 
 SCHEMA = 1
 LIVE = "live"
@@ -45,52 +45,29 @@ BEGIN IMMEDIATE;
 CREATE TABLE lessons (context_id TEXT PRIMARY KEY, status TEXT NOT NULL, body TEXT NOT NULL);
 CREATE TABLE versions (number INTEGER PRIMARY KEY AUTOINCREMENT, body TEXT);
 CREATE TABLE aliases (name TEXT PRIMARY KEY, number INTEGER NOT NULL);
-CREATE TABLE events (at TEXT NOT NULL, what TEXT NOT NULL);
 PRAGMA user_version = {SCHEMA};
 COMMIT;
 """
 _LESSON, _VERSION = TypeAdapter(Lesson), TypeAdapter(LibraryVersion)
 
 
-class LibraryFolder:
-    """The library in the folder `path`, which must hold one; see `create_library`.
+class LibraryFolder(Database):
+    """The library in `folder`, which must hold one; see `create_library`.
 
     Raises SelfeditError, in one line that names the folder, where there is none or it cannot be read.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.record = _read_record(path)
-        with self._readable():
-            self._connection = sqlite3.connect(path / _DATABASE, timeout=30)
-        try:
-            with self._readable():
-                self._connection.row_factory = sqlite3.Row
-                self._connection.execute("PRAGMA secure_delete = ON")
-                found = self._connection.execute("PRAGMA user_version").fetchone()[0]
-            if found != SCHEMA:
-                told = f"{path / _DATABASE}: has schema {found}, and this version reads schema {SCHEMA}"
-                raise SelfeditError(f"{told}; use the version of selfedit that made it, or learn anew")
-        except BaseException:
-            self._connection.close()
-            raise
+    kind = "a library"
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Let go of the files; closing twice is harmless."""
-        self._connection.close()
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.record = _read_record(folder)
+        super().__init__(folder / _DATABASE)
 
     @property
     def name(self) -> str:
         """What versions are called by: `notes` of `notes@live`."""
-        return self.path.absolute().name
+        return self.folder.absolute().name
 
     @property
     def facts(self) -> Mapping[str, str]:
@@ -113,7 +90,7 @@ class LibraryFolder:
     @property
     def work(self) -> Path:
         """Where the ledger of a learning under way lies."""
-        return self.path / "work"
+        return self.folder / "work"
 
     @contextmanager
     def changing(self) -> Iterator[None]:
@@ -123,15 +100,15 @@ class LibraryFolder:
             SelfeditError: another process holds it.
         """
         try:
-            handle = os.open(self.path / _LOCK, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
+            handle = os.open(self.folder / _LOCK, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
         except OSError as error:
-            raise SelfeditError(f"{self.path}: cannot be written ({error.strerror})") from None
+            raise SelfeditError(f"{self.folder}: cannot be written ({error.strerror})") from None
         with os.fdopen(handle, "r+", encoding="utf-8") as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError:
                 holder = file.read().strip() or "unknown"
-                told = f"{self.path}: another process is changing this library (pid {holder}); wait for it"
+                told = f"{self.folder}: another process is changing this library (pid {holder}); wait for it"
                 raise SelfeditError(told) from None
             file.truncate(0)
             file.write(f"{os.getpid()}\n")
@@ -163,10 +140,6 @@ class LibraryFolder:
         """Name → number of the version that it stands for."""
         return {row["name"]: row["number"] for row in self._rows("SELECT name, number FROM aliases ORDER BY name")}
 
-    def events(self) -> list[tuple[str, str]]:
-        """(when, UTC; what was done), oldest first."""
-        return [(row["at"], row["what"]) for row in self._rows("SELECT at, what FROM events ORDER BY rowid")]
-
     def resolve(self, reference: str = LIVE) -> LibraryVersion:
         """The version that `live`, `7`, the beginning of a digest, or any of these behind `NAME@`, stands for.
 
@@ -182,7 +155,7 @@ class LibraryFolder:
         if number in self.struck():
             raise SelfeditError(f"{reference}: version {number} held what was forgotten since, and is gone")
         known = ", ".join([*aliases, *(str(one.number) for one in versions[-4:])])
-        raise SelfeditError(f"{reference}: {self.path} has no such version; it has {known or 'none yet'}")
+        raise SelfeditError(f"{reference}: {self.folder} has no such version; it has {known or 'none yet'}")
 
     def publish(self, version: LibraryVersion) -> LibraryVersion:
         """Stores a version under the next number, and makes it the live one; the live one itself where it is the same.
@@ -198,7 +171,6 @@ class LibraryFolder:
             held = replace(version, number=0, parent=parent, created=now)
             number = connection.execute("INSERT INTO versions (body) VALUES (?)", (_encode(held),)).lastrowid
             connection.execute("INSERT OR REPLACE INTO aliases VALUES (?, ?)", (LIVE, number))
-            connection.execute("INSERT INTO events VALUES (?, ?)", (now, f"version {number}: {version.note}"))
         assert number is not None
         return replace(held, number=number)
 
@@ -206,7 +178,6 @@ class LibraryFolder:
         """Lets an alias stand for a version from now on."""
         with self._transaction() as connection:
             connection.execute("INSERT OR REPLACE INTO aliases VALUES (?, ?)", (alias, version.number))
-            connection.execute("INSERT INTO events VALUES (?, ?)", (_now(), f"{alias} is version {version.number}"))
 
     def forget(self, context_ids: Iterable[str], names: Container[str], version: LibraryVersion) -> LibraryVersion:
         """Takes lessons away, with their adapters and all versions that held them, or documents of these names;
@@ -223,8 +194,6 @@ class LibraryFolder:
             stored = replace(version, number=0, parent=0, created=now)
             number = connection.execute("INSERT INTO versions (body) VALUES (?)", (_encode(stored),)).lastrowid
             connection.execute("INSERT OR REPLACE INTO aliases VALUES (?, ?)", (LIVE, number))
-            connection.execute("DELETE FROM events")  # they name documents
-            connection.execute("INSERT INTO events VALUES (?, ?)", (now, f"version {number}: something was forgotten"))
         assert number is not None
         self._sweep()
         with self._readable():
@@ -232,18 +201,13 @@ class LibraryFolder:
             self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         return replace(stored, number=number)
 
-    def size_of(self, adapter: Policy) -> int:
-        """Bytes of an adapter's folder."""
-        return sum(file.stat().st_size for file in (self.path / adapter.adapter).iterdir()) if adapter.adapter else 0
-
     def _sweep(self) -> None:
         """Takes away adapters that nothing names."""
         named = {lesson.adapter.adapter for lesson in self.lessons().values()} | {LEARNER}
         for version in self.versions():
             named |= {adapter.adapter for _, adapter in version.adapters}
-            named |= {version.consolidated.adapter} if version.consolidated else set()
         with suppress(FileNotFoundError):
-            for folder in (self.path / _ADAPTERS).iterdir():
+            for folder in (self.folder / _ADAPTERS).iterdir():
                 if f"{_ADAPTERS}/{folder.name}" not in named:
                     shutil.rmtree(folder, ignore_errors=True)
 
@@ -255,24 +219,15 @@ class LibraryFolder:
         try:
             return kind.validate_json(body)
         except ValidationError as error:
-            told = f"{self.path / _DATABASE}: holds what this version cannot read ({error.error_count()} wrong fields)"
+            told = f"{self.path}: holds what this version cannot read ({error.error_count()} wrong fields)"
             raise SelfeditError(told) from error
 
-    @contextmanager
-    def _transaction(self) -> Iterator[sqlite3.Connection]:
-        with self._readable(), self._connection:
-            yield self._connection
-
-    @contextmanager
-    def _readable(self) -> Iterator[None]:
-        try:
-            yield
-        except (sqlite3.ProgrammingError, sqlite3.IntegrityError):
-            raise  # a caller's mistake
-        except sqlite3.OperationalError as error:
-            raise SelfeditError(f"{self.path / _DATABASE}: cannot be used ({error})") from error
-        except sqlite3.DatabaseError as error:
-            raise SelfeditError(f"{self.path / _DATABASE}: damaged, or no library ({error})") from error
+    def _prepare(self) -> None:
+        self._connection.execute("PRAGMA secure_delete = ON")
+        found = self._connection.execute("PRAGMA user_version").fetchone()[0]
+        if found != SCHEMA:
+            told = f"{self.path}: has schema {found}, and this version reads schema {SCHEMA}"
+            raise SelfeditError(f"{told}; use the version of selfedit that made it, or learn anew")
 
 
 def create_library(path: Path, facts: Mapping[str, str], learner: Policy, settings: Mapping[str, Any]) -> None:

@@ -13,21 +13,13 @@ from typing import ClassVar
 
 from selfedit.continual.learner import Chain, Learner
 from selfedit.records import Context, Policy, Query, Update
+from selfedit.words import EMPTY_WORDS
 
 _K1, _B = 1.5, 0.75
 """BM25's usual constants."""
 _FEWEST = 2
 """Words in common from which a context may answer: in draws of 8 passages 93 to 96 % of questions go home, and 3 % of
 common-knowledge questions and 2 % of general texts go to any (`benchmarks/routing.py`)."""
-_EMPTY = frozenset(
-    "a about after all also an and any are as at be became because been before being between both but by can could did"
-    " do does doing during each else every few for from give given had has have having he her here him his how i if in"
-    " into is it its kind made make many may might more most much must my name named no nor not of off on once one only"
-    " or other our out over own part people per said same she should since so some such than that the their them then"
-    " there these they thing this those through to too two type under until up upon us use used very was we were what"
-    " when where which while who whom whose why will with within without would you your".split()
-)
-"""Words that any text may have."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,4 +87,4 @@ def best_match(question: str, contexts: Sequence[Context]) -> Context | None:
 
 def _telling(text: str) -> list[str]:
     """The words that say what a text is about."""
-    return [word for word in re.findall(r"\w+", text.lower()) if word not in _EMPTY]
+    return [word for word in re.findall(r"\w+", text.lower()) if word not in EMPTY_WORDS]

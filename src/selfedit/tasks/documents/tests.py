@@ -14,6 +14,7 @@ from selfedit.tasks.documents.question_files import AskedQuestion, asked_of
 from selfedit.tasks.documents.written import Questioner, write_questions
 
 TestKind = Literal["cloze", "written", "both"]
+"""Who writes questions: nobody, the model, or both."""
 
 
 def ask_about(

@@ -1,0 +1,164 @@
+"""`learn`, `ask`, `library` and `forget` as commands, on an engine without a model."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from selfedit.cli import ask, forget, learn, library
+from selfedit.cli.main import main
+from selfedit.learn import LearnSettings
+from selfedit.learn import session as sessions
+from selfedit.recipes.demo import Pace
+from selfedit.records import Answer, Trial
+from selfedit.store.adapters import AdapterFolders
+from selfedit.testing.engines import FakeEngine
+from tests.learn.test_session import TEXTS
+
+Capture = pytest.CaptureFixture[str]
+
+
+@pytest.fixture
+def docs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder of two documents; the working directory holds it. Adapters answer `yes`."""
+
+    def load_with(settings: LearnSettings) -> Any:
+        def load(adapters: AdapterFolders) -> FakeEngine:
+            engine = FakeEngine(home=adapters.home)
+            engine.gain = lambda trial: 2.0
+            engine.lift = lambda version: 2.0 * ("learner" not in version.adapter)
+            return engine
+
+        return load
+
+    for module in (learn, ask, forget, library):
+        monkeypatch.setattr(module, "load_with", load_with)
+    monkeypatch.setattr(learn, "measure", lambda *given: Pace(0.01, 0.01, 1.0))
+    monkeypatch.setattr(sessions, "token_counter", lambda model: lambda text: len(text.split()))
+    monkeypatch.chdir(tmp_path)
+    folder = tmp_path / "docs"
+    folder.mkdir()
+    for name, text in TEXTS.items():
+        (folder / name).write_text(text)
+    return folder
+
+
+def told(capsys: Capture, words: Sequence[str]) -> Any:
+    """What a command says as JSON."""
+    assert main([*words, "--json"]) == 0
+    return json.loads(capsys.readouterr().out)
+
+
+def refused(capsys: Capture, words: Sequence[str]) -> str:
+    """The one line of a command that is refused."""
+    capsys.readouterr()
+    assert main(words) == 2
+    *_, line = capsys.readouterr().err.strip().splitlines()
+    return line
+
+
+def test_documents_are_learnt_edited_forgotten_and_gone_back_to(docs: Path, capsys: Capture) -> None:
+    first = told(capsys, ["learn", "docs"])
+    assert (first["documents"], first["new"], first["chunks_known"], first["right_before"]) == (2, 2, 2, 0)
+    assert told(capsys, ["learn", "docs"]) == {"documents": 2}
+    (docs / "bridge.md").unlink()
+    assert told(capsys, ["learn"])["gone"] == 1  # without a path: the places that are known
+    versions = told(capsys, ["library", "list"])["versions"]
+    assert [(one["version"], one["documents"], one["aliases"]) for one in versions] == [(1, 2, []), (2, 1, ["live"])]
+    assert told(capsys, ["library", "diff", "1", "2"])["no_longer_known"] == ["bridge.md:3-4"]
+    assert told(capsys, ["library", "rollback"]) == {"live": 1}
+    assert told(capsys, ["library", "promote", "2", "--alias", "stable"]) == {"stable": 2}
+    assert told(capsys, ["library", "show", "stable"])["version"] == 2
+    assert told(capsys, ["forget", "bridge.md"])["documents_left"] == 1
+    listed = told(capsys, ["library", "list"])
+    assert listed["struck"] == [1] and [one["version"] for one in listed["versions"]] == [2, 3]
+
+
+def test_what_is_shown_on_a_terminal_names_documents_and_questions(docs: Path, capsys: Capture) -> None:
+    assert main(["learn", "docs"]) == 0
+    assert "selfedit ask" in capsys.readouterr().out
+    assert main(["library", "show", "--questions"]) == 0
+    shown = capsys.readouterr().out
+    assert "ferry.md" in shown and "gold:" in shown
+    assert main(["library", "list"]) == 0 and "learn docs" in capsys.readouterr().out
+
+
+def test_a_question_is_answered_with_its_source_or_not_at_all(
+    docs: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told(capsys, ["learn", "docs"])
+    real = FakeEngine._result
+
+    def say(engine: FakeEngine, trial: Trial, trace: float) -> Any:
+        queries = tuple(replace(query, gold=query.gold or "yes") for query in trial.spec.queries)
+        return real(engine, replace(trial, spec=replace(trial.spec, queries=queries)), trace)
+
+    monkeypatch.setattr(FakeEngine, "_result", say)
+    known = told(capsys, ["ask", "Who built the bridge of Orlemont?", "--why"])
+    assert (known["answer"], known["source"], known["version"]) == ("yes", "bridge.md:3-4", "library@1")
+    assert known["weighed"][0]["lift"] > 0
+    unknown = told(capsys, ["ask", "Who wrote the opera Carmen?"])
+    assert (unknown["answer"], unknown["source"], unknown["is_known"]) == (None, None, False)
+    assert main(["ask", "Who wrote the opera Carmen?"]) == 0
+    assert capsys.readouterr().out == "I have not learnt this.\n"
+    assert main(["library", "why", "Who built the bridge of Orlemont?"]) == 0
+    shown = capsys.readouterr().out
+    assert shown.startswith("yes\n  bridge.md:3-4") and "without" in shown
+    assert f"{known['weighed'][0]['logprob']:.2f}" in shown
+
+
+def test_a_proof_that_no_longer_holds_fails(docs: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
+    told(capsys, ["learn", "docs"])
+    found = told(capsys, ["library", "verify"])
+    assert found["questions"] > 0 and found["other_answers"] == 0
+    monkeypatch.setattr(sessions.Asker, "ask", _other_answers)
+    line = refused(capsys, ["library", "verify"])
+    assert f"{found['questions']} of {found['questions']} answers are others than were recorded" in line
+
+
+def _other_answers(asker: Any, asked: Any) -> Any:
+    return [tuple(Answer(query.question_id, "another", -1.0) for query in queries) for _, queries in asked]
+
+
+def test_a_dry_run_says_what_it_takes_and_makes_nothing(docs: Path, capsys: Capture) -> None:
+    found = told(capsys, ["learn", "docs", "--dry-run"])
+    assert (found["documents"], found["new"], found["chunks_to_learn"]) == (2, 2, 2)
+    assert found["minutes"] > found["minutes_with_sentences_alone"] > 0 and found["disk_mb"] > 0
+    assert not Path("library").exists()
+
+
+def test_fewer_self_edits_are_written_where_the_time_is_short(docs: Path, capsys: Capture) -> None:
+    assert main(["learn", "docs", "--minutes", "1"]) == 0
+    assert "with 0 self-edits a chunk in place of 2, to fit 1 minutes" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        (["ask", "Who?"], r"library: no such folder; `selfedit learn DOCS --library library` makes one"),
+        (["learn"], r"library: is no library yet; name documents to learn"),
+        (["learn", "nowhere"], r"nowhere: no such file or folder"),
+        (["learn", "docs", "--library", "docs"], r"docs: is no library, and not empty; name another folder"),
+        (["learn", "docs", "--chunk-tokens", "1"], r"--chunk-tokens must be at least 32, not 1"),
+        (["learn", "docs", "--questions", "none.jsonl"], r"none\.jsonl"),
+    ],
+)
+def test_what_cannot_be_is_refused_in_one_line(docs: Path, capsys: Capture, words: list[str], line: str) -> None:
+    assert re.search(line, refused(capsys, words))
+
+
+def test_what_a_library_has_not_is_refused_in_one_line(docs: Path, capsys: Capture) -> None:
+    told(capsys, ["learn", "docs"])
+    assert "9: library has no such version; it has live, 1" in refused(capsys, ["library", "show", "9"])
+    assert "knows no such document" in refused(capsys, ["forget", "rail.md"])
+    assert "no name for an alias" in refused(capsys, ["library", "promote", "1", "--alias", "../x"])
+    assert "version 1 has none before it" in refused(capsys, ["library", "rollback"])
+    assert "is for smollm2-135m; name another library" in refused(capsys, ["learn", "docs", "--model", "other"])
+    (Path("library") / "library.db").write_bytes(b"no database, but long enough to be looked at" * 20)
+    assert "damaged, or not a library" in refused(capsys, ["ask", "Who?"])
