@@ -130,6 +130,8 @@ def test_a_dry_run_says_what_it_takes_and_makes_nothing(docs: Path, capsys: Capt
     found = told(capsys, ["learn", "docs", "--dry-run"])
     assert (found["documents"], found["new"], found["chunks_to_learn"]) == (2, 2, 2)
     assert found["minutes"] > found["minutes_with_sentences_alone"] > 0 and found["disk_mb"] > 0
+    assert main(["learn", "docs", "--dry-run"]) == 0
+    assert "{" not in capsys.readouterr().out
     assert not Path("library").exists()
 
 

@@ -33,6 +33,7 @@ WEIGHT_BYTES = 4
 _PROBED = 3
 """What a lesson's probe takes, in chunks' questions asked."""
 _SHOWN = 5
+_BY_EDITS = "minutes_by_self_edits"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,7 +69,8 @@ class Learn(JsonCommand):
             if self.dry_run or self.minutes:
                 said = examine(session, places, self.questions)
                 if self.dry_run:
-                    out.rows(f"{self.library}: nothing is done yet", said)
+                    shown = said if out.is_json else {name: said[name] for name in said if name != _BY_EDITS}
+                    out.rows(f"{self.library}: nothing is done yet", shown)
                     return
                 session = fitted(session, said, self.minutes)
             note = " ".join(["learn", *self.places])
@@ -108,13 +110,13 @@ def examine(session: Session, places: Sequence[str], questions: Path | None) -> 
         "minutes": round(minutes[session.settings.edits], 1),
         "minutes_with_sentences_alone": round(minutes[0], 1),
         "disk_mb": round(len(due) * _bytes(session.settings) / 1e6, 1),
-        "minutes_by_self_edits": {str(edits): round(value, 1) for edits, value in minutes.items()},
+        _BY_EDITS: {str(edits): round(value, 1) for edits, value in minutes.items()},
     }
 
 
 def fitted(session: Session, said: dict[str, Any], minutes: float) -> Session:
     """The same with as many self-edits as fit the time."""
-    by_edits = {int(edits): value for edits, value in said.get("minutes_by_self_edits", {}).items()}
+    by_edits = {int(edits): value for edits, value in said.get(_BY_EDITS, {}).items()}
     fitting = [edits for edits, value in by_edits.items() if value <= minutes]
     edits = max(fitting, default=0)
     if not by_edits or edits == session.settings.edits:
