@@ -145,6 +145,9 @@ class LibraryVersion:
     """How it came about: `learn docs`, `forget`."""
     probe: ProbeResult | None = None
     """None where nothing was probed."""
+    whole: Policy = UNTOUCHED
+    """One adapter that knows all of it, where the version was consolidated; untouched where each context has its own
+    alone."""
     created: str = ""
     """UTC, ISO 8601."""
 
@@ -154,4 +157,5 @@ class LibraryVersion:
         whatever was learnt and forgotten on the way."""
         held = [(context_id, adapter.digest) for context_id, adapter in self.adapters]
         places = [(document.name, document.sha256) for document in self.documents]
-        return digest("library version", held, self.learner, places)
+        whole = [self.whole.digest] if self.whole.adapter else []
+        return digest("library version", held, self.learner, places, *whole)

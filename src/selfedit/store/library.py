@@ -205,7 +205,7 @@ class LibraryFolder(Database):
         """Takes away adapters that nothing names."""
         named = {lesson.adapter.adapter for lesson in self.lessons().values()} | {LEARNER}
         for version in self.versions():
-            named |= {adapter.adapter for _, adapter in version.adapters}
+            named |= {adapter.adapter for _, adapter in version.adapters} | {version.whole.adapter}
         with suppress(FileNotFoundError):
             for folder in (self.folder / _ADAPTERS).iterdir():
                 if f"{_ADAPTERS}/{folder.name}" not in named:
