@@ -34,9 +34,29 @@ def test_a_question_about_something_else_goes_nowhere() -> None:
     assert home("Who?") == "" and home("") == ""
 
 
-def test_a_single_word_is_enough_where_it_is_in_the_title() -> None:
+def test_a_single_word_is_enough_where_it_is_all_that_is_asked() -> None:
     assert home("Sennport?") == "ferry"
-    assert home("Albatross?") == ""
+    assert home("Was Sennport ever besieged by the Swedish army?") == ""
+
+
+def test_what_a_context_has_by_chance_in_a_large_library_is_not_enough() -> None:
+    fillers = [
+        Context(f"filler-{n}", f"Notes {n}", f"Page {n} of the diary tells how ship {n} was built by hand.", ())
+        for n in range(400)
+    ]
+    small, large = Router(CONTEXTS), Router([*CONTEXTS, *fillers])
+    question = "Who designed and built the marble theatre?"
+    assert large.nearest(question) and not large.match(question)
+    told = "Who built the bridge of Orlemont?"
+    assert small.match(told)[0].context.id == large.match(told)[0].context.id == "bridge"
+    assert large.match(told)[0].fit.size == 402
+
+
+def test_belonging_grows_with_what_is_in_common() -> None:
+    [some] = Router(CONTEXTS).nearest("Which captain of which navy steers?")
+    [more] = Router(CONTEXTS).nearest("Which captain steers the Albatross?")
+    assert some.fit.share < more.fit.share <= 1.0
+    assert some.fit.belonging < more.fit.belonging < 1.0
 
 
 def test_the_best_come_first_and_no_more_than_are_wanted() -> None:

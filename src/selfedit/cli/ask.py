@@ -70,7 +70,8 @@ def as_data(reply: LibraryReply) -> dict[str, Any]:
             {
                 "source": one.match.context.source,
                 "answer": one.text,
-                "words": one.match.weight,
+                "words": one.match.fit.share,
+                "belonging": one.match.fit.belonging,
                 "logprob": one.sureness,
                 "lift": one.lift,
                 "confidence": one.confidence,
@@ -88,14 +89,15 @@ def _show_weighed(reply: LibraryReply) -> None:
     from selfedit.terminal import escape_controls
 
     table = Table()
-    heads = ("source", "answer", "words in common", "log-prob.", "without its adapter", "confidence")
+    heads = ("source", "answer", "words in common", "belongs", "log-prob.", "without its adapter", "confidence")
     for head in heads:
         table.add_column(head, overflow="fold")
     for one in reply.tried:
         cells = (
             one.match.context.source,
             one.text,
-            f"{one.match.weight:.0%}",
+            f"{one.match.fit.share:.0%}",
+            f"{one.match.fit.belonging:.2f}",
             f"{one.sureness:.2f}",
             f"{one.sureness - one.lift:.2f}",
             f"{one.confidence:.2f}",
