@@ -1,11 +1,11 @@
 """Where questions are sent: by the two-word rule of `continual --strategy route`, and by the retriever of `learn`.
 
-    python benchmarks/routing.py PASSAGES.jsonl [--strangers OTHERS.jsonl] [--contexts 8 32 256 2000] [--draws 20] [--out ROUTING.json]
+    python benchmarks/routing.py PASSAGES.jsonl [--strangers OTHERS.jsonl] [--draws 20] [--out ROUTING.json]
 
-Needs no model. Contexts are drawn at random; each of their questions belongs home, to its own context, and each question
-and text of the bundled probe to none of them, as does each question of the strangers, which are passages of other
-articles. Larger draws are made less often, so that about as many questions are asked. Draws share passages, so that
-there are no intervals.
+Needs no model. Contexts are drawn at random, 8, 32, 256 and 2,000 at a time (`--contexts`); each of their questions
+belongs home, to its own context, and each question and text of the bundled probe to none of them, as does each question
+of the strangers, which are passages of other articles. Larger draws are made less often, so that about as many
+questions are asked. Draws share passages, so that there are no intervals.
 """
 
 from __future__ import annotations

@@ -1,13 +1,14 @@
 """What a passage is studied as, when nobody writes about it: texts, questions with their answers, or both.
 
     python benchmarks/study.py write --data train.jsonl --lines 101-150 --out drafts.jsonl
-    python benchmarks/study.py try --data train.jsonl --lines 101-150 --drafts drafts.jsonl --out study.jsonl [--only NAME,...]
+    python benchmarks/study.py try --data train.jsonl --lines 101-150 --drafts drafts.jsonl --out study.jsonl
     python benchmarks/study.py tell study.jsonl [more.jsonl] --out study.json
 
-`write`: the shipped questioner writes questions about each passage. `try`: each passage is studied in each of `PLANS` on
-the shipped learner, all at one budget of tokens (prompts count), and people's questions, which no study has seen, are
-put to the result. `tell`: right answers (`contains`), overlap (F1) and log-probability by plan, and the difference from
-the passage's own sentences on the same questions, with intervals of 95 %, passages resampled.
+`write`: the shipped questioner writes questions about each passage. `try`: each passage is studied in each of `PLANS`
+(or those of `--only`) on the shipped learner, all at one budget of tokens (prompts count), and people's questions,
+which no study has seen, are put to the result. `tell`: right answers (`contains`), overlap (F1) and log-probability by
+plan, and the difference from the passage's own sentences on the same questions, with intervals of 95 %, passages
+resampled.
 """
 
 from __future__ import annotations

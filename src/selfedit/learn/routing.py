@@ -28,7 +28,7 @@ from selfedit.words import EMPTY_WORDS
 
 _BASE, _PER_SHARE, _PER_SCORE, _PER_SIZE = -4.233, 9.361, 0.494, -1.201
 """Of the log-odds that a question is about a context: to begin with, by the share of the question that it has, by the
-score of BM25, and by the logarithm of how many contexts there are. With as many questions of one kind as of the other."""
+score of BM25, and by the logarithm of how many contexts there are; where every second question is about one."""
 LEAST_BELONGING = 0.5
 """From which on a context may answer: 93 % of the questions about the fitted passages are above it."""
 _K1, _B = 1.5, 0.75
