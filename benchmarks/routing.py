@@ -4,8 +4,8 @@
 
 Needs no model. Contexts are drawn at random, 8, 32, 256 and 2,000 at a time (`--contexts`); each of their questions
 belongs home, to its own context, and each question and text of the bundled probe to none of them, as does each question
-of the strangers, which are passages of other articles. Larger draws are made less often, so that about as many
-questions are asked. Draws share passages, so that there are no intervals.
+of the strangers, which are passages of other articles. Larger draws are made less often, and the questions of 64 of
+their contexts are asked. Draws share passages, so that there are no intervals.
 """
 
 from __future__ import annotations
@@ -45,6 +45,8 @@ def retriever(contexts: Sequence[Context]) -> Route:
     return lambda question: [match.context for match in router.match(question, 3)]
 
 
+ASKED = 64
+"""Contexts of a draw whose questions are asked."""
 ROUTERS = {"two words": two_words, "retriever": retriever}
 
 
@@ -86,7 +88,7 @@ def shares(
     for number in range(draws):
         contexts = random.Random(derive("routing", n, number)).sample(list(pool), n)
         route = make(contexts)
-        for context in contexts:
+        for context in contexts[:ASKED]:
             sent = [route(question.question) for question in context.questions]
             home += sum(bool(one) and one[0] is context for one in sent)
             among += sum(any(other is context for other in one) for one in sent)
@@ -94,7 +96,7 @@ def shares(
             n_own += len(sent)
         sent_questions += sum(bool(route(query.question)) for query in probe.questions)
         sent_texts += sum(bool(route(query.question)) for query in probe.texts)
-        sent_strangers += sum(bool(route(question)) for question in strangers)
+        sent_strangers += sum(bool(route(question)) for question in strangers[:ASKED])
     return {
         "draws": draws,
         "questions": n_own,
@@ -104,7 +106,7 @@ def shares(
         "astray": (n_own - home - none) / n_own,
         "probe_questions_sent": sent_questions / (draws * len(probe.questions)),
         "probe_texts_sent": sent_texts / (draws * len(probe.texts)),
-        **({"strangers_sent": sent_strangers / (draws * len(strangers))} if strangers else {}),
+        **({"strangers_sent": sent_strangers / (draws * len(strangers[:ASKED]))} if strangers else {}),
     }
 
 
