@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from selfedit.cli import ask, forget, learn, library
+from selfedit.cli import ask, consolidate, forget, learn, library
 from selfedit.cli.main import main
 from selfedit.learn import LearnSettings
 from selfedit.learn import session as sessions
@@ -37,9 +37,10 @@ def docs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
         return load
 
-    for module in (learn, ask, forget, library):
+    for module in (learn, ask, consolidate, forget, library):
         monkeypatch.setattr(module, "load_with", load_with)
-    monkeypatch.setattr(learn, "measure", lambda *given: Pace(0.01, 0.01, 1.0))
+    for module in (learn, consolidate):
+        monkeypatch.setattr(module, "measure", lambda *given: Pace(0.01, 0.01, 1.0))
     monkeypatch.setattr(sessions, "token_counter", lambda model: lambda text: len(text.split()))
     monkeypatch.chdir(tmp_path)
     folder = tmp_path / "docs"
@@ -126,6 +127,38 @@ def _other_answers(asker: Any, asked: Any) -> Any:
     return [tuple(Answer(query.question_id, "another", -1.0) for query in queries) for _, queries in asked]
 
 
+def test_a_version_is_consolidated_shown_verified_and_routed_again_by_forgetting(docs: Path, capsys: Capture) -> None:
+    told(capsys, ["learn", "docs"])
+    planned = told(capsys, ["library", "consolidate", "--dry-run", "--tokens", "900"])
+    assert planned == {"version": 1, "lessons": 2, "tokens": 1800, "minutes": 0.6}
+    found = told(capsys, ["library", "consolidate"])
+    assert (found["version"], found["lessons"], found["questions_asked"]) == (2, 2, 4)
+    shown = told(capsys, ["library", "show"])
+    assert (shown["one_adapter"], shown["by"], shown["aliases"]) == (True, "consolidate", ["live"])
+    assert told(capsys, ["library", "verify"])["other_answers"] == 0
+    assert told(capsys, ["library", "consolidate"]) == {"version": 2}
+    assert told(capsys, ["library", "consolidate", "--dry-run"]) == {"version": 2}
+    capsys.readouterr()
+    assert main(["forget", "ferry.md"]) == 0
+    assert "make it anew: selfedit library consolidate --library library" in capsys.readouterr().err
+    assert not told(capsys, ["library", "show"])["one_adapter"]
+
+
+def test_where_the_gate_does_not_hold_consolidating_fails_with_figures(
+    docs: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told(capsys, ["learn", "docs"])
+    real = sessions.settings_of
+
+    def strict(*given: Any, **more: Any) -> LearnSettings:
+        return real(*given, **more).model_copy(update={"most_drift": -99.0})
+
+    monkeypatch.setattr(consolidate, "settings_of", strict)
+    line = refused(capsys, ["library", "consolidate"])
+    assert re.search(r"library: nothing is published: general text loses .* nats per token under it, above -99", line)
+    assert told(capsys, ["library", "show"])["version"] == 1
+
+
 def test_a_dry_run_says_what_it_takes_and_makes_nothing(docs: Path, capsys: Capture) -> None:
     found = told(capsys, ["learn", "docs", "--dry-run"])
     assert (found["documents"], found["new"], found["chunks_to_learn"]) == (2, 2, 2)
@@ -149,6 +182,8 @@ def test_fewer_self_edits_are_written_where_the_time_is_short(docs: Path, capsys
         (["learn", "docs", "--library", "docs"], r"docs: is no library, and not empty; name another folder"),
         (["learn", "docs", "--chunk-tokens", "1"], r"--chunk-tokens must be at least 32, not 1"),
         (["learn", "docs", "--questions", "none.jsonl"], r"none\.jsonl"),
+        (["library", "consolidate", "--rank", "0"], r"--rank must be at least 1, not 0"),
+        (["library", "consolidate"], r"library: no such folder"),
     ],
 )
 def test_what_cannot_be_is_refused_in_one_line(docs: Path, capsys: Capture, words: list[str], line: str) -> None:

@@ -33,6 +33,8 @@ WEIGHT_BYTES = 4
 _PROBED = 3
 """What a lesson's probe takes, in chunks' questions asked."""
 _SHOWN = 5
+ROUTED_AGAIN = "the one adapter knew other lessons, and is used no more; make it anew: selfedit library consolidate"
+"""What is said where a consolidated version gives way to one that is not."""
 _BY_EDITS = "minutes_by_self_edits"
 
 
@@ -159,8 +161,11 @@ def tell(out: Output, path: Path, report: LearningReport) -> None:
         return
     with LibraryFolder(path) as library:
         lessons, name = library.lessons(), library.name
+        wholes = {version.number for version in library.versions() if version.whole.adapter}
     assert report.version is not None
     out.rows(f"{name}@{report.version.number}", summary(report.version, lessons, report))
+    if report.version.parent in wholes and report.version.number not in wholes:
+        say(f"{path}: {ROUTED_AGAIN} --library {path}")
     if out.is_json:
         return
     for lesson in [one for one in report.lessons if lessons[one.context_id].status != "kept"][:_SHOWN]:

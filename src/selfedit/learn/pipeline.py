@@ -158,7 +158,8 @@ class Learning:
     def _lesson(self, one: Material, status: LessonStatus, reason: str, **more: Any) -> Lesson:
         return Lesson(one.context, one.document, self.mark, status, reason, **more)
 
-    def _task(self, contexts: Sequence[Context]) -> PassagesTask:
+    def task(self, contexts: Sequence[Context]) -> PassagesTask:
+        """What these contexts come down to when they are studied."""
         settings = self.settings
         return PassagesTask(contexts, (), settings.prompt, inner=settings.inner, answer_tokens=settings.answer_tokens)
 
@@ -166,7 +167,7 @@ class Learning:
         """By context: what was tried, the best of it first, and the tokens that this took."""
         contexts = [one.context for one in group]
         runtime = Runtime(
-            task=self._task(contexts),
+            task=self.task(contexts),
             writer=self.engine,
             learner=self.engine,
             grade=self.grade,
@@ -212,7 +213,7 @@ class Learning:
         """The best of each context studied for good, and put before the gate."""
         chosen = {one.context.id: self._choose(one, tried[one.context.id][0]) for one in group}
         able = [(one, best) for one in group if (best := chosen[one.context.id])]
-        task = self._task([one.context for one in group])
+        task = self.task([one.context for one in group])
         seeds_of = {one.context.id: trial_seed(self.settings.seed, one.context.id, 0) for one in group}
         updates = [
             Update(

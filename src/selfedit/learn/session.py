@@ -18,6 +18,7 @@ from selfedit.errors import Field, SelfeditError, SettingError
 from selfedit.grading import grade_answers, load_grader
 from selfedit.learn.answering import Respondent
 from selfedit.learn.asking import Asker
+from selfedit.learn.consolidation import Consolidating, Consolidation, WholeSettings, still_whole
 from selfedit.learn.gate import judge_documents, probe_version
 from selfedit.learn.material import Found, Material, check_given, find_documents, material
 from selfedit.learn.pipeline import Learning
@@ -33,7 +34,6 @@ from selfedit.records import (
     LibraryVersion,
     Policy,
     Query,
-    Question,
 )
 from selfedit.store.adapters import AdapterFolders, adapter_in, is_adapter
 from selfedit.store.library import LIVE, LibraryFolder, create_library, is_library
@@ -194,7 +194,7 @@ class Session:
             ids = (ids | {one.context_id for one in lessons if one.document in names}) - shared
             shutil.rmtree(library.work, ignore_errors=True)
             left = [document for document in (live.documents if live else ()) if document.name not in names]
-            version = compose(library, left, "forget")
+            version = still_whole(compose(library, left, "forget"), live)
             probe = probe_version(self.learning(library), version, live, lambda: self.respondent(library, version))
             return library.forget(ids, set(names), replace(version, probe=probe))
 
@@ -203,16 +203,16 @@ class Session:
         asker = Asker(self.engine(), library.learner, self.settings.inner, self.settings.answer_tokens)
         lessons, known = library.lessons(), dict(version.adapters)
         asked = [lessons[one] for one in known if lessons[one].report.after]
-        queries = [
-            asker.queries(one.context, [Question(a.question_id, a.question, a.gold) for a in one.report.after])
-            for one in asked
+        queries = [asker.again(one.context, one.report.after) for one in asked]
+        whole, recorded = version.whole, dict(version.whole_report)
+        pairs = [
+            (whole if whole.adapter else known[one.context_id], own) for one, own in zip(asked, queries, strict=True)
         ]
-        pairs = [(known[one.context_id], own) for one, own in zip(asked, queries, strict=True)]
         said = asker.ask(pairs)
         same = [
             now.text == then.text
             for one, answers in zip(asked, said, strict=True)
-            for now, then in zip(answers, one.report.after, strict=True)
+            for now, then in zip(answers, recorded.get(one.context_id, one.report.after), strict=True)
         ]
         right = [
             a.verdict == "correct" for own, answers in zip(queries, said, strict=True) for a in self.grade(own, answers)
@@ -222,8 +222,8 @@ class Session:
     def publish(self, learning: Learning, documents: Sequence[LibraryDocument], note: str) -> LibraryVersion:
         """A version of what is known of these documents, probed."""
         library = learning.library
-        version = compose(library, documents, note)
         live = live_version(library)
+        version = still_whole(compose(library, documents, note), live)
         if live and live.digest == version.digest:
             return live
         probe = probe_version(learning, version, live, lambda: self.respondent(library, version))
@@ -235,7 +235,33 @@ class Session:
         adapters, lessons = dict(version.adapters), library.lessons()
         contexts = [replace(lessons[one].context, source=place_of[one]) for one in adapters]
         asker = Asker(self.engine(), library.learner, self.settings.inner, self.settings.answer_tokens)
-        return Respondent(asker, Router(contexts), adapters)
+        return Respondent(asker, Router(contexts), adapters, version.whole)
+
+    def consolidate(self, reference: str = LIVE, settings: WholeSettings | None = None) -> Consolidation:
+        """One adapter for all that a version knows; published as a version where the gate holds, and live where the
+        version is. See consolidation.py.
+
+        Raises:
+            SelfeditError: there is no such version, it knows nothing, or its adapter cannot be trained.
+        """
+        with LibraryFolder(self.path) as library, library.changing():
+            return self.consolidating(library, library.resolve(reference), settings).run()
+
+    def consolidating(
+        self, library: LibraryFolder, version: LibraryVersion, settings: WholeSettings | None = None
+    ) -> Consolidating:
+        """What consolidating a version takes.
+
+        Raises:
+            SelfeditError: it knows nothing.
+        """
+        if not version.adapters:
+            raise SelfeditError(f"{self.path}: version {version.number} knows nothing that could be consolidated")
+
+        def respond(version: LibraryVersion) -> Respondent:
+            return self.respondent(library, version)
+
+        return Consolidating(self.learning(library), version, settings or WholeSettings(), respond)
 
     def learning(self, library: LibraryFolder) -> Learning:
         """What lessons need."""

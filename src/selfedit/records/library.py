@@ -148,6 +148,8 @@ class LibraryVersion:
     whole: Policy = UNTOUCHED
     """One adapter that knows all of it, where the version was consolidated; untouched where each context has its own
     alone."""
+    whole_report: tuple[tuple[str, tuple[GradedAnswer, ...]], ...] = ()
+    """(context id, what the one adapter answered to its questions that decided nothing), where there is one."""
     created: str = ""
     """UTC, ISO 8601."""
 
