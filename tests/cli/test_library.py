@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from selfedit.learn import session as sessions
 from selfedit.recipes.demo import Pace
 from selfedit.records import Answer, Trial
 from selfedit.store.adapters import AdapterFolders
+from selfedit.store.library import LibraryFolder
 from selfedit.testing.engines import FakeEngine
 from tests.learn.test_session import TEXTS
 
@@ -199,3 +201,70 @@ def test_what_a_library_has_not_is_refused_in_one_line(docs: Path, capsys: Captu
     assert "is for smollm2-135m; name another library" in refused(capsys, ["learn", "docs", "--model", "other"])
     (Path("library") / "library.db").write_bytes(b"no database, but long enough to be looked at" * 20)
     assert "damaged, or not a library" in refused(capsys, ["ask", "Who?"])
+
+
+def watched(monkeypatch: pytest.MonkeyPatch, *between: Callable[[], object]) -> None:
+    """A watch that sees one change after another, each made by one of these, and is then stopped by Ctrl-C."""
+
+    def rounds(self: Any) -> Iterator[frozenset[str]]:
+        yield frozenset()
+        for change in between:
+            change()
+            yield frozenset({"a change"})
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(learn.Watched, "rounds", rounds)
+
+
+def test_a_watch_learns_again_with_the_model_that_is_loaded_and_ends_with_code_0(
+    docs: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    watched(
+        monkeypatch,
+        lambda: (docs / "bridge.md").write_text(TEXTS["bridge.md"].replace("1911", "1912")),
+        lambda: (docs / "ferry.md").unlink(),
+        lambda: None,
+    )
+    assert main(["learn", "docs", "--watch"]) == 0
+    said = capsys.readouterr()
+    lines = [re.sub(r"[\d.]+ s$", "… s", line) for line in said.out.splitlines()]
+    assert lines == [
+        "version 1: 2 documents (2 new), lessons: 2 kept, … s",
+        "version 2: 2 documents (1 changed), lessons: 1 kept, … s",
+        "version 3: 1 documents (1 gone), lessons: none, … s",
+        "version 3: 1 documents (nothing new), lessons: none, … s",
+    ]
+    assert "no longer watching; what was finished is kept" in said.err
+    assert "internal error" not in said.err
+
+
+def test_a_round_that_fails_is_one_line_and_the_watch_goes_on(
+    docs: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held = ExitStack()
+
+    def hold() -> None:
+        (docs / "bridge.md").unlink()
+        held.enter_context(held.enter_context(LibraryFolder(Path("library"))).changing())
+
+    def move(new: str, old: str) -> Callable[[], object]:
+        return lambda: Path(old).rename(new)
+
+    watched(monkeypatch, hold, held.close, move("gone", "docs"), move("docs", "gone"))
+    assert main(["learn", "docs", "--watch", "--json"]) == 0
+    said = capsys.readouterr()
+    found = [json.loads(line) for line in said.out.splitlines()]
+    assert [(one["version"], one["documents"], one["gone"]) for one in found] == [(1, 2, 0), (2, 1, 1), (2, 1, 0)]
+    told = [line for line in said.err.splitlines() if "goes on at the next change" in line]
+    assert len(told) == 2
+    assert re.search(r"another process is changing this library \(pid \d+\); wait for it; goes on", told[0])
+    assert "no such file or folder; goes on" in told[1]
+
+
+def test_a_watch_of_what_is_not_there_is_refused_at_once(
+    docs: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    watched(monkeypatch)
+    assert "nowhere: no such file or folder" in refused(capsys, ["learn", "nowhere", "--watch"])
+    assert "library: no such folder" in refused(capsys, ["learn", "--watch"])
+    assert "--watch and --dry-run exclude one another" in refused(capsys, ["learn", "docs", "--watch", "--dry-run"])

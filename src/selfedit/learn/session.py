@@ -155,7 +155,7 @@ class Session:
         def is_settled(document: LibraryDocument) -> bool:
             return all(learning.is_settled(lessons.get(one.context_id), document.name) for one in document.chunks)
 
-        places = places or list(dict.fromkeys(document.root for document in known))
+        places = places or _roots(known)
         return find_documents(places, known, self.settings.chunk_tokens, self.counter, self.progress, is_settled)
 
     def materials(self, found: Found, questions: Path | None, known: Sequence[str], tests: TestKind) -> list[Material]:
@@ -336,6 +336,21 @@ def settings_of(
 def live_version(library: LibraryFolder) -> LibraryVersion | None:
     """What the library knows now; None where it knows nothing yet."""
     return library.resolve(LIVE) if LIVE in library.aliases() else None
+
+
+def known_places(path: Path) -> list[str]:
+    """Where the documents of a library lie.
+
+    Raises:
+        SelfeditError: there is no library.
+    """
+    with LibraryFolder(path) as library:
+        live = live_version(library)
+    return _roots(live.documents if live else ())
+
+
+def _roots(documents: Collection[LibraryDocument]) -> list[str]:
+    return list(dict.fromkeys(document.root for document in documents))
 
 
 def compose(library: LibraryFolder, documents: Collection[LibraryDocument], note: str) -> LibraryVersion:
