@@ -77,6 +77,7 @@ def test_what_is_written_moved_or_deleted_is_a_change(docs: Path, watch: Callabl
     (docs / "b.md").write_text("second")
     assert seen.next() == {"b.md"}
     (docs / "deep").mkdir()
+    assert seen.comes("deep")
     (docs / "a.md").rename(docs / "deep" / "c.md")
     assert seen.comes("c.md")
     (docs / "b.md").unlink()

@@ -39,25 +39,21 @@ class Watched:
         Raises:
             KeyboardInterrupt: somebody stops it.
         """
-        from watchfiles import watch
+        from watchfiles import Change, watch
 
         ended = stop or threading.Event()
         is_begun = False
         while not ended.is_set():
             roots = self._roots()
             before = {root: _identity(root) for root in roots}
-            there = [root for root in roots if before[root]]
-            if not there:
+            if not any(before.values()):
                 if not is_begun:
-                    is_begun = True
                     yield frozenset()
-                while not ended.wait(_TICK_MS / 1000) and not any(map(_identity, roots)):
-                    pass
-                if not ended.is_set():
-                    yield frozenset(map(str, roots))
+                is_begun = True
+                ended.wait(_TICK_MS / 1000)
                 continue
             changes = watch(
-                *there,
+                *(root for root in roots if before[root]),
                 watch_filter=lambda _, path: self._is_document(path),
                 debounce=max(MOST_REST_MS, rest_ms),
                 step=rest_ms,
@@ -66,12 +62,15 @@ class Watched:
                 yield_on_timeout=True,
                 ignore_permission_denied=True,
             )
+            is_fresh = True
             for found in changes:
-                if found or not is_begun:
-                    is_begun = True
-                    yield frozenset(path for _, path in found)
-                if lost := [root for root in roots if _identity(root) != before[root]]:
-                    yield frozenset(map(str, lost))
+                gone = {Path(path) for change, path in found if change == Change.deleted} & set(roots)
+                is_lost = bool(gone) or any(_identity(root) != before[root] for root in roots)
+                if found or is_fresh or is_lost:
+                    named = frozenset(path for _, path in found)
+                    yield named or frozenset(map(str, roots if is_begun else ()))
+                    is_fresh, is_begun = False, True
+                if is_lost:  # whatever lies there now is another folder, even where the system gives it the same number
                     break
 
     def _roots(self) -> list[Path]:
