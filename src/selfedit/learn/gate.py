@@ -11,17 +11,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from selfedit.learn.answering import Respondent
-from selfedit.learn.material import Material
 from selfedit.learn.pipeline import Learning
-from selfedit.records import Lesson, LibraryVersion, Policy, ProbeResult
+from selfedit.records import Lesson, LibraryDocument, LibraryVersion, Policy, ProbeResult
 from selfedit.store.library import LibraryFolder
 
 
-def judge_documents(library: LibraryFolder, materials: Sequence[Material]) -> None:
+def judge_documents(library: LibraryFolder, documents: Sequence[LibraryDocument]) -> None:
     """Rejects documents whose gate questions did not gain in the mean."""
     lessons = library.lessons()
-    for name in dict.fromkeys(one.document for one in materials):
-        own = [lessons[one.context.id] for one in materials if one.document == name and one.context.id in lessons]
+    for name, ids in [(one.name, [chunk.context_id for chunk in one.chunks]) for one in documents]:
+        own = [lessons[context_id] for context_id in ids if context_id in lessons]
         kept = [lesson for lesson in own if lesson.status == "kept"]
         gain = gate_gain(kept)
         if gain is not None and gain <= 0:

@@ -109,11 +109,13 @@ class Session:
             learning = self.learning(library)
             known = [lesson.context.text for lesson in library.lessons().values()]
             materials = self.materials(found, questions, known, self.settings.tests)
-            if not learning.due(materials) and not (found.new or found.changed or found.gone):
+            waiting = unpublished(library, found.documents)
+            if not learning.due(materials) and not (found.new or found.changed or found.gone or waiting):
+                shutil.rmtree(library.work, ignore_errors=True)  # of a process that was killed when all was done
                 return LearningReport(live_version(library), seconds=time.monotonic() - started)
             lessons = learning.learn(materials, started + seconds) if materials else []
             left = len(learning.due(materials))
-            judge_documents(library, materials)
+            judge_documents(library, [one for one in found.documents if one.name in found.chunks or one in waiting])
             version = self.publish(learning, found.documents, note)
             held = library.lessons()
             shutil.rmtree(library.work, ignore_errors=True)
@@ -351,6 +353,14 @@ def known_places(path: Path) -> list[str]:
 
 def _roots(documents: Collection[LibraryDocument]) -> list[str]:
     return list(dict.fromkeys(document.root for document in documents))
+
+
+def unpublished(library: LibraryFolder, documents: Collection[LibraryDocument]) -> list[LibraryDocument]:
+    """Documents with a lesson that is kept and that the live version has not: a process was killed between the two."""
+    live, lessons = live_version(library), library.lessons()
+    known = dict(live.adapters) if live else {}
+    kept = {one for one, lesson in lessons.items() if lesson.status == "kept" and known.get(one) != lesson.adapter}
+    return [document for document in documents if any(chunk.context_id in kept for chunk in document.chunks)]
 
 
 def compose(library: LibraryFolder, documents: Collection[LibraryDocument], note: str) -> LibraryVersion:

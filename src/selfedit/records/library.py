@@ -12,7 +12,7 @@ from selfedit.records.results import GradedAnswer
 
 LessonStatus = Literal["kept", "rejected", "quarantined", "failed"]
 """What became of a context. `rejected`: studied, and the gate held it back. `quarantined`: it reads like an order to a
-model, or its update does harm elsewhere. `failed`: it could not be studied."""
+model, says one thing over and over, or its update does harm elsewhere. `failed`: it could not be studied."""
 
 
 @dataclass(frozen=True, slots=True)

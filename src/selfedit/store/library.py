@@ -15,6 +15,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import os
@@ -266,7 +267,10 @@ def create_library(path: Path, facts: Mapping[str, str], learner: Policy, settin
             record = {"schema": SCHEMA, "facts": dict(facts), "learner": learner.digest, "settings": dict(settings)}
             (staged / _RECORD).write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
     except OSError as error:
-        raise SelfeditError(f"{path}: cannot be written ({error.strerror}); name another folder") from None
+        if (path / _RECORD).is_file():  # another process was first
+            return
+        room = "make room there" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "name another folder"
+        raise SelfeditError(f"{path}: cannot be written ({error.strerror}); {room}") from None
 
 
 def is_library(path: Path) -> bool:
