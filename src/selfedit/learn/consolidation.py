@@ -58,9 +58,9 @@ class WholeSettings(BaseModel):
     """Trained on for each lesson; as many times as there are lessons are trained on in all."""
     rank: int = 32
     """LoRA rank; its strength (alpha) grows with it."""
-    learning_rate: float = 1e-3
+    learning_rate: float = 2e-3
     """Peak learning rate."""
-    batch_size: int = 4
+    batch_size: int = 1
     """Examples per optimiser step."""
     least_kept: float = 0.8
     """Share of what the learner knew before, and of what routing answers right, that the one adapter must answer right
