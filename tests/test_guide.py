@@ -10,11 +10,12 @@ from pathlib import Path
 
 import pytest
 
+from selfedit.cli.consolidate import Consolidate
 from selfedit.cli.library import Promote, Show, Verify, Why
 from selfedit.cli.main import COMMANDS, SETTINGS, parse
 from selfedit.continual import STRATEGIES, parse_row
 from selfedit.edits import PROMPTS
-from selfedit.learn import LearnSettings
+from selfedit.learn import LearnSettings, WholeSettings
 from selfedit.loop import METHODS
 from selfedit.recipes.reproduce import ReproduceConfig
 from selfedit.records import SamplingParams, TrainingConfig, WarmConfig
@@ -50,7 +51,7 @@ def test_a_command_in_the_docs_is_one(page: str, line: str) -> None:
             assert all(parse_row(row) for row in value.split(","))
 
 
-LIBRARY_FLAGS = {field.name for kind in (Show, Promote, Verify, Why) for field in fields(kind)}
+LIBRARY_FLAGS = {field.name for kind in (Show, Promote, Verify, Why, Consolidate) for field in fields(kind)}
 """Of what `selfedit library` does."""
 
 
@@ -59,7 +60,11 @@ def known_flags() -> set[str]:
     records = [*COMMANDS.values(), TrainingConfig, SamplingParams, WarmConfig]
     names = {field.name for kind in records for field in fields(kind)}
     models = [*SETTINGS.values(), ReproduceConfig, *(plugin.settings for plugin in TASKS.values())]
-    names |= {name for model in models for name in model.model_fields} | {*LearnSettings.model_fields, *LIBRARY_FLAGS}
+    names |= {name for model in models for name in model.model_fields} | {
+        *LearnSettings.model_fields,
+        *WholeSettings.model_fields,
+        *LIBRARY_FLAGS,
+    }
     return {name.replace("_", "-") for name in names}
 
 

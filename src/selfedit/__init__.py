@@ -3,6 +3,7 @@
 What users need, loaded when it is first asked for:
 
     runs        train, evaluate, learn_in_sequence, build_report, Ledger; TrainConfig, EvalConfig, ContinualConfig
+    documents   Library; LearnSettings, LearningReport, LibraryReply, Consolidation, WholeSettings
     a model     load_engine, AdapterFolders, EnginePool
     tasks       TaskPlugin, TaskSettings, PassagesTask, load_passages, find_task, load_task
     methods     Method, Row, RowRequest, find_method
@@ -21,12 +22,13 @@ from typing import Any
 __version__ = "0.1.0"
 
 _PUBLIC = {
-    "selfedit.api": ("build_report", "evaluate", "learn_in_sequence", "train"),
+    "selfedit.api": ("Library", "build_report", "evaluate", "learn_in_sequence", "train"),
     "selfedit.continual": ("Chain", "ContinualConfig", "Gate", "Kl", "Learner", "Replay", "Route"),
     "selfedit.engine": ("TorchEngine", "load_engine"),
     "selfedit.errors": ("InvalidEdit", "SelfeditError", "SettingError"),
     "selfedit.executors": ("EnginePool",),
     "selfedit.grading": ("grade_answers", "load_grader"),
+    "selfedit.learn": ("Consolidation", "LearnSettings", "LearningReport", "LibraryReply", "WholeSettings"),
     "selfedit.loop": ("EvalConfig", "Method", "Row", "RowRequest", "Runtime", "TrainConfig", "find_method"),
     "selfedit.records": (
         "UNTOUCHED",

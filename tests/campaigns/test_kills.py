@@ -35,6 +35,10 @@ SHORT = {
     "grade": ("kill",),
     "restore": ("kill",),
     "solve": ("tear",),
+    "learn": ("kill", "power-hard"),
+    "learn-again": ("kill",),
+    "forget": ("kill",),
+    "consolidate": ("kill",),
 }
 SCENES = [scene.name for scene in (*TINY_SCENES, *FAKE_SCENES) if IS_LONG or scene.name in SHORT]
 MOST_KILLS = 3

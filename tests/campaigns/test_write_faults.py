@@ -17,7 +17,17 @@ from tests.support.faults.tally import IS_LONG, Tally, told
 
 pytestmark = pytest.mark.slow
 
-SCENES = ("train", "eval", "report", "grade", "restore", *(("continual", "solve", "reproduce") if IS_LONG else ()))
+SCENES = (
+    "train",
+    "eval",
+    "report",
+    "grade",
+    "restore",
+    "learn",
+    "forget",
+    "consolidate",
+    *(("continual", "solve", "reproduce") if IS_LONG else ()),
+)
 FEW_SCENES = [scene.name for scene in FAKE_SCENES if IS_LONG or scene.name == "eval"]
 FAULTS = {
     "full": (errno.ENOSPC, True),

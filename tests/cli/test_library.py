@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from selfedit.cli import ask, forget, learn, library
+from selfedit.cli import ask, consolidate, forget, learn, library
 from selfedit.cli.main import main
 from selfedit.learn import LearnSettings
 from selfedit.learn import session as sessions
 from selfedit.recipes.demo import Pace
 from selfedit.records import Answer, Trial
 from selfedit.store.adapters import AdapterFolders
+from selfedit.store.library import LibraryFolder
 from selfedit.testing.engines import FakeEngine
 from tests.learn.test_session import TEXTS
 
@@ -37,9 +39,10 @@ def docs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
         return load
 
-    for module in (learn, ask, forget, library):
+    for module in (learn, ask, consolidate, forget, library):
         monkeypatch.setattr(module, "load_with", load_with)
-    monkeypatch.setattr(learn, "measure", lambda *given: Pace(0.01, 0.01, 1.0))
+    for module in (learn, consolidate):
+        monkeypatch.setattr(module, "measure", lambda *given: Pace(0.01, 0.01, 1.0))
     monkeypatch.setattr(sessions, "token_counter", lambda model: lambda text: len(text.split()))
     monkeypatch.chdir(tmp_path)
     folder = tmp_path / "docs"
@@ -126,6 +129,38 @@ def _other_answers(asker: Any, asked: Any) -> Any:
     return [tuple(Answer(query.question_id, "another", -1.0) for query in queries) for _, queries in asked]
 
 
+def test_a_version_is_consolidated_shown_verified_and_routed_again_by_forgetting(docs: Path, capsys: Capture) -> None:
+    told(capsys, ["learn", "docs"])
+    planned = told(capsys, ["library", "consolidate", "--dry-run", "--tokens", "900"])
+    assert planned == {"version": 1, "lessons": 2, "tokens": 1800, "minutes": 0.6}
+    found = told(capsys, ["library", "consolidate"])
+    assert (found["version"], found["lessons"], found["questions_asked"]) == (2, 2, 4)
+    shown = told(capsys, ["library", "show"])
+    assert (shown["one_adapter"], shown["by"], shown["aliases"]) == (True, "consolidate", ["live"])
+    assert told(capsys, ["library", "verify"])["other_answers"] == 0
+    assert told(capsys, ["library", "consolidate"]) == {"version": 2}
+    assert told(capsys, ["library", "consolidate", "--dry-run"]) == {"version": 2}
+    capsys.readouterr()
+    assert main(["forget", "ferry.md"]) == 0
+    assert "make it anew: selfedit library consolidate --library library" in capsys.readouterr().err
+    assert not told(capsys, ["library", "show"])["one_adapter"]
+
+
+def test_where_the_gate_does_not_hold_consolidating_fails_with_figures(
+    docs: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told(capsys, ["learn", "docs"])
+    real = sessions.settings_of
+
+    def strict(*given: Any, **more: Any) -> LearnSettings:
+        return real(*given, **more).model_copy(update={"most_drift": -99.0})
+
+    monkeypatch.setattr(consolidate, "settings_of", strict)
+    line = refused(capsys, ["library", "consolidate"])
+    assert re.search(r"library: nothing is published: general text loses .* nats per token under it, above -99", line)
+    assert told(capsys, ["library", "show"])["version"] == 1
+
+
 def test_a_dry_run_says_what_it_takes_and_makes_nothing(docs: Path, capsys: Capture) -> None:
     found = told(capsys, ["learn", "docs", "--dry-run"])
     assert (found["documents"], found["new"], found["chunks_to_learn"]) == (2, 2, 2)
@@ -149,6 +184,8 @@ def test_fewer_self_edits_are_written_where_the_time_is_short(docs: Path, capsys
         (["learn", "docs", "--library", "docs"], r"docs: is no library, and not empty; name another folder"),
         (["learn", "docs", "--chunk-tokens", "1"], r"--chunk-tokens must be at least 32, not 1"),
         (["learn", "docs", "--questions", "none.jsonl"], r"none\.jsonl"),
+        (["library", "consolidate", "--rank", "0"], r"--rank must be at least 1, not 0"),
+        (["library", "consolidate"], r"library: no such folder"),
     ],
 )
 def test_what_cannot_be_is_refused_in_one_line(docs: Path, capsys: Capture, words: list[str], line: str) -> None:
@@ -164,3 +201,70 @@ def test_what_a_library_has_not_is_refused_in_one_line(docs: Path, capsys: Captu
     assert "is for smollm2-135m; name another library" in refused(capsys, ["learn", "docs", "--model", "other"])
     (Path("library") / "library.db").write_bytes(b"no database, but long enough to be looked at" * 20)
     assert "damaged, or not a library" in refused(capsys, ["ask", "Who?"])
+
+
+def watched(monkeypatch: pytest.MonkeyPatch, *between: Callable[[], object]) -> None:
+    """A watch that sees one change after another, each made by one of these, and is then stopped by Ctrl-C."""
+
+    def rounds(self: Any) -> Iterator[frozenset[str]]:
+        yield frozenset()
+        for change in between:
+            change()
+            yield frozenset({"a change"})
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(learn.Watched, "rounds", rounds)
+
+
+def test_a_watch_learns_again_with_the_model_that_is_loaded_and_ends_with_code_0(
+    docs: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    watched(
+        monkeypatch,
+        lambda: (docs / "bridge.md").write_text(TEXTS["bridge.md"].replace("1911", "1912")),
+        lambda: (docs / "ferry.md").unlink(),
+        lambda: None,
+    )
+    assert main(["learn", "docs", "--watch"]) == 0
+    said = capsys.readouterr()
+    lines = [re.sub(r"[\d.]+ s$", "… s", line) for line in said.out.splitlines()]
+    assert lines == [
+        "version 1: 2 documents (2 new), lessons: 2 kept, … s",
+        "version 2: 2 documents (1 changed), lessons: 1 kept, … s",
+        "version 3: 1 documents (1 gone), lessons: none, … s",
+        "version 3: 1 documents (nothing new), lessons: none, … s",
+    ]
+    assert "no longer watching; what was finished is kept" in said.err
+    assert "internal error" not in said.err
+
+
+def test_a_round_that_fails_is_one_line_and_the_watch_goes_on(
+    docs: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held = ExitStack()
+
+    def hold() -> None:
+        (docs / "bridge.md").unlink()
+        held.enter_context(held.enter_context(LibraryFolder(Path("library"))).changing())
+
+    def move(new: str, old: str) -> Callable[[], object]:
+        return lambda: Path(old).rename(new)
+
+    watched(monkeypatch, hold, held.close, move("gone", "docs"), move("docs", "gone"))
+    assert main(["learn", "docs", "--watch", "--json"]) == 0
+    said = capsys.readouterr()
+    found = [json.loads(line) for line in said.out.splitlines()]
+    assert [(one["version"], one["documents"], one["gone"]) for one in found] == [(1, 2, 0), (2, 1, 1), (2, 1, 0)]
+    told = [line for line in said.err.splitlines() if "goes on at the next change" in line]
+    assert len(told) == 2
+    assert re.search(r"another process is changing this library \(pid \d+\); wait for it; goes on", told[0])
+    assert "no such file or folder; goes on" in told[1]
+
+
+def test_a_watch_of_what_is_not_there_is_refused_at_once(
+    docs: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    watched(monkeypatch)
+    assert "nowhere: no such file or folder" in refused(capsys, ["learn", "nowhere", "--watch"])
+    assert "library: no such folder" in refused(capsys, ["learn", "--watch"])
+    assert "--watch and --dry-run exclude one another" in refused(capsys, ["learn", "docs", "--watch", "--dry-run"])

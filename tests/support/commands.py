@@ -7,9 +7,11 @@ from typing import TypeVar
 
 import pytest
 
-from selfedit.cli import open_run
+from selfedit.cli import ask, consolidate, forget, learn, library, open_run
 from selfedit.config import RunConfig
 from selfedit.continual import ContinualConfig
+from selfedit.learn import LearnSettings, session
+from selfedit.recipes.demo import Pace
 from selfedit.store import AdapterFolders
 from selfedit.testing import FakeEngine, ForgetfulEngine
 
@@ -26,6 +28,27 @@ def start_fake(config: RunConfig, adapters: AdapterFolders) -> FakeEngine:
     """The engine of a fake run: one that forgets, where forgetting is what is measured."""
     kind: type[FakeEngine] = ForgetfulEngine if isinstance(config, ContinualConfig) else FakeEngine
     return on(kind, adapters)
+
+
+def load_fake(settings: LearnSettings) -> Callable[[AdapterFolders], FakeEngine]:
+    """Loads what stands for a library's model: an engine by which every lesson brings something."""
+
+    def load(adapters: AdapterFolders) -> FakeEngine:
+        engine = FakeEngine(home=adapters.home)
+        engine.gain = lambda trial: 2.0
+        engine.lift = lambda version: 2.0 * ("learner" not in version.adapter)
+        return engine
+
+    return load
+
+
+def use_library_engine(put: Callable[[object, str, object], None]) -> None:
+    """Commands about libraries load no model, and ask no tokenizer; `put` sets an attribute of a module."""
+    for module in (ask, consolidate, forget, learn, library):
+        put(module, "load_with", load_fake)
+    for module in (consolidate, learn):
+        put(module, "measure", lambda *given: Pace(0.01, 0.01, 1.0))
+    put(session, "token_counter", lambda model: lambda text: len(text.split()))
 
 
 def use_engine(monkeypatch: pytest.MonkeyPatch, start: Start = start_fake) -> None:

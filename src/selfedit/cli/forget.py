@@ -9,10 +9,12 @@ from typing import Annotated
 
 import tyro
 
-from selfedit.cli.learn import LIBRARY, load_with
-from selfedit.cli.output import JsonCommand, Output
+from selfedit.cli.learn import LIBRARY, ROUTED_AGAIN, load_with
+from selfedit.cli.output import JsonCommand, Output, say
 from selfedit.cli.progress import show_progress
 from selfedit.learn import Session, settings_of
+from selfedit.learn.session import live_version
+from selfedit.store.library import LibraryFolder
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,6 +32,8 @@ class Forget(JsonCommand):
         """Forgets, and says what is left."""
         with show_progress(sys.stderr) as progress:
             settings = settings_of(self.library)
+            with LibraryFolder(self.library) as library:
+                before = live_version(library)
             version = Session(self.library, settings, load_with(settings), progress).forget(self.documents)
         told = {
             "forgotten": list(self.documents) if out.is_json else ", ".join(self.documents),
@@ -38,3 +42,5 @@ class Forget(JsonCommand):
             "digest": version.digest,
         }
         out.rows(str(self.library), told)
+        if before and before.whole.adapter and not version.whole.adapter:
+            say(f"{self.library}: {ROUTED_AGAIN} --library {self.library}")

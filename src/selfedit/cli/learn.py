@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import math
 import sys
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -16,10 +19,13 @@ from selfedit.cli.doctor import known_shape
 from selfedit.cli.output import JsonCommand, Output, say, show
 from selfedit.cli.progress import show_progress
 from selfedit.config import at_least
+from selfedit.disk import told
+from selfedit.errors import Field, SelfeditError, SettingError
 from selfedit.learn import LearnSettings, Session, settings_of
 from selfedit.learn.material import Material, absolute
-from selfedit.learn.session import LearningReport
-from selfedit.protocols import Engine
+from selfedit.learn.session import LearningReport, known_places
+from selfedit.learn.watching import Watched
+from selfedit.protocols import Engine, Progress
 from selfedit.recipes.demo import Pace
 from selfedit.records import Budget, Lesson, LibraryVersion
 from selfedit.store.adapters import AdapterFolders
@@ -33,6 +39,8 @@ WEIGHT_BYTES = 4
 _PROBED = 3
 """What a lesson's probe takes, in chunks' questions asked."""
 _SHOWN = 5
+ROUTED_AGAIN = "the one adapter knew other lessons, and is used no more; make it anew: selfedit library consolidate"
+"""What is said where a consolidated version gives way to one that is not."""
 _BY_EDITS = "minutes_by_self_edits"
 
 
@@ -53,6 +61,8 @@ class Learn(JsonCommand):
     again. 0: as long as it takes."""
     dry_run: bool = False
     """Say what would be learnt and what it would take, and do nothing."""
+    watch: bool = False
+    """Go on: wait until documents change, and learn again, a line each time, until Ctrl-C."""
     trust: tuple[str, ...] = ()
     """Names of documents that may hold orders to a model, such as a handbook of prompts; they are not quarantined for
     that."""
@@ -61,21 +71,57 @@ class Learn(JsonCommand):
     def run(self, out: Output) -> None:
         """Learns, and tells what came of it."""
         at_least(0, "minutes", self.minutes)
+        if self.watch and self.dry_run:
+            raise SettingError(Field("watch"), " and ", Field("dry_run"), " exclude one another")
+        if self.watch:
+            self._watch(out)
+            return
         with show_progress(sys.stderr) as progress:
-            places = tuple(map(absolute, self.places))
-            is_begun = is_library(self.library)
-            settings = settings_of(self.library, begun=self.settings) if is_begun else self.settings
-            session = Session(self.library, settings, load_with(settings), progress, frozenset(self.trust))
-            if self.dry_run or self.minutes:
-                said = examine(session, places, self.questions)
-                if self.dry_run:
-                    shown = said if out.is_json else {name: said[name] for name in said if name != _BY_EDITS}
-                    out.rows(f"{self.library}: nothing is done yet", shown)
-                    return
-                session = fitted(session, said, self.minutes)
-            note = " ".join(["learn", *self.places])
-            report = session.learn(places, self.questions, 60 * self.minutes or math.inf, note)
+            session = self._session(progress)
+            if self.dry_run:
+                said = examine(session, self._where, self.questions)
+                shown = said if out.is_json else {name: said[name] for name in said if name != _BY_EDITS}
+                out.rows(f"{self.library}: nothing is done yet", shown)
+                return
+            report = self._learnt(session)
         tell(out, self.library, report)
+
+    @property
+    def _where(self) -> tuple[str, ...]:
+        return tuple(map(absolute, self.places))
+
+    def _session(self, progress: Progress) -> Session:
+        is_begun = is_library(self.library)
+        settings = settings_of(self.library, begun=self.settings) if is_begun else self.settings
+        return Session(self.library, settings, load_with(settings), progress, frozenset(self.trust))
+
+    def _learnt(self, session: Session) -> LearningReport:
+        if self.minutes:
+            session = fitted(session, examine(session, self._where, self.questions), self.minutes)
+        note = " ".join(["learn", *self.places])
+        return session.learn(self._where, self.questions, 60 * self.minutes or math.inf, note)
+
+    def _watch(self, out: Output) -> None:
+        """Learns, and again after every change, until somebody stops it."""
+        with suppress(KeyboardInterrupt):
+            with show_progress(sys.stderr) as progress:
+                session = self._session(progress)
+            places = self._where or known_places(self.library)
+            for number, _ in enumerate(Watched(places, self.library).rounds()):
+                try:
+                    with show_progress(sys.stderr) as progress:
+                        report = self._learnt(replace(session, progress=progress))
+                except SettingError as error:
+                    if not number:
+                        raise
+                    say(f"learn: {error.with_flags()}; goes on at the next change")
+                except SelfeditError as error:
+                    say(f"learn: {error}; goes on at the next change")
+                except OSError as error:
+                    say(f"learn: {told(error)}; goes on at the next change")
+                else:
+                    tell_round(out, report)
+        say("learn: no longer watching; what was finished is kept")
 
 
 def load_with(settings: LearnSettings) -> Any:
@@ -159,8 +205,11 @@ def tell(out: Output, path: Path, report: LearningReport) -> None:
         return
     with LibraryFolder(path) as library:
         lessons, name = library.lessons(), library.name
+        wholes = {version.number for version in library.versions() if version.whole.adapter}
     assert report.version is not None
     out.rows(f"{name}@{report.version.number}", summary(report.version, lessons, report))
+    if report.version.parent in wholes and report.version.number not in wholes:
+        say(f"{path}: {ROUTED_AGAIN} --library {path}")
     if out.is_json:
         return
     for lesson in [one for one in report.lessons if lessons[one.context_id].status != "kept"][:_SHOWN]:
@@ -169,6 +218,24 @@ def tell(out: Output, path: Path, report: LearningReport) -> None:
     if report.left:
         show(f"  {report.left} chunks are left for want of time; give the command again")
     show(f'\nask it: selfedit ask "…" --library {path}')
+
+
+def tell_round(out: Output, report: LearningReport) -> None:
+    """What came of one round of a watch, in one line."""
+    version = report.version
+    documents = len(version.documents) if version else 0
+    counts = {name: len(getattr(report, name)) for name in ("new", "changed", "gone")}
+    statuses = dict(Counter(lesson.status for lesson in report.lessons))
+    found = {"version": version.number if version else None, "documents": documents, **counts, "lessons": statuses}
+    if out.is_json:
+        print(json.dumps({**found, "left": report.left, "seconds": round(report.seconds, 1)}), flush=True)
+        return
+    changed = ", ".join(f"{n} {name}" for name, n in counts.items() if n) or "nothing new"
+    lessons = ", ".join(f"{n} {name}" for name, n in statuses.items()) or "none"
+    left = f", {report.left} left for want of time" if report.left else ""
+    at = f"version {version.number}: " if version else ""
+    show(f"{at}{documents} documents ({changed}), lessons: {lessons}{left}, {report.seconds:.1f} s")
+    sys.stdout.flush()
 
 
 def summary(version: LibraryVersion, lessons: dict[str, Lesson], report: LearningReport) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from typing import Annotated, Any
 import tyro
 
 from selfedit.cli.ask import Ask
+from selfedit.cli.consolidate import Consolidate
 from selfedit.cli.learn import LIBRARY, load_with
 from selfedit.cli.output import JsonCommand, Output, show
 from selfedit.cli.progress import show_progress
@@ -189,7 +190,7 @@ class Why(Ask):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Library(JsonCommand):
+class LibraryCommand(JsonCommand):
     """What a library knows, its versions, and how to go back."""
 
     do: Annotated[
@@ -199,7 +200,8 @@ class Library(JsonCommand):
         | Annotated[Promote, tyro.conf.subcommand("promote")]
         | Annotated[Rollback, tyro.conf.subcommand("rollback")]
         | Annotated[Verify, tyro.conf.subcommand("verify")]
-        | Annotated[Why, tyro.conf.subcommand("why")],
+        | Annotated[Why, tyro.conf.subcommand("why")]
+        | Annotated[Consolidate, tyro.conf.subcommand("consolidate")],
         tyro.conf.arg(name=""),
     ]
 
@@ -221,6 +223,7 @@ def version_data(
     own = held(version, lessons)
     kept = [one for one in own if one.context_id in dict(version.adapters)]
     probe = version.probe
+    whole = [answer for _, answers in version.whole_report for answer in answers]
     told = {
         "version": version.number,
         "aliases": list(names),
@@ -234,6 +237,8 @@ def version_data(
         "questions": sum(len(one.report.after) for one in kept),
         "right_before": sum(a.verdict == "correct" for one in kept for a in one.report.before),
         "right_after": sum(a.verdict == "correct" for one in kept for a in one.report.after),
+        "one_adapter": bool(version.whole.adapter),
+        **({"right_with_one_adapter": sum(a.verdict == "correct" for a in whole)} if version.whole.adapter else {}),
         "known_before": len(probe.right_before) if probe else None,
         "still_known": len(probe.still_right) if probe else None,
     }

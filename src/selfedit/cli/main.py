@@ -31,7 +31,7 @@ from selfedit.cli.evaluate import Eval
 from selfedit.cli.forget import Forget
 from selfedit.cli.grade import Grade
 from selfedit.cli.learn import Learn
-from selfedit.cli.library import Library
+from selfedit.cli.library import LibraryCommand
 from selfedit.cli.options import explain, with_settings
 from selfedit.cli.output import Command, Output, say
 from selfedit.cli.questions import Questions
@@ -55,7 +55,7 @@ COMMANDS: dict[str, type[Command]] = {
     "continual": Continual,
     "learn": Learn,
     "ask": Ask,
-    "library": Library,
+    "library": LibraryCommand,
     "forget": Forget,
     "questions": Questions,
     "versions": Versions,

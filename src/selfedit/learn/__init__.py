@@ -1,8 +1,19 @@
 """L3. Documents are learnt for good: lessons, the gate, versions, and answers that name their source."""
 
 from selfedit.learn.answering import LibraryReply, Respondent
+from selfedit.learn.consolidation import Consolidation, WholeSettings
 from selfedit.learn.pipeline import Learning
 from selfedit.learn.session import LearningReport, Session, settings_of
 from selfedit.learn.settings import LearnSettings
 
-__all__ = ["LearnSettings", "Learning", "LearningReport", "LibraryReply", "Respondent", "Session", "settings_of"]
+__all__ = [
+    "Consolidation",
+    "LearnSettings",
+    "Learning",
+    "LearningReport",
+    "LibraryReply",
+    "Respondent",
+    "Session",
+    "WholeSettings",
+    "settings_of",
+]

@@ -5,6 +5,9 @@ route → the adapters of the likeliest chunks answer → their answers are weig
 Of the answers the one counts that its adapter is surest of. By how much the adapter makes it likelier than the learner
 without is shown beside it: it confirms where an answer is from. Whether a question is about these documents at all is
 decided by words alone (routing.py), so that one with two words in common with a chunk is answered from that.
+
+A version that was consolidated answers by its one adapter. The words of the question name the chunk all the same: the
+question is put behind its title, and it is the source that is shown.
 """
 
 from __future__ import annotations
@@ -15,7 +18,7 @@ from dataclasses import dataclass, replace
 
 from selfedit.learn.asking import Asker
 from selfedit.learn.routing import Match, Router
-from selfedit.records import Answer, Policy, Query, Question
+from selfedit.records import UNTOUCHED, Answer, Policy, Query, Question
 
 TRIED = 3
 """Chunks whose adapters answer, at most."""
@@ -72,10 +75,13 @@ class Respondent:
     """Over the contexts that have adapters, each with the place where it stands."""
     adapters: Mapping[str, Policy]
     """By context id."""
+    whole: Policy = UNTOUCHED
+    """One adapter that answers everything; untouched: that of the chunk does."""
 
     def answer(self, questions: Sequence[str]) -> list[LibraryReply]:
         """A reply to each question, all of them asked together."""
-        matches = [self.router.match(question, TRIED) for question in questions]
+        tried = 1 if self.whole.adapter else TRIED
+        matches = [self.router.match(question, tried) for question in questions]
         flat = [(question, match) for question, own in zip(questions, matches, strict=True) for match in own]
         weighed = iter(self._weigh(flat))
         return [
@@ -85,7 +91,7 @@ class Respondent:
 
     def _weigh(self, asked: Sequence[tuple[str, Match]]) -> list[Weighed]:
         queries = [self.asker.queries(match.context, [Question("asked", question, "")]) for question, match in asked]
-        policies = [self.adapters[match.context.id] for _, match in asked]
+        policies = [self.whole if self.whole.adapter else self.adapters[match.context.id] for _, match in asked]
         said = [answers[0].text for answers in self.asker.ask(list(zip(policies, queries, strict=True)))]
         again = [_scored(own, text) for own, text in zip(queries, said, strict=True)]
         sure = self.asker.ask(list(zip(policies, again, strict=True)))

@@ -43,6 +43,10 @@ class Asker:
         task = PassagesTask([asked], (), "implications", answer_tokens=self.answer_tokens)
         return task.compile(asked, None).queries
 
+    def again(self, context: Context, answers: Sequence[GradedAnswer]) -> tuple[Query, ...]:
+        """Questions that were answered before, as `queries` puts them."""
+        return self.queries(context, [Question(one.question_id, one.question, one.gold) for one in answers])
+
     def ask(self, asked: Sequence[tuple[Policy, Sequence[Query]]]) -> list[tuple[Answer, ...]]:
         """What each version answers, with the log-probabilities of gold answers.
 

@@ -11,17 +11,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from selfedit.learn.answering import Respondent
-from selfedit.learn.material import Material
 from selfedit.learn.pipeline import Learning
-from selfedit.records import Lesson, LibraryVersion, ProbeResult
+from selfedit.records import Lesson, LibraryDocument, LibraryVersion, Policy, ProbeResult
 from selfedit.store.library import LibraryFolder
 
 
-def judge_documents(library: LibraryFolder, materials: Sequence[Material]) -> None:
+def judge_documents(library: LibraryFolder, documents: Sequence[LibraryDocument]) -> None:
     """Rejects documents whose gate questions did not gain in the mean."""
     lessons = library.lessons()
-    for name in dict.fromkeys(one.document for one in materials):
-        own = [lessons[one.context.id] for one in materials if one.document == name and one.context.id in lessons]
+    for name, ids in [(one.name, [chunk.context_id for chunk in one.chunks]) for one in documents]:
+        own = [lessons[context_id] for context_id in ids if context_id in lessons]
         kept = [lesson for lesson in own if lesson.status == "kept"]
         gain = gate_gain(kept)
         if gain is not None and gain <= 0:
@@ -38,8 +37,9 @@ def gate_gain(lessons: Sequence[Lesson]) -> float | None:
 def probe_version(
     learning: Learning, version: LibraryVersion, live: LibraryVersion | None, respondent: Callable[[], Respondent]
 ) -> ProbeResult:
-    """What was known before, as the version answers it. What the learner alone answers right is taken from `live`,
-    where that was probed."""
+    """What was known before, as the version answers it: by the adapters of the chunks that a question goes astray to;
+    by its one adapter, every question. What the learner alone answers right is taken from `live`, where that was
+    probed."""
     questions = learning.probe.questions
     if live and live.probe and live.probe.asked == len(questions):
         before = live.probe.right_before
@@ -49,6 +49,8 @@ def probe_version(
         graded = learning.grade(questions, answers)
         before = tuple(one.question_id for one in graded if one.verdict == "correct")
         learning.progress.advance(len(questions))
+    if version.whole.adapter:
+        return _probe_whole(learning, version.whole, respondent(), before)
     replies = respondent().answer([query.question for query in questions]) if version.adapters else []
     astray = [(query, reply) for query, reply in zip(questions, replies, strict=False) if reply.is_known]
     right = {
@@ -59,3 +61,12 @@ def probe_version(
     gone = {query.question_id for query, _ in astray}
     after = tuple(q.question_id for q in questions if q.question_id in right or q.question_id in set(before) - gone)
     return ProbeResult(len(questions), before, after, tuple(q.question_id for q, _ in astray))
+
+
+def _probe_whole(learning: Learning, whole: Policy, respondent: Respondent, before: tuple[str, ...]) -> ProbeResult:
+    """Every question asked of one adapter."""
+    questions = learning.probe.questions
+    [answers] = learning.asker.ask([(whole, questions)])
+    after = tuple(one.question_id for one in learning.grade(questions, answers) if one.verdict == "correct")
+    astray = tuple(query.question_id for query in questions if respondent.router.match(query.question))
+    return ProbeResult(len(questions), before, after, astray)

@@ -23,7 +23,7 @@ from typing import Any
 from selfedit.disk import make_folder
 from selfedit.edits import split_sentences
 from selfedit.learn.asking import Asker, Grade
-from selfedit.learn.hostile import order_in
+from selfedit.learn.hostile import why_hostile
 from selfedit.learn.material import Material
 from selfedit.learn.settings import LearnSettings
 from selfedit.loop import Runtime
@@ -140,25 +140,24 @@ class Learning:
     def _group(self, ledger: Ledger, group: Sequence[Material]) -> list[Lesson]:
         """Lessons of contexts that are learnt together."""
         started = time.monotonic()
-        hostile = {one.context.id: self._order(one, one.context.text) for one in group}
+        hostile = {one.context.id: self._hostile(one, one.context.text) for one in group}
         able = [one for one in group if not hostile[one.context.id]]
         lessons = [
-            self._lesson(one, "quarantined", f"reads like an order to a model: {hostile[one.context.id]!r}")
-            for one in group
-            if hostile[one.context.id]
+            self._lesson(one, "quarantined", hostile[one.context.id]) for one in group if hostile[one.context.id]
         ]
         if able:
             lessons += self._studied(self._tried(ledger, able), able)
         seconds = (time.monotonic() - started) / len(group)
         return [replace(lesson, seconds=seconds) for lesson in lessons]
 
-    def _order(self, one: Material, text: str) -> str:
-        return "" if one.document in self.trusted else order_in(text)
+    def _hostile(self, one: Material, text: str) -> str:
+        return "" if one.document in self.trusted else why_hostile(text)
 
     def _lesson(self, one: Material, status: LessonStatus, reason: str, **more: Any) -> Lesson:
         return Lesson(one.context, one.document, self.mark, status, reason, **more)
 
-    def _task(self, contexts: Sequence[Context]) -> PassagesTask:
+    def task(self, contexts: Sequence[Context]) -> PassagesTask:
+        """What these contexts come down to when they are studied."""
         settings = self.settings
         return PassagesTask(contexts, (), settings.prompt, inner=settings.inner, answer_tokens=settings.answer_tokens)
 
@@ -166,7 +165,7 @@ class Learning:
         """By context: what was tried, the best of it first, and the tokens that this took."""
         contexts = [one.context for one in group]
         runtime = Runtime(
-            task=self._task(contexts),
+            task=self.task(contexts),
             writer=self.engine,
             learner=self.engine,
             grade=self.grade,
@@ -212,7 +211,7 @@ class Learning:
         """The best of each context studied for good, and put before the gate."""
         chosen = {one.context.id: self._choose(one, tried[one.context.id][0]) for one in group}
         able = [(one, best) for one in group if (best := chosen[one.context.id])]
-        task = self._task([one.context for one in group])
+        task = self.task([one.context for one in group])
         seeds_of = {one.context.id: trial_seed(self.settings.seed, one.context.id, 0) for one in group}
         updates = [
             Update(
@@ -245,7 +244,7 @@ class Learning:
 
     def _choose(self, one: Material, candidates: Sequence[Candidate]) -> Candidate | None:
         """The best that can be studied and is no order."""
-        return next((c for c in candidates if not c.why and not self._order(one, c.text)), None)
+        return next((c for c in candidates if not c.why and not self._hostile(one, c.text)), None)
 
     def _gated(self, group: Sequence[Material], lessons: Mapping[str, Lesson]) -> list[Lesson]:
         """The same lessons with what they brought and cost; those that cost too much are held back."""

@@ -18,6 +18,7 @@ from selfedit.errors import Field, SelfeditError, SettingError
 from selfedit.grading import grade_answers, load_grader
 from selfedit.learn.answering import Respondent
 from selfedit.learn.asking import Asker
+from selfedit.learn.consolidation import Consolidating, Consolidation, WholeSettings, still_whole
 from selfedit.learn.gate import judge_documents, probe_version
 from selfedit.learn.material import Found, Material, check_given, find_documents, material
 from selfedit.learn.pipeline import Learning
@@ -33,7 +34,6 @@ from selfedit.records import (
     LibraryVersion,
     Policy,
     Query,
-    Question,
 )
 from selfedit.store.adapters import AdapterFolders, adapter_in, is_adapter
 from selfedit.store.library import LIVE, LibraryFolder, create_library, is_library
@@ -109,11 +109,13 @@ class Session:
             learning = self.learning(library)
             known = [lesson.context.text for lesson in library.lessons().values()]
             materials = self.materials(found, questions, known, self.settings.tests)
-            if not learning.due(materials) and not (found.new or found.changed or found.gone):
+            waiting = unpublished(library, found.documents)
+            if not learning.due(materials) and not (found.new or found.changed or found.gone or waiting):
+                shutil.rmtree(library.work, ignore_errors=True)  # of a process that was killed when all was done
                 return LearningReport(live_version(library), seconds=time.monotonic() - started)
             lessons = learning.learn(materials, started + seconds) if materials else []
             left = len(learning.due(materials))
-            judge_documents(library, materials)
+            judge_documents(library, [one for one in found.documents if one.name in found.chunks or one in waiting])
             version = self.publish(learning, found.documents, note)
             held = library.lessons()
             shutil.rmtree(library.work, ignore_errors=True)
@@ -155,7 +157,7 @@ class Session:
         def is_settled(document: LibraryDocument) -> bool:
             return all(learning.is_settled(lessons.get(one.context_id), document.name) for one in document.chunks)
 
-        places = places or list(dict.fromkeys(document.root for document in known))
+        places = places or _roots(known)
         return find_documents(places, known, self.settings.chunk_tokens, self.counter, self.progress, is_settled)
 
     def materials(self, found: Found, questions: Path | None, known: Sequence[str], tests: TestKind) -> list[Material]:
@@ -194,7 +196,7 @@ class Session:
             ids = (ids | {one.context_id for one in lessons if one.document in names}) - shared
             shutil.rmtree(library.work, ignore_errors=True)
             left = [document for document in (live.documents if live else ()) if document.name not in names]
-            version = compose(library, left, "forget")
+            version = still_whole(compose(library, left, "forget"), live)
             probe = probe_version(self.learning(library), version, live, lambda: self.respondent(library, version))
             return library.forget(ids, set(names), replace(version, probe=probe))
 
@@ -203,16 +205,16 @@ class Session:
         asker = Asker(self.engine(), library.learner, self.settings.inner, self.settings.answer_tokens)
         lessons, known = library.lessons(), dict(version.adapters)
         asked = [lessons[one] for one in known if lessons[one].report.after]
-        queries = [
-            asker.queries(one.context, [Question(a.question_id, a.question, a.gold) for a in one.report.after])
-            for one in asked
+        queries = [asker.again(one.context, one.report.after) for one in asked]
+        whole, recorded = version.whole, dict(version.whole_report)
+        pairs = [
+            (whole if whole.adapter else known[one.context_id], own) for one, own in zip(asked, queries, strict=True)
         ]
-        pairs = [(known[one.context_id], own) for one, own in zip(asked, queries, strict=True)]
         said = asker.ask(pairs)
         same = [
             now.text == then.text
             for one, answers in zip(asked, said, strict=True)
-            for now, then in zip(answers, one.report.after, strict=True)
+            for now, then in zip(answers, recorded.get(one.context_id, one.report.after), strict=True)
         ]
         right = [
             a.verdict == "correct" for own, answers in zip(queries, said, strict=True) for a in self.grade(own, answers)
@@ -222,8 +224,8 @@ class Session:
     def publish(self, learning: Learning, documents: Sequence[LibraryDocument], note: str) -> LibraryVersion:
         """A version of what is known of these documents, probed."""
         library = learning.library
-        version = compose(library, documents, note)
         live = live_version(library)
+        version = still_whole(compose(library, documents, note), live)
         if live and live.digest == version.digest:
             return live
         probe = probe_version(learning, version, live, lambda: self.respondent(library, version))
@@ -235,7 +237,33 @@ class Session:
         adapters, lessons = dict(version.adapters), library.lessons()
         contexts = [replace(lessons[one].context, source=place_of[one]) for one in adapters]
         asker = Asker(self.engine(), library.learner, self.settings.inner, self.settings.answer_tokens)
-        return Respondent(asker, Router(contexts), adapters)
+        return Respondent(asker, Router(contexts), adapters, version.whole)
+
+    def consolidate(self, reference: str = LIVE, settings: WholeSettings | None = None) -> Consolidation:
+        """One adapter for all that a version knows; published as a version where the gate holds, and live where the
+        version is. See consolidation.py.
+
+        Raises:
+            SelfeditError: there is no such version, it knows nothing, or its adapter cannot be trained.
+        """
+        with LibraryFolder(self.path) as library, library.changing():
+            return self.consolidating(library, library.resolve(reference), settings).run()
+
+    def consolidating(
+        self, library: LibraryFolder, version: LibraryVersion, settings: WholeSettings | None = None
+    ) -> Consolidating:
+        """What consolidating a version takes.
+
+        Raises:
+            SelfeditError: it knows nothing.
+        """
+        if not version.adapters:
+            raise SelfeditError(f"{self.path}: version {version.number} knows nothing that could be consolidated")
+
+        def respond(version: LibraryVersion) -> Respondent:
+            return self.respondent(library, version)
+
+        return Consolidating(self.learning(library), version, settings or WholeSettings(), respond)
 
     def learning(self, library: LibraryFolder) -> Learning:
         """What lessons need."""
@@ -310,6 +338,29 @@ def settings_of(
 def live_version(library: LibraryFolder) -> LibraryVersion | None:
     """What the library knows now; None where it knows nothing yet."""
     return library.resolve(LIVE) if LIVE in library.aliases() else None
+
+
+def known_places(path: Path) -> list[str]:
+    """Where the documents of a library lie.
+
+    Raises:
+        SelfeditError: there is no library.
+    """
+    with LibraryFolder(path) as library:
+        live = live_version(library)
+    return _roots(live.documents if live else ())
+
+
+def _roots(documents: Collection[LibraryDocument]) -> list[str]:
+    return list(dict.fromkeys(document.root for document in documents))
+
+
+def unpublished(library: LibraryFolder, documents: Collection[LibraryDocument]) -> list[LibraryDocument]:
+    """Documents with a lesson that is kept and that the live version has not: a process was killed between the two."""
+    live, lessons = live_version(library), library.lessons()
+    known = dict(live.adapters) if live else {}
+    kept = {one for one, lesson in lessons.items() if lesson.status == "kept" and known.get(one) != lesson.adapter}
+    return [document for document in documents if any(chunk.context_id in kept for chunk in document.chunks)]
 
 
 def compose(library: LibraryFolder, documents: Collection[LibraryDocument], note: str) -> LibraryVersion:

@@ -12,7 +12,7 @@ from selfedit.records.results import GradedAnswer
 
 LessonStatus = Literal["kept", "rejected", "quarantined", "failed"]
 """What became of a context. `rejected`: studied, and the gate held it back. `quarantined`: it reads like an order to a
-model, or its update does harm elsewhere. `failed`: it could not be studied."""
+model, says one thing over and over, or its update does harm elsewhere. `failed`: it could not be studied."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +148,8 @@ class LibraryVersion:
     whole: Policy = UNTOUCHED
     """One adapter that knows all of it, where the version was consolidated; untouched where each context has its own
     alone."""
+    whole_report: tuple[tuple[str, tuple[GradedAnswer, ...]], ...] = ()
+    """(context id, what the one adapter answered to its questions that decided nothing), where there is one."""
     created: str = ""
     """UTC, ISO 8601."""
 

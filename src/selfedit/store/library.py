@@ -15,6 +15,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import os
@@ -113,7 +114,7 @@ class LibraryFolder(Database):
             file.truncate(0)
             file.write(f"{os.getpid()}\n")
             file.flush()
-            self._sweep()
+            self.sweep()
             yield
 
     def lessons(self) -> dict[str, Lesson]:
@@ -157,20 +158,26 @@ class LibraryFolder(Database):
         known = ", ".join([*aliases, *(str(one.number) for one in versions[-4:])])
         raise SelfeditError(f"{reference}: {self.folder} has no such version; it has {known or 'none yet'}")
 
-    def publish(self, version: LibraryVersion) -> LibraryVersion:
+    def publish(self, version: LibraryVersion, parent: int | None = None) -> LibraryVersion:
         """Stores a version under the next number, and makes it the live one; the live one itself where it is the same.
 
         Its number, parent and time are given here.
+
+        Args:
+            parent: the version that it was made from; where that is not the live one, the alias stays where it is.
+                None: the live one.
         """
         now = _now()
-        live = next((one for one in self.versions() if one.number == self.aliases().get(LIVE)), None)
+        at = self.aliases().get(LIVE, 0)
+        live = next((one for one in self.versions() if one.number == at), None)
         if live and live.digest == version.digest:
             return live
+        parent = at if parent is None else parent
         with self._transaction() as connection:
-            parent = live.number if live else 0
             held = replace(version, number=0, parent=parent, created=now)
             number = connection.execute("INSERT INTO versions (body) VALUES (?)", (_encode(held),)).lastrowid
-            connection.execute("INSERT OR REPLACE INTO aliases VALUES (?, ?)", (LIVE, number))
+            if parent == at:
+                connection.execute("INSERT OR REPLACE INTO aliases VALUES (?, ?)", (LIVE, number))
         assert number is not None
         return replace(held, number=number)
 
@@ -195,13 +202,13 @@ class LibraryFolder(Database):
             number = connection.execute("INSERT INTO versions (body) VALUES (?)", (_encode(stored),)).lastrowid
             connection.execute("INSERT OR REPLACE INTO aliases VALUES (?, ?)", (LIVE, number))
         assert number is not None
-        self._sweep()
+        self.sweep()
         with self._readable():
             self._connection.execute("VACUUM")
             self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         return replace(stored, number=number)
 
-    def _sweep(self) -> None:
+    def sweep(self) -> None:
         """Takes away adapters that nothing names."""
         named = {lesson.adapter.adapter for lesson in self.lessons().values()} | {LEARNER}
         for version in self.versions():
@@ -260,7 +267,10 @@ def create_library(path: Path, facts: Mapping[str, str], learner: Policy, settin
             record = {"schema": SCHEMA, "facts": dict(facts), "learner": learner.digest, "settings": dict(settings)}
             (staged / _RECORD).write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
     except OSError as error:
-        raise SelfeditError(f"{path}: cannot be written ({error.strerror}); name another folder") from None
+        if (path / _RECORD).is_file():  # another process was first
+            return
+        room = "make room there" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "name another folder"
+        raise SelfeditError(f"{path}: cannot be written ({error.strerror}); {room}") from None
 
 
 def is_library(path: Path) -> bool:

@@ -16,7 +16,10 @@ from typing import Any
 
 from selfedit.errors import SelfeditError
 from selfedit.store import Ledger
+from selfedit.store.library import LibraryFolder
 
+_OWN = ("timings", "usages", "gradings", "aliases", "sqlite_sequence")
+"""Tables to which every start adds its own rows, or in which names move."""
 _ONCE = re.compile(r"^selfedit: ", re.MULTILINE)
 
 
@@ -47,6 +50,7 @@ def state_of(folder: Path) -> State:
     """The state of all runs in `folder`."""
     paths = [path for path in folder.rglob("*") if not path.name.endswith(("-wal", "-shm", "-journal"))]
     ledgers = {str(path.relative_to(folder)): fingerprint(path) for path in paths if path.name == "ledger.db"}
+    ledgers |= {str(path.relative_to(folder)): knowledge(path.parent) for path in paths if path.name == "library.db"}
     weights = {
         str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
         for path in paths
@@ -64,16 +68,28 @@ def fingerprint(path: Path) -> str:
         return str(error)
 
 
+def knowledge(path: Path) -> str:
+    """What a library knows, version by version, and what became of every context."""
+    try:
+        with LibraryFolder(path) as library:
+            versions = [(one.number, one.parent, one.digest, one.note) for one in library.versions()]
+            lessons = [(one.context_id, one.status, one.adapter.digest) for one in library.lessons().values()]
+            return json.dumps([versions, lessons, library.aliases(), library.struck()])
+    except SelfeditError as error:
+        return str(error)
+
+
 def rows(folder: Path) -> set[str]:
     """Every record of every ledger in `folder`, without its times; of ledgers that are not made yet, none. A damaged
     ledger is told as a record of its own."""
     found = set()
-    for path in folder.rglob("ledger.db"):
+    for path in [*folder.rglob("ledger.db"), *folder.rglob("library.db")]:
         name = str(path.relative_to(folder))
         with _copied(path) as copy, contextlib.closing(sqlite3.connect(copy)) as connection:
             connection.row_factory = sqlite3.Row
             try:
-                found |= {json.dumps([name, *row], sort_keys=True) for row in _rows(connection)}
+                told = (json.dumps([name, *row], sort_keys=True) for row in _rows(connection))
+                found |= {row.replace(str(folder.resolve()), "") for row in told}
             except sqlite3.DatabaseError as error:
                 found.add(json.dumps([name, "damaged", str(error)]))
     return found
@@ -88,7 +104,7 @@ def has_results(folder: Path) -> bool:
 def _copied(ledger: Path) -> Iterator[Path]:
     """The ledger with its log: whoever opens one that was left behind changes it."""
     with tempfile.TemporaryDirectory() as folder:
-        for path in (ledger, ledger.with_name("ledger.db-wal")):
+        for path in (ledger, ledger.with_name(f"{ledger.name}-wal")):
             if path.exists():
                 shutil.copyfile(path, Path(folder) / path.name)
         yield Path(folder) / ledger.name
@@ -97,14 +113,15 @@ def _copied(ledger: Path) -> Iterator[Path]:
 def _rows(connection: sqlite3.Connection) -> Iterator[tuple[str, dict[str, Any]]]:
     tables = [row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
     for table in tables:
-        if table not in ("timings", "usages", "gradings"):  # of these every start adds its own
+        if table not in _OWN:
             yield from ((table, _plain(row)) for row in connection.execute(f"SELECT * FROM {table}"))
 
 
 def _plain(row: sqlite3.Row) -> dict[str, Any]:
     told = {name: row[name] for name in row.keys() if name != "seconds"}  # noqa: SIM118 (a Row iterates over values)
     if "body" in told:
-        told["body"] = {name: value for name, value in json.loads(told["body"]).items() if name != "seconds"}
+        held = json.loads(told["body"] or "{}")  # of a version that held what was forgotten nothing is left
+        told["body"] = {name: value for name, value in held.items() if name not in ("seconds", "created")}
     return told
 
 

@@ -17,6 +17,7 @@ _SMALL = "--recipe embedded --contexts 2 --heldout 1 --min-gain -9"
 _TRAIN = f"train {_SMALL} --rounds 2 --edits 2 --seeds 1 --run t --json"
 _EVAL = "eval --methods base,passage,synthetic,seal --policy t --contexts 2 --n-edits 1 --run e --json"
 _CONTINUAL = "continual --recipe embedded --strategy none,gate,route --contexts 2 --sequences 1 --run c --json"
+_LEARN = "learn DOCS --library notes --json"
 _PUZZLES = "--task arc --data 6150a2bd,d037b0a7 --heldout-data a85d4709"
 
 
@@ -30,6 +31,8 @@ class Scene:
     """Commands that make what it starts from."""
 
 
+CHANGE_ROWS = ("forget", "learn-again")
+"""Scenes that take rows away, or put others in their place."""
 FAKE_SCENES = (
     Scene("train", _TRAIN),
     Scene("train-racing", _TRAIN.replace("--seeds 1", "--seeds 2 --racing --reward both")),
@@ -43,6 +46,10 @@ FAKE_SCENES = (
     Scene("solve", "solve 6150a2bd --edits 2 --submission answers.json --run s --json"),
     Scene("puzzles-train", f"train {_PUZZLES} --contexts 2 --edits 2 --heldout 1 --min-gain -9 --run t --json"),
     Scene("reproduce", "reproduce figure5 --run p --json"),
+    Scene("learn", _LEARN),
+    Scene("learn-again", _LEARN, (_LEARN, "edit-documents")),
+    Scene("forget", "forget ferry.md --library notes --json", (_LEARN,)),
+    Scene("consolidate", "library consolidate --library notes --json", (_LEARN,)),
 )
 """On fakes; the parts that write are the product's own, but for a real adapter's tensors."""
 
@@ -89,6 +96,18 @@ def write_inputs(folder: Path) -> None:
         (folder / name).write_text("".join(json.dumps(line) + "\n" for line in lines))
 
 
+def write_documents(folder: Path, year: int = 1911) -> None:
+    """Three short ones."""
+    folder.mkdir(exist_ok=True)
+    texts = {
+        "bridge.md": f"The bridge was built by Vera Holt in {year}. Tom Brandt widened it for the trams of Orlemont.",
+        "ferry.md": "The ferry Albatross crosses the sound in 35 minutes. Captain Ida Lunt has steered it since 2003.",
+        "mill.md": "The tide mill grinds rye on every ebb. The miller Jonna Reed rebuilt its wheel from larch in 1962.",
+    }
+    for name, text in texts.items():
+        (folder / name).write_text(f"# {name.removesuffix('.md')}\n\n{text} It is well known in Sennport.\n" * 2)
+
+
 @dataclass(frozen=True, slots=True)
 class Stage:
     """A scene that has been played once without a fault."""
@@ -110,16 +129,21 @@ def play(scene: Scene, runner: Runner, folder: Path) -> Stage:
     """The scene without a fault."""
     template, whole = folder / "template", folder / "whole"
     template.mkdir(parents=True)
+    write_documents(folder / "docs")
     if runner.engine != "fake":
         write_inputs(template)
     for words in scene.before:
         if words == "break-report":
             _remove_reports(template)
             continue
-        ended = runner.run(Job(_spelt(words, runner), template))
+        if words == "edit-documents":
+            write_documents(folder / "docs", year=1912)
+            (folder / "docs" / "ferry.md").unlink()
+            continue
+        ended = runner.run(Job(_spelt(words, runner, folder), template))
         assert not ended.code, f"{words}: {ended.err[-2000:]}"
     shutil.copytree(template, whole)
-    words = _spelt(scene.words, runner)
+    words = _spelt(scene.words, runner, folder)
     ended = runner.run(Job(words, whole))
     assert not ended.code, f"{scene.words}: {ended.err[-2000:]}"
     records, passed = frozenset(rows(whole)), ended.passed
@@ -133,12 +157,14 @@ def resume(stage: Stage, folder: Path) -> list[str]:
     found = stage.whole.differences(state_of(folder))
     if not was_done(stage, ended):
         found += complaints(ended.code, ended.err, (0,))
-    lost = kept - rows(folder) if stage.scene.name != "grade" else set()
+    lost = kept - rows(folder) if stage.scene.name not in ("grade", *CHANGE_ROWS) else set()
     return found + [f"lost: {row[:200]}" for row in sorted(lost)[:3]]
 
 
 def was_done(stage: Stage, ended: Ended) -> bool:
     """Whether it was refused because an earlier call had come to its end: what it makes is there."""
+    if stage.scene.name == "forget":
+        return ended.code == 2 and "knows no such document" in ended.err
     return "--to" in stage.words and ended.code == 2 and "is there already" in ended.err
 
 
@@ -157,5 +183,6 @@ def _remove_reports(folder: Path) -> None:
         shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
-def _spelt(words: str, runner: Runner) -> list[str]:
-    return [word.replace("MODEL", runner.engine) for word in words.split()]
+def _spelt(words: str, runner: Runner, folder: Path) -> list[str]:
+    """Documents lie outside of what is copied: a library knows them by where they lie."""
+    return [word.replace("MODEL", runner.engine).replace("DOCS", str(folder / "docs")) for word in words.split()]

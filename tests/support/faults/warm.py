@@ -50,11 +50,12 @@ def _import(engine: str) -> None:
     from selfedit.cli import open_run
     from selfedit.continual import experiment
     from selfedit.engine.lora import peft_format  # noqa: F401 (loads torch and peft, which copying a version needs)
-    from tests.support.commands import start_fake
+    from tests.support.commands import start_fake, use_library_engine
 
     open_run.code_version = lambda: "campaign"
     if engine == "fake":
         open_run.start_engine = start_fake  # type: ignore[assignment]
+        use_library_engine(setattr)
     else:
         experiment.FEWEST_KNOWN = 0  # random weights know nothing
     home, out = os.getcwd(), os.dup(1)

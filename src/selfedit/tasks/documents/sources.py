@@ -25,6 +25,7 @@ SPECIAL = "special file{s}"
 EMPTY = "empty file{s}"
 ENORMOUS = f"file{{s}} of more than {MOST_BYTES // 1_000_000} MB"
 UNREADABLE = "file{s} that cannot be read"
+VANISHED = "file{s} that vanished before being read"
 SAME = "file{s} with the same content as another"
 _MAGIC = "*?["
 
@@ -142,6 +143,9 @@ def _content(path: Path, left_out: LeftOut) -> bytes | None:
             left_out.add(ENORMOUS, path.parent, path.name)
             return None
         data = path.read_bytes()
+    except FileNotFoundError:
+        left_out.add(VANISHED, path.parent, path.name)
+        return None
     except OSError:
         left_out.add(UNREADABLE, path.parent, path.name)
         return None
