@@ -134,7 +134,7 @@ def _loading(name: str, written: Exported, base: str) -> str:
         there = "`base.gguf` is the base model." if written.has_base_gguf else "Put the base model here as `base.gguf`."
         return (
             f"{there}\n\n```\nllama-server -m base.gguf --lora adapter.gguf\nollama create {name} -f Modelfile\n"
-            f"ollama run {name}\n```\n\nOllama takes one adapter for a model. It keeps models by name: another version has"
+            f"ollama run {name}\n```\n\nOllama takes one adapter a model. It keeps models by name: another version has"
             " another name. The topic of a question goes into the system text (`/set system`) where the Modelfile has"
             " none. Greedy answers of llama.cpp may differ from selfedit's in long texts, for a quantised base is"
             " computed with other roundings."

@@ -42,7 +42,7 @@ def order(made: MadeLibrary, form: str, number: int = 0, **more: Any) -> ExportO
 
 
 def as_here(made: MadeLibrary, number: int = 0) -> torch.Tensor:
-    """Logits of the base with learner and adapter as PEFT adds them, one merged and the other on top; no code of ours."""
+    """Logits of the base with learner and adapter as PEFT adds them, one merged and the other on top."""
     model = AutoModelForCausalLM.from_pretrained(made.base.source, dtype=torch.float32)
     folder = made.path / "adapters"
     if (folder / "learner").is_dir():

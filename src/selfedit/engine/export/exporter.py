@@ -1,4 +1,4 @@
-"""L1. An adapter is written in the format of other programs, read back, and asked; what does not answer is not exported.
+"""L1. An adapter is written in the format of other programs, read back, and asked; else it is not exported.
 
 flatten → write → compare with what was learnt → load as others do → ask a known question → (base GGUF beside it)
 """

@@ -1,8 +1,8 @@
 """L1. An adapter with all that it lies on, as one that sits on the base model itself.
 
-Learner and adapter are added exactly: B₁A₁ + B₂A₂ = [B₁ B₂][A₁; A₂], with each one's alpha / rank multiplied into its B.
-A layer that one of them lacks has zeros there. So there is one rank throughout and a scale of 1: readers that know a
-single alpha and a single rank (vLLM, llama.cpp) compute the same.
+Learner and adapter are added exactly: B₁A₁ + B₂A₂ = [B₁ B₂][A₁; A₂], with each one's alpha / rank multiplied into
+its B. A layer that one of them lacks has zeros there. So there is one rank throughout and a scale of 1: readers that
+know a single alpha and a single rank (vLLM, llama.cpp) compute the same.
 """
 
 from __future__ import annotations

@@ -75,7 +75,7 @@ def gguf_names(config: Any, modules: Mapping[str, object]) -> GgufNames:
         counts = {"q_proj": config.num_attention_heads, "k_proj": config.num_key_value_heads}
         kinds = {name: name.rpartition(".")[2] for name in modules}
         heads = {name: counts[kind] for name, kind in kinds.items() if kind in counts}
-    return GgufNames(MODEL_ARCH_NAMES[arch], {name: f"{found}.weight" for name, found in names.items()}, heads)
+    return GgufNames(MODEL_ARCH_NAMES[arch], {name: found for name, found in names.items() if found}, heads)
 
 
 def write_gguf(path: Path, matrices: Matrices, names: GgufNames, name: str, base: str) -> None:

@@ -22,7 +22,8 @@ from selfedit.engine.lora.bank import Matrices
 from selfedit.engine.model.loading import LoadedModel
 
 _PLACES = ("_name_or_path", "name_or_path", "_model_name_or_path", "tokenizer_file", "special_tokens_map_file")
-"""What configs say of where they were loaded from."""
+_HOW = ("is_local", "local_files_only")
+"""What configs say of where and how they were loaded."""
 
 
 def write_merged(folder: Path, base: LoadedModel, matrices: Matrices) -> None:
@@ -32,10 +33,9 @@ def write_merged(folder: Path, base: LoadedModel, matrices: Matrices) -> None:
     base.tokenizer.save_pretrained(folder)
     for path in folder.glob("*.json"):
         held = json.loads(path.read_text(encoding="utf-8"))
-        if isinstance(held, dict) and any(held.pop(name, None) is not None for name in _PLACES):
-            for name in _PLACES:
-                held.pop(name, None)
-            path.write_text(json.dumps(held, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        if isinstance(held, dict) and held.keys() & {*_PLACES, *_HOW}:
+            kept = {name: value for name, value in held.items() if name not in (*_PLACES, *_HOW)}
+            path.write_text(json.dumps(kept, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     for path in folder.iterdir():
         shutil.copymode(folder / "config.json", path)  # as the user's umask has it; weights come with 0600
 

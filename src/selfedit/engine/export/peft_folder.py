@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -57,7 +58,9 @@ def read_peft(folder: Path) -> dict[str, Halves]:
 @contextmanager
 def with_peft(model: Any, folder: Path) -> Iterator[Any]:
     """Within, the model with the adapter as PEFT loads it; afterwards the model is as before."""
-    loaded = PeftModel.from_pretrained(model, str(folder))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # transformers 5.23 asks for its own deprecated property here
+        loaded = PeftModel.from_pretrained(model, str(folder))
     try:
         yield loaded.eval()
     finally:
