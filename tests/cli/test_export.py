@@ -15,13 +15,14 @@ from peft import PeftModel
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM
 
+from selfedit import records
 from selfedit.cli import export as command
 from selfedit.cli.main import main
 from selfedit.engine.export import exporter as exporters
 from selfedit.errors import SelfeditError
 from selfedit.learn import card as cards
 from selfedit.learn.export import choose, known_question
-from selfedit.records import LibraryVersion, Tested
+from selfedit.records import LibraryVersion
 from selfedit.store.library import LibraryFolder
 from tests.support.libraries import MadeLibrary, make_library
 
@@ -150,7 +151,7 @@ def test_what_cannot_be_exported_is_refused_in_one_line(notes: MadeLibrary, caps
     assert "--base-gguf is for --format gguf, not peft" in refused(capsys, ["--base-gguf", "x", *here])
     line = refused(capsys, ["--base-gguf", "x", "--format", "gguf", *here])
     assert "--base-gguf x: no such file" in line
-    assert "--to" in refused(capsys, ["live", "--library", "notes"])
+    assert "Missing from selfedit export: to PATH" in refused(capsys, ["live", "--library", "notes"])
     assert "nowhere: no such folder" in refused(capsys, ["live", "--library", "nowhere", "--to", "out"])
     (Path("full") / "sub").mkdir(parents=True)
     line = refused(capsys, ["live", "--document", "doc-0.md", "--library", "notes", "--to", "full"])
@@ -194,8 +195,10 @@ def test_the_question_that_is_asked_was_wrong_before_where_there_is_such_a_one(n
             )  # type: ignore[arg-type]
             for i, (before, after) in enumerate(verdicts)
         ]
-        tested = Tested(tuple(b for b, _ in pairs), tuple(a for _, a in pairs))
-        return known_question(replace(one, lessons=(replace(lesson, gate=Tested(), report=tested),)), 4).question
+        tested = records.Tested(tuple(b for b, _ in pairs), tuple(a for _, a in pairs))
+        return known_question(
+            replace(one, lessons=(replace(lesson, gate=records.Tested(), report=tested),)), 4
+        ).question
 
     right, wrong = "correct", "incorrect"
     assert asked((wrong, wrong), (right, right), (wrong, right)) == "2?"

@@ -19,7 +19,7 @@ from selfedit.records import Query
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class AskedTokens:
     """A question as token ids, and where its answer ends."""
 
     prompt: tuple[int, ...]
@@ -53,17 +53,17 @@ class Said:
     """Of the gold answer, nats per token in the mean."""
 
 
-def as_asked(model: Any, tokenizer: PreTrainedTokenizerBase, query: Query) -> Asked:
+def as_asked(model: Any, tokenizer: PreTrainedTokenizerBase, query: Query) -> AskedTokens:
     """The query for this model."""
     tokens = gold_tokens(tokenizer, query)
     named = model.generation_config.eos_token_id if model.generation_config else None
     stops = {tokenizer.eos_token_id, *(named if isinstance(named, list) else [named])} - {None}
     split = tokens.loss_from
-    return Asked(tuple(tokens.ids[:split]), tuple(tokens.ids[split:]), frozenset(stops), query.max_new_tokens)
+    return AskedTokens(tuple(tokens.ids[:split]), tuple(tokens.ids[split:]), frozenset(stops), query.max_new_tokens)
 
 
 @torch.inference_mode()
-def ask(model: Any, tokenizer: PreTrainedTokenizerBase, asked: Asked) -> Said:
+def ask(model: Any, tokenizer: PreTrainedTokenizerBase, asked: AskedTokens) -> Said:
     """The greedy answer, and how likely the gold one is."""
     ids = torch.tensor([[*asked.prompt, *asked.gold]], device=model.device)
     logits = model(input_ids=ids).logits[0, len(asked.prompt) - 1 : -1].double()

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import torch
 
-from selfedit.engine.export.asking import Asked, Said, adapted, as_asked, ask
+from selfedit.engine.export.asking import AskedTokens, Said, adapted, as_asked, ask
 from selfedit.engine.export.flatten import flattened, padded, served_rank
 from selfedit.engine.export.gguf_adapter import check_base_gguf, gguf_names, read_gguf, write_gguf
 from selfedit.engine.export.inspection import check_answers, check_merged, check_pairs, shapes_of
@@ -79,7 +79,7 @@ class Exporter:
     def _shapes(self) -> dict[str, tuple[int, int]]:
         return shapes_of(self.base.model)
 
-    def _ask(self, asked: Asked, matrices: Matrices | None = None) -> Said:
+    def _ask(self, asked: AskedTokens, matrices: Matrices | None = None) -> Said:
         with adapted(self.base.model, matrices or {}):
             return ask(self.base.model, self.base.tokenizer, asked)
 
@@ -88,7 +88,7 @@ class Exporter:
         return str(self.base.model.dtype).removeprefix("torch.")
 
     def _peft(
-        self, order: ExportOrder, folder: Path, wanted: Matrices, asked: Asked, said: _Reference
+        self, order: ExportOrder, folder: Path, wanted: Matrices, asked: AskedTokens, said: _Reference
     ) -> list[ExportCheck]:
         write_peft(folder, wanted, self.base.model, order.base_name)
         check_pairs(read_peft(folder), wanted, self._shapes)
@@ -97,7 +97,7 @@ class Exporter:
         return [said.checked(order.query, answer, self._dtype, "peft")]
 
     def _merged(
-        self, order: ExportOrder, folder: Path, wanted: Matrices, asked: Asked, said: _Reference
+        self, order: ExportOrder, folder: Path, wanted: Matrices, asked: AskedTokens, said: _Reference
     ) -> list[ExportCheck]:
         write_merged(folder, self.base, wanted)
         check_merged(folder, self.base.model, wanted)
@@ -106,7 +106,7 @@ class Exporter:
         return [said.checked(order.query, answer, self._dtype, "transformers")]
 
     def _gguf(
-        self, order: ExportOrder, folder: Path, wanted: Matrices, asked: Asked, said: _Reference
+        self, order: ExportOrder, folder: Path, wanted: Matrices, asked: AskedTokens, said: _Reference
     ) -> list[ExportCheck]:
         names = gguf_names(self.base.model.config, wanted)
         if order.base_gguf is not None:
@@ -122,7 +122,7 @@ class Exporter:
             checks.append(self._by_llama_cpp(order, folder, asked, said))
         return checks
 
-    def _by_llama_cpp(self, order: ExportOrder, folder: Path, asked: Asked, said: _Reference) -> ExportCheck:
+    def _by_llama_cpp(self, order: ExportOrder, folder: Path, asked: AskedTokens, said: _Reference) -> ExportCheck:
         base, tokenizer = folder / BASE_GGUF, self.base.tokenizer
         context = max(256, len(asked.prompt) + len(asked.gold) + asked.longest + 8)
         alone = LlamaCpp(base, context=context).ask(tokenizer, asked)

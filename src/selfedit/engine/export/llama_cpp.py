@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from transformers import PreTrainedTokenizerBase
 
-from selfedit.engine.export.asking import Asked, Said
+from selfedit.engine.export.asking import AskedTokens, Said
 from selfedit.engine.model.control_tokens import text_ids
 from selfedit.errors import SelfeditError
 
@@ -47,7 +47,7 @@ class LlamaCpp:
             told = " ".join(str(error).split())[:160] or type(error).__name__
             raise SelfeditError(f"export: llama.cpp does not load {(adapter or base).name} ({told})") from error
 
-    def ask(self, tokenizer: PreTrainedTokenizerBase, asked: Asked) -> Said:
+    def ask(self, tokenizer: PreTrainedTokenizerBase, asked: AskedTokens) -> Said:
         """As `asking.ask`."""
         [plain, *_] = text_ids(tokenizer, "a", is_begun=True)
         written: list[int] = []
