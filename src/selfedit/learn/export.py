@@ -72,11 +72,10 @@ def choose(
         SelfeditError: there is none such, or there are several and `each` is not said.
     """
     chunks = _chunks(library, version)
-    if not version.adapters and not version.whole.adapter:
+    own = _kept(library, version)
+    if not (chunks or (version.whole.adapter and own)):
         raise SelfeditError(f"{library.folder}: version {version.number} knows nothing that could be exported")
-    if version.whole.adapter and not (document or chunk or each):
-        lessons = library.lessons()
-        own = tuple(lessons[one] for one, _ in version.adapters if one in lessons)
+    if version.whole.adapter and own and not (document or chunk or each):
         return [ExportChoice(_name(library, version, version.digest), version.whole, own, version.documents)]
     if document and document not in {one.name for one in version.documents}:
         known = ", ".join(one.name for one in version.documents[:4]) or "none"
@@ -224,6 +223,13 @@ def _chunks(library: LibraryFolder, version: LibraryVersion) -> list[ExportChoic
                 name = _name(library, version, policy.digest)
                 found[chunk.context_id] = ExportChoice(name, policy, (lesson,), (document,), chunk.place)
     return list(found.values())
+
+
+def _kept(library: LibraryFolder, version: LibraryVersion) -> tuple[Lesson, ...]:
+    """What a version knows, in the order of its documents."""
+    lessons = library.lessons()
+    ids = dict.fromkeys(chunk.context_id for document in version.documents for chunk in document.chunks)
+    return tuple(lessons[one] for one in ids if one in lessons and lessons[one].status == "kept")
 
 
 def _is_called(choice: ExportChoice, chunk: str) -> bool:
