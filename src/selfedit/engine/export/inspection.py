@@ -22,7 +22,7 @@ Halves = tuple[torch.Tensor | None, torch.Tensor | None]
 """A [r, in] and B [out, r] of a layer, as far as a file has them."""
 _NEAR = {"float64": 1e-4, "float32": 1e-3}
 """How far the gold answer's log-probability by what was exported may lie from that by what was learnt, nats per token,
-and as a share of it where it is below -1; narrower number types round more."""
+and a tenth of it as a share where it is below -10; narrower number types round more."""
 _NEAR_NARROW = 0.25
 _CHANGE = 1e-4
 """What counts as another log-probability, nats per token."""
@@ -128,7 +128,7 @@ def check_answers(base: Said, learner: Said | None, learnt: Said, exported: Said
         if before is not None and _is_same(before, exported):
             told = f"loaded by {loaded_by}, answers as {name} alone does: {exported.text[:80]!r}"
             raise _refused(f"{told} (log-probability {exported.logprob:.4f})")
-    near = _NEAR.get(dtype, _NEAR_NARROW) * max(1.0, abs(learnt.logprob))
+    near = _NEAR.get(dtype, _NEAR_NARROW) * max(1.0, abs(learnt.logprob) / 10)
     if not abs(exported.logprob - learnt.logprob) <= near:
         told = f"{exported.logprob:.4f} in place of {learnt.logprob:.4f}"
         raise _refused(f"loaded by {loaded_by}, gives the known answer a log-probability of {told}")
