@@ -28,7 +28,7 @@ LAYERS = [
     {"api", "__main__"},
 ]
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
-ENGINE_ORDER = ["forward", "lora", "model", "generate", "train"]
+ENGINE_ORDER = ["forward", "lora", "model", "generate", "train", "export"]
 """Groups of the engine: each imports those before it alone."""
 HEAVY = {"torch", "transformers", "peft", "safetensors", "gguf", "llguidance"}
 FILES = sorted(SOURCE.rglob("*.py"))

@@ -28,6 +28,7 @@ from selfedit.cli.continual import Continual
 from selfedit.cli.demo import Demo
 from selfedit.cli.doctor import Doctor
 from selfedit.cli.evaluate import Eval
+from selfedit.cli.export import ExportCommand
 from selfedit.cli.forget import Forget
 from selfedit.cli.grade import Grade
 from selfedit.cli.learn import Learn
@@ -57,6 +58,7 @@ COMMANDS: dict[str, type[Command]] = {
     "ask": Ask,
     "library": LibraryCommand,
     "forget": Forget,
+    "export": ExportCommand,
     "questions": Questions,
     "versions": Versions,
     "reproduce": Reproduce,

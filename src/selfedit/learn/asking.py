@@ -39,9 +39,7 @@ class Asker:
 
     def queries(self, context: Context, questions: Sequence[Question]) -> tuple[Query, ...]:
         """Questions about a context as they are put, behind its title."""
-        asked = replace(context, questions=tuple(questions))
-        task = PassagesTask([asked], (), "implications", answer_tokens=self.answer_tokens)
-        return task.compile(asked, None).queries
+        return queries_of(context, questions, self.answer_tokens)
 
     def again(self, context: Context, answers: Sequence[GradedAnswer]) -> tuple[Query, ...]:
         """Questions that were answered before, as `queries` puts them."""
@@ -61,3 +59,10 @@ class Asker:
         if failed := next((one for one in results if one.failure), None):
             raise SelfeditError(f"a question could not be asked: {failed.failure}")
         return [one.answers for one in results]
+
+
+def queries_of(context: Context, questions: Sequence[Question], answer_tokens: int) -> tuple[Query, ...]:
+    """Questions about a context as they are put, behind its title."""
+    asked = replace(context, questions=tuple(questions))
+    task = PassagesTask([asked], (), "implications", answer_tokens=answer_tokens)
+    return task.compile(asked, None).queries

@@ -8,6 +8,7 @@ from selfedit.records.data import (
     Context,
     Question,
 )
+from selfedit.records.exports import ExportCheck, Exported, ExportFormat
 from selfedit.records.generation import (
     Completion,
     Generation,
@@ -94,6 +95,9 @@ __all__ = [
     "Constraint",
     "Context",
     "Example",
+    "ExportCheck",
+    "ExportFormat",
+    "Exported",
     "Failed",
     "Followup",
     "Generation",

