@@ -7,12 +7,14 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import uvicorn
 
 from selfedit.learn import session as sessions
+from selfedit.records import Trial, TrialResult
 from selfedit.serve import Service, create_app
 from selfedit.store.adapters import AdapterFolders
 from selfedit.testing.engines import FakeEngine
@@ -26,9 +28,17 @@ class Served:
         self.service, self.url, self.shop = service, url, shop
 
 
-def make_engine(adapters: AdapterFolders) -> FakeEngine:
+class Learned(FakeEngine):
+    """Answers what is asked with `yes`, and questions with a gold answer by that."""
+
+    def _result(self, trial: Trial, trace: float) -> TrialResult:
+        queries = tuple(replace(query, gold=query.gold or "yes") for query in trial.spec.queries)
+        return super()._result(replace(trial, spec=replace(trial.spec, queries=queries)), trace)
+
+
+def make_engine(adapters: AdapterFolders) -> Learned:
     """Adapters answer right, the learner does not."""
-    engine = FakeEngine(home=adapters.home)
+    engine = Learned(home=adapters.home)
     engine.gain = lambda trial: 2.0
     engine.lift = lambda version: 2.0 * ("learner" not in version.adapter)
     return engine

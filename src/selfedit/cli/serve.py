@@ -27,8 +27,8 @@ class Serve(Command):
     port: int = 8000
     """Port to listen on; 0: any that is free."""
     token_file: Path | None = None
-    """File with the token that clients must send; without it, the environment variable SELFEDIT_TOKEN holds it, or there
-    is none."""
+    """File with the token that clients must send. Without it the environment variable SELFEDIT_TOKEN holds the token,
+    or there is none."""
     device: str = "auto"
     """`auto`, `cpu`, `cuda` or `cuda:N`."""
     dtype: str = "auto"
