@@ -153,6 +153,8 @@ class LiveTexts:
             ids = tokenization.prompt_ids(self.speaker.tokenizer, prompt)
         except UnfitText as error:
             return Refused("unfit", str(error))
+        except ValueError as error:  # what a tokenizer makes of one text must not end the others
+            return Refused("unfit", " ".join(str(error).split())[:160])
         if not ids:
             return Refused("unfit", "the prompt is empty")
         sampling = one.sampling
