@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
 import socket
 import threading
 import time
@@ -16,16 +18,10 @@ import uvicorn
 from selfedit.learn import session as sessions
 from selfedit.records import Trial, TrialResult
 from selfedit.serve import Service, create_app
+from selfedit.serve.model_thread import DEFAULT, Limits
 from selfedit.store.adapters import AdapterFolders
 from selfedit.testing.engines import FakeEngine
 from tests.learn.test_session import Workshop
-
-
-class Served:
-    """A library behind a URL."""
-
-    def __init__(self, service: Service, url: str, shop: Workshop) -> None:
-        self.service, self.url, self.shop = service, url, shop
 
 
 class Learned(FakeEngine):
@@ -34,6 +30,25 @@ class Learned(FakeEngine):
     def _result(self, trial: Trial, trace: float) -> TrialResult:
         queries = tuple(replace(query, gold=query.gold or "yes") for query in trial.spec.queries)
         return super()._result(replace(trial, spec=replace(trial.spec, queries=queries)), trace)
+
+
+class Served:
+    """A library behind a URL."""
+
+    def __init__(self, service: Service, url: str, shop: Workshop, loop: asyncio.AbstractEventLoop) -> None:
+        self.service, self.url, self.shop, self.loop = service, url, shop, loop
+
+    @property
+    def engine(self) -> Learned:
+        """What answers."""
+        [engine] = self.service.session.engines
+        assert isinstance(engine, Learned)
+        return engine
+
+    def held(self) -> tuple[int, int, int]:
+        """(tasks of the server, open files of the process, texts under way or waiting)."""
+        texts = self.service.model.running + self.service.model.waiting + len(self.engine.writers_made[0].lines)
+        return len(asyncio.all_tasks(self.loop)), len(os.listdir("/proc/self/fd")), texts
 
 
 def make_engine(adapters: AdapterFolders) -> Learned:
@@ -46,20 +61,29 @@ def make_engine(adapters: AdapterFolders) -> Learned:
 
 @contextmanager
 def serving(
-    shop: Workshop, token: str = "", load: Callable[[AdapterFolders], FakeEngine] = make_engine
+    shop: Workshop,
+    token: str = "",
+    load: Callable[[AdapterFolders], FakeEngine] = make_engine,
+    limits: Limits = DEFAULT,
 ) -> Iterator[Served]:
     """Serves a workshop's library on a free port of the loopback interface."""
-    service = Service(shop.path, shop.session().settings, load)
+    service = Service(shop.path, shop.session().settings, load, limits)
     service.start()
     listening = socket.create_server(("127.0.0.1", 0))
-    server = uvicorn.Server(uvicorn.Config(create_app(service, token), log_level="warning"))
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
+    server = uvicorn.Server(uvicorn.Config(create_app(service, token), log_level="warning", access_log=False))
+    loops: list[asyncio.AbstractEventLoop] = []
+
+    async def serve() -> None:
+        loops.append(asyncio.get_running_loop())
+        await server.serve([listening])
+
+    thread = threading.Thread(target=lambda: asyncio.run(serve()))
     thread.start()
     try:
         while not server.started:
             assert thread.is_alive(), "the server did not start"
             time.sleep(0.01)
-        yield Served(service, f"http://127.0.0.1:{listening.getsockname()[1]}", shop)
+        yield Served(service, f"http://127.0.0.1:{listening.getsockname()[1]}", shop, loops[0])
     finally:
         server.should_exit = True
         thread.join()

@@ -6,8 +6,9 @@ from collections.abc import Collection
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
 from selfedit.errors import SelfeditError
 from selfedit.serve import openai_routes
@@ -36,6 +37,7 @@ def create_app(service: Service, token: str = "", open_paths: Collection[str] = 
     app.add_exception_handler(ApiError, _refused)
     app.add_exception_handler(SelfeditError, _cannot)
     app.add_exception_handler(Busy, _busy)
+    app.add_exception_handler(ClientDisconnect, _gone)
     app.add_exception_handler(HTTPException, _not_there)
     app.add_exception_handler(RequestValidationError, _unfit)
     app.include_router(openai_routes.router)
@@ -53,6 +55,10 @@ async def _cannot(request: Request, error: Exception) -> JSONResponse:
 
 async def _busy(request: Request, error: Exception) -> JSONResponse:
     return ApiError(429, "too many requests wait; try again later", "busy", headers={"Retry-After": "2"}).response()
+
+
+async def _gone(request: Request, error: Exception) -> Response:
+    return Response(status_code=499)  # nobody reads it; it is counted
 
 
 async def _not_there(request: Request, error: Exception) -> JSONResponse:
