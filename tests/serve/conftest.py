@@ -60,22 +60,16 @@ def make_engine(adapters: AdapterFolders) -> Learned:
 
 
 @contextmanager
-def serving(
-    shop: Workshop,
-    token: str = "",
-    load: Callable[[AdapterFolders], FakeEngine] = make_engine,
-    limits: Limits = DEFAULT,
-) -> Iterator[Served]:
-    """Serves a workshop's library on a free port of the loopback interface."""
-    service = Service(shop.path, shop.session().settings, load, limits)
+def listening(service: Service, token: str = "") -> Iterator[tuple[str, asyncio.AbstractEventLoop]]:
+    """Serves on a free port of the loopback interface, in a thread; (URL, the server's loop)."""
     service.start()
-    listening = socket.create_server(("127.0.0.1", 0))
+    place = socket.create_server(("127.0.0.1", 0), backlog=256)
     server = uvicorn.Server(uvicorn.Config(create_app(service, token), log_level="warning", access_log=False))
     loops: list[asyncio.AbstractEventLoop] = []
 
     async def serve() -> None:
         loops.append(asyncio.get_running_loop())
-        await server.serve([listening])
+        await server.serve([place])
 
     thread = threading.Thread(target=lambda: asyncio.run(serve()))
     thread.start()
@@ -83,12 +77,25 @@ def serving(
         while not server.started:
             assert thread.is_alive(), "the server did not start"
             time.sleep(0.01)
-        yield Served(service, f"http://127.0.0.1:{listening.getsockname()[1]}", shop, loops[0])
+        yield f"http://127.0.0.1:{place.getsockname()[1]}", loops[0]
     finally:
         server.should_exit = True
         thread.join()
-        listening.close()
+        place.close()
         service.close()
+
+
+@contextmanager
+def serving(
+    shop: Workshop,
+    token: str = "",
+    load: Callable[[AdapterFolders], FakeEngine] = make_engine,
+    limits: Limits = DEFAULT,
+) -> Iterator[Served]:
+    """Serves a workshop's library."""
+    service = Service(shop.path, shop.session().settings, load, limits)
+    with listening(service, token) as (url, loop):
+        yield Served(service, url, shop, loop)
 
 
 @pytest.fixture
