@@ -231,8 +231,10 @@ class TorchEngine:
         replies = self.within_memory(lambda: self._ask(trials, trained))
         seconds = time.perf_counter() - started
         weights = [trained[i].tokens + 1 for i in range(len(trials))]
-        shares = [seconds * weight / sum(weights) for weight in weights]
-        return [_result(trial, trained[i], replies[i], shares[i]) for i, trial in enumerate(trials)]
+        return [
+            _result(trial, trained[i], replies[i], seconds * weights[i] / sum(weights))
+            for i, trial in enumerate(trials)
+        ]
 
     def _run_alone(self, trial: Trial, job: TrainingJob) -> TrialResult:
         """A trial of full finetuning."""
@@ -376,11 +378,6 @@ class TorchEngine:
         return peft_format.load_adapter(self.adapters.find(policy), above.digest)
 
     @property
-    def beneath(self) -> Policy:
-        """The version that lies beneath the bank now."""
-        return self._beneath
-
-    @property
     def adapters(self) -> AdapterStore:
         """Where versions are found and put.
 
@@ -415,10 +412,8 @@ def _result(trial: Trial, trained: Trained, replies: Replies, seconds: float) ->
     failure = trained.failure
     if not all(math.isfinite(answer.gold_logprob) for answers in replies for answer in answers):
         failure, replies = "a gold answer's log-probability is not finite after training", ((), ())
-    answers, further = replies
-    return TrialResult(
-        trial.key, answers, tuple(trained.losses), trained.steps, trained.tokens, seconds, failure, further
-    )
+    spent = tuple(trained.losses), trained.steps, trained.tokens, seconds
+    return TrialResult(trial.key, replies[0], *spent, failure, replies[1])
 
 
 def shared(anchors: Iterable[Policy | None]) -> Policy | None:
