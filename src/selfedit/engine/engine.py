@@ -231,10 +231,8 @@ class TorchEngine:
         replies = self.within_memory(lambda: self._ask(trials, trained))
         seconds = time.perf_counter() - started
         weights = [trained[i].tokens + 1 for i in range(len(trials))]
-        return [
-            _result(trial, trained[i], replies[i], seconds * weights[i] / sum(weights))
-            for i, trial in enumerate(trials)
-        ]
+        shares = [seconds * weight / sum(weights) for weight in weights]
+        return [_result(trial, trained[i], replies[i], shares[i]) for i, trial in enumerate(trials)]
 
     def _run_alone(self, trial: Trial, job: TrainingJob) -> TrialResult:
         """A trial of full finetuning."""
@@ -357,11 +355,9 @@ class TorchEngine:
 
     def _line_of(self, policy: Policy) -> list[Policy]:
         """The version behind all those that it lies on."""
-        if not policy.adapter:
-            return []
-        below = peft_format.lineage(self.adapters.find(policy))
+        below = peft_format.lineage(self.adapters.find(policy)) if policy.adapter else ()
         older = [replace(policy, adapter=str(place.absolute()), digest=digest) for place, digest in below]
-        return [*reversed(older), policy]
+        return [*reversed(older), policy] if policy.adapter else []
 
     def load(self, policy: Policy, above: Policy = UNTOUCHED) -> Matrices:
         """A version's adapter (scale 1) with all that it lies on, down to `above`; empty for that one itself.
