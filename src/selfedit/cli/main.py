@@ -38,6 +38,7 @@ from selfedit.cli.output import Command, Output, say
 from selfedit.cli.questions import Questions
 from selfedit.cli.report import Report
 from selfedit.cli.reproduce import Reproduce
+from selfedit.cli.serve import Serve
 from selfedit.cli.setup import SetUp
 from selfedit.cli.solve import Solve
 from selfedit.cli.train import Train
@@ -59,6 +60,7 @@ COMMANDS: dict[str, type[Command]] = {
     "library": LibraryCommand,
     "forget": Forget,
     "export": ExportCommand,
+    "serve": Serve,
     "questions": Questions,
     "versions": Versions,
     "reproduce": Reproduce,

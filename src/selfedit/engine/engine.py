@@ -23,12 +23,13 @@ from selfedit.engine.lora.bank import Bank, Matrices
 from selfedit.engine.model import bounds, compatibility, loading, memory
 from selfedit.engine.model.devices import choose_device, choose_dtype
 from selfedit.engine.replies import ROOM, Speaker
+from selfedit.engine.serving import LiveTexts
 from selfedit.engine.train import full_finetuning
 from selfedit.engine.train.adapters import Trained, TrainingJob, job_of, train
 from selfedit.engine.train.distillation import taught
 from selfedit.engine.updates import update_group
 from selfedit.errors import SelfeditError
-from selfedit.protocols import AdapterStore, Done
+from selfedit.protocols import AdapterStore, Done, LiveWriter
 from selfedit.records import (
     UNTOUCHED,
     Answer,
@@ -124,6 +125,10 @@ class TorchEngine:
         """See `protocols.Engine.update`. A new adapter is stacked on its base, and saved as a delta that names it."""
         for number, group in enumerate(groups):
             yield Done(number, tuple(update_group(self, group)))
+
+    def live(self, rows: int, versions: int) -> LiveWriter:
+        """See `protocols.WritesLive.live`."""
+        return LiveTexts(self, min(rows, self.sizes.rows), versions)
 
     def _generate_group(self, items: Sequence[Generation]) -> list[Completion | Invalid]:
         bases = [item.base for item in items]
@@ -350,11 +355,9 @@ class TorchEngine:
 
     def _line_of(self, policy: Policy) -> list[Policy]:
         """The version behind all those that it lies on."""
-        if not policy.adapter:
-            return []
-        below = peft_format.lineage(self.adapters.find(policy))
+        below = peft_format.lineage(self.adapters.find(policy)) if policy.adapter else ()
         older = [replace(policy, adapter=str(place.absolute()), digest=digest) for place, digest in below]
-        return [*reversed(older), policy]
+        return [*reversed(older), policy] if policy.adapter else []
 
     def load(self, policy: Policy, above: Policy = UNTOUCHED) -> Matrices:
         """A version's adapter (scale 1) with all that it lies on, down to `above`; empty for that one itself.
@@ -405,10 +408,8 @@ def _result(trial: Trial, trained: Trained, replies: Replies, seconds: float) ->
     failure = trained.failure
     if not all(math.isfinite(answer.gold_logprob) for answers in replies for answer in answers):
         failure, replies = "a gold answer's log-probability is not finite after training", ((), ())
-    answers, further = replies
-    return TrialResult(
-        trial.key, answers, tuple(trained.losses), trained.steps, trained.tokens, seconds, failure, further
-    )
+    spent = tuple(trained.losses), trained.steps, trained.tokens, seconds
+    return TrialResult(trial.key, replies[0], *spent, failure, replies[1])
 
 
 def shared(anchors: Iterable[Policy | None]) -> Policy | None:

@@ -30,6 +30,7 @@ from selfedit.records.library import (
     Tested,
 )
 from selfedit.records.lines import CheckedLine, LineCheck, LineVerdict
+from selfedit.records.live import Ending, LivePiece, LiveRequest, RefusalKind, Refused, TokenChance
 from selfedit.records.policies import (
     UNTOUCHED,
     Policy,
@@ -94,6 +95,7 @@ __all__ = [
     "Completion",
     "Constraint",
     "Context",
+    "Ending",
     "Example",
     "ExportCheck",
     "ExportFormat",
@@ -109,6 +111,8 @@ __all__ = [
     "LibraryVersion",
     "LineCheck",
     "LineVerdict",
+    "LivePiece",
+    "LiveRequest",
     "LossOn",
     "MetaStep",
     "Outcome",
@@ -119,6 +123,8 @@ __all__ = [
     "Prompt",
     "Query",
     "Question",
+    "RefusalKind",
+    "Refused",
     "Role",
     "SamplingParams",
     "ScoredEdit",
@@ -129,6 +135,7 @@ __all__ = [
     "Status",
     "Tested",
     "Timing",
+    "TokenChance",
     "TrainingConfig",
     "Trial",
     "TrialResult",

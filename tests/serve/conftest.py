@@ -1,0 +1,114 @@
+"""A small library, served by a real server in a thread, on an engine without a model."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import uvicorn
+
+from selfedit.learn import session as sessions
+from selfedit.records import Trial, TrialResult
+from selfedit.serve import Service, create_app
+from selfedit.serve.model_thread import DEFAULT, Limits
+from selfedit.store.adapters import AdapterFolders
+from selfedit.testing.engines import FakeEngine
+from tests.learn.test_session import Workshop
+
+
+class Learned(FakeEngine):
+    """Answers what is asked with `yes`, and questions with a gold answer by that."""
+
+    def _result(self, trial: Trial, trace: float) -> TrialResult:
+        queries = tuple(replace(query, gold=query.gold or "yes") for query in trial.spec.queries)
+        return super()._result(replace(trial, spec=replace(trial.spec, queries=queries)), trace)
+
+
+class Served:
+    """A library behind a URL."""
+
+    def __init__(self, service: Service, url: str, shop: Workshop, loop: asyncio.AbstractEventLoop) -> None:
+        self.service, self.url, self.shop, self.loop = service, url, shop, loop
+
+    @property
+    def engine(self) -> Learned:
+        """What answers."""
+        [engine] = self.service.session.engines
+        assert isinstance(engine, Learned)
+        return engine
+
+    def held(self) -> tuple[int, int, int]:
+        """(tasks of the server, open files of the process, texts under way or waiting)."""
+        texts = self.service.model.running + self.service.model.waiting + len(self.engine.writers_made[0].lines)
+        return len(asyncio.all_tasks(self.loop)), len(os.listdir("/proc/self/fd")), texts
+
+
+def make_engine(adapters: AdapterFolders) -> Learned:
+    """Adapters answer right, the learner does not."""
+    engine = Learned(home=adapters.home)
+    engine.gain = lambda trial: 2.0
+    engine.lift = lambda version: 2.0 * ("learner" not in version.adapter)
+    return engine
+
+
+@contextmanager
+def listening(service: Service, token: str = "") -> Iterator[tuple[str, asyncio.AbstractEventLoop]]:
+    """Serves on a free port of the loopback interface, in a thread; (URL, the server's loop)."""
+    service.start()
+    place = socket.create_server(("127.0.0.1", 0), backlog=256)
+    server = uvicorn.Server(uvicorn.Config(create_app(service, token), log_level="warning", access_log=False))
+    loops: list[asyncio.AbstractEventLoop] = []
+
+    async def serve() -> None:
+        loops.append(asyncio.get_running_loop())
+        await server.serve([place])
+
+    thread = threading.Thread(target=lambda: asyncio.run(serve()))
+    thread.start()
+    try:
+        while not server.started:
+            assert thread.is_alive(), "the server did not start"
+            time.sleep(0.01)
+        yield f"http://127.0.0.1:{place.getsockname()[1]}", loops[0]
+    finally:
+        server.should_exit = True
+        thread.join()
+        place.close()
+        service.close()
+
+
+@contextmanager
+def serving(
+    shop: Workshop,
+    token: str = "",
+    load: Callable[[AdapterFolders], FakeEngine] = make_engine,
+    limits: Limits = DEFAULT,
+) -> Iterator[Served]:
+    """Serves a workshop's library."""
+    service = Service(shop.path, shop.session().settings, load, limits)
+    with listening(service, token) as (url, loop):
+        yield Served(service, url, shop, loop)
+
+
+@pytest.fixture
+def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workshop:
+    """Documents of two files, learnt into the library `notes`."""
+    monkeypatch.setattr(sessions, "token_counter", lambda model: lambda text: len(text.split()))
+    shop = Workshop(tmp_path)
+    shop.learn()
+    return shop
+
+
+@pytest.fixture
+def served(shop: Workshop) -> Iterator[Served]:
+    """That library behind a URL, without a token."""
+    with serving(shop) as one:
+        yield one
