@@ -17,11 +17,12 @@ from selfedit.cli.output import JsonCommand, Output, say, show
 from selfedit.cli.progress import show_progress
 from selfedit.config import at_least
 from selfedit.learn import LearnSettings, Session, settings_of
+from selfedit.learn.figures import learning_data
 from selfedit.learn.material import Material, absolute
 from selfedit.learn.session import LearningReport
 from selfedit.protocols import Engine
 from selfedit.recipes.demo import Pace
-from selfedit.records import Budget, Lesson, LibraryVersion
+from selfedit.records import Budget
 from selfedit.store.adapters import AdapterFolders
 from selfedit.store.library import LibraryFolder, is_library
 from selfedit.tasks.passages.task import PassagesTask
@@ -160,7 +161,7 @@ def tell(out: Output, path: Path, report: LearningReport) -> None:
     with LibraryFolder(path) as library:
         lessons, name = library.lessons(), library.name
     assert report.version is not None
-    out.rows(f"{name}@{report.version.number}", summary(report.version, lessons, report))
+    out.rows(f"{name}@{report.version.number}", learning_data(report.version, lessons, report))
     if out.is_json:
         return
     for lesson in [one for one in report.lessons if lessons[one.context_id].status != "kept"][:_SHOWN]:
@@ -169,30 +170,3 @@ def tell(out: Output, path: Path, report: LearningReport) -> None:
     if report.left:
         show(f"  {report.left} chunks are left for want of time; give the command again")
     show(f'\nask it: selfedit ask "…" --library {path}')
-
-
-def summary(version: LibraryVersion, lessons: dict[str, Lesson], report: LearningReport) -> dict[str, Any]:
-    """Figures of a version, and of the learning that made it."""
-    ids = {chunk.context_id for document in version.documents for chunk in document.chunks}
-    own = [lessons[one] for one in sorted(ids) if one in lessons]
-    kept = [one for one in own if one.status == "kept"]
-    reported = [one.report for one in kept if one.report.before]
-    right_before = sum(answer.verdict == "correct" for one in reported for answer in one.before)
-    right_after = sum(answer.verdict == "correct" for one in reported for answer in one.after)
-    probe = version.probe
-    return {
-        "documents": len(version.documents),
-        **{name: len(getattr(report, name)) for name in ("new", "changed", "gone")},
-        "chunks_known": len(kept),
-        **{f"chunks_{name}": n for name in ("rejected", "quarantined", "failed") if (n := _count(own, name))},
-        "questions_asked": sum(len(one.before) for one in reported),
-        "right_before": right_before,
-        "right_after": right_after,
-        **({"known_before": len(probe.right_before), "still_known": len(probe.still_right)} if probe else {}),
-        "seconds": round(report.seconds, 1),
-        "digest": version.digest,
-    }
-
-
-def _count(lessons: Sequence[Lesson], status: str) -> int:
-    return sum(one.status == status for one in lessons)
