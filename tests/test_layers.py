@@ -23,7 +23,7 @@ LAYERS = [
     {"tasks"},
     {"loop", "executors"},
     {"continual", "learn"},
-    {"report", "recipes", "testing"},
+    {"report", "recipes", "testing", "serve"},
     {"cli"},
     {"api", "__main__"},
 ]

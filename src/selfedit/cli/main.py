@@ -37,6 +37,7 @@ from selfedit.cli.output import Command, Output, say
 from selfedit.cli.questions import Questions
 from selfedit.cli.report import Report
 from selfedit.cli.reproduce import Reproduce
+from selfedit.cli.serve import Serve
 from selfedit.cli.setup import SetUp
 from selfedit.cli.solve import Solve
 from selfedit.cli.train import Train
@@ -57,6 +58,7 @@ COMMANDS: dict[str, type[Command]] = {
     "ask": Ask,
     "library": Library,
     "forget": Forget,
+    "serve": Serve,
     "questions": Questions,
     "versions": Versions,
     "reproduce": Reproduce,
