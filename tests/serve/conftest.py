@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import socket
+import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -16,16 +17,21 @@ import uvicorn
 from selfedit.learn import session as sessions
 from selfedit.records import Trial, TrialResult
 from selfedit.serve import Service, create_app
+from selfedit.serve.jobs import Jobs
+from selfedit.serve.server import LibraryServer
 from selfedit.store.adapters import AdapterFolders
 from selfedit.testing.engines import FakeEngine
 from tests.learn.test_session import Workshop
+
+WORKER = (sys.executable, str(Path(__file__).with_name("fake_worker.py")))
+"""A job's child on an engine without a model."""
 
 
 class Served:
     """A library behind a URL."""
 
-    def __init__(self, service: Service, url: str, shop: Workshop) -> None:
-        self.service, self.url, self.shop = service, url, shop
+    def __init__(self, service: Service, url: str, shop: Workshop, jobs: Jobs) -> None:
+        self.service, self.url, self.shop, self.jobs = service, url, shop, jobs
 
 
 class Learned(FakeEngine):
@@ -46,20 +52,26 @@ def make_engine(adapters: AdapterFolders) -> Learned:
 
 @contextmanager
 def serving(
-    shop: Workshop, token: str = "", load: Callable[[AdapterFolders], FakeEngine] = make_engine
+    shop: Workshop,
+    token: str = "",
+    load: Callable[[AdapterFolders], FakeEngine] = make_engine,
+    worker: Sequence[str] = WORKER,
+    port: int = 0,
 ) -> Iterator[Served]:
     """Serves a workshop's library on a free port of the loopback interface."""
     service = Service(shop.path, shop.session().settings, load)
     service.start()
-    listening = socket.create_server(("127.0.0.1", 0))
-    server = uvicorn.Server(uvicorn.Config(create_app(service, token), log_level="warning"))
+    listening = socket.create_server(("127.0.0.1", port))
+    jobs = Jobs(worker, most_waiting=3)
+    config = uvicorn.Config(create_app(service, token, jobs=jobs), log_level="warning")
+    server = LibraryServer(config, jobs)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
     thread.start()
     try:
         while not server.started:
             assert thread.is_alive(), "the server did not start"
             time.sleep(0.01)
-        yield Served(service, f"http://127.0.0.1:{listening.getsockname()[1]}", shop)
+        yield Served(service, f"http://127.0.0.1:{listening.getsockname()[1]}", shop, jobs)
     finally:
         server.should_exit = True
         thread.join()

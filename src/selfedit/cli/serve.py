@@ -43,6 +43,7 @@ class Serve(Command):
 
         from selfedit.serve import Service, create_app
         from selfedit.serve.guard import LOOPBACK
+        from selfedit.serve.server import LibraryServer
 
         if self.host not in LOOPBACK and not token:
             raise SettingError(
@@ -53,9 +54,10 @@ class Serve(Command):
             service.start()
             url = f"http://{_shown(listening)}"
             show(f"{service.name} at {url}")
-            config = uvicorn.Config(create_app(service, token), log_level="warning", timeout_graceful_shutdown=30)
+            app = create_app(service, token)
+            config = uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=30)
             try:
-                uvicorn.Server(config).run(sockets=[listening])
+                LibraryServer(config, app.state.jobs).run(sockets=[listening])
             except KeyboardInterrupt:
                 say("stopped")
             finally:

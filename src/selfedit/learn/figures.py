@@ -10,9 +10,7 @@ from selfedit.learn.session import LearningReport
 from selfedit.records import Lesson, LibraryVersion
 
 
-def learning_data(
-    version: LibraryVersion, lessons: Mapping[str, Lesson], report: LearningReport
-) -> dict[str, Any]:
+def learning_data(version: LibraryVersion, lessons: Mapping[str, Lesson], report: LearningReport) -> dict[str, Any]:
     """Figures of a version, and of the learning that made it."""
     ids = {chunk.context_id for document in version.documents for chunk in document.chunks}
     own = [lessons[one] for one in sorted(ids) if one in lessons]

@@ -149,7 +149,7 @@ def _names_elsewhere(library: Path, live: LibraryVersion) -> dict[str, str]:
     own = inbox_root(library)
     taken = {one.name: one.root for one in live.documents if one.root != own}
     for root in dict.fromkeys(taken.values()):
-        taken |= {name: root for name in _names_below(root)}
+        taken |= dict.fromkeys(_names_below(root), root)
     return taken
 
 

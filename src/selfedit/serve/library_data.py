@@ -77,7 +77,7 @@ def _document_data(
 def _chunk_data(context_id: str, place: str, lesson: Lesson | None, is_known: bool) -> dict[str, Any]:
     told: dict[str, Any] = {"context_id": context_id, "place": place, "is_known": is_known}
     if lesson is None:
-        nothing = {"reason": "not learnt yet", "writer": "", "edit": "", "drift": None, "questions": []}
+        nothing: dict[str, Any] = {"reason": "not learnt yet", "writer": "", "edit": "", "drift": None, "questions": []}
         return {**told, "status": "pending", **nothing}
     return {
         **told,

@@ -163,9 +163,7 @@ async def follow_job(request: Request, job_id: str) -> StreamingResponse:
     state = request.app.state
     if getattr(state, "followed", 0) >= _MOST_FOLLOWED:
         raise ApiError(429, "too many follow jobs already; ask for the job itself", "too_many_streams")
-    return StreamingResponse(
-        _events(state, job), media_type="text/event-stream", headers={"Cache-Control": "no-store"}
-    )
+    return StreamingResponse(_events(state, job), media_type="text/event-stream", headers={"Cache-Control": "no-store"})
 
 
 async def _events(state: Any, job: ServedJob) -> AsyncIterator[str]:

@@ -117,7 +117,7 @@ def main() -> int:
         return _fail(say, str(error), 2)
     except OSError as error:
         return _fail(say, told(error), 2)
-    except Exception as error:  # noqa: BLE001 (a fault here is told in one line; the rest is on standard error)
+    except Exception as error:
         if is_out_of_memory(error):
             return _fail(say, "out of memory; free memory, or begin the library with a smaller model", 2)
         logging.getLogger("selfedit").exception("a job failed")
