@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -20,12 +21,9 @@ SAYS = (
     "print(json.dumps({'warning': 'left out 1 empty file'}));"
     "print(json.dumps({'result': asked}))"
 )
-SLEEPS = "import sys, time; sys.stdin.readline(); print('{\"stage\": \"at it\", \"total\": 9}', flush=True); time.sleep(60)"
+SLEEPS = 'import sys, time; sys.stdin.readline(); print(\'{"stage": "at it", "total": 9}\', flush=True); time.sleep(60)'
 STUBBORN = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN);" + SLEEPS
-WATCHES = (
-    "import os, sys; from pathlib import Path; sys.stdin.readline();"
-    "print('{\"stage\": \"at it\", \"total\": 9}', flush=True); sys.stdin.read(); Path(sys.argv[1]).write_text('ended')"
-)
+WATCHES = AT_IT + "from pathlib import Path; sys.stdin.read(); Path(sys.argv[1]).write_text('ended')"
 
 
 @pytest.fixture
@@ -69,7 +67,7 @@ def test_a_job_says_how_far_it_is_what_was_left_out_and_what_came_of_it(make: Ca
     [
         ("import os; os.kill(os.getpid(), 9)", "the learn process was ended by SIGKILL (killed, or out of memory?)"),
         ("raise SystemExit(3)", "the learn process ended with code 3 and no result"),
-        ("print('{\"error\": \"docs: no such folder\"}'); raise SystemExit(2)", "docs: no such folder"),
+        ('print(\'{"error": "docs: no such folder"}\'); raise SystemExit(2)', "docs: no such folder"),
         ("print('{\"result\": {}}'); raise SystemExit(1)", "ended with code 1"),
         ("pass", "ended with code 0 and no result"),
     ],
@@ -123,8 +121,6 @@ def test_a_childs_input_ends_with_the_server_even_where_that_is_killed(tmp_path:
         "while jobs.find(job.id).stage != 'at it': time.sleep(0.02)\n"
         "print('ready', flush=True); time.sleep(60)"
     )
-    import subprocess
-
     server = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, env={**os.environ, **_path()})
     assert server.stdout is not None and server.stdout.readline() == b"ready\n"
     server.send_signal(signal.SIGKILL)

@@ -18,8 +18,8 @@ from tests.serve.conftest import Served, serving
 
 QUARRY = """# The quarry of Hallbeck
 
-The quarry of Hallbeck was opened by Nora Feld in 1888. It gives grey slate. In 1931 a railway of six kilometres was laid
-to the harbour. The last blast was heard in 1974.
+The quarry of Hallbeck was opened by Nora Feld in 1888. It gives grey slate. In 1931 a railway of six kilometres was
+laid to the harbour. The last blast was heard in 1974.
 """
 
 
@@ -118,44 +118,42 @@ def test_what_is_held_back_is_told_with_its_reason(served: Served) -> None:
     assert (held["document"], held["status"]) == ("orders.md", "quarantined") and "order" in held["reason"]
 
 
-@pytest.mark.parametrize(
-    ("name", "told"),
-    [
-        ("../etc/passwd.md", "may not hold"),
-        ("a/b.md", "may not hold"),
-        ("a\\b.md", "may not hold"),
-        ("..md", "may not hold"),
-        (".hidden.md", "may not begin with a dot"),
-        ("new\nline.md", "control characters"),
-        ("nul\0.md", "control characters"),
-        ("a\u202edm.exe.md", "control characters"),
-        ("half\ud800.md", "valid string"),
-        (" a.md", "space"),
-        ("a.exe", ".exe is not read"),
-        ("README", "without a suffix"),
-        ("ü" * 100 + ".md", "120 bytes"),
-        ("", "needs a name"),
-        ("bridge.md", "is also the name of a document of"),
-    ],
-)
-def test_a_name_that_cannot_be_kept_safely_is_refused(served: Served, name: str, told: str) -> None:
-    body = json.dumps({"documents": [{"name": name, "text": QUARRY}]})
-    response = httpx.post(f"{served.url}/v1/learn", content=body, headers={"Content-Type": "application/json"})
-    assert told in refused(response, 400)
+NAMES = {
+    "../etc/passwd.md": "may not hold",
+    "a/b.md": "may not hold",
+    "a\\b.md": "may not hold",
+    "..md": "may not hold",
+    ".hidden.md": "may not begin with a dot",
+    "new\nline.md": "control characters",
+    "nul\0.md": "control characters",
+    "a\u202edm.exe.md": "control characters",
+    "half\ud800.md": "valid string",
+    " a.md": "space",
+    "a.exe": ".exe is not read",
+    "README": "without a suffix",
+    "ü" * 100 + ".md": "120 bytes",
+    "": "needs a name",
+    "bridge.md": "is also the name of a document of",
+}
+
+
+def test_a_name_that_cannot_be_kept_safely_is_refused(served: Served) -> None:
+    for name, told in NAMES.items():
+        body = json.dumps({"documents": [{"name": name, "text": QUARRY}]})
+        response = httpx.post(f"{served.url}/v1/learn", content=body, headers={"Content-Type": "application/json"})
+        assert told in refused(response, 400), name
     assert not (served.shop.path / "inbox").exists() and served.jobs.all() == []
 
 
-@pytest.mark.parametrize(
-    ("document", "told"),
-    [
-        ({"name": "a.md"}, "give its content"),
-        ({"name": "a.md", "text": "x", "content_base64": "eA=="}, "give its content"),
-        ({"name": "a.md", "content_base64": "no base64!"}, "no Base64"),
-        ({"name": "a.md", "text": " \n "}, "is empty"),
-    ],
-)
-def test_content_that_is_none_is_refused(served: Served, document: dict[str, str], told: str) -> None:
-    assert told in refused(post(served, "/v1/learn", {"documents": [document]}), 400)
+def test_content_that_is_none_is_refused(served: Served) -> None:
+    for content, told in [
+        ({}, "give its content"),
+        ({"text": "x", "content_base64": "eA=="}, "give its content"),
+        ({"content_base64": "no base64!"}, "no Base64"),
+        ({"text": " \n "}, "is empty"),
+    ]:
+        response = post(served, "/v1/learn", {"documents": [{"name": "a.md", **content}]})
+        assert told in refused(response, 400), content
 
 
 def test_nothing_of_several_documents_is_kept_where_one_is_refused(served: Served) -> None:
@@ -176,8 +174,11 @@ def test_a_link_in_the_place_of_the_inbox_is_not_followed(served: Served, tmp_pa
 def test_a_document_that_could_not_be_learnt_is_told_and_can_be_deleted(served: Served) -> None:
     job = done(served, "/v1/learn", {"documents": [{"name": "a.pdf", "text": "no PDF at all"}]})
     assert any("damaged" in one for one in job["warnings"]), job
-    assert get(served, "/v1/library")["dropped"] == ["a.pdf"]
-    assert done(served, "/v1/forget", {"documents": ["a.pdf"]})["result"] == {"forgotten": ["a.pdf"]}
+    twice = [{"name": name, "text": QUARRY} for name in ("b.md", "c.md")]
+    job = done(served, "/v1/learn", {"documents": twice})
+    assert any("same content" in one for one in job["warnings"]), job
+    assert get(served, "/v1/library")["dropped"] == ["c.md"]
+    assert done(served, "/v1/forget", {"documents": ["c.md"]})["result"] == {"forgotten": ["c.md"]}
     assert get(served, "/v1/library")["dropped"] == []
     told = done(served, "/v1/forget", {"documents": ["never.md"]})["error"]
     assert told == "never.md: this library knows no such document"

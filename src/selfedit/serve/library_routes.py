@@ -134,7 +134,7 @@ def learn(request: Request, body: LearnBody | None = None) -> dict[str, str]:
     places = [inbox_root(service.path)] if documents else roots_of(service.path, live)
     if not places:
         raise ApiError(400, "there are no documents to learn yet; give some", "no_documents")
-    note = " ".join(["learn", *(one.name for one in documents)])
+    note = "learn inbox" if documents else "learn"  # no names: a note outlives what is forgotten
     return _submitted(request, "learn", {"places": places, "note": note})
 
 

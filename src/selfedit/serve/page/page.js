@@ -7,6 +7,7 @@ const at = (id) => document.getElementById(id);
 const MOST_BYTES = 7_000_000; // of files together: Base64 makes them a third larger, and the server takes 10 MB
 const SEEN_EVERY = 5_000;
 const READ_EVERY = 30_000;
+const MOST_DONE = 4; // jobs that stay in sight when they are over
 const TOKEN = "selfedit-token";
 
 const state = {
@@ -307,7 +308,9 @@ function heard(job) {
   if (old) old.replaceWith(card);
   else at("jobs").prepend(card);
   if (before?.stage !== job.stage || before?.status !== job.status) say(card.querySelector("p")?.textContent ?? "");
-  if (isOver(job)) refresh();
+  if (!isOver(job)) return;
+  for (const done of [...document.querySelectorAll(".job.done, .job.failed")].slice(MOST_DONE)) done.remove();
+  refresh();
 }
 
 // The beginning

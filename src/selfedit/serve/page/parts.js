@@ -66,11 +66,11 @@ export function facts(version) {
           bar(version.right_before / asked, "before"), bar(version.right_after / asked, "after"),
           el("span", { class: "small" }, `of ${plural(asked, "question")}`))
       : fact("Right before → after", "–", el("span", { class: "small" }, "no question was asked")),
-    probe
+    probe?.known_before
       ? fact("Known before, still known", `${probe.still_known} of ${probe.known_before}`,
-          bar(probe.known_before ? probe.still_known / probe.known_before : 0, "after"),
+          bar(probe.still_known / probe.known_before, "after"),
           el("span", { class: "small" }, "questions of common knowledge"))
-      : fact("Known before, still known", "–", el("span", { class: "small" }, "was not asked")),
+      : fact("Known before, still known", "–", el("span", { class: "small" }, "nothing was known before, or it was not asked")),
   ];
 }
 
@@ -143,7 +143,7 @@ export function documentRow(one, isOpen, canForget, forget, toggled) {
   const row = el("details", { class: "document", open: isOpen },
     el("summary", {}, el("h3", {}, name(one.name)),
       el("span", { class: "tally" },
-        el("span", {}, `${one.known} of ${plural(one.chunks.length, "chunk")} known`),
+        el("span", {}, one.chunks.length ? `${one.known} of ${plural(one.chunks.length, "chunk")} known` : "nothing in it can be learnt"),
         asked ? el("span", {}, `${one.right_before} → ${one.right_after} of ${asked} right`) : null,
         ...Object.entries(held).map(([status, count]) =>
           el("span", { class: `badge ${status}` }, `${count} ${(STATUS[status] ?? ["", status])[1]}`)))),
@@ -166,10 +166,10 @@ export function lost(version, struck) {
   if (probe?.lost.length) {
     parts.push(el("h3", {}, `${plural(probe.lost.length, "question")} of common knowledge known before and not now`),
       el("ul", {}, ...probe.lost.map((one) => el("li", {}, one.question))));
-  } else if (probe) {
+  } else if (probe?.known_before) {
     parts.push(el("p", {}, `All ${probe.known_before} questions of common knowledge that were known before still are.`));
   } else {
-    parts.push(el("p", { class: "note" }, "What was known before has not been asked."));
+    parts.push(el("p", { class: "note" }, "Of questions of common knowledge, none was known before, or none was asked."));
   }
   const astray = probe?.astray.filter((one) => !probe.lost.some((other) => other.id === one.id)) ?? [];
   if (astray.length) {
