@@ -5,6 +5,7 @@
     Grader      correct, incorrect or ungraded                        grading/
     Progress    who is watching                                       cli/progress.py
     AdapterStore  where adapters lie                                  store/adapters.py
+    LiveWriter  texts token by token, for a server                    engine/, testing
 
 A task may do more: `InContext`, `TwoStep`, `Variable`, `LineByLine`, `Examines` and `LeaveOneOut` name what some
 methods ask of it. What a task has not is never guessed: `isinstance` says it, by the protocol's name.
@@ -23,9 +24,12 @@ from selfedit.records import (
     Example,
     Generation,
     Invalid,
+    LivePiece,
+    LiveRequest,
     Policy,
     Prompt,
     Query,
+    Refused,
     Trial,
     TrialResult,
     TrialSpec,
@@ -180,6 +184,38 @@ class Engine(Protocol):
     def update(self, groups: Iterable[Sequence[Update]]) -> Iterator[Done[UpdateResult]]:
         """Train and save new versions, or sum them up from earlier ones, those of a group together, each as if alone. A
         failing one reports itself as failed, and leaves nothing."""
+        ...
+
+
+class LiveWriter(Protocol):
+    """Writes texts of many versions token by token; texts join and leave while others are being written."""
+
+    @property
+    def versions(self) -> int:
+        """How many versions' adapters it keeps at hand now."""
+        ...
+
+    def join(self, requests: Sequence[LiveRequest]) -> Sequence[int | Refused | None]:
+        """For each request the tokens of its prompt, where it has joined those under way; why it cannot be written; or
+        None where there is no room for it now. Where nothing is under way, there is room for the first."""
+        ...
+
+    def step(self) -> Sequence[LivePiece]:
+        """At least one more token for each text under way; those that end have left."""
+        ...
+
+    def leave(self, keys: Iterable[int]) -> None:
+        """These are not wanted any more; keys of none are passed over."""
+        ...
+
+
+@runtime_checkable
+class WritesLive(Protocol):
+    """An engine that can write token by token, for a server."""
+
+    def live(self, rows: int, versions: int) -> LiveWriter:
+        """A writer of at most `rows` texts of at most `versions` versions at once. The engine may do other things in
+        between its steps."""
         ...
 
 

@@ -21,7 +21,8 @@ SAYS = (
     "print(json.dumps({'warning': 'left out 1 empty file'}));"
     "print(json.dumps({'result': asked}))"
 )
-SLEEPS = 'import sys, time; sys.stdin.readline(); print(\'{"stage": "at it", "total": 9}\', flush=True); time.sleep(60)'
+AT_IT = """import os, sys, time; sys.stdin.readline(); print('{"stage": "at it", "total": 9}', flush=True);"""
+SLEEPS = AT_IT + "time.sleep(60)"
 STUBBORN = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN);" + SLEEPS
 WATCHES = AT_IT + "from pathlib import Path; sys.stdin.read(); Path(sys.argv[1]).write_text('ended')"
 

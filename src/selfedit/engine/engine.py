@@ -23,12 +23,13 @@ from selfedit.engine.lora.bank import Bank, Matrices
 from selfedit.engine.model import bounds, compatibility, loading, memory
 from selfedit.engine.model.devices import choose_device, choose_dtype
 from selfedit.engine.replies import ROOM, Speaker
+from selfedit.engine.serving import LiveTexts
 from selfedit.engine.train import full_finetuning
 from selfedit.engine.train.adapters import Trained, TrainingJob, job_of, train
 from selfedit.engine.train.distillation import taught
 from selfedit.engine.updates import update_group
 from selfedit.errors import SelfeditError
-from selfedit.protocols import AdapterStore, Done
+from selfedit.protocols import AdapterStore, Done, LiveWriter
 from selfedit.records import (
     UNTOUCHED,
     Answer,
@@ -124,6 +125,10 @@ class TorchEngine:
         """See `protocols.Engine.update`. A new adapter is stacked on its base, and saved as a delta that names it."""
         for number, group in enumerate(groups):
             yield Done(number, tuple(update_group(self, group)))
+
+    def live(self, rows: int, versions: int) -> LiveWriter:
+        """See `protocols.WritesLive.live`."""
+        return LiveTexts(self, min(rows, self.sizes.rows), versions)
 
     def _generate_group(self, items: Sequence[Generation]) -> list[Completion | Invalid]:
         bases = [item.base for item in items]
@@ -369,6 +374,11 @@ class TorchEngine:
         if not policy.adapter:
             raise SelfeditError(f"version {policy.version} does not lie on version {above.version}")
         return peft_format.load_adapter(self.adapters.find(policy), above.digest)
+
+    @property
+    def beneath(self) -> Policy:
+        """The version that lies beneath the bank now."""
+        return self._beneath
 
     @property
     def adapters(self) -> AdapterStore:

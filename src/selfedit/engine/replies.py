@@ -110,11 +110,15 @@ class Speaker:
         return self.decoder.generate(requests)
 
     def text(self, ids: list[int]) -> str:
+        """Tokens as text, without white space at its ends."""
+        return self.spoken(ids).strip()
+
+    def spoken(self, ids: Sequence[int]) -> str:
         """Tokens as text, without special ones; but those that mark thoughts stay, for these are left out by them."""
         if self._silent is None:
-            return str(self.tokenizer.decode(ids, skip_special_tokens=True)).strip()
+            return str(self.tokenizer.decode(list(ids), skip_special_tokens=True))
         heard = [i for i in ids if i not in self._silent]
-        return str(self.tokenizer.decode(heard, skip_special_tokens=False)).strip()
+        return str(self.tokenizer.decode(heard, skip_special_tokens=False))
 
     @cached_property
     def _silent(self) -> frozenset[int] | None:

@@ -29,6 +29,7 @@ from selfedit.records.library import (
     Tested,
 )
 from selfedit.records.lines import CheckedLine, LineCheck, LineVerdict
+from selfedit.records.live import Ending, LivePiece, LiveRequest, RefusalKind, Refused, TokenChance
 from selfedit.records.policies import (
     UNTOUCHED,
     Policy,
@@ -93,6 +94,7 @@ __all__ = [
     "Completion",
     "Constraint",
     "Context",
+    "Ending",
     "Example",
     "Failed",
     "Followup",
@@ -105,6 +107,8 @@ __all__ = [
     "LibraryVersion",
     "LineCheck",
     "LineVerdict",
+    "LivePiece",
+    "LiveRequest",
     "LossOn",
     "MetaStep",
     "Outcome",
@@ -115,6 +119,8 @@ __all__ = [
     "Prompt",
     "Query",
     "Question",
+    "RefusalKind",
+    "Refused",
     "Role",
     "SamplingParams",
     "ScoredEdit",
@@ -125,6 +131,7 @@ __all__ = [
     "Status",
     "Tested",
     "Timing",
+    "TokenChance",
     "TrainingConfig",
     "Trial",
     "TrialResult",

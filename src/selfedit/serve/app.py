@@ -15,6 +15,8 @@ from selfedit.serve import library_routes, openai_routes, page_routes
 from selfedit.serve.errors import ApiError
 from selfedit.serve.guard import Guard
 from selfedit.serve.jobs import Jobs
+from selfedit.serve.metrics import Metering
+from selfedit.serve.model_thread import Busy
 from selfedit.serve.service import Service
 
 OPEN_PATHS = frozenset({"/healthz"}) | page_routes.PAGE_PATHS
@@ -35,8 +37,10 @@ def create_app(
     app = FastAPI(title="selfedit", docs_url=None, redoc_url=None, openapi_url=None, lifespan=_lifespan)
     app.state.service, app.state.jobs = service, jobs or Jobs()
     app.add_middleware(Guard, token=token, open_paths=open_paths)
+    app.add_middleware(Metering, metrics=service.metrics)
     app.add_exception_handler(ApiError, _refused)
     app.add_exception_handler(SelfeditError, _cannot)
+    app.add_exception_handler(Busy, _busy)
     app.add_exception_handler(HTTPException, _not_there)
     app.add_exception_handler(RequestValidationError, _unfit)
     for routes in (openai_routes, library_routes, page_routes):
@@ -57,6 +61,10 @@ async def _refused(request: Request, error: Exception) -> JSONResponse:
 
 async def _cannot(request: Request, error: Exception) -> JSONResponse:
     return ApiError(400, str(error)).response()
+
+
+async def _busy(request: Request, error: Exception) -> JSONResponse:
+    return ApiError(429, "too many requests wait; try again later", "busy", headers={"Retry-After": "2"}).response()
 
 
 async def _not_there(request: Request, error: Exception) -> JSONResponse:

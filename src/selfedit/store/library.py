@@ -134,6 +134,10 @@ class LibraryFolder(Database):
         rows = self._rows("SELECT number, body FROM versions WHERE body IS NOT NULL ORDER BY number")
         return [replace(self._built(_VERSION, row["body"]), number=row["number"]) for row in rows]
 
+    def numbers(self) -> set[int]:
+        """Of all versions that can still be asked."""
+        return {row["number"] for row in self._rows("SELECT number FROM versions WHERE body IS NOT NULL")}
+
     def struck(self) -> list[int]:
         """Numbers of versions that held what was forgotten since."""
         return [row["number"] for row in self._rows("SELECT number FROM versions WHERE body IS NULL ORDER BY number")]
@@ -150,7 +154,7 @@ class LibraryFolder(Database):
         """
         name, _, wanted = reference.rpartition("@")
         versions, aliases = self.versions(), self.aliases()
-        number = aliases.get(wanted, int(wanted) if wanted.isascii() and wanted.isdigit() else 0)
+        number = aliases.get(wanted, int(wanted) if wanted.isascii() and wanted.isdigit() and len(wanted) < 10 else 0)
         alike = [one for one in versions if one.number == number or (len(wanted) > 5 and one.digest.startswith(wanted))]
         if alike and name in ("", self.name):
             return alike[-1]

@@ -28,6 +28,7 @@ from selfedit.records import (
 )
 from selfedit.store import AdapterFolders
 from selfedit.store.adapters import WEIGHTS
+from selfedit.testing.live import FakeLiveWriter
 
 _MEMORY = "memory.json"
 """Beside a version's weights: what it remembers."""
@@ -74,6 +75,12 @@ class FakeEngine:
         self.groups_run = 0
         self.trials_run: list[str] = []
         self.updates: list[Update] = []
+        self.writers_made: list[FakeLiveWriter] = []
+
+    def live(self, rows: int, versions: int) -> FakeLiveWriter:
+        """Writes what `write_text` says, word by word."""
+        self.writers_made.append(FakeLiveWriter(lambda *asked: self.write_text(*asked), self.adapters, rows, versions))
+        return self.writers_made[-1]
 
     def generate(self, groups: Iterable[Sequence[Generation]]) -> Iterator[Done[Completion]]:
         """A text by prompt, version and seed."""

@@ -48,6 +48,12 @@ class Request:
     """True: ends at the first line break that follows some text."""
     json_schema: str = ""
     """JSON schema that the text follows; empty: free text."""
+    top_logprobs: int | None = None
+    """How many of the likeliest tokens are noted with each token; None: no log-probabilities at all."""
+
+
+Chance = tuple[float, list[tuple[int, float]]]
+"""(log-probability of the token that was drawn, the likeliest in its place with theirs), of the model as it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +66,7 @@ class _Held:
 
 
 @dataclass(slots=True)
-class _Row:
+class TextRow:
     """A request in the batch."""
 
     index: int
@@ -69,6 +75,8 @@ class _Row:
     written: list[int] = field(default_factory=list)
     is_done: bool = False
     follower: Follower | None = None
+    chances: list[Chance] = field(default_factory=list)
+    """For each token written, where log-probabilities are wanted."""
 
     @property
     def cached(self) -> int:
@@ -120,25 +128,25 @@ class Decoder:
         if not requests:
             return done
         waiting = sorted(range(len(requests)), key=lambda i: (requests[i].slot, requests[i].prompt))
-        followers = [self._constraint(request) for request in requests]
+        followers = [self.constraint(request) for request in requests]
         n_rows = min(self.max_rows, len(requests))
         longest = max(len(r.prompt) + r.sampling.max_new_tokens for r in requests)
         cache = KVCache(rows=n_rows, length=longest)
         prefixes = self._pass_prefixes(common_prefixes(requests))
-        rows: list[_Row] = []
+        rows: list[TextRow] = []
         while waiting or rows:
             joining = waiting[: n_rows - len(rows)]
             del waiting[: len(joining)]
             if joining:
-                rows += self._admit([_start(i, requests[i], followers[i]) for i in joining], cache, len(rows), prefixes)
+                rows += self.admit([start(i, requests[i], followers[i]) for i in joining], cache, len(rows), prefixes)
             else:
-                self._step(rows, cache)
+                self.step(rows, cache)
             ended = [row for row in rows if row.is_done]
             for row in ended:
-                done[row.index] = self._result(row)
+                done[row.index] = self.result(row)
             is_worth_it = bool(waiting) or len(ended) * 8 >= len(rows)
             if joining or (ended and is_worth_it):
-                rows = self._arrange(rows, cache)
+                rows = self.arrange(rows, cache)
         return done
 
     def _pass_prefixes(self, wanted: Sequence[Prefix]) -> dict[int, _Held]:
@@ -158,8 +166,9 @@ class Decoder:
         self._policy_prefixes = newest or self._policy_prefixes
         return {slot: held for (slot, _), held in found.items()}
 
-    def _admit(self, rows: list[_Row], cache: KVCache, first: int, prefixes: dict[int, _Held]) -> list[_Row]:
-        """Pass the prompts, each distinct one once, and draw every row's first token."""
+    def admit(self, rows: list[TextRow], cache: KVCache, first: int, prefixes: dict[int, _Held]) -> list[TextRow]:
+        """Pass the prompts, each distinct one once, and draw every row's first token. Rows of one prompt and slot stand
+        side by side; they go to the cache's rows from `first` on."""
         leaders = [i for i, row in enumerate(rows) if i == 0 or not _same_prompt(row, rows[i - 1])]
         shared = [prefixes.get(rows[leader].request.slot) for leader in leaders]
         offsets = [held.n_tokens if held else 0 for held in shared]
@@ -184,7 +193,7 @@ class Decoder:
         self._draw(rows, torch.stack([logits[leader] for leader in leader_of]))
         return rows
 
-    def _step(self, rows: list[_Row], cache: KVCache) -> None:
+    def step(self, rows: list[TextRow], cache: KVCache) -> None:
         """One more token for every row."""
         cached = [row.cached for row in rows]
         lengths, ids = on_device((cached, [row.written[-1] for row in rows]), self._device)
@@ -208,17 +217,21 @@ class Decoder:
     def _follow(self, segments: tuple[Segment, ...], **more: Any) -> None:
         self.holder.follow(segments, self._device, self.model.dtype, **more)
 
-    def _constraint(self, request: Request) -> Follower | None:
+    def constraint(self, request: Request) -> Follower | None:
+        """What holds the request to its schema; None where it has none. Raises SelfeditError: it cannot be followed."""
         if not request.json_schema:
             return None
         assert self.grammars is not None, "a request with a JSON schema needs a decoder with grammars"
         return self.grammars.start(request.json_schema)
 
-    def _draw(self, rows: list[_Row], logits: torch.Tensor) -> None:
+    def _draw(self, rows: list[TextRow], logits: torch.Tensor) -> None:
+        noted = [i for i, row in enumerate(rows) if row.request.top_logprobs is not None and not row.is_done]
+        logprobs = logits[noted].float().log_softmax(-1) if noted else logits[:0]
         followers = {i: row.follower for i, row in enumerate(rows) if row.follower and not row.is_done}
         if followers:
             forbid(logits, followers)
         tokens = draw_tokens(logits, [row.request.sampling for row in rows], [_next_draw(row) for row in rows])
+        _note([rows[i] for i in noted], [tokens[i] for i in noted], logprobs)
         for row, token in zip(rows, tokens, strict=True):
             if row.is_done:
                 continue
@@ -228,18 +241,19 @@ class Decoder:
             is_full = len(row.written) >= row.request.sampling.max_new_tokens
             row.is_done = is_full or token in self.stop_ids or self._ends_line(row) or _is_over(row)
 
-    def _result(self, row: _Row) -> tuple[list[int], bool]:
+    def result(self, row: TextRow) -> tuple[list[int], bool]:
+        """(the tokens written, without a stop token; whether it ended by itself) of a row that is done."""
         stopped = row.written[-1] in self.stop_ids
         is_ended = stopped or self._ends_line(row) or _is_over(row)
         is_whole = row.follower is None or row.follower.is_complete
         return (row.written[:-1] if stopped else row.written), is_ended and is_whole
 
-    def _ends_line(self, row: _Row) -> bool:
+    def _ends_line(self, row: TextRow) -> bool:
         if not row.request.is_one_line or not row.written or row.written[-1] not in self.line_ids:
             return False
         return any(token not in self.blank_ids for token in row.written)
 
-    def _arrange(self, rows: list[_Row], cache: KVCache) -> list[_Row]:
+    def arrange(self, rows: list[TextRow], cache: KVCache) -> list[TextRow]:
         """Drop ended rows and order the others by adapter, in the cache as well."""
         keep = sorted((i for i, row in enumerate(rows) if not row.is_done), key=lambda i: rows[i].request.slot)
         kept = [rows[i] for i in keep]
@@ -325,21 +339,37 @@ def _place_in_nucleus(
     return place, torch.where(is_uncut, cumulative[:, -1] > uniform, cumulative[:, -1] >= top_p)
 
 
-def _start(index: int, request: Request, follower: Follower | None) -> _Row:
+def start(index: int, request: Request, follower: Follower | None) -> TextRow:
+    """A row that has written nothing yet."""
     if request.sampling.temperature > 0:
         generator = torch.Generator().manual_seed(request.seed % 2**31)
-        return _Row(index, request, torch.rand(request.sampling.max_new_tokens, generator=generator), follower=follower)
-    return _Row(index, request, torch.zeros(0), follower=follower)
+        return TextRow(
+            index, request, torch.rand(request.sampling.max_new_tokens, generator=generator), follower=follower
+        )
+    return TextRow(index, request, torch.zeros(0), follower=follower)
 
 
-def _next_draw(row: _Row) -> float:
+def _note(rows: Sequence[TextRow], tokens: Sequence[int], logprobs: torch.Tensor) -> None:
+    """Writes down how likely the tokens [R] were, and which were the likeliest, by log-probabilities [R, V]."""
+    if not rows:
+        return
+    most = max(row.request.top_logprobs or 0 for row in rows)
+    drawn = logprobs[torch.arange(len(rows)), torch.tensor(tokens)].tolist()
+    top = logprobs.topk(min(most, logprobs.shape[-1]), dim=-1)
+    values, order = top.values.tolist(), top.indices.tolist()
+    for i, row in enumerate(rows):
+        n = row.request.top_logprobs or 0
+        row.chances.append((drawn[i], list(zip(order[i][:n], values[i][:n], strict=True))))
+
+
+def _next_draw(row: TextRow) -> float:
     at = len(row.written)
     return row.draws[at].item() if at < len(row.draws) else 0.0
 
 
-def _is_over(row: _Row) -> bool:
+def _is_over(row: TextRow) -> bool:
     return row.follower is not None and row.follower.is_over
 
 
-def _same_prompt(row: _Row, other: _Row) -> bool:
+def _same_prompt(row: TextRow, other: TextRow) -> bool:
     return row.request.slot == other.request.slot and row.request.prompt == other.request.prompt

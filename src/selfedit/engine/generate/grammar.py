@@ -7,6 +7,7 @@ comma or a colon: a model that hesitates cannot fill its length bound with line 
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Mapping
 from functools import cache, cached_property
 from typing import TYPE_CHECKING, Any
@@ -20,12 +21,14 @@ from selfedit.errors import SelfeditError
 if TYPE_CHECKING:  # llguidance is imported where the first schema is: who asks for none needs none
     from llguidance import LLMatcher, LLTokenizer
 
+_KEPT = 64
+"""Compiled schemas, at most: a server is given ever new ones."""
 _SPACING: Any = {"whitespace_flexible": False, "item_separator": ", ?", "key_separator": ": ?"}
 
 
 class JsonGrammars:
-    """The grammars of one tokenizer, compiled once per schema. The tokenizer's table, which takes half a second, is
-    made at the first schema.
+    """The grammars of one tokenizer, compiled once per schema while that is in use. The tokenizer's table, which takes
+    half a second, is made at the first schema.
 
     Args:
         tokenizer: a fast Hugging Face tokenizer.
@@ -35,7 +38,7 @@ class JsonGrammars:
 
     def __init__(self, tokenizer: Any, vocab_size: int, stop_ids: frozenset[int]) -> None:
         self.tokenizer, self.vocab_size, self.stop_ids = tokenizer, vocab_size, stop_ids
-        self._compiled: dict[str, LLMatcher] = {}
+        self._compiled: OrderedDict[str, LLMatcher] = OrderedDict()
 
     def start(self, schema: str) -> Follower:
         """A follower at the beginning of a text.
@@ -48,6 +51,9 @@ class JsonGrammars:
         """
         if schema not in self._compiled:
             self._compiled[schema] = self._compile(schema)
+        self._compiled.move_to_end(schema)
+        while len(self._compiled) > _KEPT:
+            self._compiled.popitem(last=False)
         return Follower(self._compiled[schema].deep_copy(), self._stops)
 
     def _compile(self, schema: str) -> LLMatcher:
