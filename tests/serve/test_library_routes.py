@@ -90,6 +90,8 @@ def test_a_dropped_document_is_learnt_kept_in_the_inbox_promoted_and_forgotten(s
     assert (served.shop.path / "inbox" / "quarry.md").read_text() == QUARRY
     full = get(served, "/v1/library/versions/2")
     assert [one["is_dropped"] for one in full["documents"]] == [False, False, True]
+    known = post(served, "/v1/library/ask", {"question": "Who opened the quarry of Hallbeck?"}).json()
+    assert (known["is_known"], known["version"]) == (True, "notes@2") and known["source"].startswith("quarry.md")
     assert post(served, "/v1/library/rollback", {}).json() == {"live": 1}
     assert post(served, "/v1/library/promote", {"version": 2, "alias": "stable"}).json() == {"stable": 2}
     assert post(served, "/v1/library/promote", {"version": "2"}).json() == {"live": 2}

@@ -8,6 +8,7 @@ const MOST_BYTES = 7_000_000; // of files together: Base64 makes them a third la
 const SEEN_EVERY = 5_000;
 const READ_EVERY = 30_000;
 const MOST_DONE = 4; // jobs that stay in sight when they are over
+const MOST_VERSIONS = 15;
 const TOKEN = "selfedit-token";
 
 const state = {
@@ -19,6 +20,8 @@ const state = {
   titles: new Map(), // by job id: what it is about
   isDown: false,
   readAt: 0,
+  reading: 0,
+  hasAllVersions: false, // whether old ones are in sight too
 };
 
 class Refusal extends Error {
@@ -46,7 +49,7 @@ async function send(path, options = {}) {
   try {
     message = (await response.json()).error.message;
   } catch { /* no JSON: the number must do */ }
-  if (response.status === 401) askForToken(Boolean(token));
+  if (response.status === 401 && token === sessionStorage.getItem(TOKEN)) askForToken(Boolean(token)); // another may be there by now
   throw new Refusal(response.status, message);
 }
 
@@ -60,13 +63,13 @@ function down(isDown) {
   at("trouble").textContent = isDown ? "The server does not answer. What is shown is as it was; this page tries again by itself." : "";
   at("trouble").hidden = !isDown;
   for (const id of ["ask-button", "again", "files"]) at(id).disabled = isDown;
-  if (!isDown) refresh().then(findJobs);
+  if (!isDown) begin();
 }
 
 function askForToken(wasWrong) {
   sessionStorage.removeItem(TOKEN);
-  at("token-trouble").hidden = !wasWrong;
   at("lead").textContent = "A token is wanted.";
+  if (wasWrong) at("token-trouble").hidden = false;
   if (!at("token-dialog").open) at("token-dialog").showModal();
 }
 
@@ -82,6 +85,7 @@ function trouble(id, text) {
 // What is shown
 
 async function refresh() {
+  const mine = ++state.reading;
   try {
     const library = await get("/v1/library");
     const wanted = library.versions.some((one) => one.number === state.chosen) ? state.chosen : null;
@@ -90,6 +94,7 @@ async function refresh() {
     state.readAt = Date.now();
     if (isSame) return;
     const version = number === null || number === undefined ? null : await get(`/v1/library/versions/${number}`);
+    if (mine !== state.reading) return; // a later reading is under way
     Object.assign(state, { library, version, chosen: wanted });
     draw();
   } catch (error) {
@@ -150,7 +155,14 @@ function drawVersions() {
     ...library.versions.map((one) => [one.number, () => parts.versionItem(one, numbers.has(one.parent), one.number === version?.number, does)]),
     ...library.struck.map((number) => [number, () => parts.struckItem(number)]),
   ].sort((one, other) => other[0] - one[0]);
-  at("versions").replaceChildren(...(items.length ? items.map(([, make]) => make()) : [el("li", { class: "note" }, "None yet.")]));
+  const shown = state.hasAllVersions ? items : items.slice(0, MOST_VERSIONS);
+  at("versions").replaceChildren(...(items.length ? shown.map(([, make]) => make()) : [el("li", { class: "note" }, "None yet.")]));
+  if (shown.length < items.length) {
+    at("versions").append(el("li", { class: "version" }, el("button", { type: "button", onclick: () => {
+      state.hasAllVersions = true;
+      keepFocus(drawVersions);
+    } }, `Show ${items.length - shown.length} older ones`)));
+  }
   const chosen = at("asked-version").value;
   at("asked-version").replaceChildren(
     el("option", { value: "live" }, library.live ? `live (${library.live})` : "live"),
@@ -315,6 +327,11 @@ function heard(job) {
 
 // The beginning
 
+async function begin() {
+  await refresh();
+  if (state.library && !at("token-dialog").open) await findJobs();
+}
+
 at("ask-form").addEventListener("submit", ask);
 at("again").addEventListener("click", () => start("/v1/learn", {}, "what has changed"));
 at("filter").addEventListener("input", drawDocuments);
@@ -338,12 +355,13 @@ for (const kind of ["dragover", "drop"]) window.addEventListener(kind, (event) =
 at("token-dialog").addEventListener("close", () => {
   const token = at("token").value.trim();
   at("token").value = "";
+  at("token-trouble").hidden = true;
   if (!token) {
     askForToken(false);
     return;
   }
   sessionStorage.setItem(TOKEN, token);
-  refresh().then(findJobs);
+  begin();
 });
 
 setInterval(() => {
@@ -351,5 +369,4 @@ setInterval(() => {
   if (state.isDown || Date.now() - state.readAt > READ_EVERY) refresh();
   else send("/healthz").catch(() => {});
 }, SEEN_EVERY);
-await refresh();
-await findJobs();
+await begin();
