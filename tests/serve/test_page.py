@@ -97,7 +97,7 @@ def visit(browser: Browser, seen: Seen) -> Iterator[Callable[..., Page]]:
 
     def visited(url: str, width: int = 1_400, **more: Any) -> Page:
         context = browser.new_context(viewport={"width": width, "height": 900}, **more)
-        context.set_default_timeout(30_000)
+        context.set_default_timeout(90_000)
         contexts.append(context)
         page = context.new_page()
         page.on("request", lambda one: seen.asked.append(one.url))
@@ -106,7 +106,7 @@ def visit(browser: Browser, seen: Seen) -> Iterator[Callable[..., Page]]:
         page.goto(url)
         return page
 
-    expect.set_options(timeout=30_000)
+    expect.set_options(timeout=90_000)
     yield visited
     for context in contexts:
         context.close()
