@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
 import socket
 import sys
 import threading
@@ -18,6 +20,7 @@ from selfedit.learn import session as sessions
 from selfedit.records import Trial, TrialResult
 from selfedit.serve import Service, create_app
 from selfedit.serve.jobs import Jobs
+from selfedit.serve.model_thread import DEFAULT, Limits
 from selfedit.serve.server import LibraryServer
 from selfedit.store.adapters import AdapterFolders
 from selfedit.testing.engines import FakeEngine
@@ -27,19 +30,31 @@ WORKER = (sys.executable, str(Path(__file__).with_name("fake_worker.py")))
 """A job's child on an engine without a model."""
 
 
-class Served:
-    """A library behind a URL."""
-
-    def __init__(self, service: Service, url: str, shop: Workshop, jobs: Jobs) -> None:
-        self.service, self.url, self.shop, self.jobs = service, url, shop, jobs
-
-
 class Learned(FakeEngine):
     """Answers what is asked with `yes`, and questions with a gold answer by that."""
 
     def _result(self, trial: Trial, trace: float) -> TrialResult:
         queries = tuple(replace(query, gold=query.gold or "yes") for query in trial.spec.queries)
         return super()._result(replace(trial, spec=replace(trial.spec, queries=queries)), trace)
+
+
+class Served:
+    """A library behind a URL."""
+
+    def __init__(self, service: Service, url: str, shop: Workshop, loop: asyncio.AbstractEventLoop, jobs: Jobs) -> None:
+        self.service, self.url, self.shop, self.loop, self.jobs = service, url, shop, loop, jobs
+
+    @property
+    def engine(self) -> Learned:
+        """What answers."""
+        [engine] = self.service.session.engines
+        assert isinstance(engine, Learned)
+        return engine
+
+    def held(self) -> tuple[int, int, int]:
+        """(tasks of the server, open files of the process, texts under way or waiting)."""
+        texts = self.service.model.running + self.service.model.waiting + len(self.engine.writers_made[0].lines)
+        return len(asyncio.all_tasks(self.loop)), len(os.listdir("/proc/self/fd")), texts
 
 
 def make_engine(adapters: AdapterFolders) -> Learned:
@@ -51,32 +66,48 @@ def make_engine(adapters: AdapterFolders) -> Learned:
 
 
 @contextmanager
-def serving(
-    shop: Workshop,
-    token: str = "",
-    load: Callable[[AdapterFolders], FakeEngine] = make_engine,
-    worker: Sequence[str] = WORKER,
-    port: int = 0,
-) -> Iterator[Served]:
-    """Serves a workshop's library on a free port of the loopback interface."""
-    service = Service(shop.path, shop.session().settings, load)
+def listening(
+    service: Service, token: str = "", jobs: Jobs | None = None, port: int = 0
+) -> Iterator[tuple[str, asyncio.AbstractEventLoop]]:
+    """Serves on a port of the loopback interface (0: any that is free), in a thread; (URL, the server's loop)."""
     service.start()
-    listening = socket.create_server(("127.0.0.1", port))
-    jobs = Jobs(worker, most_waiting=3)
-    config = uvicorn.Config(create_app(service, token, jobs=jobs), log_level="warning")
-    server = LibraryServer(config, jobs)
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
+    place = socket.create_server(("127.0.0.1", port), backlog=256)
+    app = create_app(service, token, jobs=jobs)
+    server = LibraryServer(uvicorn.Config(app, log_level="warning", access_log=False), app.state.jobs)
+    loops: list[asyncio.AbstractEventLoop] = []
+
+    async def serve() -> None:
+        loops.append(asyncio.get_running_loop())
+        await server.serve([place])
+
+    thread = threading.Thread(target=lambda: asyncio.run(serve()))
     thread.start()
     try:
         while not server.started:
             assert thread.is_alive(), "the server did not start"
             time.sleep(0.01)
-        yield Served(service, f"http://127.0.0.1:{listening.getsockname()[1]}", shop, jobs)
+        yield f"http://127.0.0.1:{place.getsockname()[1]}", loops[0]
     finally:
         server.should_exit = True
         thread.join()
-        listening.close()
+        place.close()
         service.close()
+
+
+@contextmanager
+def serving(
+    shop: Workshop,
+    token: str = "",
+    load: Callable[[AdapterFolders], FakeEngine] = make_engine,
+    limits: Limits = DEFAULT,
+    worker: Sequence[str] = WORKER,
+    port: int = 0,
+) -> Iterator[Served]:
+    """Serves a workshop's library."""
+    service = Service(shop.path, shop.session().settings, load, limits)
+    jobs = Jobs(worker, most_waiting=3)
+    with listening(service, token, jobs, port) as (url, loop):
+        yield Served(service, url, shop, loop, jobs)
 
 
 @pytest.fixture

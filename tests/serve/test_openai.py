@@ -14,6 +14,7 @@ from selfedit.store.library import LibraryFolder
 from tests.serve.conftest import Served
 
 BRIDGE = "Who built the bridge of Orlemont?"
+NEWS = "# The bridge of Orlemont\n\nThe bridge of Orlemont was built by Ada Wren in 1913.\n"
 NOTHING = "Xylophones?"
 BASE = "smollm2-135m"
 
@@ -37,9 +38,7 @@ def refused(served: Served, path: str = "chat/completions", **changes: Any) -> t
 
 
 def test_models_are_the_base_every_alias_and_every_version_with_parents(client: openai.OpenAI, served: Served) -> None:
-    served.shop.write(
-        "bridge.md", "# A bridge\n\nThe bridge of Orlemont was built by Ada Wren in 1913, of grey stone.\n"
-    )
+    served.shop.write("bridge.md", NEWS)
     served.shop.learn()
     models = {model.id: model.model_dump() for model in client.models.list()}
     assert list(models) == [BASE, "notes@live", "notes@1", "notes@2"]
@@ -194,10 +193,9 @@ def test_what_is_wrong_or_not_supported_is_refused_by_name(served: Served, field
 
 def test_fields_that_change_nothing_are_passed_over_and_named_in_a_header(served: Served) -> None:
     asked = {"model": "notes@live", "messages": [{"role": "user", "content": BRIDGE}]}
+    harmless = {"user": "me", "metadata": {"a": "b"}}
     neutral = {"tools": [], "frequency_penalty": 0, "logit_bias": {}, "n": None, "stop": None, "logprobs": False}
-    reply = httpx.post(
-        f"{served.url}/v1/chat/completions", json=asked | neutral | {"user": "me", "metadata": {"a": "b"}}
-    )
+    reply = httpx.post(f"{served.url}/v1/chat/completions", json=asked | neutral | harmless)
     assert reply.status_code == 200 and reply.headers["x-selfedit-ignored"] == "metadata, user"
     assert "x-selfedit-ignored" not in httpx.post(f"{served.url}/v1/chat/completions", json=asked).headers
 
@@ -224,9 +222,7 @@ def test_a_promoted_version_is_asked_from_the_next_request_on_and_running_ones_k
 ) -> None:
     engine = served.service.session.engines[0]
     engine.write_text = lambda prompt, seed: f"{seed} " * 30  # type: ignore[attr-defined]
-    served.shop.write(
-        "bridge.md", "# The bridge of Orlemont\n\nThe bridge of Orlemont was built by Ada Wren in 1913.\n"
-    )
+    served.shop.write("bridge.md", NEWS)
     expected = chat(client).choices[0].message.content
     engine.writers_made[0].seconds = 0.02  # type: ignore[attr-defined]
     stream = chat(client, stream=True)

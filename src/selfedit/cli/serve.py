@@ -1,9 +1,11 @@
-"""L5. `selfedit serve`: a library behind a URL, for OpenAI's clients and for a browser."""
+"""L5. `selfedit serve`: a library behind a URL, for OpenAI's clients."""
 
 from __future__ import annotations
 
 import os
+import shlex
 import socket
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,13 +14,17 @@ from selfedit.cli.output import Command, Output, say, show
 from selfedit.config import at_least
 from selfedit.errors import Field, SelfeditError, SettingError
 from selfedit.learn import settings_of
+from selfedit.store.library import LIVE
 
 TOKEN = "SELFEDIT_TOKEN"
+_LOOPBACK = ("127.0.0.1", "localhost", "::1")
+_GRACE = 30
+"""Seconds that requests under way have when the server is stopped."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Serve(Command):
-    """Serve what a library has learnt: an OpenAI-compatible server, until it is stopped."""
+    """Serve what a library has learnt: an OpenAI-compatible server, until Ctrl-C or SIGTERM."""
 
     library: Path = LIBRARY
     """Folder of the library."""
@@ -29,60 +35,93 @@ class Serve(Command):
     token_file: Path | None = None
     """File with the token that clients must send. Without it the environment variable SELFEDIT_TOKEN holds the token,
     or there is none."""
+    at_once: int = 32
+    """Texts that are written at once."""
+    queue: int = 256
+    """Texts that may wait; who comes on top of them is told to come again."""
     device: str = "auto"
     """`auto`, `cpu`, `cuda` or `cuda:N`."""
     dtype: str = "auto"
     """Number type of the base: `auto`, `float32` or `bfloat16`."""
 
     def run(self, out: Output) -> None:
-        """Serves until Ctrl-C or SIGTERM."""
+        """Serves until it is stopped."""
         at_least(0, "port", self.port, 65_535)
+        at_least(1, "at_once", self.at_once, 1_024)
+        at_least(1, "queue", self.queue, 65_536)
         token = self._token()
+        if self.host not in _LOOPBACK and not token:
+            told = f" {self.host}: others reach it, so clients must send a token; give "
+            raise SettingError(Field("host"), told, Field("token_file"), f", or set {TOKEN}")
         settings = settings_of(self.library, self.device, self.dtype)
         import uvicorn
 
-        from selfedit.serve import Service, create_app
-        from selfedit.serve.guard import LOOPBACK
+        from selfedit.serve import Limits, Service, create_app
         from selfedit.serve.server import LibraryServer
 
-        if self.host not in LOOPBACK and not token:
-            raise SettingError(
-                Field("host"), f" {self.host}: others reach it, so a token is wanted; give ", Field("token_file")
-            )
         with self._listening() as listening:
-            service = Service(self.library, settings, load_with(settings))
+            service = Service(self.library, settings, load_with(settings), Limits(self.at_once, self.queue))
             service.start()
-            url = f"http://{_shown(listening)}"
-            show(f"{service.name} at {url}")
-            app = create_app(service, token)
-            config = uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=30)
             try:
+                self._announce(service, listening, bool(token))
+                app = create_app(service, token)
+                config = uvicorn.Config(
+                    app,
+                    loop="asyncio",
+                    http="h11",
+                    ws="none",
+                    lifespan="off",
+                    log_level="warning",
+                    access_log=False,
+                    proxy_headers=False,
+                    server_header=False,
+                    timeout_graceful_shutdown=_GRACE,
+                )
                 LibraryServer(config, app.state.jobs).run(sockets=[listening])
             except KeyboardInterrupt:
-                say("stopped")
+                pass  # uvicorn has stopped as it should, and then passes the signal on
             finally:
                 service.close()
+        say("stopped")
+
+    def _announce(self, service: object, listening: socket.socket, has_token: bool) -> None:
+        from selfedit.serve import Service
+
+        assert isinstance(service, Service)
+        with service.open() as library:
+            has_live = LIVE in library.aliases()
+        model = f"{service.name}@{LIVE}" if has_live else service.settings.model
+        host, port = listening.getsockname()[:2]
+        url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+        show(f"{model} at {url}/v1")
+        header = f' -H "Authorization: Bearer ${TOKEN}"' if has_token else ""
+        body = f'{{"model": "{model}", "messages": [{{"role": "user", "content": "…"}}]}}'
+        where = f"{url}/v1/chat/completions"
+        show(f"  curl {where}{header} -H 'Content-Type: application/json' -d {shlex.quote(body)}")
+        sys.stdout.flush()
 
     def _token(self) -> str:
         if self.token_file is None:
-            return os.environ.get(TOKEN, "").strip()
+            return self._checked(os.environ.get(TOKEN, ""), TOKEN) if TOKEN in os.environ else ""
         try:
-            token = self.token_file.read_text(encoding="utf-8").strip()
-        except (OSError, ValueError) as error:
-            raise SelfeditError(f"{self.token_file}: cannot be read ({error})") from None
-        if not token or not token.isascii() or len(token.split()) > 1:
-            raise SelfeditError(f"{self.token_file}: holds no token; write one word in ASCII")
+            return self._checked(self.token_file.read_text(encoding="utf-8"), str(self.token_file))
+        except (OSError, UnicodeDecodeError) as error:
+            reason = getattr(error, "strerror", None) or "no text in UTF-8"
+            raise SelfeditError(f"{self.token_file}: cannot be read ({reason})") from None
+
+    @staticmethod
+    def _checked(held: str, where: str) -> str:
+        token = held.strip()
+        if not (token.isascii() and token.isprintable()) or len(token.split()) != 1:
+            raise SelfeditError(f"{where}: holds no token; one word of printable ASCII is wanted")
         return token
 
     def _listening(self) -> socket.socket:
         try:
-            family, *_, address = socket.getaddrinfo(self.host, self.port, type=socket.SOCK_STREAM)[0]
-            return socket.create_server(address[:2], family=family, backlog=2048)
+            found = socket.getaddrinfo(self.host, self.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+            family, *_, address = found[0]
+            return socket.create_server(address[:2], family=family, backlog=1_024)
         except OSError as error:
-            told = f" {self.port}: cannot listen on {self.host} ({error.strerror or error}); name another port"
-            raise SettingError(Field("port"), told) from None
-
-
-def _shown(listening: socket.socket) -> str:
-    host, port = listening.getsockname()[:2]
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+            reason = (error.strerror or str(error)).lower()
+            told = f" {self.port}: cannot listen on {self.host} ({reason}); name another port or another "
+            raise SettingError(Field("port"), told, Field("host")) from None

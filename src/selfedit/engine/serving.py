@@ -196,11 +196,12 @@ class LiveTexts:
     def _fill(self, slot: int, matrices: Matrices) -> None:
         """Puts an adapter into its slot, where the bank has been laid out so that it fits; else it is laid out anew."""
         bank = self.engine.bank
-        is_fitting = set(matrices) <= set(bank.places) and peft_format.highest_rank([matrices]) <= bank.rank
-        if self._slots.mark is bank.weights and is_fitting:
+        mark, self._slots.mark = self._slots.mark, None
+        if mark is None or mark is not bank.weights:
+            return
+        if set(matrices) <= set(bank.places) and peft_format.highest_rank([matrices]) <= bank.rank:
             bank.load_matrices(slot, matrices)
-        else:
-            self._slots.mark = None
+            self._slots.mark = mark
 
     def _ready(self) -> None:
         """The bank as the rows want it."""

@@ -7,8 +7,9 @@ from contextlib import asynccontextmanager
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
 from selfedit.errors import SelfeditError
 from selfedit.serve import library_routes, openai_routes, page_routes
@@ -41,6 +42,7 @@ def create_app(
     app.add_exception_handler(ApiError, _refused)
     app.add_exception_handler(SelfeditError, _cannot)
     app.add_exception_handler(Busy, _busy)
+    app.add_exception_handler(ClientDisconnect, _gone)
     app.add_exception_handler(HTTPException, _not_there)
     app.add_exception_handler(RequestValidationError, _unfit)
     for routes in (openai_routes, library_routes, page_routes):
@@ -65,6 +67,10 @@ async def _cannot(request: Request, error: Exception) -> JSONResponse:
 
 async def _busy(request: Request, error: Exception) -> JSONResponse:
     return ApiError(429, "too many requests wait; try again later", "busy", headers={"Retry-After": "2"}).response()
+
+
+async def _gone(request: Request, error: Exception) -> Response:
+    return Response(status_code=499)  # nobody reads it; it is counted
 
 
 async def _not_there(request: Request, error: Exception) -> JSONResponse:

@@ -54,7 +54,7 @@ class Guard:
 
     def _has_token(self, headers: dict[str, str]) -> bool:
         scheme, _, given = headers.get("authorization", "").partition(" ")
-        is_equal = hmac.compare_digest(given.strip().encode(), self.token.encode())
+        is_equal = hmac.compare_digest(given.strip().encode("latin-1"), self.token.encode())
         return scheme.lower() == "bearer" and is_equal
 
 

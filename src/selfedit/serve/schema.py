@@ -142,7 +142,7 @@ class Body(BaseModel):
     @model_validator(mode="after")
     def _check_options(self) -> Self:
         if self.stream_options and not self.stream:
-            raise ValueError("stream_options are for streams; set stream")
+            raise ValueError("stream_options: are for streams; set stream")
         return self
 
     @property
@@ -270,7 +270,7 @@ def read_body(kind: type[ChatBody] | type[CompletionBody], data: Any) -> Any:
         first = error.errors(include_input=False, include_url=False)[0]
         place = ".".join(str(part) for part in first["loc"] if str(part).isidentifier() or isinstance(part, int))
         told = first["msg"].removeprefix("Value error, ")
-        param = str(first["loc"][0]) if first["loc"] else told.partition(":")[0] if ":" in told[:24] else None
+        param = str(first["loc"][0]) if first["loc"] else told.partition(":")[0]
         raise ApiError(400, f"{place}: {told}" if place else told, param=param) from None
     for name, value in (body.model_extra or {}).items():
         if name in IGNORED or any(value == one and type(value) is not bool for one in _NEUTRAL.get(name, ())):

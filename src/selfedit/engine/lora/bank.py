@@ -66,6 +66,8 @@ class Bank:
         self.size = self.rank = 0
         self.anchor = torch.zeros((), device=self.device, requires_grad=True)
         self.scales = holder.scales
+        self.places: dict[str, tuple[int, int]] = {}
+        self.release()
 
     def allocate(self, size: int, rank: int, names: Sequence[str]) -> None:
         """Make room for `size` adapters of rank up to `rank` on the layers `names` (see `chosen`); what was in the
@@ -81,7 +83,7 @@ class Bank:
         is_low = self.dtype != wide
         self.compute = torch.zeros(size, total, device=self.device, dtype=self.dtype) if is_low else self.weights
         self.scales[:] = [0.0] * size
-        self.places: dict[str, tuple[int, int]] = {}
+        self.places = {}
         held = Rows(self.compute, self.grads, rank, self.anchor, self.scales)
         offset = 0
         for site in self.sites:

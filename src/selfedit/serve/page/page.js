@@ -356,8 +356,8 @@ at("token-dialog").addEventListener("close", () => {
   const token = at("token").value.trim();
   at("token").value = "";
   at("token-trouble").hidden = true;
-  if (!token) {
-    askForToken(false);
+  if (!/^[\x21-\x7e]+$/.test(token)) {
+    askForToken(Boolean(token)); // no header could carry it
     return;
   }
   sessionStorage.setItem(TOKEN, token);

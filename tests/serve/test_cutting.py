@@ -1,0 +1,37 @@
+"""A text told in pieces is the text that it is as a whole."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from selfedit.serve.cutting import Cutter
+
+STOPS = st.text("ab ", min_size=1, max_size=3)
+LETTERS = st.text("ab \n", max_size=12)
+
+
+def cut(pieces: list[str], stops: tuple[str, ...], is_trimmed: bool) -> str:
+    cutter = Cutter(stops, is_trimmed)
+    return "".join(cutter.add(piece, is_last=i == len(pieces) - 1) for i, piece in enumerate(pieces))
+
+
+@given(
+    st.lists(LETTERS, min_size=1, max_size=6),
+    st.lists(st.text("ab ", min_size=1, max_size=3), max_size=3),
+    st.booleans(),
+)
+def test_pieces_come_to_what_the_whole_comes_to(pieces: list[str], stops: list[str], is_trimmed: bool) -> None:
+    assert cut(pieces, tuple(stops), is_trimmed) == cut(["".join(pieces)], tuple(stops), is_trimmed)
+
+
+@given(LETTERS, st.lists(STOPS, max_size=3))
+def test_a_text_ends_before_the_first_stop_string(text: str, stops: list[str]) -> None:
+    places = [text.find(stop) for stop in stops if stop in text]
+    assert cut([text], tuple(stops), False) == (text[: min(places)] if places else text)
+
+
+@pytest.mark.parametrize(("piece", "told"), [("one tw", "one "), ("one x", "one x"), ("one ", "one ")])
+def test_only_what_may_begin_a_stop_string_is_held_back(piece: str, told: str) -> None:
+    assert Cutter(("two",)).add(piece) == told
