@@ -240,7 +240,7 @@ def test_a_dropped_document_is_learnt_in_sight_and_forgotten_when_that_is_confir
     expect(page.locator(".job.running")).to_be_visible()
     expect(page.locator(".job.done")).to_contain_text("Version 2: 1 new, 0 changed, 0 gone")
     evil = row(page, EVIL)
-    expect(evil.locator("h3")).to_have_text(EVIL)
+    expect(evil.locator("summary h3")).to_have_text(EVIL)  # until then it is listed as not learnt
     unfold(page)
     expect(evil.locator("pre")).to_contain_text("<script>owned=1</script>")
     assert page.evaluate("[typeof owned, document.images.length, document.scripts.length]") == ["undefined", 0, 1]
@@ -288,8 +288,10 @@ def test_a_server_that_is_gone_is_told_and_found_again(shop: Workshop, visit: Ca
     with serving(shop) as served:
         page = visit(served.url)
         expect(page.locator("#versions li")).to_have_count(1)
+        page.locator("footer").scroll_into_view_if_needed()
         port = int(served.url.rpartition(":")[2])
     expect(page.get_by_role("alert").first).to_contain_text("The server does not answer.")
+    expect(page.locator("#trouble")).to_be_in_viewport()
     expect(page.locator("#ask-button")).to_be_disabled()
     expect(row(page, "bridge.md")).to_be_visible()
     with serving(shop, port=port):
