@@ -355,11 +355,9 @@ class TorchEngine:
 
     def _line_of(self, policy: Policy) -> list[Policy]:
         """The version behind all those that it lies on."""
-        if not policy.adapter:
-            return []
-        below = peft_format.lineage(self.adapters.find(policy))
+        below = peft_format.lineage(self.adapters.find(policy)) if policy.adapter else ()
         older = [replace(policy, adapter=str(place.absolute()), digest=digest) for place, digest in below]
-        return [*reversed(older), policy]
+        return [*reversed(older), policy] if policy.adapter else []
 
     def load(self, policy: Policy, above: Policy = UNTOUCHED) -> Matrices:
         """A version's adapter (scale 1) with all that it lies on, down to `above`; empty for that one itself.
@@ -374,11 +372,6 @@ class TorchEngine:
         if not policy.adapter:
             raise SelfeditError(f"version {policy.version} does not lie on version {above.version}")
         return peft_format.load_adapter(self.adapters.find(policy), above.digest)
-
-    @property
-    def beneath(self) -> Policy:
-        """The version that lies beneath the bank now."""
-        return self._beneath
 
     @property
     def adapters(self) -> AdapterStore:
@@ -415,10 +408,8 @@ def _result(trial: Trial, trained: Trained, replies: Replies, seconds: float) ->
     failure = trained.failure
     if not all(math.isfinite(answer.gold_logprob) for answers in replies for answer in answers):
         failure, replies = "a gold answer's log-probability is not finite after training", ((), ())
-    answers, further = replies
-    return TrialResult(
-        trial.key, answers, tuple(trained.losses), trained.steps, trained.tokens, seconds, failure, further
-    )
+    spent = tuple(trained.losses), trained.steps, trained.tokens, seconds
+    return TrialResult(trial.key, replies[0], *spent, failure, replies[1])
 
 
 def shared(anchors: Iterable[Policy | None]) -> Policy | None:

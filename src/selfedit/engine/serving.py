@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from selfedit.engine.generate.decoding import Request, TextRow
+from selfedit.engine.generate.decoding import Request, WrittenRow
 from selfedit.engine.generate.live import LiveRows
 from selfedit.engine.lora import peft_format
 from selfedit.engine.lora.bank import Matrices
@@ -218,7 +218,7 @@ class LiveTexts:
             bank.load_matrices(slot, matrices)
         self._slots.mark = bank.weights
 
-    def _piece(self, row: TextRow) -> LivePiece:
+    def _piece(self, row: WrittenRow) -> LivePiece:
         told = self._told[row.index]
         fresh, chances = row.written[told.count :], row.chances[told.count :]
         spelt, ending = fresh, self._ending(row)
@@ -229,7 +229,7 @@ class LiveTexts:
         noted = tuple(self._chance(token, *chance) for token, chance in zip(spelt, chances, strict=bool(chances)))
         return LivePiece(row.index, self._more(told, bool(ending)), len(spelt), noted, ending)
 
-    def _ending(self, row: TextRow) -> Ending:
+    def _ending(self, row: WrittenRow) -> Ending:
         if not row.is_done:
             return ""
         return "stop" if self.speaker.decoder.result(row)[1] else "length"

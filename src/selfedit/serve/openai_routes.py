@@ -23,7 +23,7 @@ from selfedit.serve.cutting import Cutter
 from selfedit.serve.errors import ApiError
 from selfedit.serve.knowledge import Choice, Knowledge
 from selfedit.serve.model_thread import Begun, Busy, Event, Lost, Said, Ticket
-from selfedit.serve.replies import Shape, Text, usage_of
+from selfedit.serve.replies import ReplyShape, Text, usage_of
 from selfedit.serve.schema import Body, ChatBody, CompletionBody, ignored, read_body
 from selfedit.serve.service import Service
 from selfedit.serve.streams import EventStream, Gone, while_there
@@ -122,7 +122,7 @@ class _Asked:
         version_name = f"{service.name}@{version.number}" if version else ""
         is_chat = isinstance(body, ChatBody)
         name = f"{'chatcmpl' if is_chat else 'cmpl'}-{secrets.token_hex(12)}"
-        self.shape = Shape(name, int(time.time()), body.model, is_chat, body.top, version_name)
+        self.shape = ReplyShape(name, int(time.time()), body.model, is_chat, body.top, version_name)
 
     @property
     def usage(self) -> dict[str, int]:

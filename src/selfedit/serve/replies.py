@@ -41,7 +41,7 @@ class Text:
 
 
 @dataclass(frozen=True, slots=True)
-class Shape:
+class ReplyShape:
     """How replies to one request look."""
 
     id: str

@@ -66,7 +66,7 @@ class _Held:
 
 
 @dataclass(slots=True)
-class TextRow:
+class WrittenRow:
     """A request in the batch."""
 
     index: int
@@ -133,7 +133,7 @@ class Decoder:
         longest = max(len(r.prompt) + r.sampling.max_new_tokens for r in requests)
         cache = KVCache(rows=n_rows, length=longest)
         prefixes = self._pass_prefixes(common_prefixes(requests))
-        rows: list[TextRow] = []
+        rows: list[WrittenRow] = []
         while waiting or rows:
             joining = waiting[: n_rows - len(rows)]
             del waiting[: len(joining)]
@@ -166,7 +166,7 @@ class Decoder:
         self._policy_prefixes = newest or self._policy_prefixes
         return {slot: held for (slot, _), held in found.items()}
 
-    def admit(self, rows: list[TextRow], cache: KVCache, first: int, prefixes: dict[int, _Held]) -> list[TextRow]:
+    def admit(self, rows: list[WrittenRow], cache: KVCache, first: int, prefixes: dict[int, _Held]) -> list[WrittenRow]:
         """Pass the prompts, each distinct one once, and draw every row's first token. Rows of one prompt and slot stand
         side by side; they go to the cache's rows from `first` on."""
         leaders = [i for i, row in enumerate(rows) if i == 0 or not _same_prompt(row, rows[i - 1])]
@@ -193,7 +193,7 @@ class Decoder:
         self._draw(rows, torch.stack([logits[leader] for leader in leader_of]))
         return rows
 
-    def step(self, rows: list[TextRow], cache: KVCache) -> None:
+    def step(self, rows: list[WrittenRow], cache: KVCache) -> None:
         """One more token for every row."""
         cached = [row.cached for row in rows]
         lengths, ids = on_device((cached, [row.written[-1] for row in rows]), self._device)
@@ -224,7 +224,7 @@ class Decoder:
         assert self.grammars is not None, "a request with a JSON schema needs a decoder with grammars"
         return self.grammars.start(request.json_schema)
 
-    def _draw(self, rows: list[TextRow], logits: torch.Tensor) -> None:
+    def _draw(self, rows: list[WrittenRow], logits: torch.Tensor) -> None:
         noted = [i for i, row in enumerate(rows) if row.request.top_logprobs is not None and not row.is_done]
         logprobs = logits[noted].float().log_softmax(-1) if noted else logits[:0]
         followers = {i: row.follower for i, row in enumerate(rows) if row.follower and not row.is_done}
@@ -241,19 +241,19 @@ class Decoder:
             is_full = len(row.written) >= row.request.sampling.max_new_tokens
             row.is_done = is_full or token in self.stop_ids or self._ends_line(row) or _is_over(row)
 
-    def result(self, row: TextRow) -> tuple[list[int], bool]:
+    def result(self, row: WrittenRow) -> tuple[list[int], bool]:
         """(the tokens written, without a stop token; whether it ended by itself) of a row that is done."""
         stopped = row.written[-1] in self.stop_ids
         is_ended = stopped or self._ends_line(row) or _is_over(row)
         is_whole = row.follower is None or row.follower.is_complete
         return (row.written[:-1] if stopped else row.written), is_ended and is_whole
 
-    def _ends_line(self, row: TextRow) -> bool:
+    def _ends_line(self, row: WrittenRow) -> bool:
         if not row.request.is_one_line or not row.written or row.written[-1] not in self.line_ids:
             return False
         return any(token not in self.blank_ids for token in row.written)
 
-    def arrange(self, rows: list[TextRow], cache: KVCache) -> list[TextRow]:
+    def arrange(self, rows: list[WrittenRow], cache: KVCache) -> list[WrittenRow]:
         """Drop ended rows and order the others by adapter, in the cache as well."""
         keep = sorted((i for i, row in enumerate(rows) if not row.is_done), key=lambda i: rows[i].request.slot)
         kept = [rows[i] for i in keep]
@@ -339,17 +339,17 @@ def _place_in_nucleus(
     return place, torch.where(is_uncut, cumulative[:, -1] > uniform, cumulative[:, -1] >= top_p)
 
 
-def start(index: int, request: Request, follower: Follower | None) -> TextRow:
+def start(index: int, request: Request, follower: Follower | None) -> WrittenRow:
     """A row that has written nothing yet."""
     if request.sampling.temperature > 0:
         generator = torch.Generator().manual_seed(request.seed % 2**31)
-        return TextRow(
+        return WrittenRow(
             index, request, torch.rand(request.sampling.max_new_tokens, generator=generator), follower=follower
         )
-    return TextRow(index, request, torch.zeros(0), follower=follower)
+    return WrittenRow(index, request, torch.zeros(0), follower=follower)
 
 
-def _note(rows: Sequence[TextRow], tokens: Sequence[int], logprobs: torch.Tensor) -> None:
+def _note(rows: Sequence[WrittenRow], tokens: Sequence[int], logprobs: torch.Tensor) -> None:
     """Writes down how likely the tokens [R] were, and which were the likeliest, by log-probabilities [R, V]."""
     if not rows:
         return
@@ -362,14 +362,14 @@ def _note(rows: Sequence[TextRow], tokens: Sequence[int], logprobs: torch.Tensor
         row.chances.append((drawn[i], list(zip(order[i][:n], values[i][:n], strict=True))))
 
 
-def _next_draw(row: TextRow) -> float:
+def _next_draw(row: WrittenRow) -> float:
     at = len(row.written)
     return row.draws[at].item() if at < len(row.draws) else 0.0
 
 
-def _is_over(row: TextRow) -> bool:
+def _is_over(row: WrittenRow) -> bool:
     return row.follower is not None and row.follower.is_over
 
 
-def _same_prompt(row: TextRow, other: TextRow) -> bool:
+def _same_prompt(row: WrittenRow, other: WrittenRow) -> bool:
     return row.request.slot == other.request.slot and row.request.prompt == other.request.prompt

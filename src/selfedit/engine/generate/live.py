@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from selfedit.engine.forward.attention import KVCache
-from selfedit.engine.generate.decoding import Decoder, Request, TextRow, start
+from selfedit.engine.generate.decoding import Decoder, Request, WrittenRow, start
 
 _STRIDE = 128
 """Tokens by which the cache grows."""
@@ -26,8 +26,8 @@ class LiveRows:
 
     def __init__(self, decoder: Decoder, most_rows: int, most_bytes: int) -> None:
         self.decoder, self.most_rows, self.most_bytes = decoder, most_rows, most_bytes
-        self.rows: list[TextRow] = []
-        self.ended: list[TextRow] = []
+        self.rows: list[WrittenRow] = []
+        self.ended: list[WrittenRow] = []
         """Those that ended with their first token."""
         self._cache = KVCache()
         self._token_bytes = 0
@@ -72,7 +72,7 @@ class LiveRows:
         if not self.rows:
             self._cache = KVCache()
 
-    def _make_room(self, joining: Sequence[TextRow]) -> None:
+    def _make_room(self, joining: Sequence[WrittenRow]) -> None:
         """A larger cache, where the rows want one; with what it holds."""
         n = len(self.rows) + len(joining)
         longest = max(_length(row.request) for row in (*self.rows, *joining))
