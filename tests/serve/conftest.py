@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
+import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -18,10 +19,15 @@ import uvicorn
 from selfedit.learn import session as sessions
 from selfedit.records import Trial, TrialResult
 from selfedit.serve import Service, create_app
+from selfedit.serve.jobs import Jobs
 from selfedit.serve.model_thread import DEFAULT, Limits
+from selfedit.serve.server import LibraryServer
 from selfedit.store.adapters import AdapterFolders
 from selfedit.testing.engines import FakeEngine
 from tests.learn.test_session import Workshop
+
+WORKER = (sys.executable, str(Path(__file__).with_name("fake_worker.py")))
+"""A job's child on an engine without a model."""
 
 
 class Learned(FakeEngine):
@@ -35,8 +41,8 @@ class Learned(FakeEngine):
 class Served:
     """A library behind a URL."""
 
-    def __init__(self, service: Service, url: str, shop: Workshop, loop: asyncio.AbstractEventLoop) -> None:
-        self.service, self.url, self.shop, self.loop = service, url, shop, loop
+    def __init__(self, service: Service, url: str, shop: Workshop, loop: asyncio.AbstractEventLoop, jobs: Jobs) -> None:
+        self.service, self.url, self.shop, self.loop, self.jobs = service, url, shop, loop, jobs
 
     @property
     def engine(self) -> Learned:
@@ -60,11 +66,14 @@ def make_engine(adapters: AdapterFolders) -> Learned:
 
 
 @contextmanager
-def listening(service: Service, token: str = "") -> Iterator[tuple[str, asyncio.AbstractEventLoop]]:
-    """Serves on a free port of the loopback interface, in a thread; (URL, the server's loop)."""
+def listening(
+    service: Service, token: str = "", jobs: Jobs | None = None, port: int = 0
+) -> Iterator[tuple[str, asyncio.AbstractEventLoop]]:
+    """Serves on a port of the loopback interface (0: any that is free), in a thread; (URL, the server's loop)."""
     service.start()
-    place = socket.create_server(("127.0.0.1", 0), backlog=256)
-    server = uvicorn.Server(uvicorn.Config(create_app(service, token), log_level="warning", access_log=False))
+    place = socket.create_server(("127.0.0.1", port), backlog=256)
+    app = create_app(service, token, jobs=jobs)
+    server = LibraryServer(uvicorn.Config(app, log_level="warning", access_log=False), app.state.jobs)
     loops: list[asyncio.AbstractEventLoop] = []
 
     async def serve() -> None:
@@ -91,11 +100,14 @@ def serving(
     token: str = "",
     load: Callable[[AdapterFolders], FakeEngine] = make_engine,
     limits: Limits = DEFAULT,
+    worker: Sequence[str] = WORKER,
+    port: int = 0,
 ) -> Iterator[Served]:
     """Serves a workshop's library."""
     service = Service(shop.path, shop.session().settings, load, limits)
-    with listening(service, token) as (url, loop):
-        yield Served(service, url, shop, loop)
+    jobs = Jobs(worker, most_waiting=3)
+    with listening(service, token, jobs, port) as (url, loop):
+        yield Served(service, url, shop, loop, jobs)
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import tyro
 
@@ -14,6 +14,7 @@ from selfedit.cli.output import JsonCommand, Output, show
 from selfedit.cli.progress import show_progress
 from selfedit.errors import SettingError
 from selfedit.learn import LibraryReply, Session, settings_of
+from selfedit.learn.figures import reply_data
 from selfedit.store.library import LIVE, LibraryFolder
 
 UNKNOWN = "I have not learnt this."
@@ -49,36 +50,13 @@ class Ask(JsonCommand):
             [reply] = session.respondent(library, version).answer([self.question])
             named = f"{library.name}@{version.number}"
         if out.is_json:
-            out.data({**as_data(reply), "version": named})
+            out.data({**reply_data(reply), "version": named})
             return
         show(reply.text if reply.is_known else UNKNOWN)
         if reply.is_known:
             show(f"  {reply.place} · {named} · confidence {reply.confidence:.2f}")
         if self.why:
             _show_weighed(reply)
-
-
-def as_data(reply: LibraryReply) -> dict[str, Any]:
-    """A reply as JSON."""
-    return {
-        "question": reply.question,
-        "answer": reply.text if reply.is_known else None,
-        "is_known": reply.is_known,
-        "confidence": reply.confidence,
-        "source": reply.place or None,
-        "weighed": [
-            {
-                "source": one.match.context.source,
-                "answer": one.text,
-                "words": one.match.fit.share,
-                "belonging": one.match.fit.belonging,
-                "logprob": one.sureness,
-                "lift": one.lift,
-                "confidence": one.confidence,
-            }
-            for one in reply.tried
-        ],
-    }
 
 
 def _show_weighed(reply: LibraryReply) -> None:

@@ -22,12 +22,13 @@ from selfedit.config import at_least
 from selfedit.disk import told
 from selfedit.errors import Field, SelfeditError, SettingError
 from selfedit.learn import LearnSettings, Session, settings_of
+from selfedit.learn.figures import learning_data
 from selfedit.learn.material import Material, absolute
 from selfedit.learn.session import LearningReport, known_places
 from selfedit.learn.watching import Watched
 from selfedit.protocols import Engine, Progress
 from selfedit.recipes.demo import Pace
-from selfedit.records import Budget, Lesson, LibraryVersion
+from selfedit.records import Budget
 from selfedit.store.adapters import AdapterFolders
 from selfedit.store.library import LibraryFolder, is_library
 from selfedit.tasks.passages.task import PassagesTask
@@ -207,7 +208,7 @@ def tell(out: Output, path: Path, report: LearningReport) -> None:
         lessons, name = library.lessons(), library.name
         wholes = {version.number for version in library.versions() if version.whole.adapter}
     assert report.version is not None
-    out.rows(f"{name}@{report.version.number}", summary(report.version, lessons, report))
+    out.rows(f"{name}@{report.version.number}", learning_data(report.version, lessons, report))
     if report.version.parent in wholes and report.version.number not in wholes:
         say(f"{path}: {ROUTED_AGAIN} --library {path}")
     if out.is_json:
@@ -236,30 +237,3 @@ def tell_round(out: Output, report: LearningReport) -> None:
     at = f"version {version.number}: " if version else ""
     show(f"{at}{documents} documents ({changed}), lessons: {lessons}{left}, {report.seconds:.1f} s")
     sys.stdout.flush()
-
-
-def summary(version: LibraryVersion, lessons: dict[str, Lesson], report: LearningReport) -> dict[str, Any]:
-    """Figures of a version, and of the learning that made it."""
-    ids = {chunk.context_id for document in version.documents for chunk in document.chunks}
-    own = [lessons[one] for one in sorted(ids) if one in lessons]
-    kept = [one for one in own if one.status == "kept"]
-    reported = [one.report for one in kept if one.report.before]
-    right_before = sum(answer.verdict == "correct" for one in reported for answer in one.before)
-    right_after = sum(answer.verdict == "correct" for one in reported for answer in one.after)
-    probe = version.probe
-    return {
-        "documents": len(version.documents),
-        **{name: len(getattr(report, name)) for name in ("new", "changed", "gone")},
-        "chunks_known": len(kept),
-        **{f"chunks_{name}": n for name in ("rejected", "quarantined", "failed") if (n := _count(own, name))},
-        "questions_asked": sum(len(one.before) for one in reported),
-        "right_before": right_before,
-        "right_after": right_after,
-        **({"known_before": len(probe.right_before), "still_known": len(probe.still_right)} if probe else {}),
-        "seconds": round(report.seconds, 1),
-        "digest": version.digest,
-    }
-
-
-def _count(lessons: Sequence[Lesson], status: str) -> int:
-    return sum(one.status == status for one in lessons)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -16,13 +15,12 @@ from selfedit.cli.consolidate import Consolidate
 from selfedit.cli.learn import LIBRARY, load_with
 from selfedit.cli.output import JsonCommand, Output, show
 from selfedit.cli.progress import show_progress
-from selfedit.errors import SelfeditError, SettingError
+from selfedit.errors import SelfeditError
 from selfedit.learn import Session, settings_of
 from selfedit.records import Lesson, LibraryVersion
 from selfedit.store.library import LIVE, LibraryFolder
 from selfedit.terminal import escape_controls
 
-_ALIAS = re.compile(r"[A-Za-z][A-Za-z0-9._-]{0,63}")
 _SHORT = 12
 """Digits of a digest that are shown."""
 
@@ -134,11 +132,8 @@ class Promote(JsonCommand):
 
     def run(self, out: Output) -> None:
         """Moves the alias."""
-        if not _ALIAS.fullmatch(self.alias):
-            raise SettingError(f"{self.alias}: no name for an alias; take letters, digits, dots, dashes, underscores")
-        with LibraryFolder(self.library) as library, library.changing():
-            version = library.resolve(self.version)
-            library.point(self.alias, version)
+        with LibraryFolder(self.library) as library:
+            version = library.promote(self.version, self.alias)
         out.rows(str(self.library), {self.alias: version.number})
 
 
@@ -151,12 +146,9 @@ class Rollback(JsonCommand):
 
     def run(self, out: Output) -> None:
         """Goes back."""
-        with LibraryFolder(self.library) as library, library.changing():
-            live = library.resolve(LIVE)
-            if not live.parent:
-                raise SelfeditError(f"{self.library}: version {live.number} has none before it")
-            library.point(LIVE, library.resolve(str(live.parent)))
-        out.rows(str(self.library), {LIVE: live.parent})
+        with LibraryFolder(self.library) as library:
+            version = library.roll_back()
+        out.rows(str(self.library), {LIVE: version.number})
 
 
 @dataclass(frozen=True, kw_only=True)

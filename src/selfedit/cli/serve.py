@@ -57,14 +57,16 @@ class Serve(Command):
         import uvicorn
 
         from selfedit.serve import Limits, Service, create_app
+        from selfedit.serve.server import LibraryServer
 
         with self._listening() as listening:
             service = Service(self.library, settings, load_with(settings), Limits(self.at_once, self.queue))
             service.start()
             try:
                 self._announce(service, listening, bool(token))
+                app = create_app(service, token)
                 config = uvicorn.Config(
-                    create_app(service, token),
+                    app,
                     loop="asyncio",
                     http="h11",
                     ws="none",
@@ -75,7 +77,7 @@ class Serve(Command):
                     server_header=False,
                     timeout_graceful_shutdown=_GRACE,
                 )
-                uvicorn.Server(config).run(sockets=[listening])
+                LibraryServer(config, app.state.jobs).run(sockets=[listening])
             except KeyboardInterrupt:
                 pass  # uvicorn has stopped as it should, and then passes the signal on
             finally:

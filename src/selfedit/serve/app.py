@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import AsyncIterator, Collection
+from contextlib import asynccontextmanager
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -11,27 +12,31 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
 from selfedit.errors import SelfeditError
-from selfedit.serve import openai_routes
+from selfedit.serve import library_routes, openai_routes, page_routes
 from selfedit.serve.errors import ApiError
 from selfedit.serve.guard import Guard
+from selfedit.serve.jobs import Jobs
 from selfedit.serve.metrics import Metering
 from selfedit.serve.model_thread import Busy
 from selfedit.serve.service import Service
 
-OPEN_PATHS = frozenset({"/healthz"})
+OPEN_PATHS = frozenset({"/healthz"}) | page_routes.PAGE_PATHS
 """Paths that need no token."""
 
 
-def create_app(service: Service, token: str = "", open_paths: Collection[str] = OPEN_PATHS) -> FastAPI:
-    """The application for a service; `app.state.service` is that service.
+def create_app(
+    service: Service, token: str = "", open_paths: Collection[str] = OPEN_PATHS, jobs: Jobs | None = None
+) -> FastAPI:
+    """The application for a service; `app.state.service` is that service, and `app.state.jobs` what is done to it.
 
     Args:
         token: what clients must send as `Authorization: Bearer TOKEN`; empty: nothing, and the loopback interface alone
             is answered.
         open_paths: paths that need no token.
+        jobs: where learning and forgetting are done; None: in child processes of this one.
     """
-    app = FastAPI(title="selfedit", docs_url=None, redoc_url=None, openapi_url=None)
-    app.state.service = service
+    app = FastAPI(title="selfedit", docs_url=None, redoc_url=None, openapi_url=None, lifespan=_lifespan)
+    app.state.service, app.state.jobs = service, jobs or Jobs()
     app.add_middleware(Guard, token=token, open_paths=open_paths)
     app.add_middleware(Metering, metrics=service.metrics)
     app.add_exception_handler(ApiError, _refused)
@@ -40,8 +45,15 @@ def create_app(service: Service, token: str = "", open_paths: Collection[str] = 
     app.add_exception_handler(ClientDisconnect, _gone)
     app.add_exception_handler(HTTPException, _not_there)
     app.add_exception_handler(RequestValidationError, _unfit)
-    app.include_router(openai_routes.router)
+    for routes in (openai_routes, library_routes, page_routes):
+        app.include_router(routes.router)
     return app
+
+
+@asynccontextmanager
+async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    yield
+    app.state.jobs.close()
 
 
 async def _refused(request: Request, error: Exception) -> JSONResponse:

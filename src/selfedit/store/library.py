@@ -19,6 +19,7 @@ import errno
 import fcntl
 import json
 import os
+import re
 import shutil
 import sqlite3
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
@@ -41,6 +42,7 @@ LIVE = "live"
 """The alias that every new version is given, and that is asked where none is named."""
 _RECORD, _DATABASE, _LOCK, _ADAPTERS = "library.json", "library.db", "library.lock", "adapters"
 LEARNER = f"{_ADAPTERS}/learner"
+_ALIAS = re.compile(r"[A-Za-z][A-Za-z0-9._-]{0,63}")
 _TABLES = f"""
 BEGIN IMMEDIATE;
 CREATE TABLE lessons (context_id TEXT PRIMARY KEY, status TEXT NOT NULL, body TEXT NOT NULL);
@@ -189,6 +191,33 @@ class LibraryFolder(Database):
         """Lets an alias stand for a version from now on."""
         with self._transaction() as connection:
             connection.execute("INSERT OR REPLACE INTO aliases VALUES (?, ?)", (alias, version.number))
+
+    def promote(self, reference: str, alias: str = LIVE) -> LibraryVersion:
+        """Lets an alias stand for the version that `reference` stands for.
+
+        Raises:
+            SelfeditError: there is none such, the alias is no name, or another process holds the library.
+        """
+        if not _ALIAS.fullmatch(alias):
+            raise SelfeditError(f"{alias}: no name for an alias; take letters, digits, dots, dashes, underscores")
+        with self.changing():
+            version = self.resolve(reference)
+            self.point(alias, version)
+        return version
+
+    def roll_back(self) -> LibraryVersion:
+        """Makes the version live that the live one was made from.
+
+        Raises:
+            SelfeditError: there is none, or another process holds the library.
+        """
+        with self.changing():
+            live = self.resolve(LIVE)
+            if not live.parent:
+                raise SelfeditError(f"{self.folder}: version {live.number} has none before it")
+            version = self.resolve(str(live.parent))
+            self.point(LIVE, version)
+        return version
 
     def forget(self, context_ids: Iterable[str], names: Container[str], version: LibraryVersion) -> LibraryVersion:
         """Takes lessons away, with their adapters and all versions that held them, or documents of these names;

@@ -323,4 +323,6 @@ _READERS: Mapping[str, Callable[[Source], list[Page]]] = {
     ".eml": _mail,
     ".mbox": _mails,
 }
+READ_SUFFIXES = frozenset(_READERS)
+"""Suffixes of files that are known to be documents."""
 """Suffix → reader; a file of another kind is text, or binary and left out."""
