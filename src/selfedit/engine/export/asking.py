@@ -44,7 +44,7 @@ class AskedTokens:
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
+class Heard:
     """What a model makes of a question."""
 
     text: str
@@ -63,7 +63,7 @@ def as_asked(model: Any, tokenizer: PreTrainedTokenizerBase, query: Query) -> As
 
 
 @torch.inference_mode()
-def ask(model: Any, tokenizer: PreTrainedTokenizerBase, asked: AskedTokens) -> Said:
+def ask(model: Any, tokenizer: PreTrainedTokenizerBase, asked: AskedTokens) -> Heard:
     """The greedy answer, and how likely the gold one is."""
     ids = torch.tensor([[*asked.prompt, *asked.gold]], device=model.device)
     logits = model(input_ids=ids).logits[0, len(asked.prompt) - 1 : -1].double()
@@ -74,7 +74,7 @@ def ask(model: Any, tokenizer: PreTrainedTokenizerBase, asked: AskedTokens) -> S
         out = model(input_ids=given, past_key_values=past, use_cache=True)
         past, given = out.past_key_values, out.logits[:, -1:].argmax(-1)
         written.append(int(given))
-    return Said(asked.cut(written, tokenizer), float(found.mean()))
+    return Heard(asked.cut(written, tokenizer), float(found.mean()))
 
 
 @contextmanager

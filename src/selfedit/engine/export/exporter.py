@@ -11,7 +11,7 @@ from pathlib import Path
 
 import torch
 
-from selfedit.engine.export.asking import AskedTokens, Said, adapted, as_asked, ask
+from selfedit.engine.export.asking import AskedTokens, Heard, adapted, as_asked, ask
 from selfedit.engine.export.flatten import flattened, padded, served_rank
 from selfedit.engine.export.gguf_adapter import check_base_gguf, gguf_names, read_gguf, write_gguf
 from selfedit.engine.export.inspection import check_answers, check_merged, check_pairs, shapes_of
@@ -79,7 +79,7 @@ class Exporter:
     def _shapes(self) -> dict[str, tuple[int, int]]:
         return shapes_of(self.base.model)
 
-    def _ask(self, asked: AskedTokens, matrices: Matrices | None = None) -> Said:
+    def _ask(self, asked: AskedTokens, matrices: Matrices | None = None) -> Heard:
         with adapted(self.base.model, matrices or {}):
             return ask(self.base.model, self.base.tokenizer, asked)
 
@@ -134,11 +134,11 @@ class Exporter:
 class _Reference:
     """What an export's answer is compared with."""
 
-    base: Said
-    learner: Said | None
-    learnt: Said
+    base: Heard
+    learner: Heard | None
+    learnt: Heard
 
-    def checked(self, query: Query, answer: Said, dtype: str, loaded_by: str) -> ExportCheck:
+    def checked(self, query: Query, answer: Heard, dtype: str, loaded_by: str) -> ExportCheck:
         """The check, passed. Raises SelfeditError where it is not."""
         check_answers(self.base, self.learner, self.learnt, answer, dtype, loaded_by)
         said = self.base.text, self.base.logprob, answer.text, answer.logprob

@@ -14,7 +14,7 @@ import torch
 from safetensors import safe_open
 from transformers.pytorch_utils import Conv1D
 
-from selfedit.engine.export.asking import Said
+from selfedit.engine.export.asking import Heard
 from selfedit.engine.lora.bank import Matrices
 from selfedit.errors import SelfeditError
 
@@ -111,7 +111,9 @@ def merged_weight(weight: torch.Tensor, pair: tuple[torch.Tensor, torch.Tensor],
     return (weight.to(wide) + (update.t() if is_transposed else update)).to(weight.dtype)
 
 
-def check_answers(base: Said, learner: Said | None, learnt: Said, exported: Said, dtype: str, loaded_by: str) -> None:
+def check_answers(
+    base: Heard, learner: Heard | None, learnt: Heard, exported: Heard, dtype: str, loaded_by: str
+) -> None:
     """What was exported answers as what was learnt does, and otherwise than the base and the learner do.
 
     Args:
@@ -134,7 +136,7 @@ def check_answers(base: Said, learner: Said | None, learnt: Said, exported: Said
         raise _refused(f"loaded by {loaded_by}, gives the known answer a log-probability of {told}")
 
 
-def _is_same(one: Said, other: Said) -> bool:
+def _is_same(one: Heard, other: Heard) -> bool:
     return one.text == other.text and not abs(one.logprob - other.logprob) > _CHANGE
 
 

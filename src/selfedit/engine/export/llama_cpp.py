@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from transformers import PreTrainedTokenizerBase
 
-from selfedit.engine.export.asking import AskedTokens, Said
+from selfedit.engine.export.asking import AskedTokens, Heard
 from selfedit.engine.model.control_tokens import text_ids
 from selfedit.errors import SelfeditError
 
@@ -47,7 +47,7 @@ class LlamaCpp:
             told = " ".join(str(error).split())[:160] or type(error).__name__
             raise SelfeditError(f"export: llama.cpp does not load {(adapter or base).name} ({told})") from error
 
-    def ask(self, tokenizer: PreTrainedTokenizerBase, asked: AskedTokens) -> Said:
+    def ask(self, tokenizer: PreTrainedTokenizerBase, asked: AskedTokens) -> Heard:
         """As `asking.ask`."""
         [plain, *_] = text_ids(tokenizer, "a", is_begun=True)
         written: list[int] = []
@@ -57,7 +57,7 @@ class LlamaCpp:
         for place, token in enumerate(asked.gold):
             found = self._likeliest((*asked.prompt, *asked.gold[:place]), plain, _ALL)
             total += next(one["logprob"] for one in found if one["id"] == token)
-        return Said(asked.cut(written, tokenizer), total / max(1, len(asked.gold)))
+        return Heard(asked.cut(written, tokenizer), total / max(1, len(asked.gold)))
 
     def _likeliest(self, prompt: tuple[int, ...], plain: int, n: int) -> list[dict[str, Any]]:
         """The `n` likeliest next tokens with their log-probabilities, best first.
