@@ -2,7 +2,8 @@
 
     python benchmarks/serve.py [MODEL] [--adapters 8] [--tokens 64] [--rank 16] [--cpu]
 
-Prints a table; docs/guide/serve.md has its figures. Each adapter is trained on one made-up sentence, so that they differ.
+Prints a table; docs/guide/serve.md has its figures. Each adapter is trained on one
+made-up sentence, so that they differ.
 """
 
 from __future__ import annotations
