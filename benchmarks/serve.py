@@ -1,7 +1,10 @@
-"""What one batch of many adapters brings a server: tokens a second for requests of N adapters, together and one after
-another. `python benchmarks/serve.py [MODEL] [--adapters 8] [--tokens 64] [--rank 16]
-[--cpu]`; prints the table of
-docs/guide/serve.md. Adapters are trained for a step each on a made-up text, which is enough to make them differ."""
+"""What one batch of many adapters brings a server: tokens a second for requests of N adapters, together and one by one.
+
+    python benchmarks/serve.py [MODEL] [--adapters 8] [--tokens 64] [--rank 16] [--cpu]
+
+Prints a table; docs/guide/serve.md has its figures. Each adapter is trained on one
+made-up sentence, so that they differ.
+"""
 
 from __future__ import annotations
 
