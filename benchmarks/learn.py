@@ -2,7 +2,7 @@
 
     python benchmarks/learn.py documents SQUAD_FOLDER --out DOCS [--articles 64] [--passages 3]
     selfedit learn DOCS --library LIBRARY --edits 0
-    python benchmarks/learn.py ask LIBRARY --questions DOCS.questions.jsonl --out answers.jsonl [--most 6]
+    python benchmarks/learn.py ask LIBRARY --questions DOCS.questions.jsonl --out answers.jsonl [--most 4]
     python benchmarks/learn.py tell answers.jsonl --library LIBRARY --out learn.json
 
 `documents`: an article is a file, of its first passages; people's questions about them, which no learning sees, go to
@@ -39,8 +39,9 @@ from selfedit.report.stats.intervals import bootstrap
 from selfedit.store.library import LIVE, LibraryFolder
 
 WAYS = ("learner", "library", "home", "untouched-sight", "learner-sight", "both")
-FILES = (("val200.jsonl", 1), ("train.jsonl", 101))
-"""Of the data: name, and the first line that may be used; the shipped learner knows those before."""
+FILES = (("val200.jsonl", 1, 99), ("train.jsonl", 101, 1))
+"""Of the data: name, the first line that may be used (the shipped learner knows those before), most passages of an
+article."""
 
 
 def main() -> None:
@@ -55,7 +56,7 @@ def main() -> None:
     asking.add_argument("library", type=Path)
     asking.add_argument("--questions", type=Path, required=True)
     asking.add_argument("--out", type=Path, required=True)
-    asking.add_argument("--most", type=int, default=6, help="questions about a document")
+    asking.add_argument("--most", type=int, default=4, help="questions about a document, evenly spread")
     telling.add_argument("files", nargs="+", type=Path)
     telling.add_argument("--library", type=Path, required=True)
     telling.add_argument("--out", type=Path)
@@ -66,15 +67,15 @@ def main() -> None:
 def documents(args: argparse.Namespace) -> None:
     """Writes a file for each article, and the questions."""
     articles: dict[str, list[dict]] = {}
-    for name, first in FILES:
+    for name, first, most in FILES:
         for line in (args.squad / name).read_text().splitlines()[first - 1 :]:
             passage = json.loads(line)
-            if len(articles) < args.articles or passage["title"] in articles:
+            shown = articles.get(passage["title"], [])
+            if len(shown) < min(most, args.passages) and (shown or len(articles) < args.articles):
                 articles.setdefault(passage["title"], []).append(passage)
     args.out.mkdir(parents=True)
     with args.out.with_suffix(".questions.jsonl").open("w") as file:
-        for title, passages in articles.items():
-            shown = passages[: args.passages]
+        for title, shown in articles.items():
             name = f"{title.replace('/', '_')}.md"
             text = "\n\n".join(passage["context"].strip() for passage in shown)
             (args.out / name).write_text(f"# {title.replace('_', ' ')}\n\n{text}\n")
@@ -96,7 +97,8 @@ def ask(args: argparse.Namespace) -> None:
         names = [document.name for document in version.documents]
         progress.stage("asking", len(names))
         for name in names:
-            own = [row for row in rows if row["document"] == name][: args.most]
+            every = [row for row in rows if row["document"] == name]
+            own = every[:: -(-len(every) // args.most)]
             due = [row for row in own if row["id"] not in held]
             for row in answered(respondent, version, name, due) if due else []:
                 with args.out.open("a") as file:
@@ -118,15 +120,16 @@ def answered(respondent: Respondent, version: LibraryVersion, name: str, rows: S
     barred = replace(respondent, router=Router(others)).answer(questions)
     asked: list[tuple[Policy, tuple]] = []
     places: list[tuple[int, str]] = []
+    sights: list[tuple] = []
     for number, row in enumerate(rows):
         question = Question(row["id"], row["question"], row["answer"])
         nearest = router.nearest(row["question"])
         sight = nearest[0].context if nearest else router.contexts[0]
         home = next((known[one] for one in ids if one in known and holds(known[one], row["answer"])), None)
         seen = in_sight(sight, question, asker.answer_tokens)
+        sights.append(seen)
         ways: list[tuple[str, Policy, tuple]] = [
             ("learner", asker.learner, asker.queries(sight, [question])),
-            ("untouched-sight", UNTOUCHED, seen),
             ("learner-sight", asker.learner, seen),
             ("both", respondent.adapters[sight.id], seen),
         ]
@@ -150,7 +153,16 @@ def answered(respondent: Respondent, version: LibraryVersion, name: str, rows: S
         }
         for row, reply, none in zip(rows, replies, barred, strict=True)
     ]
-    for (number, way), [answer] in zip(places, asker.ask(asked), strict=True):
+    bare = replace(asker, learner=UNTOUCHED)
+    said = [
+        *zip(places, asker.ask(asked), strict=True),
+        *zip(
+            [(n, "untouched-sight") for n in range(len(rows))],
+            bare.ask([(UNTOUCHED, one) for one in sights]),
+            strict=True,
+        ),
+    ]
+    for (number, way), [answer] in said:
         told[number][way] = answer.text
         told[number][f"{way}-logprob"] = answer.gold_logprob
     return told
