@@ -12,7 +12,7 @@
     library     as `selfedit ask` answers: by an adapter that the question is routed to, or refused
     home        the adapter of a chunk that holds the gold answer, found by looking, so without routing
     untouched-sight, learner-sight   the nearest chunk by BM25 in the prompt; of the model as it is, and of the learner
-    both        the same chunk in the prompt of its own adapter
+    both        the same chunk in the prompt of its own adapter, where it has one
     barred      as `library`, with all chunks of the question's document taken away: it should be refused
 """
 
@@ -94,20 +94,24 @@ def ask(args: argparse.Namespace) -> None:
         version = library.resolve(LIVE)
         session = Session(args.library, settings, load_with(settings), progress)
         respondent = session.respondent(library, version)
+        everything = Router([lesson.context for lesson in library.lessons().values()])
         names = [document.name for document in version.documents]
         progress.stage("asking", len(names))
         for name in names:
             every = [row for row in rows if row["document"] == name]
             own = every[:: -(-len(every) // args.most)]
             due = [row for row in own if row["id"] not in held]
-            for row in answered(respondent, version, name, due) if due else []:
+            for row in answered(respondent, everything, version, name, due) if due else []:
                 with args.out.open("a") as file:
                     file.write(json.dumps(row, ensure_ascii=False) + "\n")
             progress.advance(1, name)
 
 
-def answered(respondent: Respondent, version: LibraryVersion, name: str, rows: Sequence[dict]) -> list[dict]:
-    """What is said to questions about one document, in each way."""
+def answered(
+    respondent: Respondent, everything: Router, version: LibraryVersion, name: str, rows: Sequence[dict]
+) -> list[dict]:
+    """What is said to questions about one document, in each way. `everything`: also the chunks that the gate held
+    back, for a prompt can hold those."""
     asker, router = respondent.asker, respondent.router
     [document] = [one for one in version.documents if one.name == name]
     ids = {chunk.context_id for chunk in document.chunks}
@@ -123,16 +127,17 @@ def answered(respondent: Respondent, version: LibraryVersion, name: str, rows: S
     sights: list[tuple] = []
     for number, row in enumerate(rows):
         question = Question(row["id"], row["question"], row["answer"])
-        nearest = router.nearest(row["question"])
-        sight = nearest[0].context if nearest else router.contexts[0]
+        nearest = everything.nearest(row["question"])
+        sight = nearest[0].context if nearest else everything.contexts[0]
         home = next((known[one] for one in ids if one in known and holds(known[one], row["answer"])), None)
         seen = in_sight(sight, question, asker.answer_tokens)
         sights.append(seen)
         ways: list[tuple[str, Policy, tuple]] = [
             ("learner", asker.learner, asker.queries(sight, [question])),
             ("learner-sight", asker.learner, seen),
-            ("both", respondent.adapters[sight.id], seen),
         ]
+        if sight.id in respondent.adapters:
+            ways.append(("both", respondent.adapters[sight.id], seen))
         if home:
             ways.append(("home", respondent.adapters[home.id], asker.queries(home, [question])))
         for way, policy, queries in ways:
