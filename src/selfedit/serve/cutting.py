@@ -27,14 +27,14 @@ class Cutter:
         held = self._held + text
         if self.is_trimmed and not self._has_begun:
             held = held.lstrip()
-        places = [at for at in (held.find(stop) for stop in self.stops) if at >= 0]
-        if places:
+        found = [(at + len(stop), at) for at, stop in ((held.find(stop), stop) for stop in self.stops) if at >= 0]
+        if found:  # of several the one that is whole first, as if the text came letter by letter
             self.is_stopped, self._held = True, ""
-            held = held[: min(places)]
+            held = held[: min(found)[1]]
             return held.rstrip() if self.is_trimmed else held
         settled = len(held) if is_last else min((self._settled(held, stop) for stop in self.stops), default=len(held))
         if self.is_trimmed:
-            settled = min(settled, len(held.rstrip()))
+            settled = len(held[:settled].rstrip())
         told, self._held = held[:settled], held[settled:]
         self._has_begun = self._has_begun or bool(told)
         return told
