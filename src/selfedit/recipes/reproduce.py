@@ -19,23 +19,25 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, model_validator
 
 from selfedit.config import EMBEDDED_MODEL, FIXED_LEARNER, WARM_LEARNER, judge_settings
 from selfedit.continual import ContinualConfig
 from selfedit.errors import Field, SelfeditError, SettingError
+from selfedit.learn.house_rules import HouseRulesConfig
 from selfedit.loop import EvalConfig, TrainConfig
 from selfedit.loop.settings import VERDICT_REWARDS
 from selfedit.loop.warm_up import FOLDER as WARM_FOLDER
 from selfedit.recipes import RECIPES, SHORT_ANSWER, find_recipe
 from selfedit.records import TrainingConfig
 from selfedit.tasks import with_task_args
+from selfedit.tasks.episodes.task import EpisodesSettings
 
-Kind = Literal["train", "single", "cpt-lora", "cpt-full", "reward", "puzzles", "sequences"]
+Kind = Literal["train", "single", "cpt-lora", "cpt-full", "reward", "puzzles", "sequences", "house-rules"]
 """What a step measures: training; held-out passages one by one; all together with LoRA, with all weights; the noise of
-the reward; held-out puzzles; sequences of updates."""
+the reward; held-out puzzles; sequences of updates; agents that are told rules."""
 
 PROMPT = "implications"
 """The prompt of the paper's main results."""
@@ -116,7 +118,7 @@ class Step:
     """Its folder's name, the same for all names that need it."""
     kind: Kind
     """What it measures."""
-    config: TrainConfig | EvalConfig | ContinualConfig
+    config: TrainConfig | EvalConfig | ContinualConfig | HouseRulesConfig
     """Its settings."""
 
 
@@ -232,6 +234,24 @@ _PUZZLE_SCALES = {
 }
 
 
+_HOUSE_RULES: dict[str, dict[str, Any]] = {
+    "smoke": {
+        "task_args": EpisodesSettings(rules=6, untaught=3),
+        "worlds": 2,
+        "seeds": 1,
+        "rests": 2,
+        "renderings": 2,
+        "form_examples": 8,
+        "arms": "none,text:128,bm25:128,weights,other,all",
+        "inner": TrainingConfig(rank=16, alpha=32.0, learning_rate=1e-3, epochs=2, batch_size=8),
+        "quick": TrainingConfig(rank=16, alpha=32.0, learning_rate=1e-3, epochs=1, batch_size=24),
+    },
+    "small": {"task_args": EpisodesSettings(rules=24, untaught=12), "worlds": 2, "seeds": 1},
+    "paper": {},
+}
+"""Of house rules; `paper` is the whole protocol."""
+
+
 def plan(name: str, config: ReproduceConfig) -> tuple[Step, ...]:
     """The runs that `name` needs, in order.
 
@@ -324,6 +344,12 @@ class _Planner:
         values = with_task_args(self._recipe().shared() | self._inputs() | sizes)
         return Step("sequences", "sequences", ContinualConfig.model_validate(values))
 
+    def house_rules(self) -> Step:
+        """Agents in worlds of invented rules, one for each way of remembering."""
+        given = {name: getattr(self.config, name) for name in ("seed", "device", "dtype")}
+        sizes = _HOUSE_RULES[self.config.scale]
+        return Step("house-rules", "house-rules", HouseRulesConfig(**{**given, **sizes, "model": self._model()}))
+
     def _external(self, kind: Kind, values: dict[str, object]) -> list[Step]:
         """The same with the self-edits of other writers, where there are any."""
         named = {"edits": self.config.edits, "writer": self.config.writer}
@@ -392,6 +418,7 @@ NAMES = {
     "cost": "What a self-edit costs",
     "reward": "How noisy the reward is",
     "worth": "What a self-edit is worth: methods at equal budgets, on a plain and on a warm learner",
+    "house-rules": "House rules: an agent that self-edits after each interaction, beside agents that keep notes",
 }
 """Everything that can be reproduced, with its title."""
 
@@ -401,6 +428,7 @@ _NOT_FOR: dict[str, tuple[str, ...]] = {
     "prompts": ("edits", "writer"),
     "reward": ("edits", "writer"),
     "worth": ("writer",),
+    "house-rules": ("edits", "writer", "grader", "judge"),
 }
 """Settings that a name has no use for, and refuses."""
 _PLANS: dict[str, Callable[[_Planner], tuple[Step, ...]]] = {
@@ -413,4 +441,5 @@ _PLANS: dict[str, Callable[[_Planner], tuple[Step, ...]]] = {
     "cost": _one_policy,
     "reward": lambda planner: (planner.reward(),),
     "worth": lambda planner: planner.worth(),
+    "house-rules": lambda planner: (planner.house_rules(),),
 }
