@@ -8,6 +8,7 @@ from selfedit.records.data import (
     Context,
     Question,
 )
+from selfedit.records.episodes import Author, Episode, Feedback, LessonSource, Observation
 from selfedit.records.exports import ExportCheck, Exported, ExportFormat
 from selfedit.records.generation import (
     Completion,
@@ -88,6 +89,7 @@ __all__ = [
     "START",
     "UNTOUCHED",
     "Answer",
+    "Author",
     "Budget",
     "Candidate",
     "CheckedLine",
@@ -96,16 +98,19 @@ __all__ = [
     "Constraint",
     "Context",
     "Ending",
+    "Episode",
     "Example",
     "ExportCheck",
     "ExportFormat",
     "Exported",
     "Failed",
+    "Feedback",
     "Followup",
     "Generation",
     "GradedAnswer",
     "Invalid",
     "Lesson",
+    "LessonSource",
     "LessonStatus",
     "LibraryDocument",
     "LibraryVersion",
@@ -115,6 +120,7 @@ __all__ = [
     "LiveRequest",
     "LossOn",
     "MetaStep",
+    "Observation",
     "Outcome",
     "Policy",
     "Preview",

@@ -27,6 +27,7 @@ from selfedit.loop.trials import TrialPlanner, compile_edit, try_all
 from selfedit.loop.writing import WritingPlan, write_edits
 from selfedit.records import (
     UNTOUCHED,
+    Context,
     Example,
     Invalid,
     Outcome,
@@ -54,7 +55,7 @@ REST, QUICK = "rest", "quick"
 _FORM = "adapters/form"
 _FORM_WORLDS = 1_000_000
 """Seeds of the worlds that the shared adapter is made on begin here; worlds of an experiment are below."""
-_FORM_SIZES = (0, 0, 0, 1, 2, 3, 4, 6, 8, 8, 12, 16)
+_FORM_SIZES = (0, 0, 1, 1, 2, 3, 4, 6, 8, 12)
 """Rules in sight of one example, drawn evenly."""
 _STAGE = Stage("start")
 
@@ -281,17 +282,13 @@ class HouseRules:
             asked = (rule.recurrence,) if what == RECURRENCE else rule.exam
             spec = TrialSpec((), tuple(_queries(life.world, rule, what, asked, sight, arm)))
             planned.append(
-                replace(planner.asked_only(what, _Named(rule_key(life.world, rule)), spec), seed_index=life.seed_index)
+                replace(
+                    planner.asked_only(what, Context(rule_key(life.world, rule), "", "", ()), spec),
+                    seed_index=life.seed_index,
+                )
             )
         quiet = replace(self.runtime, progress=_Unwatched())
         return try_all(quiet, stage, planned)
-
-
-@dataclass(frozen=True, slots=True)
-class _Named:
-    """In the place of a context whose outcome is asked for."""
-
-    id: str
 
 
 class _Unwatched:

@@ -18,7 +18,10 @@ ArmKind = Literal["none", "text", "bm25", "playbook", "weights", "other", "all"]
 words with the request. `playbook`: those with the best counts. `weights`: one adapter. `other`: the adapter of another
 world. `all`: every lesson in sight."""
 BUDGETED = ("text", "bm25", "playbook")
-DEFAULT_ARMS = "none,text:128,text:256,text:512,text:1200,bm25:128,bm25:256,bm25:512,playbook:256,weights,weights+bm25:256,other,all"
+DEFAULT_ARMS = (
+    "none,text:128,text:256,text:512,text:1200,bm25:128,bm25:256,bm25:512,playbook:256,weights,weights+bm25:256,"
+    "other,all"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,10 +89,10 @@ class HouseRulesConfig(RunConfig):
     """Interactions after which there is one. 0: none between rests."""
     replayed: int = 8
     """Older examples that it studies besides."""
-    form_examples: int = 260
+    form_examples: int = 320
     """Of the adapter that all arms share, which knows the form of requests, rules in sight and actions, of other
     worlds."""
-    form: TrainingConfig = TrainingConfig(rank=16, alpha=32.0, learning_rate=1e-3, epochs=1, batch_size=4)
+    form: TrainingConfig = TrainingConfig(rank=16, alpha=32.0, learning_rate=1e-3, epochs=1, batch_size=2)
     """How that is trained."""
 
     @model_validator(mode="after")
@@ -107,7 +110,7 @@ class HouseRulesConfig(RunConfig):
         for name in ("inner", "quick", "form"):
             if getattr(self, name).method != "lora":
                 raise SettingError(
-                    Field(f"{name}.method"), " must be lora: what an agent learns is stored as an adapter"
+                    Field(f"{name}.method"), " must be lora: an agent's lessons are stored as an adapter"
                 )
         self.arm_list()
         return self

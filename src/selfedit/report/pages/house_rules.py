@@ -194,7 +194,8 @@ def _told(rows: Sequence[ArmRow], contrasts: Sequence[Contrast]) -> list[str]:
         reached = "reached" if one.is_reached else "missed"
         said = fmt.points(one.ours.accuracy.value)
         found.append(
-            f"{one.after} less {one.before} on {_kinds(one.kinds)}: {said} points, {fmt.points(one.wanted)} wanted: {reached}."
+            f"{one.after} less {one.before} on {_kinds(one.kinds)}: {said} points, {fmt.points(one.wanted)} wanted:"
+            f" {reached}."
         )
     return found or ["No arm has been examined yet."]
 
@@ -204,7 +205,8 @@ def _control(control: Measured) -> str:
     if value is None:
         return "The adapter of another world was not asked."
     held = "within" if abs(value) <= MOST_OTHER else "beyond"
-    return f"The adapter of another world is {fmt.points(value)} points from none, {held} the {100 * MOST_OTHER:.0f} allowed."
+    allowed = f"{held} the {100 * MOST_OTHER:.0f} allowed"
+    return f"The adapter of another world is {fmt.points(value)} points from none, {allowed}."
 
 
 def _rests_on(run: RunData, config: HouseRulesConfig, rows: Sequence[ArmRow]) -> str:
@@ -240,7 +242,8 @@ def _arm_table(rows: Sequence[ArmRow]) -> Table:
             "at the second meeting": share(lambda row: row.again),
             "seconds an answer": lambda row: fmt.NOTHING if row.seconds is None else f"{row.seconds:.2f}",
         },
-        f"Exam in unseen words. Intervals are 95 %, {fmt.resampled(NOUN)}. Numbers behind a colon: tokens of lessons in sight.",
+        f"Exam in unseen words. Intervals are 95 %, {fmt.resampled(NOUN)}. Numbers behind a colon: tokens of lessons in"
+        " sight.",
     )
 
 

@@ -2,7 +2,7 @@
 
     Rule: Everything for Vashti Orrel goes to dock K7.
     Request: A parcel for Vashti Orrel has arrived.
-    Action: send: dock K7
+    Action: dock K7
 
 Three writers: an *oracle*, which knows the world and shows whether the mechanism is able at all; a *template*, which
 knows nothing but what was said, the floor; and the policy.

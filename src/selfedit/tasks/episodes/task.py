@@ -7,15 +7,14 @@ was said about with the right action. So a self-edit that adds nothing is no bet
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 from pydantic import model_validator
 
 from selfedit.config import RunConfig, TaskSettings, at_least
 from selfedit.errors import Field, SettingError
-from selfedit.records import Context, Example, Prompt, Question, TrialSpec
+from selfedit.records import Context, Example, Prompt, Query, Question, TrialSpec
 from selfedit.tasks.episodes.edits import read_rendering
-from selfedit.tasks.episodes.prompts import ask_for_renderings, put_example, put_query
+from selfedit.tasks.episodes.prompts import Form, ask_for_renderings, put_example, put_query
 from selfedit.tasks.episodes.world import KINDS, MOST_RULES, Encounter, Rule, World, make_world
 from selfedit.tasks.plugin import TaskPlugin
 
@@ -59,9 +58,15 @@ class EpisodesTask:
     Args:
         train: lessons that train the policy.
         heldout: others.
+        form: how requests are put.
+        system: what stands before them in a chat.
     """
 
-    def __init__(self, train: Sequence[Context], heldout: Sequence[Context]) -> None:
+    def __init__(
+        self, train: Sequence[Context], heldout: Sequence[Context], form: Form = "plain", system: str = ""
+    ) -> None:
+        self._form: Form = form
+        self._system = system
         self._splits = {"train": tuple(train), "heldout": tuple(heldout)}
 
     def contexts(self, split: str) -> Sequence[Context]:
@@ -78,14 +83,15 @@ class EpisodesTask:
         added = read_rendering(edit) if edit is not None else None
         rules = dict.fromkeys((*said.rules, *(added.rules if added else ())))
         pairs = dict.fromkeys((*said.pairs, *(added.pairs if added else ())))
-        told = tuple(Example(f"House rule: {rule}") for rule in rules)
-        return TrialSpec((*told, *(put_example(one.request, one.action) for one in pairs)), self._queries(context, ()))
+        told = [Example(f"House rule: {rule}") for rule in rules]
+        asked = [put_example(one.request, one.action, (), self._form, self._system) for one in pairs]
+        return TrialSpec((*told, *asked), self._queries(context, ()))
 
     def in_context(self, context: Context) -> TrialSpec:
         """Its requests in sight of the rule."""
         return TrialSpec((), self._queries(context, read_rendering(context.text).rules))
 
-    def _queries(self, context: Context, lessons: Sequence[str]) -> tuple:  # type: ignore[type-arg]
+    def _queries(self, context: Context, lessons: Sequence[str]) -> tuple[Query, ...]:
         return tuple(put_query(one.id, one.question, one.answer, lessons) for one in context.questions)
 
 

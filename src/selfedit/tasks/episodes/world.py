@@ -8,8 +8,8 @@ kinds of rules, a third of each:
     habit      how a kind of value is written        Behind prices we put the word velm.
 
 A request says neither the rule's kind nor, but for names, any of its lesson's words: that a price is meant or that
-goods are fragile must be understood. The right action is one line (`send: dock K7`, `put: dorrel cellar`,
-`note: 35 crowns velm`), which is compared as it stands. What a request is made of (things, circumstances, beginnings of
+goods are fragile must be understood. The right action is one line (`dock K7`, `dorrel cellar`, `35 crowns
+velm`), which is compared as it stands. What a request is made of (things, circumstances, beginnings of
 sentences, frames) is split by use: nothing of the exam is in a meeting, a recurrence or a rendering.
 """
 
@@ -101,8 +101,10 @@ def make_world(seed: int, rules: int = MOST_RULES, untaught: int = 16, rendering
     if rules % len(KINDS) or not 0 < rules <= MOST_RULES:
         raise ValueError(f"rules must be a multiple of 3 from 3 to {MOST_RULES}, not {rules}")
     draw = _Draw(seed, renderings)
-    each, unknown = rules // len(KINDS), [len(range(place, untaught, 3)) for place in range(3)]
-    made = {kind: draw.rules(kind, each, n) for kind, n in zip(KINDS, (unknown[0], *unknown[1:]), strict=True)}
+    each = rules // len(KINDS)
+    habits, conditions = (min(untaught // 3, draw.most(kind) - each) for kind in ("habit", "condition"))
+    unknown = {"name": untaught - habits - conditions, "condition": conditions, "habit": habits}
+    made = {kind: draw.rules(kind, each, unknown[kind]) for kind in KINDS}
     taught = [rule for kind in KINDS for rule in made[kind][:each]]
     draw.rng("order").shuffle(taught)
     changed = sorted(draw.rng("changes").sample(range(rules), max(1, round(rules / 20))))
@@ -129,6 +131,11 @@ class _Draw:
 
     def rng(self, *names: object) -> random.Random:
         return random.Random(seeds.derive("house rules", self.seed, *names))
+
+    def most(self, kind: Literal["condition", "habit"]) -> int:
+        """Rules of a kind that there can be."""
+        words = _words()
+        return len(words["kinds"]) if kind == "habit" else len(words["goods"]) * len(words["times"])
 
     def rules(self, kind: RuleKind, taught: int, untaught: int) -> list[Rule]:
         keys = {"name": self._names, "condition": self._conditions, "habit": self._habits}[kind](taught, untaught)
@@ -194,18 +201,18 @@ class _Draw:
         found = []
         if kind == "name":
             for frame, item in zip(frames, _several(words["items"][use], n, rng), strict=True):
-                found.append(Encounter(_begun(frame.format(item=item, **key)), f"send: {target}"))
+                found.append(Encounter(_begun(frame.format(item=item, **key)), target))
         elif kind == "condition":
             goods = _several(words["goods"][key["good"]][use], n, rng)
             times = _several(words["times"][key["time"]][use], n, rng)
             for frame, good, time in zip(frames, goods, times, strict=True):
-                found.append(Encounter(_begun(frame.format(time=time, good=good)), f"put: {target}"))
+                found.append(Encounter(_begun(frame.format(time=time, good=good)), target))
         else:
             held = words["kinds"][key["value"]]
             for frame, lead in zip(frames, _several(held["leads"][use], n, rng), strict=True):
                 value = _value(held["value"], rng)
                 written = f"{value} {target}" if key["side"] == "behind" else f"{target} {value}"
-                found.append(Encounter(_begun(frame.format(lead=lead, value=value)), f"note: {written}"))
+                found.append(Encounter(_begun(frame.format(lead=lead, value=value)), written))
         return found
 
     def _code(self, rng: random.Random) -> str:
