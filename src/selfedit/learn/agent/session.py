@@ -12,6 +12,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import cache
 from pathlib import Path
 
 from selfedit.errors import SelfeditError
@@ -33,6 +34,7 @@ from selfedit.records import (
     LibraryVersion,
     Observation,
     Policy,
+    Probe,
     Query,
     digest,
 )
@@ -195,7 +197,7 @@ class AgentSession:
 
     def study(self) -> LessonStudy:
         """What studying takes."""
-        return LessonStudy(self.engine(), self.settings, load_probe(BUNDLED), self.grade, self.progress)
+        return LessonStudy(self.engine(), self.settings, _probe(), self.grade, self.progress)
 
     def engine(self) -> Engine:
         """The model, loaded once."""
@@ -316,6 +318,11 @@ class AgentSession:
         version = _version(known, trained.policy, trained.policy, library.learner.digest, REST)
         made = library.publish(version)
         return Rested(made, len(known), (), trained.tokens, time.monotonic() - started)
+
+
+@cache
+def _probe() -> Probe:
+    return load_probe(BUNDLED)
 
 
 def _alive(library: LibraryFolder) -> list[Lesson]:

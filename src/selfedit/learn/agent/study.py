@@ -203,7 +203,7 @@ class LessonStudy:
         right = [_is_right(t.after) for one, t in zip(lessons, tested, strict=True) if one.context_id in new_ids]
         mean = sum(gains) / len(gains) if gains else 0.0
         if gains and not (mean > 0 or all(right)):
-            return [f"the right action gets {-mean:.2f} nats per token less likely"]
+            return [f"the right action does not get likelier ({mean:+.2f} nats per token)"]
         return []
 
     def _kept(self, what: str, tested: Sequence[Tested]) -> list[str]:
