@@ -11,10 +11,12 @@ from pathlib import Path
 
 from selfedit.cli.learn import LIBRARY, load_with
 from selfedit.cli.output import Command, Output, say, show
+from selfedit.cli.progress import show_progress
 from selfedit.config import at_least
 from selfedit.errors import Field, SelfeditError, SettingError
 from selfedit.learn import settings_of
-from selfedit.store.library import LIVE
+from selfedit.learn.agent import AgentSession, AgentSettings, read_settings
+from selfedit.store.library import LIVE, is_library
 
 TOKEN = "SELFEDIT_TOKEN"
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
@@ -28,6 +30,8 @@ class Serve(Command):
 
     library: Path = LIBRARY
     """Folder of the library."""
+    agent: bool = False
+    """The library is an agent's, and is made where it is absent: what clients say of completions is learnt."""
     host: str = "127.0.0.1"
     """Interface to listen on. Another one than the loopback interface wants a token."""
     port: int = 8000
@@ -53,6 +57,8 @@ class Serve(Command):
         if self.host not in _LOOPBACK and not token:
             told = f" {self.host}: others reach it, so clients must send a token; give "
             raise SettingError(Field("host"), told, Field("token_file"), f", or set {TOKEN}")
+        if self.agent:
+            self._begin_agent()
         settings = settings_of(self.library, self.device, self.dtype)
         import uvicorn
 
@@ -84,12 +90,21 @@ class Serve(Command):
                 service.close()
         say("stopped")
 
+    def _begin_agent(self) -> None:
+        """Makes an agent's library where there is none."""
+        if is_library(self.library):
+            read_settings(self.library)
+            return
+        settings = AgentSettings(device=self.device, dtype=self.dtype)
+        with show_progress(sys.stderr) as progress:
+            AgentSession(self.library, settings, load_with(settings.library_settings()), progress).begin()
+
     def _announce(self, service: object, listening: socket.socket, has_token: bool) -> None:
         from selfedit.serve import Service
 
         assert isinstance(service, Service)
         with service.open() as library:
-            has_live = LIVE in library.aliases()
+            has_live = LIVE in library.aliases() or service.is_agent
         model = f"{service.name}@{LIVE}" if has_live else service.settings.model
         host, port = listening.getsockname()[:2]
         url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"

@@ -17,7 +17,7 @@ from selfedit.records import LibraryVersion
 from selfedit.serve.knowledge import Knowledge, KnowledgeShelf
 from selfedit.serve.metrics import Metrics
 from selfedit.serve.model_thread import DEFAULT, Limits, ModelThread
-from selfedit.store.library import LibraryFolder
+from selfedit.store.library import LibraryFolder, is_agent_library
 
 
 class Service:
@@ -33,6 +33,9 @@ class Service:
     def __init__(self, path: Path, settings: LearnSettings, load: LoadEngine, limits: Limits = DEFAULT) -> None:
         self.path, self.settings, self.limits = path, settings, limits
         self.session = Session(path, settings, load, _Silent())
+        self.is_agent = is_agent_library(path)
+        self.told: set[str] = set()
+        """Completions of an agent that are being told about."""
         self.metrics = Metrics()
         self.model = ModelThread(limits, self.metrics.batch.observe)
         self._shelf = KnowledgeShelf()

@@ -69,6 +69,23 @@ class EpisodeLog(Database):
         episode: Episode = self._built(_EPISODE, row["body"])
         return replace(episode, number=row["number"])
 
+    def find(self, episode_id: str) -> Episode | None:
+        """The episode of this id; None where there is none."""
+        row = self._row(episode_id)
+        if row is None:
+            return None
+        episode: Episode = self._built(_EPISODE, row["body"])
+        return replace(episode, number=row["number"])
+
+    def is_told(self, episode_id: str) -> bool:
+        """Whether feedback on it was given."""
+        row = self._row(episode_id)
+        return row is not None and row["feedback"] is not None
+
+    def _row(self, episode_id: str) -> Any:
+        with self._readable():
+            return self._connection.execute("SELECT * FROM episodes WHERE id = ?", (episode_id,)).fetchone()
+
     def close_with(self, episode: Episode, feedback: Feedback, observation: Observation) -> None:
         """Notes what was said about an episode and what came of it; nothing can be said about it any more.
 

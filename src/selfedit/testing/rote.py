@@ -7,11 +7,12 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
-from selfedit.protocols import Done
+from selfedit.protocols import AdapterStore, Done
 from selfedit.records import (
     Answer,
     Completion,
     Generation,
+    LiveRequest,
     Policy,
     Prompt,
     Query,
@@ -23,8 +24,21 @@ from selfedit.records import (
 )
 from selfedit.store import AdapterFolders
 from selfedit.testing.engines import MEMORY, FakeEngine, safetensors_of, save_version
+from selfedit.testing.live import FakeLiveWriter
 
 _NOT_KNOWN = "no idea"
+
+
+class _RoteWriter(FakeLiveWriter):
+    """A writer of what versions know."""
+
+    def __init__(self, say: Callable[[Policy, Prompt], str], adapters: AdapterStore, rows: int, versions: int) -> None:
+        super().__init__(lambda prompt, seed: "", adapters, rows, versions)
+        self._say = say
+
+    def text_of(self, request: LiveRequest) -> str:
+        """As the engine says it."""
+        return self._say(request.base, request.prompt)
 
 
 class RoteEngine(FakeEngine):
@@ -51,10 +65,16 @@ class RoteEngine(FakeEngine):
         """What it knows, or a rule in sight says; a writer of self-edits gets nothing that could be read."""
         for number, group in enumerate(groups):
             self.texts_written += len(group)
-            texts = [self._said(item.base, item.prompt) for item in group]
+            texts = [self.said(item.base, item.prompt) for item in group]
             yield Done(number, tuple(Completion(text, len(text.split()), True) for text in texts))
 
-    def _said(self, base: Policy, prompt: Prompt) -> str:
+    def live(self, rows: int, versions: int) -> FakeLiveWriter:
+        """Says what it knows, word by word."""
+        self.writers_made.append(_RoteWriter(self.said, self.adapters, rows, versions))
+        return self.writers_made[-1]
+
+    def said(self, base: Policy, prompt: Prompt) -> str:
+        """What a version says."""
         known = self._recall(base).get(prompt.text)
         rules = [line[2:] for line in prompt.system.splitlines() if line.startswith("- ")]
         for rule in reversed(rules):
@@ -72,7 +92,7 @@ class RoteEngine(FakeEngine):
         if query.question_id.startswith("@"):
             text = query.gold if harm <= 1 else _NOT_KNOWN
             return Answer(query.question_id, text if query.max_new_tokens else "", -2.0 - harm)
-        said = self._said(base, query.prompt)
+        said = self.said(base, query.prompt)
         return Answer(query.question_id, said, -0.1 if said == query.gold else -5.0)
 
     def _update(self, update: Update) -> UpdateResult:

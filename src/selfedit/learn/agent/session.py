@@ -18,7 +18,7 @@ from pathlib import Path
 from selfedit.errors import SelfeditError
 from selfedit.grading import grade_answers, load_grader
 from selfedit.learn.agent.lessons import ALIVE, Judged, check, judge, supersede
-from selfedit.learn.agent.settings import AgentSettings, is_agent, keep_settings, read_settings
+from selfedit.learn.agent.settings import AgentSettings, keep_settings, read_settings
 from selfedit.learn.agent.study import LessonStudy, Trained
 from selfedit.learn.session import LoadEngine, live_version
 from selfedit.protocols import Engine, Progress
@@ -40,7 +40,7 @@ from selfedit.records import (
 )
 from selfedit.store.adapters import AdapterFolders
 from selfedit.store.episodes import EpisodeLog
-from selfedit.store.library import LibraryFolder, create_library, is_library
+from selfedit.store.library import LibraryFolder, create_library, is_agent_library, is_library
 from selfedit.tasks.documents.task import token_counter
 from selfedit.tasks.episodes.edits import read_rendering
 from selfedit.tasks.probe import BUNDLED, load_probe
@@ -91,7 +91,7 @@ class AgentSession:
         """
         if not request.strip():
             raise SelfeditError("the request is empty")
-        self._begin()
+        self.begin()
         with LibraryFolder(self.path) as library:
             live, noted = live_version(library), self._in_sight(library)
             policy = live.whole if live else UNTOUCHED
@@ -113,7 +113,7 @@ class AgentSession:
             SelfeditError: there is no such episode, something was said about it already, or the feedback contradicts
                 itself; then nothing changes.
         """
-        self._begin()
+        self.begin()
         with LibraryFolder(self.path) as library, library.changing(), EpisodeLog(self.path) as log:
             episode = log.open(episode_id)
             check(feedback, episode)
@@ -144,7 +144,7 @@ class AgentSession:
         Raises:
             SelfeditError: the folder holds something else, or another process changes it.
         """
-        self._begin()
+        self.begin()
         with LibraryFolder(self.path) as library, library.changing():
             return self._rest(library)
 
@@ -215,10 +215,14 @@ class AgentSession:
         """Verdicts by rule: an action is right to the word."""
         return grade_answers(load_grader(GRADER, None), queries, answers)
 
-    def _begin(self) -> None:
-        """Makes the folder where there is none."""
+    def begin(self) -> None:
+        """Makes the folder where there is none.
+
+        Raises:
+            SelfeditError: a library of documents lies there.
+        """
         if is_library(self.path):
-            if not is_agent(self.path):
+            if not is_agent_library(self.path):
                 read_settings(self.path)
             return
         begun = self.settings.library_settings().model_dump(mode="json")

@@ -12,9 +12,7 @@ from selfedit.disk import replace_file
 from selfedit.errors import Field, SelfeditError, SettingError
 from selfedit.learn.settings import LearnSettings
 from selfedit.records import TrainingConfig, digest
-
-FILE = "agent.json"
-"""In the library's folder: that it is an agent's, and how that learns."""
+from selfedit.store.library import AGENT
 
 
 class AgentSettings(BaseModel):
@@ -92,14 +90,9 @@ class AgentSettings(BaseModel):
         )
 
 
-def is_agent(path: Path) -> bool:
-    """Whether a library is an agent's."""
-    return (path / FILE).is_file()
-
-
 def keep_settings(path: Path, settings: AgentSettings) -> None:
     """Notes in a library's folder how its agent learns."""
-    replace_file(path / FILE, f"{settings.model_dump_json(indent=2)}\n".encode())
+    replace_file(path / AGENT, f"{settings.model_dump_json(indent=2)}\n".encode())
 
 
 def read_settings(path: Path) -> AgentSettings:
@@ -109,8 +102,8 @@ def read_settings(path: Path) -> AgentSettings:
         SelfeditError: it is no agent's, or cannot be read.
     """
     try:
-        return AgentSettings.model_validate_json((path / FILE).read_bytes())
+        return AgentSettings.model_validate_json((path / AGENT).read_bytes())
     except FileNotFoundError:
         raise SelfeditError(f"{path}: is no agent's library; give the agent a folder of its own") from None
     except (OSError, ValidationError) as error:
-        raise SelfeditError(f"{path / FILE}: cannot be read ({' '.join(str(error).split())[:160]})") from None
+        raise SelfeditError(f"{path / AGENT}: cannot be read ({' '.join(str(error).split())[:160]})") from None
