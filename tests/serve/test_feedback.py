@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -79,6 +80,13 @@ def test_an_unknown_completion_and_a_wrong_body_are_refused_in_one_line(url: str
     assert refused(tell(url, id="x", score=7), 400).startswith("score: ")
     assert refused(tell(url, id="x", author="self"), 400).startswith("author: ")
     assert refused(httpx.post(f"{url}/v1/learn", json={}), 409).startswith("this library is an agent's")
+
+
+def test_the_example_of_an_agent_runs_against_a_server(url: str) -> None:
+    example = Path(__file__).parents[2] / "examples" / "agent.py"
+    done = subprocess.run([sys.executable, str(example), f"{url}/v1"], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("\n  learnt: ") == 2, done.stdout
 
 
 def test_a_library_of_documents_takes_no_feedback(served: Served) -> None:

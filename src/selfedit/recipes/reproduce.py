@@ -26,7 +26,7 @@ from pydantic import BaseModel, ConfigDict, model_validator
 from selfedit.config import EMBEDDED_MODEL, FIXED_LEARNER, WARM_LEARNER, judge_settings
 from selfedit.continual import ContinualConfig
 from selfedit.errors import Field, SelfeditError, SettingError
-from selfedit.learn.house_rules import HouseRulesConfig
+from selfedit.learn.house_rules import FORM, HouseRulesConfig
 from selfedit.loop import EvalConfig, TrainConfig
 from selfedit.loop.settings import VERDICT_REWARDS
 from selfedit.loop.warm_up import FOLDER as WARM_FOLDER
@@ -246,7 +246,16 @@ _HOUSE_RULES: dict[str, dict[str, Any]] = {
         "inner": TrainingConfig(rank=16, alpha=32.0, learning_rate=1e-3, epochs=2, batch_size=8),
         "quick": TrainingConfig(rank=16, alpha=32.0, learning_rate=1e-3, epochs=1, batch_size=24),
     },
-    "small": {"task_args": EpisodesSettings(rules=24, untaught=12), "worlds": 2, "seeds": 1},
+    "small": {
+        "task_args": EpisodesSettings(rules=12, untaught=3),
+        "worlds": 2,
+        "seeds": 1,
+        "rests": 1,
+        "quick_every": 0,
+        "form_examples": 240,
+        "arms": "none,text:64,bm25:64,weights,weights+bm25:64,other,all",
+        "inner": TrainingConfig(rank=16, alpha=32.0, top_layers=0.5, learning_rate=2e-3, epochs=12, batch_size=8),
+    },
     "paper": {},
 }
 """Of house rules; `paper` is the whole protocol."""
@@ -344,11 +353,16 @@ class _Planner:
         values = with_task_args(self._recipe().shared() | self._inputs() | sizes)
         return Step("sequences", "sequences", ContinualConfig.model_validate(values))
 
-    def house_rules(self) -> Step:
-        """Agents in worlds of invented rules, one for each way of remembering."""
+    def house_rules(self) -> tuple[Step, ...]:
+        """Agents in worlds of invented rules: all ways of remembering with perfect self-edits, and then weights alone
+        with self-edits that nobody wrote, and with those of the model. All lie on the first step's adapter."""
         given = {name: getattr(self.config, name) for name in ("seed", "device", "dtype")}
-        sizes = _HOUSE_RULES[self.config.scale]
-        return Step("house-rules", "house-rules", HouseRulesConfig(**{**given, **sizes, "model": self._model()}))
+        values = {**given, **_HOUSE_RULES[self.config.scale], "model": self._model()}
+        others = {"form_adapter": str(self.config.run_path() / "house-rules" / FORM), "arms": "weights"}
+        return Step("house-rules", "house-rules", HouseRulesConfig(**values)), *(
+            Step(f"house-rules-{writer}", "house-rules", HouseRulesConfig(**{**values, **others, "writer": writer}))
+            for writer in ("template", "policy")
+        )
 
     def _external(self, kind: Kind, values: dict[str, object]) -> list[Step]:
         """The same with the self-edits of other writers, where there are any."""
@@ -441,5 +455,5 @@ _PLANS: dict[str, Callable[[_Planner], tuple[Step, ...]]] = {
     "cost": _one_policy,
     "reward": lambda planner: (planner.reward(),),
     "worth": lambda planner: planner.worth(),
-    "house-rules": lambda planner: (planner.house_rules(),),
+    "house-rules": lambda planner: planner.house_rules(),
 }

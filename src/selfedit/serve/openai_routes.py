@@ -28,6 +28,7 @@ from selfedit.serve.replies import ReplyShape, Text, usage_of
 from selfedit.serve.schema import Body, ChatBody, CompletionBody, ignored, read_body
 from selfedit.serve.service import Service
 from selfedit.serve.streams import EventStream, Gone, while_there
+from selfedit.store.library import LIVE
 
 router = APIRouter()
 _BODY_SECONDS = 30.0
@@ -315,6 +316,8 @@ def _models(service: Service) -> list[dict[str, Any]]:
         begun = int((library.folder / "library.json").stat().st_mtime)
     by_number = {version.number: version for version in versions}
     data = [_model(base, begun, None, base)]
+    if service.is_agent and LIVE not in aliases:  # it answers before anything was learnt, too
+        data.append(_model(f"{service.name}@{LIVE}", begun, None, base))
     for name, number in aliases.items():
         if number in by_number:
             data.append(_model(f"{service.name}@{name}", _time(by_number[number]), f"{service.name}@{number}", base))

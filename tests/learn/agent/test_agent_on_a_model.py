@@ -19,7 +19,14 @@ def test_a_lesson_becomes_weights_that_say_it(tmp_path: Path) -> None:
     folder = save_tiny(tmp_path / "model", "llama")
     training = TrainingConfig(rank=4, alpha=8.0, learning_rate=2e-2, epochs=30, batch_size=8)
     settings = AgentSettings(
-        model=str(folder), edits=0, every=1, inner=training, quick=training, action_tokens=8, most_drift=50, least_kept=0
+        model=str(folder),
+        edits=0,
+        every=1,
+        inner=training,
+        quick=training,
+        action_tokens=8,
+        most_drift=50,
+        least_kept=0,
     )
 
     def agent(name: str) -> AgentSession:

@@ -19,7 +19,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from selfedit import seeds
-from selfedit.errors import SelfeditError
+from selfedit.errors import Field, SelfeditError, SettingError
 from selfedit.learn.house_rules.memory import CountTokens, Interaction, Note, Sight, interactions, notes_after
 from selfedit.learn.house_rules.settings import Arm, HouseRulesConfig
 from selfedit.loop.runtime import Runtime
@@ -43,6 +43,7 @@ from selfedit.records import (
     WarmUp,
     digest,
 )
+from selfedit.store.adapters import adapter_in, is_adapter
 from selfedit.tasks.episodes.edits import oracle_edit, template_edit
 from selfedit.tasks.episodes.prompts import put_example, put_query
 from selfedit.tasks.episodes.world import Encounter, Rule, World, make_world
@@ -52,7 +53,8 @@ EXAM, RECURRENCE, UNTAUGHT = "exam", "recurrence", "untaught"
 """Methods of outcomes: unseen wordings of what was taught; the second meeting; what was never taught."""
 REST, QUICK = "rest", "quick"
 """Notes of versions."""
-_FORM = "adapters/form"
+FORM = "adapters/form"
+"""Where the adapter lies that all arms share, in the folder of the run that makes it."""
 _FORM_WORLDS = 1_000_000
 """Seeds of the worlds that the shared adapter is made on begin here; worlds of an experiment are below."""
 _FORM_SIZES = (0, 0, 1, 1, 2, 3, 4, 6, 8, 12)
@@ -115,13 +117,18 @@ class HouseRules:
     def _form(self) -> Policy:
         """What all arms lie on."""
         ledger = self.runtime.ledger
+        if folder := self.config.form_adapter:
+            if not is_adapter(folder):
+                told = f" {folder}: no adapter lies there; run what makes it first"
+                raise SettingError(Field("form_adapter"), told)
+            return adapter_in(folder)
         known = ledger.warm_up()
         if known and self.runtime.has_adapter(known.policy):
             return known.policy
         examples = form_examples(self.config.form_examples, self.config.seed)
         started = time.monotonic()
         self.runtime.progress.stage("the adapter that all arms share: training", 1)
-        result = self._trained(UNTOUCHED, _FORM, examples, self.config.form, seeds.derive(self.config.seed, "form"))
+        result = self._trained(UNTOUCHED, FORM, examples, self.config.form, seeds.derive(self.config.seed, "form"))
         self.runtime.progress.advance()
         seconds = time.monotonic() - started
         made = WarmUp(result.policies[0], 0, len(examples), result.losses, result.steps, result.tokens, seconds)
@@ -243,7 +250,7 @@ class HouseRules:
 
     def _examine(self, life: Life, arm: Arm, base: Policy) -> None:
         """The exam of one arm at the end of a life, and what was never taught."""
-        if life.seed_index and base.version < 2:
+        if life.seed_index and not (arm.has_weights or arm.kind in ("weights", "other")):
             return  # without trained weights a second life in the same world says the same
         notes, end = notes_after(life.world, life.heard), len(life.heard)
         counts = self._counts(life, arm) if arm.kind == "playbook" else {}

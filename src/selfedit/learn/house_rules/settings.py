@@ -89,6 +89,8 @@ class HouseRulesConfig(RunConfig):
     """Interactions after which there is one. 0: none between rests."""
     replayed: int = 8
     """Older examples that it studies besides."""
+    form_adapter: str = ""
+    """Folder of the adapter that all arms share, made before by another run; empty: this one makes it."""
     form_examples: int = 320
     """Of the adapter that all arms share, which knows the form of requests, rules in sight and actions, of other
     worlds."""

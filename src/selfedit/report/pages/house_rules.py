@@ -6,13 +6,14 @@ the trainings of its world's adapter. Differences are paired on the same questio
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from statistics import fmean
 
-from selfedit.learn.house_rules import EXAM, RECURRENCE, UNTAUGHT, HouseRulesConfig, lives_of
+from selfedit.learn.house_rules import EXAM, RECURRENCE, UNTAUGHT, Arm, HouseRulesConfig, lives_of
 from selfedit.learn.house_rules.experiment import QUICK, REST, rule_key
+from selfedit.learn.house_rules.settings import BUDGETED, ArmKind
 from selfedit.records import Outcome, to_json
 from selfedit.report import format as fmt
 from selfedit.report.blocks import Cell, Document, Figure, Table, document_of
@@ -21,15 +22,17 @@ from selfedit.report.figures.charts import MethodMark
 from selfedit.report.figures.style import BLUE, GREY, ORANGE
 from selfedit.report.run_data import RunData, identify
 from selfedit.report.stats.intervals import Interval, Measured, measure, paired_difference
-from selfedit.tasks.episodes.world import KINDS
+from selfedit.tasks.episodes.world import KINDS, MOST_RULES, Rule, World
 
 NOUN = "rule"
-WANTED: tuple[tuple[str, str, tuple[str, ...], float], ...] = (
+WANTED: tuple[tuple[ArmKind, ArmKind, tuple[str, ...], float], ...] = (
     ("none", "weights", KINDS, 0.40),
-    ("text:256", "weights", ("condition", "habit"), 0.20),
-    ("bm25:256", "weights", ("condition", "habit"), 0.10),
+    ("text", "weights", ("condition", "habit"), 0.20),
+    ("bm25", "weights", ("condition", "habit"), 0.10),
 )
 """(before, after, kinds of rules, what the difference must reach), as fixed before anything was run."""
+SIGHT = 256
+"""Tokens in sight of text and bm25 there, for the 48 rules of the whole protocol; fewer rules, as many fewer."""
 MOST_OTHER = 0.03
 """What the adapter of another world may be away from none."""
 Kept = Callable[[Outcome], bool]
@@ -82,8 +85,14 @@ class RestRow:
     seconds: float
 
 
-def page(run: RunData, name: str = "house-rules", title: str = "", gaps: Sequence[str] = ()) -> Document:
-    """Every table and the figure of one run."""
+def page(
+    run: RunData,
+    name: str = "house-rules",
+    title: str = "",
+    gaps: Sequence[str] = (),
+    others: Sequence[RunData] = (),
+) -> Document:
+    """Every table and the figure of one run; `others`: the same with other writers of self-edits, weights alone."""
     config = HouseRulesConfig.model_validate(run.config)
     kind_of = {rule_key(life.world, rule): rule.kind for life in lives_of(config) for rule in _every(life.world)}
     ends = {life.index: len(life.heard) for life in lives_of(config)}
@@ -94,7 +103,7 @@ def page(run: RunData, name: str = "house-rules", title: str = "", gaps: Sequenc
         Contrast(
             before, after, kinds, paired_difference(*(_some(last, arm, kind_of, kinds) for arm in (before, after))), n
         )
-        for before, after, kinds, n in WANTED
+        for before, after, kinds, n in _wanted(config)
         if _of(last, before, EXAM) and _of(last, after, EXAM)
     ]
     control = paired_difference(_of(last, "none", EXAM), _of(last, "other", EXAM))
@@ -105,21 +114,37 @@ def page(run: RunData, name: str = "house-rules", title: str = "", gaps: Sequenc
         partial(charts.methods, marks, "right actions"),
         "Exam in unseen words: right actions and log-probability of the right action. Bars are 95 % intervals.",
     )
+    writers = [(str(one.config["writer"]), _weights(one)) for one in (run, *others)]
     data = {
         "arms": to_json(rows),
+        "writers": {writer: to_json(row) for writer, row in writers if row},
         "contrasts": [{**to_json(one), "is_reached": one.is_reached} for one in contrasts],
         "other_world_less_none": to_json(control),
         "rests": to_json(rests),
         "training": _training(run),
-        "runs": identify([run]),
+        "runs": identify([run, *others]),
     }
     sentences = (*_told(rows, contrasts), _control(control), _rests_on(run, config, rows), *gaps)
-    tables = _arm_table(rows), figure, _contrast_table(contrasts), _rest_table(rests), _training_table(run)
+    tables = (
+        _arm_table(rows),
+        figure,
+        _contrast_table(contrasts),
+        _writer_table(writers),
+        _rest_table(rests),
+        _training_table(run),
+    )
     return document_of(name, title or "House rules", sentences, tables, data)
 
 
-def _every(world: object) -> Sequence:  # type: ignore[type-arg]
-    return (*world.rules, *world.untaught)  # type: ignore[attr-defined]
+def _wanted(config: HouseRulesConfig) -> Iterator[tuple[str, str, tuple[str, ...], float]]:
+    """Names of arms, in the place of their kinds."""
+    tokens = SIGHT * config.task_args.rules // MOST_RULES
+    for before, after, kinds, least in WANTED:
+        yield Arm(before, tokens if before in BUDGETED else 0).name, Arm(after).name, kinds, least
+
+
+def _every(world: World) -> tuple[Rule, ...]:
+    return *world.rules, *world.untaught
 
 
 def _of(outcomes: Sequence[Outcome], arm: str, method: str) -> list[Outcome]:
@@ -244,6 +269,34 @@ def _arm_table(rows: Sequence[ArmRow]) -> Table:
         },
         f"Exam in unseen words. Intervals are 95 %, {fmt.resampled(NOUN)}. Numbers behind a colon: tokens of lessons in"
         " sight.",
+    )
+
+
+def _weights(run: RunData) -> ArmRow | None:
+    """Weights alone, of one run."""
+    config = HouseRulesConfig.model_validate(run.config)
+    lives = lives_of(config)
+    kind_of = {rule_key(life.world, rule): rule.kind for life in lives for rule in _every(life.world)}
+    found = [one for outcomes in run.outcomes.values() for one in outcomes if one.stage.kind == "sequence"]
+    last = [one for one in found if one.stage.step == len(lives[0].heard)]
+    return _row("weights", last, found, kind_of) if _of(last, "weights", EXAM) else None
+
+
+def _writer_table(writers: Sequence[tuple[str, ArmRow | None]]) -> Table:
+    def share(read: Callable[[ArmRow], Interval]) -> Callable[[tuple[str, ArmRow]], Cell]:
+        return lambda pair: fmt.ranged_cell(read(pair[1]), fmt.percent)
+
+    known = [(writer, row) for writer, row in writers if row]
+    return fmt.table_of(
+        "Who writes the self-edits: right actions by weights alone, %",
+        known if len(known) > 1 else [],
+        {
+            "writer": lambda pair: pair[0],
+            "exam": share(lambda row: row.whole.accuracy),
+            **{f"{kind}s": share(lambda row, kind=kind: row.kinds[kind]) for kind in KINDS},  # type: ignore[misc]
+            "gold log-prob.": lambda pair: fmt.ranged_cell(pair[1].whole.logprob, fmt.nats),
+        },
+        "oracle: knows the world. template: what was said, and no more. policy: the model.",
     )
 
 

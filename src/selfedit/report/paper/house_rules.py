@@ -1,4 +1,4 @@
-"""L4. House rules as a reproduction: one run, told by its own page."""
+"""L4. House rules as a reproduction: perfect self-edits first, then those of others."""
 
 from __future__ import annotations
 
@@ -11,5 +11,5 @@ from selfedit.report.run_data import RunData
 
 def house_rules(title: str, runs: Sequence[RunData], gaps: Sequence[str]) -> Document:
     """Ways of remembering side by side, and what was to be shown."""
-    [run] = runs
-    return pages.page(run, "house-rules", title, gaps)
+    run, *others = runs
+    return pages.page(run, "house-rules", title, gaps, others)
