@@ -252,9 +252,10 @@ _HOUSE_RULES: dict[str, dict[str, Any]] = {
         "seeds": 1,
         "rests": 1,
         "quick_every": 0,
-        "form_examples": 240,
+        "renderings": 6,
+        "form_examples": 200,
         "arms": "none,text:64,bm25:64,weights,weights+bm25:64,other,all",
-        "inner": TrainingConfig(rank=16, alpha=32.0, top_layers=0.5, learning_rate=2e-3, epochs=12, batch_size=8),
+        "inner": TrainingConfig(rank=16, alpha=32.0, top_layers=0.5, learning_rate=2e-3, epochs=6, batch_size=8),
     },
     "paper": {},
 }

@@ -37,9 +37,13 @@ class AgentSettings(BaseModel):
     """From which on an author's word is learnt, 0 to 1. Users have 1, tools 0.8, the agent itself 0."""
     contradictions: Literal["newest", "ask"] = "newest"
     """What holds where a lesson contradicts an earlier one: the newest, or what a person says when asked."""
-    inner: TrainingConfig = TrainingConfig(rank=32, alpha=64.0, learning_rate=1e-3, epochs=12, batch_size=8)
+    inner: TrainingConfig = TrainingConfig(
+        rank=16, alpha=32.0, top_layers=0.5, learning_rate=2e-3, epochs=10, batch_size=8
+    )
     """A rest: one adapter for all lessons, anew."""
-    quick: TrainingConfig = TrainingConfig(rank=16, alpha=32.0, learning_rate=1e-3, epochs=6, batch_size=24)
+    quick: TrainingConfig = TrainingConfig(
+        rank=16, alpha=32.0, top_layers=0.5, learning_rate=2e-3, epochs=8, batch_size=24
+    )
     """An update between rests, on top of the last one."""
     replayed: int = 8
     """Older examples that an update between rests studies besides."""

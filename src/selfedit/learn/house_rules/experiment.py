@@ -255,7 +255,7 @@ class HouseRules:
         notes, end = notes_after(life.world, life.heard), len(life.heard)
         counts = self._counts(life, arm) if arm.kind == "playbook" else {}
         self._ask(life, end, arm, base, EXAM, life.world.final(), notes, counts)
-        if life.world.untaught:
+        if life.world.untaught and arm.kind in ("none", "weights", "other"):  # notes say nothing of them
             self._ask(life, end, arm, base, UNTAUGHT, life.world.untaught, notes, counts)
 
     def _counts(self, life: Life, arm: Arm) -> dict[str, int]:

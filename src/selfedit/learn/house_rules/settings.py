@@ -73,17 +73,19 @@ class HouseRulesConfig(RunConfig):
     writer: Literal["oracle", "template", "policy"] = "oracle"
     """Who writes self-edits about lessons: `oracle` knows the world, and shows what the mechanism can do; `template`
     knows only what was said; `policy`, the model."""
-    renderings: int = 4
+    renderings: int = 6
     """Requests of an oracle's self-edit about each lesson."""
     arms: str = DEFAULT_ARMS
     """Ways of remembering that are compared, joined by commas."""
     inner: TrainingConfig = TrainingConfig(
-        rank=32, alpha=64.0, learning_rate=1e-3, epochs=8, batch_size=8, lr_schedule="linear"
+        rank=16, alpha=32.0, top_layers=0.5, learning_rate=2e-3, epochs=6, batch_size=8
     )
     """A rest: one adapter for all lessons, anew."""
     rests: int = 4
     """How often that is done: evenly over the interactions, the last at the end."""
-    quick: TrainingConfig = TrainingConfig(rank=16, alpha=32.0, learning_rate=1e-3, epochs=6, batch_size=24)
+    quick: TrainingConfig = TrainingConfig(
+        rank=16, alpha=32.0, top_layers=0.5, learning_rate=2e-3, epochs=6, batch_size=24
+    )
     """An update between rests, on top of the last one."""
     quick_every: int = 4
     """Interactions after which there is one. 0: none between rests."""
