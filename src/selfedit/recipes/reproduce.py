@@ -19,21 +19,21 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, model_validator
 
 from selfedit.config import EMBEDDED_MODEL, FIXED_LEARNER, WARM_LEARNER, judge_settings
 from selfedit.continual import ContinualConfig
 from selfedit.errors import Field, SelfeditError, SettingError
-from selfedit.learn.house_rules import FORM, HouseRulesConfig
+from selfedit.learn.house_rules import HouseRulesConfig
 from selfedit.loop import EvalConfig, TrainConfig
 from selfedit.loop.settings import VERDICT_REWARDS
 from selfedit.loop.warm_up import FOLDER as WARM_FOLDER
 from selfedit.recipes import RECIPES, SHORT_ANSWER, find_recipe
+from selfedit.recipes.house_rules import house_rules_runs
 from selfedit.records import TrainingConfig
 from selfedit.tasks import with_task_args
-from selfedit.tasks.episodes.task import EpisodesSettings
 
 Kind = Literal["train", "single", "cpt-lora", "cpt-full", "reward", "puzzles", "sequences", "house-rules"]
 """What a step measures: training; held-out passages one by one; all together with LoRA, with all weights; the noise of
@@ -234,34 +234,6 @@ _PUZZLE_SCALES = {
 }
 
 
-_HOUSE_RULES: dict[str, dict[str, Any]] = {
-    "smoke": {
-        "task_args": EpisodesSettings(rules=6, untaught=3),
-        "worlds": 2,
-        "seeds": 1,
-        "rests": 2,
-        "renderings": 2,
-        "form_examples": 8,
-        "arms": "none,text:128,bm25:128,weights,other,all",
-        "inner": TrainingConfig(rank=16, alpha=32.0, learning_rate=1e-3, epochs=2, batch_size=8),
-        "quick": TrainingConfig(rank=16, alpha=32.0, learning_rate=1e-3, epochs=1, batch_size=24),
-    },
-    "small": {
-        "task_args": EpisodesSettings(rules=12, untaught=3),
-        "worlds": 2,
-        "seeds": 1,
-        "rests": 1,
-        "quick_every": 0,
-        "renderings": 6,
-        "form_examples": 200,
-        "arms": "none,text:64,bm25:64,weights,weights+bm25:64,other,all",
-        "inner": TrainingConfig(rank=16, alpha=32.0, top_layers=0.5, learning_rate=2e-3, epochs=6, batch_size=8),
-    },
-    "paper": {},
-}
-"""Of house rules; `paper` is the whole protocol."""
-
-
 def plan(name: str, config: ReproduceConfig) -> tuple[Step, ...]:
     """The runs that `name` needs, in order.
 
@@ -355,15 +327,11 @@ class _Planner:
         return Step("sequences", "sequences", ContinualConfig.model_validate(values))
 
     def house_rules(self) -> tuple[Step, ...]:
-        """Agents in worlds of invented rules: all ways of remembering with perfect self-edits, and then weights alone
-        with self-edits that nobody wrote, and with those of the model. All lie on the first step's adapter."""
+        """Agents in worlds of invented rules, by who writes their self-edits."""
         given = {name: getattr(self.config, name) for name in ("seed", "device", "dtype")}
-        values = {**given, **_HOUSE_RULES[self.config.scale], "model": self._model()}
-        others = {"form_adapter": str(self.config.run_path() / "house-rules" / FORM), "arms": "weights"}
-        return Step("house-rules", "house-rules", HouseRulesConfig(**values)), *(
-            Step(f"house-rules-{writer}", "house-rules", HouseRulesConfig(**{**values, **others, "writer": writer}))
-            for writer in ("template", "policy")
-        )
+        values = {**given, "model": self._model()}
+        runs = house_rules_runs(self.config.scale, values, self.config.run_path())
+        return tuple(Step(folder, "house-rules", config) for folder, config in runs)
 
     def _external(self, kind: Kind, values: dict[str, object]) -> list[Step]:
         """The same with the self-edits of other writers, where there are any."""

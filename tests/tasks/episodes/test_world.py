@@ -11,10 +11,10 @@ from selfedit.learn.routing import stems_of
 from selfedit.tasks.episodes.edits import oracle_edit, read_rendering, template_edit
 from selfedit.tasks.episodes.prompts import put_request
 from selfedit.tasks.episodes.task import EpisodesSettings, EpisodesTask, rule_context
-from selfedit.tasks.episodes.world import KINDS, Encounter, Rule, make_world
+from selfedit.tasks.episodes.world import KINDS, Encounter, HouseRule, make_world
 
 
-def shown(rule: Rule) -> list[Encounter]:
+def shown(rule: HouseRule) -> list[Encounter]:
     return [rule.meeting, rule.recurrence, *rule.study]
 
 

@@ -33,7 +33,7 @@ GOOD = 0.5
 
 
 @dataclass(frozen=True, slots=True)
-class Judged:
+class JudgedFeedback:
     """What a feedback comes to."""
 
     lesson: Lesson | None = None
@@ -46,7 +46,7 @@ class Judged:
 
 def judge(
     feedback: Feedback, episode: Episode, settings: AgentSettings, lessons: Mapping[str, Lesson], action: str
-) -> Judged:
+) -> JudgedFeedback:
     """What a feedback on an episode comes to.
 
     Args:
@@ -58,7 +58,7 @@ def judge(
     """
     check(feedback, episode)
     if reason := _nothing(feedback, episode):
-        return Judged(observation=Observation("nothing", reason))
+        return JudgedFeedback(observation=Observation("nothing", reason))
     lesson = _lesson(feedback, episode, settings, action)
     if feedback.author == "self" or feedback.trusted < settings.least_trust:
         who = "the agent says so itself" if feedback.author == "self" else f"its {feedback.author} is not trusted"
@@ -68,24 +68,26 @@ def judge(
         return _rejected(lesson, "quarantined", order)
     alive = [one for one in lessons.values() if one.status in ALIVE and one.source]
     if any(one.context_id == lesson.context_id for one in alive):
-        return Judged(observation=Observation("nothing", "this very lesson was learnt before", lesson.context_id))
+        return JudgedFeedback(
+            observation=Observation("nothing", "this very lesson was learnt before", lesson.context_id)
+        )
     old = _replaced(feedback, episode, alive) or contradicted(lesson, alive)
     if old is None:
-        return Judged(lesson)
+        return JudgedFeedback(lesson)
     if feedback.replaces:
         return supersede(lesson, old)
     if settings.contradictions == "ask":
         why = f"it contradicts what was said in episode {_source(old).valid_from} ({_source(old).action!r} there)"
         waiting = replace(lesson, status="waiting", source=replace(_source(lesson), supersedes=old.context_id))
-        return Judged(waiting, Observation("asks", f"{why}; settle it", lesson.context_id))
+        return JudgedFeedback(waiting, Observation("asks", f"{why}; settle it", lesson.context_id))
     return supersede(lesson, old)
 
 
-def supersede(lesson: Lesson, old: Lesson) -> Judged:
+def supersede(lesson: Lesson, old: Lesson) -> JudgedFeedback:
     """A lesson in the place of another."""
     gone = replace(old, status="superseded", reason=f"another was said in episode {_source(lesson).valid_from}")
     new = replace(lesson, status="noted", source=replace(_source(lesson), supersedes=old.context_id))
-    return Judged(new, superseded=gone)
+    return JudgedFeedback(new, superseded=gone)
 
 
 def check(feedback: Feedback, episode: Episode) -> None:
@@ -164,9 +166,9 @@ def _lesson(feedback: Feedback, episode: Episode, settings: AgentSettings, actio
     return Lesson(context, f"lesson-{episode.number}", settings.mark, "noted", source=source)
 
 
-def _rejected(lesson: Lesson, status: str, why: str) -> Judged:
+def _rejected(lesson: Lesson, status: str, why: str) -> JudgedFeedback:
     kept = replace(lesson, status=status, reason=why)  # type: ignore[arg-type]
-    return Judged(kept, Observation("rejected", why, lesson.context_id))
+    return JudgedFeedback(kept, Observation("rejected", why, lesson.context_id))
 
 
 def _source(lesson: Lesson) -> LessonSource:

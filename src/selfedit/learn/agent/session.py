@@ -17,9 +17,9 @@ from pathlib import Path
 
 from selfedit.errors import SelfeditError
 from selfedit.grading import grade_answers, load_grader
-from selfedit.learn.agent.lessons import ALIVE, Judged, check, judge, supersede
+from selfedit.learn.agent.lessons import ALIVE, JudgedFeedback, check, judge, supersede
 from selfedit.learn.agent.settings import AgentSettings, keep_settings, read_settings
-from selfedit.learn.agent.study import LessonStudy, Trained
+from selfedit.learn.agent.study import LessonStudy, StudiedLessons
 from selfedit.learn.session import LoadEngine, live_version
 from selfedit.protocols import Engine, Progress
 from selfedit.records import (
@@ -62,7 +62,7 @@ class Rested:
     reasons: tuple[str, ...] = ()
     """Why nothing changed; empty where it did, or where there was nothing to do."""
     tokens: int = 0
-    """Trained on."""
+    """StudiedLessons on."""
     seconds: float = 0.0
 
 
@@ -135,7 +135,7 @@ class AgentSession:
                 library.add_lessons([replace(waiting, status="rejected", reason="a person said that it does not hold")])
                 return Observation("rejected", "a person said that it does not hold", waiting.context_id)
             old = lessons.get(waiting.source.supersedes) if waiting.source else None
-            judged = supersede(waiting, old) if old else Judged(replace(waiting, status="noted"))
+            judged = supersede(waiting, old) if old else JudgedFeedback(replace(waiting, status="noted"))
             return self._take(library, judged)
 
     def rest(self) -> Rested:
@@ -158,7 +158,9 @@ class AgentSession:
             gone = _named(list(library.lessons().values()), lesson, "is there")
             rest = [one for one in _alive(library) if one.context_id != gone.context_id]
             started = time.monotonic()
-            trained = self.study().rest(rest, UNTOUCHED, library.learner) if rest else Trained(UNTOUCHED, (), 0.0, 0)
+            trained = (
+                self.study().rest(rest, UNTOUCHED, library.learner) if rest else StudiedLessons(UNTOUCHED, (), 0.0, 0)
+            )
             if rest and not trained.policy.adapter:
                 raise SelfeditError(f"{gone.document}: is not forgotten: {trained.reasons[0]}")
             known = [replace(one, status="kept", adapter=trained.policy) for one in rest]
@@ -250,7 +252,7 @@ class AgentSession:
             kept.append(one)
         return kept[::-1]
 
-    def _take(self, library: LibraryFolder, judged: Judged) -> Observation:
+    def _take(self, library: LibraryFolder, judged: JudgedFeedback) -> Observation:
         """Stores what was judged, and updates the weights where enough is noted."""
         held = [one for one in (judged.lesson, judged.superseded) if one]
         before = library.lessons().get(judged.superseded.context_id) if judged.superseded else None

@@ -49,7 +49,7 @@ TEMPLATE, MODEL = "template", "model"
 
 
 @dataclass(frozen=True, slots=True)
-class Trained:
+class StudiedLessons:
     """An adapter that passed, or why it did not."""
 
     policy: Policy
@@ -59,7 +59,7 @@ class Trained:
     drift: float
     """What general text lost, nats per token."""
     tokens: int
-    """Trained on."""
+    """StudiedLessons on."""
     reasons: tuple[str, ...] = ()
     """What speaks against it."""
 
@@ -117,7 +117,7 @@ class LessonStudy:
 
     def quick(
         self, new: Sequence[Lesson], older: Sequence[Lesson], live: Policy, resting: Policy, new_ids: set[str]
-    ) -> Trained:
+    ) -> StudiedLessons:
         """An update on the last rest.
 
         Args:
@@ -136,7 +136,7 @@ class LessonStudy:
         )  # fmt: skip
         return self._judged(update, [*new, *older], live, new_ids, has_questions=False)
 
-    def rest(self, lessons: Sequence[Lesson], live: Policy, learner: Policy) -> Trained:
+    def rest(self, lessons: Sequence[Lesson], live: Policy, learner: Policy) -> StudiedLessons:
         """One adapter for all lessons."""
         studied = [(one.context_id, one.edit) for one in sorted(lessons, key=lambda one: one.context_id)]
         mark = digest("rest", studied, self.settings.inner, self.settings.system, learner.digest)
@@ -165,13 +165,13 @@ class LessonStudy:
 
     def _judged(
         self, update: Update, lessons: Sequence[Lesson], live: Policy, new_ids: set[str], has_questions: bool
-    ) -> Trained:
+    ) -> StudiedLessons:
         """Trains, and asks beside what answers now."""
         self.progress.stage(f"studying {len(lessons)} lessons", 2)
         [result] = [one for done in self.engine.update([[update]]) for one in done.results]
         if result.failure or not all(map(math.isfinite, result.losses)):
             why = result.failure or "its loss is not finite"
-            return Trained(UNTOUCHED, (), 0.0, result.tokens, (f"it could not be trained: {why}",))
+            return StudiedLessons(UNTOUCHED, (), 0.0, result.tokens, (f"it could not be trained: {why}",))
         self.progress.advance()
         policy, queries = result.policies[0], [self._query(one) for one in lessons]
         texts, questions = self.probe.texts, self.probe.questions if has_questions else ()
@@ -191,7 +191,7 @@ class LessonStudy:
             told = f"general text loses {drift:.2f} nats per token under it, above {self.settings.most_drift:g}"
             reasons = (*reasons, told)
         self.progress.advance()
-        return Trained(policy, tested, drift, result.tokens, reasons)
+        return StudiedLessons(policy, tested, drift, result.tokens, reasons)
 
     def _query(self, lesson: Lesson) -> Query:
         [question] = lesson.context.questions

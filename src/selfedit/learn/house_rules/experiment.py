@@ -46,7 +46,7 @@ from selfedit.records import (
 from selfedit.store.adapters import adapter_in, is_adapter
 from selfedit.tasks.episodes.edits import oracle_edit, template_edit
 from selfedit.tasks.episodes.prompts import put_example, put_query
-from selfedit.tasks.episodes.world import Encounter, Rule, World, make_world
+from selfedit.tasks.episodes.world import Encounter, HouseRule, World, make_world
 
 WEIGHTS = Arm("weights")
 EXAM, RECURRENCE, UNTAUGHT = "exam", "recurrence", "untaught"
@@ -274,7 +274,7 @@ class HouseRules:
         arm: Arm,
         base: Policy,
         what: str,
-        rules: Sequence[Rule],
+        rules: Sequence[HouseRule],
         notes: Sequence[Note],
         counts: Mapping[str, int] | None = None,
     ) -> list[Outcome]:
@@ -308,7 +308,7 @@ class _Unwatched:
         """See `protocols.Progress.advance`."""
 
 
-def rule_key(world: World, rule: Rule) -> str:
+def rule_key(world: World, rule: HouseRule) -> str:
     """What a rule's outcomes are kept under; worlds have rules of the same ids."""
     return f"w{world.seed}-{rule.id}"
 
@@ -339,7 +339,7 @@ def form_examples(n: int, seed: int) -> tuple[Example, ...]:
 
 
 def _queries(
-    world: World, rule: Rule, what: str, asked: Sequence[Encounter], sight: Sight, arm: Arm
+    world: World, rule: HouseRule, what: str, asked: Sequence[Encounter], sight: Sight, arm: Arm
 ) -> Iterator[Query]:
     for number, one in enumerate(asked, 1):
         lines = sight.of(arm, one.request)

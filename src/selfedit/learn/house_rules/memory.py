@@ -14,7 +14,7 @@ from selfedit.learn.house_rules.settings import Arm
 from selfedit.learn.routing import Router
 from selfedit.records import Context
 from selfedit.tasks.episodes.task import rule_context
-from selfedit.tasks.episodes.world import Rule, World
+from selfedit.tasks.episodes.world import HouseRule, World
 
 CountTokens = Callable[[str], int]
 SPACINGS = (8, 32)
@@ -25,7 +25,7 @@ SPACINGS = (8, 32)
 class Interaction:
     """A request that the agent is given, and told about."""
 
-    rule: Rule
+    rule: HouseRule
     """As it holds from now on."""
     kind: Literal["meeting", "recurrence"]
     """The first that is heard of the rule, or a later request."""
@@ -37,7 +37,7 @@ class Interaction:
 class Note:
     """A rule as the agent was told it."""
 
-    rule: Rule
+    rule: HouseRule
     context: Context
     """The lesson as it is studied, with the questions of the exam."""
     since: int
@@ -51,7 +51,7 @@ class Note:
 
 def interactions(world: World) -> tuple[Interaction, ...]:
     """First meetings in the world's order, each rule's recurrence behind it by one of `SPACINGS`, or at the end."""
-    waiting: list[tuple[int, Rule]] = []
+    waiting: list[tuple[int, HouseRule]] = []
     found: list[Interaction] = []
     for number, rule in enumerate(world.rules):
         while waiting and min(waiting, key=lambda one: one[0])[0] <= len(found):
@@ -61,7 +61,7 @@ def interactions(world: World) -> tuple[Interaction, ...]:
     return (*found, *(_recurrence(world, rule) for _, rule in sorted(waiting, key=lambda one: one[0])))
 
 
-def _recurrence(world: World, rule: Rule) -> Interaction:
+def _recurrence(world: World, rule: HouseRule) -> Interaction:
     return Interaction(world.revised.get(rule.id, rule), "recurrence", is_told=rule.id in world.revised)
 
 

@@ -22,7 +22,7 @@ from selfedit.report.figures.charts import MethodMark
 from selfedit.report.figures.style import BLUE, GREY, ORANGE
 from selfedit.report.run_data import RunData, identify
 from selfedit.report.stats.intervals import Interval, Measured, measure, paired_difference
-from selfedit.tasks.episodes.world import KINDS, MOST_RULES, Rule, World
+from selfedit.tasks.episodes.world import KINDS, MOST_RULES, HouseRule, World
 
 NOUN = "rule"
 WANTED: tuple[tuple[ArmKind, ArmKind, tuple[str, ...], float], ...] = (
@@ -143,7 +143,7 @@ def _wanted(config: HouseRulesConfig) -> Iterator[tuple[str, str, tuple[str, ...
         yield Arm(before, tokens if before in BUDGETED else 0).name, Arm(after).name, kinds, least
 
 
-def _every(world: World) -> tuple[Rule, ...]:
+def _every(world: World) -> tuple[HouseRule, ...]:
     return *world.rules, *world.untaught
 
 

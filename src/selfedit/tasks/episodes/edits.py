@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 from selfedit.edits import split_sentences
 from selfedit.errors import InvalidEdit
-from selfedit.tasks.episodes.world import Encounter, Rule
+from selfedit.tasks.episodes.world import Encounter, HouseRule
 
 _LINE = re.compile(r"^\s*(Rule|Request|Action)\s*:\s*(.*?)\s*$", re.IGNORECASE)
 MOST_PAIRS = 32
@@ -67,7 +67,7 @@ def read_rendering(text: str) -> Rendering:
     return Rendering(tuple(rules), tuple(pairs))
 
 
-def oracle_edit(rule: Rule, renderings: int) -> str:
+def oracle_edit(rule: HouseRule, renderings: int) -> str:
     """What somebody writes who knows what the rule means."""
     return write_rendering([rule.lesson], rule.study[:renderings])
 

@@ -15,7 +15,7 @@ from selfedit.errors import Field, SettingError
 from selfedit.records import Context, Example, Prompt, Query, Question, TrialSpec
 from selfedit.tasks.episodes.edits import read_rendering
 from selfedit.tasks.episodes.prompts import Form, ask_for_renderings, put_example, put_query
-from selfedit.tasks.episodes.world import KINDS, MOST_RULES, Encounter, Rule, World, make_world
+from selfedit.tasks.episodes.world import KINDS, MOST_RULES, Encounter, HouseRule, World, make_world
 from selfedit.tasks.plugin import TaskPlugin
 
 HOUSE_RULES = "house-rules"
@@ -100,7 +100,7 @@ def said_text(lesson: str, met: Encounter) -> str:
     return f"Rule: {lesson}\nRequest: {met.request}\nAction: {met.action}"
 
 
-def rule_context(world: World, rule: Rule, is_revised: bool = False) -> Context:
+def rule_context(world: World, rule: HouseRule, is_revised: bool = False) -> Context:
     """A rule of a world as a context: told at its first meeting, or at the later one that changed it."""
     met = rule.recurrence if is_revised else rule.meeting
     context_id = f"w{world.seed}-{rule.id}{'-revised' if is_revised else ''}"

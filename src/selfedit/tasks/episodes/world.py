@@ -50,7 +50,7 @@ class Encounter:
 
 
 @dataclass(frozen=True, slots=True)
-class Rule:
+class HouseRule:
     """A house rule, and where it comes up."""
 
     id: str
@@ -75,14 +75,14 @@ class World:
 
     seed: int
     """What it was drawn from."""
-    rules: tuple[Rule, ...]
+    rules: tuple[HouseRule, ...]
     """Those that are taught, in the order of their first meetings."""
-    untaught: tuple[Rule, ...]
+    untaught: tuple[HouseRule, ...]
     """Those that are never taught, for what is answered without knowing."""
-    revised: Mapping[str, Rule]
+    revised: Mapping[str, HouseRule]
     """By id, the rules whose action changes at their recurrence; the exam asks the new one."""
 
-    def final(self) -> tuple[Rule, ...]:
+    def final(self) -> tuple[HouseRule, ...]:
         """The taught rules as they hold at the end."""
         return tuple(self.revised.get(rule.id, rule) for rule in self.rules)
 
@@ -127,7 +127,7 @@ class _Draw:
     def __init__(self, seed: int, renderings: int) -> None:
         self.seed, self.renderings = seed, renderings
         self._used: set[str] = set()
-        self._made: dict[str, tuple[RuleKind, dict[str, str], dict[str, Any]]] = {}
+        self._keys: dict[str, dict[str, str]] = {}
 
     def rng(self, *names: object) -> random.Random:
         return random.Random(seeds.derive("house rules", self.seed, *names))
@@ -137,14 +137,13 @@ class _Draw:
         words = _words()
         return len(words["kinds"]) if kind == "habit" else len(words["goods"]) * len(words["times"])
 
-    def rules(self, kind: RuleKind, taught: int, untaught: int) -> list[Rule]:
+    def rules(self, kind: RuleKind, taught: int, untaught: int) -> list[HouseRule]:
         keys = {"name": self._names, "condition": self._conditions, "habit": self._habits}[kind](taught, untaught)
         return [self._rule(f"{kind}-{n}", kind, key) for n, key in enumerate(keys)]
 
-    def changed(self, rule: Rule) -> Rule:
+    def changed(self, rule: HouseRule) -> HouseRule:
         """The same rule with another action, told at its recurrence."""
-        _, key = self._made[rule.id][:2]
-        new = self._rule(rule.id, rule.kind, key, "changed")
+        new = self._rule(rule.id, rule.kind, self._keys[rule.id], "changed")
         recurrence = new.recurrence
         return replace(new, lesson=f"From today on: {new.lesson}", meeting=recurrence)
 
@@ -173,7 +172,7 @@ class _Draw:
         self.rng("kinds").shuffle(kinds)
         return [{"value": kind} for kind in kinds[: taught + untaught]]
 
-    def _rule(self, rule_id: str, kind: RuleKind, key: dict[str, str], edition: str = "first") -> Rule:
+    def _rule(self, rule_id: str, kind: RuleKind, key: dict[str, str], edition: str = "first") -> HouseRule:
         rng = self.rng(rule_id, edition)
         words = _words()
         if kind == "name":
@@ -189,9 +188,11 @@ class _Draw:
             lesson = rng.choice(words["value_lessons"][side]).format(**fields)
             key = {**key, "side": side}
         lesson = lesson[0].upper() + lesson[1:]
-        self._made[rule_id] = kind, {k: v for k, v in key.items() if k != "side"}, {}
+        self._keys[rule_id] = {name: value for name, value in key.items() if name != "side"}
         met = {use: self._encounters(rule_id, kind, key, target, use) for use in ("study", "meet", "recur", "exam")}
-        return Rule(rule_id, kind, lesson, met["meet"][0], met["recur"][0], tuple(met["exam"]), tuple(met["study"]))
+        return HouseRule(
+            rule_id, kind, lesson, met["meet"][0], met["recur"][0], tuple(met["exam"]), tuple(met["study"])
+        )
 
     def _encounters(self, rule_id: str, kind: RuleKind, key: dict[str, str], target: str, use: Use) -> list[Encounter]:
         """Requests of one use; frames and things differ between them as long as there are enough."""
