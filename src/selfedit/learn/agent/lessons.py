@@ -131,12 +131,12 @@ def contradicted(lesson: Lesson, alive: Sequence[Lesson]) -> Lesson | None:
     for old in sorted(alive, key=lambda one: -_source(one).valid_from):
         source = _source(old)
         is_same = source.trigger.split() == new.trigger.split()
-        if source.action.split() != new.action.split() and (is_same or _is_same_rule(source, new, rarity)):
+        if source.action.split() != new.action.split() and (is_same or is_same_rule(source, new, rarity)):
             return old
     return None
 
 
-def _is_same_rule(one: LessonSource, other: LessonSource, rarity: Rarity) -> bool:
+def is_same_rule(one: LessonSource, other: LessonSource, rarity: Rarity) -> bool:
     """Whether two rules speak of the same: what the shorter one is about is nearly all in the other, but for the words
     of their actions."""
     first, second = (stems_of(each.evidence) - stems_of(each.action) for each in (one, other))
