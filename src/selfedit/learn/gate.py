@@ -2,8 +2,9 @@
 
 A single chunk has a question or two, of which luck decides; a document has more, so that it is judged as a whole, and
 held back only where its questions lose more than luck explains: where any loss was enough, documents were held back
-that had taught as much as the others (docs/results/learn.md, `benchmarks/gate.py`). A version's adapters are asked about what was known before, as they would be asked by people: a question of common
-knowledge that finds its way to a document is answered by that.
+that had taught as much as the others (docs/results/learn.md, `benchmarks/gate.py`). A version's adapters are asked
+about what was known before, as they would be asked by people: a question of common knowledge that finds its way to a
+document is answered by that.
 """
 
 from __future__ import annotations
