@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from selfedit.learn.house_rules import FORM, HouseRulesConfig
-from selfedit.records import TrainingConfig
+from selfedit.records import SamplingParams, TrainingConfig
 from selfedit.tasks.episodes.task import EpisodesSettings
 
 _SCALES: dict[str, dict[str, Any]] = {
@@ -41,6 +41,10 @@ _SCALES: dict[str, dict[str, Any]] = {
 """What differs from the settings' own defaults; `paper` is the whole protocol."""
 
 
+_SAMPLING = SamplingParams(temperature=0.8, top_p=0.95, max_new_tokens=192)
+"""How the model writes about a lesson."""
+
+
 def house_rules_runs(scale: str, values: Mapping[str, Any], root: Path) -> list[tuple[str, HouseRulesConfig]]:
     """(folder, settings) of each run: all ways of remembering with perfect self-edits, and then weights alone with
     self-edits that nobody wrote, and with those of the model. All lie on the first run's adapter.
@@ -51,7 +55,7 @@ def house_rules_runs(scale: str, values: Mapping[str, Any], root: Path) -> list[
         root: the folder that their folders are in.
     """
     first = {**values, **_SCALES[scale]}
-    others = {**first, "form_adapter": str(root / "house-rules" / FORM), "arms": "weights"}
+    others = {**first, "form_adapter": str(root / "house-rules" / FORM), "arms": "weights", "sampling": _SAMPLING}
     return [
         ("house-rules", HouseRulesConfig(**first)),
         *(

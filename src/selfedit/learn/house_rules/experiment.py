@@ -26,6 +26,7 @@ from selfedit.loop.runtime import Runtime
 from selfedit.loop.trials import TrialPlanner, compile_edit, try_all
 from selfedit.loop.writing import WritingPlan, write_edits
 from selfedit.records import (
+    SHARED_EDITS,
     UNTOUCHED,
     Context,
     Example,
@@ -59,7 +60,6 @@ _FORM_WORLDS = 1_000_000
 """Seeds of the worlds that the shared adapter is made on begin here; worlds of an experiment are below."""
 _FORM_SIZES = (0, 0, 1, 1, 2, 3, 4, 6, 8, 12)
 """Rules in sight of one example, drawn evenly."""
-_STAGE = Stage("start")
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,15 +104,12 @@ class HouseRules:
             finals[life.index] = self._live(life, form)
         for life in self.lives:
             others = [one.index for one in self.lives if one.world.seed != life.world.seed]
-            other = finals[others[life.index % len(others)]] if others else None
+            bases = {"weights": finals[life.index]}
+            if others:
+                bases["other"] = finals[others[life.index % len(others)]]
             for arm in self.config.arm_list():
-                if not (arm.kind == "other" and other is None):
-                    self._examine(
-                        life,
-                        arm,
-                        {"weights": finals[life.index], "other": other}.get("weights" if arm.has_weights else arm.kind)
-                        or form,
-                    )
+                if arm.kind != "other" or others:
+                    self._examine(life, arm, bases.get("weights" if arm.has_weights else arm.kind, form))
 
     def _form(self) -> Policy:
         """What all arms lie on."""
@@ -168,11 +165,9 @@ class HouseRules:
         if writer == "oracle":
             text = oracle_edit(note.rule, self.config.renderings)
         else:
-            met = note.rule.meeting
-            text = template_edit(note.rule.lesson, met)
-        return SelfEdit(
-            digest(writer, note.context.id, text), note.context.id, Stage("edits"), 0, 0, text, 0, writer=writer
-        )
+            text = template_edit(note.rule.lesson, note.rule.meeting)
+        key = digest(writer, note.context.id, text)
+        return SelfEdit(key, note.context.id, SHARED_EDITS, 0, 0, text, 0, writer=writer)
 
     def _examples(self, notes: Sequence[Note]) -> list[Example]:
         """What is studied of some notes, by id; of a self-edit that cannot be studied, what was said alone."""
@@ -234,7 +229,10 @@ class HouseRules:
     def _recur(
         self, life: Life, start: int, end: int, policy: Policy, form: Policy, counts: dict[str, dict[str, int]]
     ) -> None:
-        """The recurrences of a window, by the arms that learn from them or are said to know them by now."""
+        """The recurrences of a window, by the arms that learn from them or are said to know them by now; where there are
+        no updates between rests, nobody does."""
+        if not self.config.quick_every:
+            return
         met = [one.rule for one in life.heard[start:end] if one.kind == "recurrence" and not one.is_told]
         notes = notes_after(life.world, life.heard[:start])
         for arm in self.config.arm_list():

@@ -251,7 +251,7 @@ def _colour(name: str) -> str:
     return ORANGE if name.startswith("weights") else GREY if name in ("none", "other") else BLUE
 
 
-def _arm_table(rows: Sequence[ArmRow]) -> Table:
+def _arm_table(rows: Sequence[ArmRow], has_again: bool) -> Table:
     def share(read: Callable[[ArmRow], Interval]) -> Callable[[ArmRow], Cell]:
         return lambda row: fmt.ranged_cell(read(row), fmt.percent)
 
@@ -264,7 +264,7 @@ def _arm_table(rows: Sequence[ArmRow]) -> Table:
             **{f"{kind}s": share(lambda row, kind=kind: row.kinds[kind]) for kind in KINDS},  # type: ignore[misc]
             "gold log-prob.": lambda row: fmt.ranged_cell(row.whole.logprob, fmt.nats),
             "never taught": share(lambda row: row.untaught),
-            "at the second meeting": share(lambda row: row.again),
+            **({"at the second meeting": share(lambda row: row.again)} if has_again else {}),
             "seconds an answer": lambda row: fmt.NOTHING if row.seconds is None else f"{row.seconds:.2f}",
         },
         f"Exam in unseen words. Intervals are 95 %, {fmt.resampled(NOUN)}. Numbers behind a colon: tokens of lessons in"
