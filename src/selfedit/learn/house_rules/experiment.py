@@ -229,8 +229,8 @@ class HouseRules:
     def _recur(
         self, life: Life, start: int, end: int, policy: Policy, form: Policy, counts: dict[str, dict[str, int]]
     ) -> None:
-        """The recurrences of a window, by the arms that learn from them or are said to know them by now; where there are
-        no updates between rests, nobody does."""
+        """The recurrences of a window, by the arms that learn from them or should know them by now; where there are no
+        updates between rests, nobody is asked."""
         if not self.config.quick_every:
             return
         met = [one.rule for one in life.heard[start:end] if one.kind == "recurrence" and not one.is_told]

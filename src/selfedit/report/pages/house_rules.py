@@ -87,7 +87,7 @@ class RestRow:
 
 def page(
     run: RunData,
-    name: str = "house-rules",
+    name: str = "report",
     title: str = "",
     gaps: Sequence[str] = (),
     others: Sequence[RunData] = (),
@@ -126,7 +126,7 @@ def page(
     }
     sentences = (*_told(rows, contrasts), _control(control), _rests_on(run, config, rows), *gaps)
     tables = (
-        _arm_table(rows),
+        _arm_table(rows, config.quick_every > 0),
         figure,
         _contrast_table(contrasts),
         _writer_table(writers),
