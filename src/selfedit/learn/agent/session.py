@@ -40,7 +40,7 @@ from selfedit.records import (
 )
 from selfedit.store.adapters import AdapterFolders
 from selfedit.store.episodes import EpisodeLog
-from selfedit.store.library import LibraryFolder, create_library, is_agent_library, is_library
+from selfedit.store.library import LIVE, LibraryFolder, create_library, is_agent_library, is_library
 from selfedit.tasks.documents.task import token_counter
 from selfedit.tasks.episodes.edits import read_rendering
 from selfedit.tasks.probe import BUNDLED, load_probe
@@ -178,16 +178,21 @@ class AgentSession:
         Raises:
             SelfeditError: there is no version before it.
         """
-        with LibraryFolder(self.path) as library:
-            version = library.roll_back()
-            with library.changing():
-                adapters = dict(version.adapters)
-                for one in library.lessons().values():
-                    if one.context_id in adapters:
-                        library.add_lessons([replace(one, status="kept", reason="", adapter=adapters[one.context_id])])
-                    elif one.status in ALIVE:
-                        why = f"an update after version {version.number} was taken back"
-                        library.add_lessons([replace(one, status="rejected", reason=why)])
+        with LibraryFolder(self.path) as library, library.changing():
+            live = live_version(library)
+            if live is None or not live.parent:
+                told = f"version {live.number} has none before it" if live else "nothing was learnt yet"
+                raise SelfeditError(f"{self.path}: {told}; forget the lesson instead")
+            version = library.resolve(str(live.parent))
+            adapters, why = dict(version.adapters), f"an update after version {version.number} was taken back"
+            changed = []
+            for one in library.lessons().values():
+                if one.context_id in adapters:
+                    changed.append(replace(one, status="kept", reason="", adapter=adapters[one.context_id]))
+                elif one.status in ALIVE:
+                    changed.append(replace(one, status="rejected", reason=why))
+            library.add_lessons(changed)
+            library.point(LIVE, version)  # last: killed before, the same call does the rest
         return version
 
     def lessons(self) -> list[Lesson]:

@@ -97,19 +97,18 @@ class HouseRules:
         Raises:
             SelfeditError: something could not be trained.
         """
-        form = self._form()
-        finals = {}
+        form, arms = self._form(), self.config.arm_list()
+        finals: dict[int, Policy] = {}
         for life in self.lives:
             self._write(life)
             finals[life.index] = self._live(life, form)
+            for arm in (one for one in arms if one.kind != "other"):
+                has_weights = arm.has_weights or arm.kind == "weights"
+                self._examine(life, arm, finals[life.index] if has_weights else form)
         for life in self.lives:
             others = [one.index for one in self.lives if one.world.seed != life.world.seed]
-            bases = {"weights": finals[life.index]}
-            if others:
-                bases["other"] = finals[others[life.index % len(others)]]
-            for arm in self.config.arm_list():
-                if arm.kind != "other" or others:
-                    self._examine(life, arm, bases.get("weights" if arm.has_weights else arm.kind, form))
+            for arm in (one for one in arms if one.kind == "other" and others):
+                self._examine(life, arm, finals[others[life.index % len(others)]])
 
     def _form(self) -> Policy:
         """What all arms lie on."""
