@@ -69,22 +69,20 @@ async def feedback(request: Request, body: FeedbackBody) -> JSONResponse:
     """What is said of a completion; what became of it, or the job that finds out."""
     service = _agent(request)
     await asyncio.to_thread(_refuse, service, body)
-    if body.id in service.told:
+    jobs: Jobs = request.app.state.jobs
+    before = jobs.find(service.told.pop(body.id, ""))
+    if before is not None and not before.is_over:
+        service.told[body.id] = before.id
         raise ApiError(409, f"{body.id}: feedback on it is being learnt just now", "feedback_used", "id")
-    service.told.add(body.id)
-    try:
-        job = _submitted(request, "feedback", {"feedback": to_json(body.as_feedback()), "episode": body.id})
-    except ApiError:
-        service.told.discard(body.id)
-        raise
+    job = _submitted(request, "feedback", {"feedback": to_json(body.as_feedback()), "episode": body.id})
+    service.told[body.id] = job.id
     if not body.wait:
         return JSONResponse({"job": job.id}, 202)
-    jobs: Jobs = request.app.state.jobs
     while not job.is_over:
         await asyncio.sleep(_LOOK_EVERY)
         job = jobs.find(job.id) or job
+    service.told.pop(body.id, None)
     if job.result is None:
-        service.told.discard(body.id)
         raise ApiError(500, job.error or "the job was lost", "not_learnt")
     return JSONResponse({"id": body.id, **job.result})
 

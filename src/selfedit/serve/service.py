@@ -34,8 +34,8 @@ class Service:
         self.path, self.settings, self.limits = path, settings, limits
         self.session = Session(path, settings, load, _Silent())
         self.is_agent = is_agent_library(path)
-        self.told: set[str] = set()
-        """Completions of an agent that are being told about."""
+        self.told: dict[str, str] = {}
+        """Of an agent: completions that are told about → the job that learns it."""
         self.metrics = Metrics()
         self.model = ModelThread(limits, self.metrics.batch.observe)
         self._shelf = KnowledgeShelf()
