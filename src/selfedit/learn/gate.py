@@ -18,7 +18,7 @@ from selfedit.learn.pipeline import Learning
 from selfedit.records import Lesson, LibraryDocument, LibraryVersion, Policy, ProbeResult
 from selfedit.store.library import LibraryFolder
 
-_SPREAD = 2.2
+_SPREAD = 2.4
 """Standard deviation of what a gate question gains, among those of one document, nats per token; measured by
 `benchmarks/gate.py`. A constant: a document's verdict must not hang on other documents, or forgetting one would change
 it."""
