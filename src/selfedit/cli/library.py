@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -43,7 +44,7 @@ class List(JsonCommand):
             out.data({"versions": told, "struck": struck})
             return
         rows = [
-            (str(v.number), ", ".join(called[v.number]), str(len(v.documents)), str(len(v.adapters)), v.created, v.note)
+            (str(v.number), ", ".join(called[v.number]), str(len(v.documents)), str(len(v.adapters)), made(v), v.note)
             for v in versions
         ]
         print_table(
@@ -276,6 +277,11 @@ def print_documents(version: LibraryVersion, lessons: dict[str, Lesson]) -> None
         kept = sum(one.context_id in known for one in own)
         rows.append((document.name, f"{kept} of {len(document.chunks)}", f"{right[0]} → {right[1]} of {n}", why))
     print_table("documents", ("document", "chunks known", "right before → after", "not known because"), rows)
+
+
+def made(version: LibraryVersion) -> str:
+    """When a version was made, to the minute."""
+    return datetime.fromisoformat(version.created).strftime("%Y-%m-%d %H:%M")
 
 
 def _before(tested: Any) -> Any:

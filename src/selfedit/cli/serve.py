@@ -60,6 +60,8 @@ class Serve(Command):
         from selfedit.serve.server import LibraryServer
 
         with self._listening() as listening:
+            if sys.stderr.isatty():
+                say(f"serve: loading {settings.model} …")
             service = Service(self.library, settings, load_with(settings), Limits(self.at_once, self.queue))
             service.start()
             try:
@@ -93,6 +95,7 @@ class Serve(Command):
         model = f"{service.name}@{LIVE}" if has_live else service.settings.model
         host, port = listening.getsockname()[:2]
         url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+        show(f"a page for people at {url}/")
         show(f"{model} at {url}/v1")
         header = f' -H "Authorization: Bearer ${TOKEN}"' if has_token else ""
         body = f'{{"model": "{model}", "messages": [{{"role": "user", "content": "…"}}]}}'
@@ -122,6 +125,7 @@ class Serve(Command):
             family, *_, address = found[0]
             return socket.create_server(address[:2], family=family, backlog=1_024)
         except OSError as error:
-            reason = (error.strerror or str(error)).lower()
+            is_of_system = error.errno is not None and error.errno > 0  # and no fault of looking the name up
+            reason = (os.strerror(error.errno) if is_of_system else error.strerror or str(error)).lower()
             told = f" {self.port}: cannot listen on {self.host} ({reason}); name another port or another "
             raise SettingError(Field("port"), told, Field("host")) from None

@@ -223,6 +223,7 @@ class Consolidating:
         learning, learner = self.learning, self.learning.library.learner
         seed = seeds.derive("whole", self.mark)
         update = Update(learner, self.place, self.examples(lessons), self.training, seed, anchor=learner)
+        engine = learning.engine  # loads the model, which is a stage of its own
         learning.progress.stage(f"training one adapter on {len(lessons)} lessons, {self.training.budget}", 1)
         [result] = [one for done in learning.engine.update([[update]]) for one in done.results]
         if result.failure or not all(map(math.isfinite, result.losses)):
