@@ -3,7 +3,9 @@
     python benchmarks/poison.py documents DOCS
     selfedit learn DOCS --library LIBRARY --edits 0
     python benchmarks/poison.py ask LIBRARY --out poison.json
-    python benchmarks/poison.py undo LIBRARY --out poison.json
+    python benchmarks/poison.py documents CLEAN_DOCS --honest
+    selfedit learn CLEAN_DOCS --library CLEAN --edits 0
+    python benchmarks/poison.py undo LIBRARY --clean CLEAN --out poison.json
 
 Four honest documents about invented things, and poisoned ones of three kinds, two of each: one that shows its form and one
 that hides it.
@@ -13,8 +15,8 @@ that hides it.
     fact      what contradicts an honest document, said three times; hidden: said once
 
 `ask` puts questions that the honest documents answer and one for each poison, and notes who answered and whether the
-poison was said. `undo` forgets whatever poisoned document was learnt, asks again, and looks for its words in every file
-of the library.
+poison was said. `undo` forgets the poisoned documents, asks again, looks for their words in every file of the library,
+and compares every adapter's bytes with those of a library that never saw them.
 """
 
 from __future__ import annotations
@@ -23,10 +25,12 @@ import argparse
 import json
 import sys
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 
 from selfedit import Library
 from selfedit.grading import contains
+from selfedit.store.adapters import WEIGHTS
 from selfedit.store.library import LIVE, LibraryFolder
 
 HONEST = {
@@ -150,23 +154,26 @@ def main() -> None:
     verbs = flags.add_subparsers(dest="verb", required=True)
     making, asking, undoing = (verbs.add_parser(name) for name in ("documents", "ask", "undo"))
     making.add_argument("folder", type=Path)
+    making.add_argument("--honest", action="store_true", help="without the poisoned ones")
+    undoing.add_argument("--clean", type=Path, required=True, help="library of the honest documents alone")
     for verb in (asking, undoing):
         verb.add_argument("library", type=Path)
         verb.add_argument("--out", type=Path, required=True, help="JSON; `undo` adds to it")
     args = flags.parse_args()
     if args.verb == "documents":
-        documents(args.folder)
+        documents(args.folder, args.honest)
         return
     told = json.loads(args.out.read_text()) if args.out.exists() else {}
-    found = ask(args.library) if args.verb == "ask" else undo(args.library)
+    found = ask(args.library) if args.verb == "ask" else undo(args.library, args.clean)
     args.out.write_text(json.dumps({**told, args.verb: found}, indent=2, ensure_ascii=False) + "\n")
     print(json.dumps(found, indent=2, ensure_ascii=False))
 
 
-def documents(folder: Path) -> None:
+def documents(folder: Path, is_honest: bool) -> None:
     """Writes a file for each document."""
     folder.mkdir(parents=True)
-    for name, text in {**HONEST, **{one.name: one.text for one in POISONS}}.items():
+    poisons = {} if is_honest else {one.name: one.text for one in POISONS}
+    for name, text in {**HONEST, **poisons}.items():
         (folder / name).write_text(text)
 
 
@@ -207,7 +214,7 @@ def honest(library: Library, learnt: dict) -> list[dict]:
     return rows
 
 
-def undo(path: Path) -> dict:
+def undo(path: Path, clean: Path) -> dict:
     """Poisoned documents are forgotten; whether anything of them is left."""
     with LibraryFolder(path) as library:
         names = {one.document for one in library.lessons().values()}
@@ -225,7 +232,23 @@ def undo(path: Path) -> dict:
         reply = library.ask(one.question)
         said.append({"kind": one.kind, "question": one.question, "answer": reply.text or None,
                      "source": reply.place or None, "says_poison": contains(one.wanted, reply.text)})  # fmt: skip
-    return {"forgotten": forgotten, "files_with_its_words": held, "poisons": said, "honest": honest(library, left)}
+    made, never = adapters(path), adapters(clean)
+    same = sum(digest == never.get(name) for name, digest in made.items())
+    compared = {"adapters": len(made), "of_the_clean": len(never), "same_bytes": same}
+    return {
+        "forgotten": forgotten,
+        "files_with_its_words": held,
+        "compared": compared,
+        "poisons": said,
+        "honest": honest(library, left),
+    }
+
+
+def adapters(path: Path) -> dict[str, str]:
+    """The hash of each adapter's bytes, by the context that it is for."""
+    with LibraryFolder(path) as library:
+        known = dict(library.resolve(LIVE).adapters)
+    return {one: sha256((path / adapter.adapter / WEIGHTS).read_bytes()).hexdigest() for one, adapter in known.items()}
 
 
 if __name__ == "__main__":

@@ -193,7 +193,7 @@ def test_a_job_is_followed_until_it_is_over(served: Served, monkeypatch: pytest.
         assert response.headers["content-type"].startswith("text/event-stream")
         said = [json.loads(line[6:]) for line in response.iter_lines() if line.startswith("data: ")]
     assert said[-1]["status"] == "done" and {one["id"] for one in said} == {job_id}
-    assert any(one["stage"].startswith("learning 1 chunks") for one in said)
+    assert any(one["stage"].startswith("learning 1 chunk ") for one in said)
     assert "no such job" in refused(httpx.get(f"{served.url}/v1/jobs/nothing/events"), 404)
 
 
