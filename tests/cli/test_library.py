@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -168,6 +169,30 @@ def test_a_dry_run_says_what_it_takes_and_makes_nothing(docs: Path, capsys: Capt
     assert main(["learn", "docs", "--dry-run"]) == 0
     assert "{" not in capsys.readouterr().out
     assert not Path("library").exists()
+
+
+def test_a_dry_run_counts_what_is_done_once_loading_and_the_questions_that_are_asked_of_the_first_version(
+    docs: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock, real = [0.0], learn.load_with
+
+    def load_with(settings: LearnSettings) -> Any:
+        def load(adapters: AdapterFolders) -> FakeEngine:
+            clock[0] += 600
+            engine: FakeEngine = real(settings)(adapters)
+            return engine
+
+        return load
+
+    monkeypatch.setattr(learn, "load_with", load_with)
+    monkeypatch.setattr(learn, "time", SimpleNamespace(monotonic=lambda: clock[0]))
+    first = told(capsys, ["learn", "docs", "--dry-run", "--edits", "0"])["minutes"]
+    assert first > 10
+    told(capsys, ["learn", "docs", "--edits", "0"])
+    for name, text in TEXTS.items():
+        (docs / name).write_text(text.replace("19", "18"))
+    again = told(capsys, ["learn", "docs", "--dry-run", "--edits", "0"])["minutes"]
+    assert 10 < again < first - 0.1
 
 
 def test_fewer_self_edits_are_written_where_the_time_is_short(docs: Path, capsys: Capture) -> None:

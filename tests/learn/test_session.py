@@ -127,7 +127,8 @@ def test_what_is_forgotten_leaves_neither_rows_nor_adapters_nor_versions_that_kn
 
 def test_to_forget_what_is_not_known_is_refused_in_one_line(shop: Workshop) -> None:
     shop.learn()
-    with pytest.raises(SelfeditError, match=r"rail\.md: .* knows no such document, or has forgotten it; it knows bridge\.md, ferry\.md"):
+    told = r"rail\.md: .* knows no such document, or has forgotten it; it knows bridge\.md, ferry\.md"
+    with pytest.raises(SelfeditError, match=told):
         shop.session().forget(["rail.md"])
 
 

@@ -225,7 +225,7 @@ class Consolidating:
         update = Update(learner, self.place, self.examples(lessons), self.training, seed, anchor=learner)
         engine = learning.engine  # loads the model, which is a stage of its own
         learning.progress.stage(f"training one adapter on {len(lessons)} lessons, {self.training.budget}", 1)
-        [result] = [one for done in learning.engine.update([[update]]) for one in done.results]
+        [result] = [one for done in engine.update([[update]]) for one in done.results]
         if result.failure or not all(map(math.isfinite, result.losses)):
             raise SelfeditError(f"one adapter could not be trained: {result.failure or 'its loss is not finite'}")
         learning.progress.advance()

@@ -120,7 +120,8 @@ class Learning:
             return learnt
         documents = list(dict.fromkeys(one.document for one in due))
         size = max(1, self.engine.bank_size)  # loads the model, which is a stage of its own
-        self.progress.stage(f"learning {_counted(len(due), 'chunk')} of {_counted(len(documents), 'document')}", len(due))
+        told = f"{_counted(len(due), 'chunk')} of {_counted(len(documents), 'document')}"
+        self.progress.stage(f"learning {told}", len(due))
         with Ledger(self._work_file()) as ledger:
             for name in documents:
                 own = [one for one in due if one.document == name]

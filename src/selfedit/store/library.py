@@ -229,7 +229,7 @@ class LibraryFolder(Database):
         return every | {lesson.document for lesson in self.lessons().values()}
 
     def being_forgotten(self) -> set[str]:
-        """What the documents are called whose forgetting was begun and not ended: its process was killed, or it runs."""
+        """Names of documents whose forgetting was begun and not ended: its process was killed, or it runs."""
         try:
             held = json.loads((self.folder / _FORGETTING).read_text(encoding="utf-8"))
         except (OSError, ValueError):
