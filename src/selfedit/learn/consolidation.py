@@ -269,7 +269,7 @@ class Consolidating:
         if not math.isfinite(found.drift) or found.drift > most:
             reasons.append(f"general text loses {found.drift:.2f} nats per token under it, above {most:g}")
         if found.still_known < least * found.known_before:
-            told = f"{found.still_known} of {found.known_before} that was known before is still right"
+            told = f"{found.still_known} of {found.known_before} questions that were known before are still right"
             reasons.append(f"{told}, below {least:.0%}")
         if found.right_with_one < least * found.right_with_routing:
             told = f"{found.right_with_one} of {found.questions} questions are right under it"
