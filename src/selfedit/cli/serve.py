@@ -24,7 +24,7 @@ _GRACE = 30
 
 @dataclass(frozen=True, kw_only=True)
 class Serve(Command):
-    """Serve what a library has learnt: an OpenAI-compatible server, until Ctrl-C or SIGTERM."""
+    """Serve what a library has learnt, until Ctrl-C or SIGTERM: an OpenAI-compatible server, and a page for people."""
 
     library: Path = LIBRARY
     """Folder of the library."""
