@@ -24,7 +24,7 @@ from selfedit import seeds
 from selfedit.config import at_least
 from selfedit.errors import Field, InvalidEdit, SelfeditError, SettingError
 from selfedit.learn.answering import Respondent
-from selfedit.learn.gate import gate_gain, probe_version
+from selfedit.learn.gate import gate_gain, losing, probe_version
 from selfedit.learn.pipeline import Learning
 from selfedit.records import (
     UNTOUCHED,
@@ -285,14 +285,8 @@ def still_whole(version: LibraryVersion, live: LibraryVersion | None) -> Library
 
 
 def _losing(lessons: Sequence[Lesson]) -> list[str]:
-    """Documents whose gate questions do not gain in the mean."""
-    names = {one.document for one in lessons}
-    gains = {name: gate_gain([one for one in lessons if one.document == name]) for name in names}
-    return [
-        f"the gate questions of {name} lose {-gain:.2f} nats per token in the mean"
-        for name, gain in sorted(gains.items())
-        if gain is not None and not gain > 0
-    ]
+    names = sorted({one.document for one in lessons})
+    return [why for name in names if (why := losing(name, [one for one in lessons if one.document == name]))]
 
 
 def _mean(answers: Sequence[Answer]) -> float:
