@@ -125,7 +125,7 @@ class Serve(Command):
             family, *_, address = found[0]
             return socket.create_server(address[:2], family=family, backlog=1_024)
         except OSError as error:
-            is_of_system = error.errno is not None and error.errno > 0  # and no fault of looking the name up
-            reason = (os.strerror(error.errno) if is_of_system else error.strerror or str(error)).lower()
+            number = error.errno or 0  # below zero where a name was looked up in vain
+            reason = (os.strerror(number) if number > 0 else error.strerror or str(error)).lower()
             told = f" {self.port}: cannot listen on {self.host} ({reason}); name another port or another "
             raise SettingError(Field("port"), told, Field("host")) from None
