@@ -18,6 +18,7 @@ from selfedit.cli.output import JsonCommand, Output, show
 from selfedit.cli.progress import show_progress
 from selfedit.errors import SelfeditError
 from selfedit.learn import Session, settings_of
+from selfedit.learn.figures import as_answered
 from selfedit.records import Lesson, LibraryVersion
 from selfedit.store.library import LIVE, LibraryFolder
 from selfedit.terminal import escape_controls
@@ -78,7 +79,7 @@ class Show(JsonCommand):
         out.rows(f"version {version.number}", {**version_data(version, lessons, names, is_short=True)})
         print_documents(version, lessons)
         if self.questions:
-            for lesson in held(version, lessons):
+            for lesson in held(version, as_answered(version, lessons)):
                 show(f"\n{lesson.context.source or lesson.document} ({lesson.status})")
                 for before, after in zip(lesson.report.before, lesson.report.after, strict=True):
                     mark = "right" if after.verdict == "correct" else "wrong"
@@ -261,13 +262,14 @@ def lessons_data(version: LibraryVersion, lessons: dict[str, Lesson]) -> list[di
                 for b, a in zip(one.report.before, one.report.after, strict=True)
             ],
         }
-        for one in held(version, lessons)
+        for one in held(version, as_answered(version, lessons))
     ]
 
 
 def print_documents(version: LibraryVersion, lessons: dict[str, Lesson]) -> None:
     """Each document with how much of it is known."""
     known, rows = dict(version.adapters), []
+    lessons = as_answered(version, lessons)
     for document in version.documents:
         own = [lessons[chunk.context_id] for chunk in document.chunks if chunk.context_id in lessons]
         asked = [one.report for one in own if one.context_id in known]
