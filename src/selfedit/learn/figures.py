@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from selfedit.learn.answering import LibraryReply
@@ -35,6 +36,15 @@ def asked_data(lessons: Sequence[Lesson]) -> dict[str, int]:
         "questions_asked": sum(len(one.before) for one in reported),
         "right_before": sum(answer.verdict == "correct" for one in reported for answer in one.before),
         "right_after": sum(answer.verdict == "correct" for one in reported for answer in one.after),
+    }
+
+
+def as_answered(version: LibraryVersion, lessons: Mapping[str, Lesson]) -> dict[str, Lesson]:
+    """The same lessons; of a version with one adapter, their report questions as that answers them."""
+    recorded = dict(version.whole_report) if version.whole.adapter else {}
+    return {
+        name: replace(one, report=replace(one.report, after=recorded[name])) if name in recorded else one
+        for name, one in lessons.items()
     }
 
 
