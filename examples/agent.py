@@ -1,7 +1,7 @@
 """An agent in 30 lines: any OpenAI-compatible client, and a word on each reply.
 
-    selfedit serve --library porter --agent          # in another terminal; makes the agent where there is none
-    python examples/agent.py [URL]
+selfedit serve --library porter --agent          # in another terminal; makes the agent where there is none
+python examples/agent.py [URL]
 """
 
 import json
