@@ -213,9 +213,8 @@ def tell(out: Output, path: Path, report: LearningReport) -> None:
         say(f"{path}: {ROUTED_AGAIN} --library {path}")
     if out.is_json:
         return
-    for lesson in [one for one in report.lessons if lessons[one.context_id].status != "kept"][:_SHOWN]:
-        held = lessons[lesson.context_id]
-        show(f"  {held.status}: {held.context.source}: {held.reason}")
+    for lesson in [one for one in report.lessons if one.status != "kept"][:_SHOWN]:
+        show(f"  {lesson.status}: {lesson.context.source}: {lesson.reason}")
     if report.left:
         show(f"  {report.left} chunks are left for want of time; give the command again")
     show(f'\nask it: selfedit ask "…" --library {path}')

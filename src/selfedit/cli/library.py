@@ -34,7 +34,7 @@ class List(JsonCommand):
 
     def run(self, out: Output) -> None:
         """Lists."""
-        with LibraryFolder(self.library) as library:
+        with LibraryFolder(self.library) as library, library.reading():
             versions, aliases, lessons = library.versions(), library.aliases(), library.lessons()
             struck = library.struck()
         called = {v.number: sorted(name for name, number in aliases.items() if number == v.number) for v in versions}
@@ -68,7 +68,7 @@ class Show(JsonCommand):
 
     def run(self, out: Output) -> None:
         """Shows it."""
-        with LibraryFolder(self.library) as library:
+        with LibraryFolder(self.library) as library, library.reading():
             version, lessons, aliases = library.resolve(self.version), library.lessons(), library.aliases()
         names = sorted(name for name, number in aliases.items() if number == version.number)
         if out.is_json:
@@ -99,7 +99,7 @@ class Diff(JsonCommand):
 
     def run(self, out: Output) -> None:
         """Compares."""
-        with LibraryFolder(self.library) as library:
+        with LibraryFolder(self.library) as library, library.reading():
             one, other, lessons = library.resolve(self.one), library.resolve(self.other), library.lessons()
         before, after = dict(one.adapters), dict(other.adapters)
 

@@ -16,7 +16,7 @@ from pydantic import ValidationError
 from selfedit.config import EMBEDDED_MODEL, FIXED_LEARNER, SHIPPED_LEARNER
 from selfedit.errors import Field, SelfeditError, SettingError
 from selfedit.grading import grade_answers, load_grader
-from selfedit.learn.answering import Respondent
+from selfedit.learn.answering import Respondent, known_contexts, known_lessons
 from selfedit.learn.asking import Asker
 from selfedit.learn.consolidation import Consolidating, Consolidation, WholeSettings, still_whole
 from selfedit.learn.gate import judge_documents, probe_version
@@ -203,8 +203,8 @@ class Session:
     def verify(self, library: LibraryFolder, version: LibraryVersion) -> dict[str, int]:
         """How many of a version's questions are answered as they were when it was made."""
         asker = Asker(self.engine(), library.learner, self.settings.inner, self.settings.answer_tokens)
-        lessons, known = library.lessons(), dict(version.adapters)
-        asked = [lessons[one] for one in known if lessons[one].report.after]
+        known = dict(version.adapters)
+        asked = [one for one in known_lessons(library, version) if one.report.after]
         queries = [asker.again(one.context, one.report.after) for one in asked]
         whole, recorded = version.whole, dict(version.whole_report)
         pairs = [
@@ -233,11 +233,9 @@ class Session:
 
     def respondent(self, library: LibraryFolder, version: LibraryVersion) -> Respondent:
         """Who answers from a version."""
-        place_of = {chunk.context_id: chunk.place for document in version.documents for chunk in document.chunks}
-        adapters, lessons = dict(version.adapters), library.lessons()
-        contexts = [replace(lessons[one].context, source=place_of[one]) for one in adapters]
+        contexts = known_contexts(library, version)
         asker = Asker(self.engine(), library.learner, self.settings.inner, self.settings.answer_tokens)
-        return Respondent(asker, Router(contexts), adapters, version.whole)
+        return Respondent(asker, Router(contexts), dict(version.adapters), version.whole)
 
     def consolidate(self, reference: str = LIVE, settings: WholeSettings | None = None) -> Consolidation:
         """One adapter for all that a version knows; published as a version where the gate holds, and live where the
@@ -337,7 +335,8 @@ def settings_of(
 
 def live_version(library: LibraryFolder) -> LibraryVersion | None:
     """What the library knows now; None where it knows nothing yet."""
-    return library.resolve(LIVE) if LIVE in library.aliases() else None
+    with library.reading():
+        return library.resolve(LIVE) if LIVE in library.aliases() else None
 
 
 def known_places(path: Path) -> list[str]:

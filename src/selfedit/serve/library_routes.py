@@ -78,14 +78,14 @@ class ForgetBody(_Body):
 @router.get("/library")
 def show_library(request: Request) -> dict[str, Any]:
     """The library and all its versions."""
-    with _service(request).open() as library:
+    with _service(request).open() as library, library.reading():
         return library_data(library)
 
 
 @router.get("/library/versions/{reference}")
 def show_version(request: Request, reference: str) -> dict[str, Any]:
     """A version in full."""
-    with _service(request).open() as library:
+    with _service(request).open() as library, library.reading():
         try:
             version = library.resolve(reference)
         except SelfeditError as error:

@@ -288,7 +288,7 @@ def _busy() -> ApiError:
 
 def _models(service: Service) -> list[dict[str, Any]]:
     base = service.settings.model
-    with service.open() as library:
+    with service.open() as library, library.reading():
         versions, aliases = library.versions(), library.aliases()
         begun = int((library.folder / "library.json").stat().st_mtime)
     by_number = {version.number: version for version in versions}

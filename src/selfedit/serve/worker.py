@@ -134,7 +134,7 @@ def learn(request: Mapping[str, Any], progress: Progress) -> dict[str, Any]:
         return {"version": report.version.number, "documents": len(report.version.documents), "is_idle": True}
     with LibraryFolder(path) as library:
         lessons = library.lessons()
-    held_back = [lessons[one.context_id] for one in report.lessons if lessons[one.context_id].status != "kept"]
+    held_back = [one for one in report.lessons if one.status != "kept"]
     return {
         "version": report.version.number,
         **learning_data(report.version, lessons, report),

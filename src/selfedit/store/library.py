@@ -119,6 +119,19 @@ class LibraryFolder(Database):
             self.sweep()
             yield
 
+    @contextmanager
+    def reading(self) -> Iterator[None]:
+        """Within, everything is read as it is at one moment, whatever others write meanwhile; nothing may be written."""
+        if self._connection.in_transaction:
+            yield
+            return
+        with self._readable():
+            self._connection.execute("BEGIN")
+        try:
+            yield
+        finally:
+            self._connection.rollback()
+
     def lessons(self) -> dict[str, Lesson]:
         """By context id, what became of each context that was ever studied and not forgotten."""
         rows = self._rows("SELECT body FROM lessons ORDER BY context_id")
@@ -147,19 +160,32 @@ class LibraryFolder(Database):
         """Name → number of the version that it stands for."""
         return {row["name"]: row["number"] for row in self._rows("SELECT name, number FROM aliases ORDER BY name")}
 
+    def number(self, reference: str = LIVE) -> int:
+        """The number that an alias or a number stands for, also behind `NAME@`, whether or not there is such a version;
+        0: it is neither, or names another library."""
+        wanted = reference.rpartition("@")[2]
+        spelt = int(wanted) if wanted.isascii() and wanted.isdigit() and len(wanted) < 10 else 0
+        return self.aliases().get(wanted, spelt) if self._is_own(reference) else 0
+
     def resolve(self, reference: str = LIVE) -> LibraryVersion:
         """The version that `live`, `7`, the beginning of a digest, or any of these behind `NAME@`, stands for.
 
         Raises:
-            SelfeditError: there is none such.
+            SelfeditError: there is none such, or several versions have a digest that begins so.
         """
-        name, _, wanted = reference.rpartition("@")
-        versions, aliases = self.versions(), self.aliases()
-        number = aliases.get(wanted, int(wanted) if wanted.isascii() and wanted.isdigit() and len(wanted) < 10 else 0)
-        alike = [one for one in versions if one.number == number or (len(wanted) > 5 and one.digest.startswith(wanted))]
-        if alike and name in ("", self.name):
+        wanted = reference.rpartition("@")[2]
+        with self.reading():
+            versions, aliases, struck, number = self.versions(), self.aliases(), self.struck(), self.number(reference)
+        if found := next((one for one in versions if one.number == number), None):
+            return found
+        is_digest = len(wanted) > 5 and self._is_own(reference)
+        alike = [one for one in versions if is_digest and one.digest.startswith(wanted)]
+        if len({one.digest for one in alike}) > 1:
+            numbers = ", ".join(str(one.number) for one in alike)
+            raise SelfeditError(f"{reference}: begins the digests of versions {numbers}; give more of it")
+        if alike:
             return alike[-1]
-        if number in self.struck():
+        if number in struck:
             raise SelfeditError(f"{reference}: version {number} held what was forgotten since, and is gone")
         known = ", ".join([*aliases, *(str(one.number) for one in versions[-4:])])
         raise SelfeditError(f"{reference}: {self.folder} has no such version; it has {known or 'none yet'}")
@@ -250,6 +276,9 @@ class LibraryFolder(Database):
             for folder in (self.folder / _ADAPTERS).iterdir():
                 if f"{_ADAPTERS}/{folder.name}" not in named:
                     shutil.rmtree(folder, ignore_errors=True)
+
+    def _is_own(self, reference: str) -> bool:
+        return reference.rpartition("@")[0] in ("", self.name)
 
     def _rows(self, statement: str) -> list[sqlite3.Row]:
         with self._readable():
