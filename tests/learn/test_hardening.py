@@ -149,6 +149,19 @@ def test_of_two_that_begin_a_library_at_once_the_second_takes_that_of_the_first(
         assert library.settings == {"model": "first"}
 
 
+def test_what_another_process_has_learnt_since_the_first_look_stays_known(shop: Workshop) -> None:
+    other = shop.beside("notes")
+    (shop.docs / "deep").mkdir()
+    shop.write("deep/quay.md", FERRY.replace("Albatross", "Gannet"))
+
+    def late(engine: FakeEngine) -> None:
+        other.learn([str(shop.docs / "deep")])
+
+    shop.session(late).learn([str(shop.docs / "bridge.md")])
+    with LibraryFolder(shop.path) as library:
+        assert [one.name for one in library.resolve().documents] == ["bridge.md", "quay.md"]
+
+
 def test_an_alias_that_nobody_gave_is_refused_by_its_name(shop: Workshop) -> None:
     shop.learn()
     with pytest.raises(SelfeditError, match=r"stable: .* has no such version; it has live, 1"):

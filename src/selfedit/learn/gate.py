@@ -22,10 +22,17 @@ def judge_documents(library: LibraryFolder, documents: Sequence[LibraryDocument]
     for name, ids in [(one.name, [chunk.context_id for chunk in one.chunks]) for one in documents]:
         own = [lessons[context_id] for context_id in ids if context_id in lessons]
         kept = [lesson for lesson in own if lesson.status == "kept"]
-        gain = gate_gain(kept)
-        if gain is not None and gain <= 0:
-            reason = f"the gate questions of {name} lose {-gain:.2f} nats per token in the mean"
+        if reason := losing(name, kept):
             library.add_lessons([replace(lesson, status="rejected", reason=reason) for lesson in kept])
+
+
+def losing(document: str, lessons: Sequence[Lesson]) -> str:
+    """Why a document's lessons are not kept: its gate questions do not gain in the mean; empty where they do, or where
+    none is asked."""
+    gain = gate_gain(lessons)
+    if gain is None or gain > 0:
+        return ""
+    return f"the gate questions of {document} lose {-gain:.2f} nats per token in the mean"
 
 
 def gate_gain(lessons: Sequence[Lesson]) -> float | None:

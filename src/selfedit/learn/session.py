@@ -105,7 +105,8 @@ class Session:
             create_library(self.path, self.engine().facts, self.learner(), begun)
         with LibraryFolder(self.path) as library, library.changing():
             self.check(library)
-            found = found or self.find(library, places)
+            if found is None or library.numbers():  # another process may have learnt since the first look
+                found = self.find(library, places)
             learning = self.learning(library)
             known = [lesson.context.text for lesson in library.lessons().values()]
             materials = self.materials(found, questions, known, self.settings.tests)
@@ -142,14 +143,18 @@ class Session:
         """
         if not places:
             raise SettingError(f"{self.path}: is no library yet; name documents to learn")
-        return find_documents(places, (), self.settings.chunk_tokens, self.counter, self.progress)
+        return find_documents(places, (), self.settings.chunk_tokens, self.counter, self.progress, self.path)
 
     def with_settings(self, settings: LearnSettings) -> Session:
         """The same with other settings, and with the model that is loaded."""
         return replace(self, settings=settings)
 
     def find(self, library: LibraryFolder, places: Sequence[str]) -> Found:
-        """What lies there, beside what the library knows."""
+        """What lies there, beside what the library knows.
+
+        Raises:
+            SettingError: see `find_documents`; or no places are named, and the library knows none.
+        """
         live = live_version(library)
         known = live.documents if live else ()
         lessons, learning = library.lessons(), self.learning(library)
@@ -157,8 +162,10 @@ class Session:
         def is_settled(document: LibraryDocument) -> bool:
             return all(learning.is_settled(lessons.get(one.context_id), document.name) for one in document.chunks)
 
-        places = places or _roots(known)
-        return find_documents(places, known, self.settings.chunk_tokens, self.counter, self.progress, is_settled)
+        if not (places := places or _roots(known)):
+            raise SettingError(f"{self.path}: knows no documents; name some to learn")
+        chunk_tokens = self.settings.chunk_tokens
+        return find_documents(places, known, chunk_tokens, self.counter, self.progress, self.path, is_settled)
 
     def materials(self, found: Found, questions: Path | None, known: Sequence[str], tests: TestKind) -> list[Material]:
         """The chunks of documents that are new or have changed, with their questions. `known`: texts that a file of
@@ -198,7 +205,7 @@ class Session:
             left = [document for document in (live.documents if live else ()) if document.name not in names]
             version = still_whole(compose(library, left, "forget"), live)
             probe = probe_version(self.learning(library), version, live, lambda: self.respondent(library, version))
-            return library.forget(ids, set(names), replace(version, probe=probe))
+            return library.forget(ids, set(names), replace(version, probe=probe), _elsewhere(lessons, names, rest))
 
     def verify(self, library: LibraryFolder, version: LibraryVersion) -> dict[str, int]:
         """How many of a version's questions are answered as they were when it was made."""
@@ -352,6 +359,19 @@ def known_places(path: Path) -> list[str]:
 
 def _roots(documents: Collection[LibraryDocument]) -> list[str]:
     return list(dict.fromkeys(document.root for document in documents))
+
+
+def _elsewhere(
+    lessons: Collection[Lesson], names: Collection[str], documents: Collection[LibraryDocument]
+) -> list[Lesson]:
+    """Lessons of documents of these names that one of the other documents has too, as lessons of that."""
+    places = {chunk.context_id: (one.name, chunk.place) for one in documents for chunk in one.chunks}
+    found = []
+    for lesson in lessons:
+        if lesson.document in names and (at := places.get(lesson.context_id)):
+            name, place = at
+            found.append(replace(lesson, document=name, context=replace(lesson.context, source=place)))
+    return found
 
 
 def unpublished(library: LibraryFolder, documents: Collection[LibraryDocument]) -> list[LibraryDocument]:

@@ -121,7 +121,7 @@ class LibraryFolder(Database):
 
     @contextmanager
     def reading(self) -> Iterator[None]:
-        """Within, everything is read as it is at one moment, whatever others write meanwhile; nothing may be written."""
+        """Within, everything is read as it is at one moment, whatever others write meanwhile. For reads alone."""
         if self._connection.in_transaction:
             yield
             return
@@ -139,9 +139,8 @@ class LibraryFolder(Database):
 
     def add_lessons(self, lessons: Sequence[Lesson]) -> None:
         """Stores lessons, in one transaction; one on a context that has one takes its place."""
-        rows = [(one.context_id, one.status, _encode(one)) for one in lessons]
         with self._transaction() as connection:
-            connection.executemany("INSERT OR REPLACE INTO lessons VALUES (?, ?, ?)", rows)
+            connection.executemany("INSERT OR REPLACE INTO lessons VALUES (?, ?, ?)", map(_row, lessons))
 
     def versions(self) -> list[LibraryVersion]:
         """All versions that can still be asked, oldest first."""
@@ -245,9 +244,19 @@ class LibraryFolder(Database):
             self.point(LIVE, version)
         return version
 
-    def forget(self, context_ids: Iterable[str], names: Container[str], version: LibraryVersion) -> LibraryVersion:
-        """Takes lessons away, with their adapters and all versions that held them, or documents of these names;
-        `version` knows the rest and is the live one from now on. Other aliases of a struck version are gone with it."""
+    def forget(
+        self,
+        context_ids: Iterable[str],
+        names: Container[str],
+        version: LibraryVersion,
+        kept: Sequence[Lesson] = (),
+    ) -> LibraryVersion:
+        """Takes lessons away, with their adapters and all versions that held them, or documents of these names.
+
+        Args:
+            version: knows the rest, and is the live one from now on; a struck version's other aliases are gone with it.
+            kept: lessons that other documents have too, which take the place of those on the same contexts.
+        """
         gone = set(context_ids)
         held = [one for one in self.versions() if any(d.name in names or _has(d, gone) for d in one.documents)]
         numbers = {one.number for one in held}
@@ -255,6 +264,7 @@ class LibraryFolder(Database):
         now = _now()
         with self._transaction() as connection:
             connection.executemany("DELETE FROM lessons WHERE context_id = ?", [(one,) for one in gone])
+            connection.executemany("INSERT OR REPLACE INTO lessons VALUES (?, ?, ?)", map(_row, kept))
             connection.executemany("UPDATE versions SET body = NULL WHERE number = ?", [(one,) for one in numbers])
             connection.executemany("DELETE FROM aliases WHERE name = ?", [(one,) for one in aliases])
             stored = replace(version, number=0, parent=0, created=now)
@@ -357,6 +367,10 @@ def _read_record(path: Path) -> dict[str, Any]:
 
 def _has(document: LibraryDocument, context_ids: set[str]) -> bool:
     return any(chunk.context_id in context_ids for chunk in document.chunks)
+
+
+def _row(lesson: Lesson) -> tuple[str, str, str]:
+    return lesson.context_id, lesson.status, _encode(lesson)
 
 
 def _encode(record: Lesson | LibraryVersion) -> str:
