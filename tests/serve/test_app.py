@@ -60,8 +60,11 @@ def test_a_body_that_is_none_is_refused_in_one_line(served: Served, body: bytes,
         assert error["message"] and "\n" not in error["message"] and len(error["message"]) < 300
 
 
-def test_a_body_of_no_announced_length_is_counted_as_it_comes(served: Served) -> None:
-    assert sent(served, (b" " * 100_000 for _ in range(150))).status_code == 413
+@pytest.mark.parametrize("path", ["chat/completions", "learn", "library/ask"])
+def test_a_body_of_no_announced_length_is_counted_as_it_comes(served: Served, path: str) -> None:
+    pieces = (b" " * 100_000 for _ in range(150))
+    reply = httpx.post(f"{served.url}/v1/{path}", content=pieces, headers=JSON)
+    assert (reply.status_code, reply.json()["error"]["code"]) == (413, "too_large")
 
 
 def test_another_kind_of_content_is_refused(served: Served) -> None:

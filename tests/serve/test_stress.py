@@ -152,3 +152,21 @@ def test_an_answer_that_is_considered_comes_between_the_steps_of_others(served: 
 
     slow, reply = asyncio.run(both())
     assert reply.is_known and said(slow).split() == ["word"] * 100
+
+
+def test_a_considered_answer_that_nobody_waits_for_any_more_is_not_made(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    going, asked = threading.Event(), list[object]()
+    monkeypatch.setattr(served.engine, "run_trials", lambda groups: asked.append(groups) or iter(()))
+    model = served.service.model
+    model.call(lambda: going.wait(20))
+    with pytest.raises(httpx.ReadTimeout):
+        httpx.post(f"{served.url}/v1/library/ask", json={"question": QUESTIONS[0]}, timeout=1)
+    for _ in range(100):
+        if [done.cancelled() for done, _ in model._calls] == [True]:
+            break
+        time.sleep(0.05)
+    going.set()
+    model.call(lambda: None).result(20)
+    assert asked == []

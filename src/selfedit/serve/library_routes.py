@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Request
-from fastapi.responses import StreamingResponse
+from fastapi.responses import Response, StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field
 
 from selfedit.errors import SelfeditError
@@ -20,6 +20,7 @@ from selfedit.serve.inbox import MOST_DOCUMENTS, drop, dropped_document, inbox_r
 from selfedit.serve.jobs import Jobs, QueueFull, ServedJob
 from selfedit.serve.library_data import library_data, version_data
 from selfedit.serve.service import Service
+from selfedit.serve.streams import Gone, while_there
 from selfedit.store.library import LIVE
 
 router = APIRouter(prefix="/v1")
@@ -107,13 +108,17 @@ def roll_back(request: Request) -> dict[str, int]:
         return {LIVE: library.roll_back().number}
 
 
-@router.post("/library/ask")
-async def ask(request: Request, body: AskBody) -> dict[str, Any]:
-    """An answer with its source, or that this has not been learnt."""
+@router.post("/library/ask", response_model=None)
+async def ask(request: Request, body: AskBody) -> dict[str, Any] | Response:
+    """An answer with its source, or that this has not been learnt. Who goes before it is begun costs the model
+    nothing."""
     if not body.question.strip():
         raise ApiError(400, "the question is empty", param="question")
     service = _service(request)
-    version, reply = await service.ask(body.question, str(body.version))
+    try:
+        version, reply = await while_there(request, service.ask(body.question, str(body.version)))
+    except Gone:
+        return Response(status_code=499)
     return {**reply_data(reply), "version": f"{service.name}@{version.number}"}
 
 

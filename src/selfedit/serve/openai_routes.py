@@ -8,7 +8,7 @@ import secrets
 import time
 from collections import deque
 from collections.abc import AsyncGenerator, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from datetime import datetime
 from typing import Any
 from urllib.parse import quote
@@ -37,8 +37,10 @@ _CODES = {"too_long": "context_length_exceeded", "unfit": "invalid_prompt", "sch
 
 
 @router.get("/healthz")
-async def healthz() -> dict[str, str]:
-    """Whether the server answers; open to everybody."""
+async def healthz(request: Request) -> dict[str, str]:
+    """Whether the server answers, and its model writes; open to everybody."""
+    if not _service(request).model.is_alive:
+        raise ApiError(503, "the model has stopped; the server's log says why", "fault")
     return {"status": "ok"}
 
 
@@ -191,7 +193,7 @@ class _Asked:
         )
 
         def tell(event: Event) -> None:
-            if not loop.is_closed():
+            with suppress(RuntimeError):  # the loop has ended, and nobody waits any more
                 loop.call_soon_threadsafe(self.events.put_nowait, (number, event))
 
         return Ticket(request, tell, Cutter(body.stops, self.shape.is_chat))
