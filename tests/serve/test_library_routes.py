@@ -6,12 +6,14 @@ import base64
 import json
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import httpx2 as httpx
 import pytest
 
+from selfedit.records import Policy
 from selfedit.store.library import LibraryFolder
 from tests.learn.test_session import Workshop
 from tests.serve.conftest import Served, serving
@@ -70,6 +72,25 @@ def test_the_library_and_a_version_are_told_in_full(served: Served) -> None:
     assert {(q["right_before"], q["right_after"]) for q in asked} == {(False, True)}
     assert full["probe"]["asked"] > 0 and full["probe"]["lost"] == []
     assert refused(httpx.get(f"{served.url}/v1/library/versions/9"), 404).startswith("9: ")
+
+
+def test_a_consolidated_version_is_told_as_its_one_adapter_answers(served: Served) -> None:
+    with LibraryFolder(served.shop.path) as library:
+        version, lessons = library.resolve(), library.lessons()
+        report = tuple(
+            (one.context_id, tuple(replace(a, text="wrong", verdict="incorrect") for a in one.report.after))
+            for one in lessons.values()
+        )
+        whole = Policy(1, "adapters/whole", "weights")
+        library.publish(replace(version, whole=whole, whole_report=report))
+    routed, told = (get(served, f"/v1/library/versions/{number}") for number in (1, 2))
+    assert (told["questions_asked"], told["right_after"]) == (routed["questions_asked"], 0) and routed[
+        "right_after"
+    ] > 0
+    for document in told["documents"]:
+        assert document["right_after"] == 0
+        asked = [q for chunk in document["chunks"] for q in chunk["questions"]]
+        assert asked and {(q["after"], q["right_after"]) for q in asked} == {("wrong", False)}
 
 
 def test_a_question_is_answered_with_source_and_version_or_not_at_all(served: Served) -> None:

@@ -212,8 +212,9 @@ def version_data(
     version: LibraryVersion, lessons: dict[str, Lesson], names: Sequence[str], is_short: bool = False
 ) -> dict[str, Any]:
     """A version as plain values."""
-    own = held(version, lessons)
-    kept = [one for one in own if one.context_id in dict(version.adapters)]
+    ids = {chunk.context_id for document in version.documents for chunk in document.chunks}
+    known = dict(version.adapters).keys()
+    kept = [one for one in held(version, lessons) if one.context_id in known]
     probe = version.probe
     whole = [answer for _, answers in version.whole_report for answer in answers]
     told = {
@@ -225,7 +226,7 @@ def version_data(
         "by": version.note,
         "documents": len(version.documents),
         "chunks_known": len(version.adapters),
-        "chunks_not_known": len(own) - len(kept),
+        "chunks_not_known": len(ids - known),
         "questions": sum(len(one.report.after) for one in kept),
         "right_before": sum(a.verdict == "correct" for one in kept for a in one.report.before),
         "right_after": sum(a.verdict == "correct" for one in kept for a in one.report.after),
@@ -242,6 +243,7 @@ def lessons_data(version: LibraryVersion, lessons: dict[str, Lesson]) -> list[di
     return [
         {
             "document": one.document,
+            "id": one.context_id,
             "source": one.context.source,
             "status": one.status,
             "reason": one.reason,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
@@ -64,7 +65,7 @@ def card(version: LibraryVersion, choice: ExportChoice, written: Exported, base:
 
 def modelfile(template: str) -> str:
     """How Ollama builds the model: base, adapter, how questions are put."""
-    text = template.replace('"""', '"')
+    text = re.sub('"{3,}', '"', template)
     return (
         f'FROM ./base.gguf\nADAPTER ./adapter.gguf\nTEMPLATE """{text}"""\n'
         'PARAMETER temperature 0\nPARAMETER num_predict 32\nPARAMETER stop "\\n"\n'

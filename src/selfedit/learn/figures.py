@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from selfedit.learn.answering import LibraryReply
@@ -14,7 +15,7 @@ def learning_data(version: LibraryVersion, lessons: Mapping[str, Lesson], report
     """Figures of a version, and of the learning that made it."""
     ids = {chunk.context_id for document in version.documents for chunk in document.chunks}
     own = [lessons[one] for one in sorted(ids) if one in lessons]
-    kept = [one for one in own if one.status == "kept"]
+    kept = list(as_answered(version, {one.context_id: one for one in own if one.status == "kept"}).values())
     probe = version.probe
     return {
         "documents": len(version.documents),
@@ -25,6 +26,16 @@ def learning_data(version: LibraryVersion, lessons: Mapping[str, Lesson], report
         **({"known_before": len(probe.right_before), "still_known": len(probe.still_right)} if probe else {}),
         "seconds": round(report.seconds, 1),
         "digest": version.digest,
+    }
+
+
+def as_answered(version: LibraryVersion, lessons: Mapping[str, Lesson]) -> dict[str, Lesson]:
+    """By context id, lessons with the questions that decided nothing as the version answers them: by its one adapter,
+    where it has one."""
+    whole = dict(version.whole_report)
+    return {
+        context_id: replace(one, report=replace(one.report, after=whole.get(context_id, one.report.after)))
+        for context_id, one in lessons.items()
     }
 
 
