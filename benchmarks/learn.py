@@ -28,10 +28,9 @@ from pathlib import Path
 from statistics import fmean
 
 from selfedit import PassagesTask
-from selfedit.cli.learn import load_with
 from selfedit.cli.progress import show_progress
 from selfedit.grading import contains, f1
-from selfedit.learn import Session, settings_of
+from selfedit.learn import Session, load_with, settings_of
 from selfedit.learn.answering import Respondent
 from selfedit.learn.routing import Router
 from selfedit.records import UNTOUCHED, Context, LibraryVersion, Policy, Question
@@ -99,7 +98,7 @@ def ask(args: argparse.Namespace) -> None:
         progress.stage("asking", len(names))
         for name in names:
             every = [row for row in rows if row["document"] == name]
-            own = every[:: -(-len(every) // args.most)]
+            own = every[:: max(1, -(-len(every) // args.most))]
             due = [row for row in own if row["id"] not in held]
             for row in answered(respondent, everything, version, name, due) if due else []:
                 with args.out.open("a") as file:

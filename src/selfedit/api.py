@@ -14,7 +14,6 @@ from pydantic import ValidationError
 
 from selfedit.cli.continual import run_continual
 from selfedit.cli.evaluate import run_evaluation
-from selfedit.cli.learn import load_with
 from selfedit.cli.output import Output
 from selfedit.cli.progress import show_progress
 from selfedit.cli.train import run_train
@@ -27,6 +26,7 @@ from selfedit.learn import (
     LibraryReply,
     Session,
     WholeSettings,
+    load_with,
     settings_of,
 )
 from selfedit.learn.answering import Weighed

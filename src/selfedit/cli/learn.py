@@ -21,15 +21,14 @@ from selfedit.cli.progress import show_progress
 from selfedit.config import at_least
 from selfedit.disk import told
 from selfedit.errors import Field, SelfeditError, SettingError
-from selfedit.learn import LearnSettings, Session, settings_of
+from selfedit.learn import LearnSettings, Session, load_with, settings_of
 from selfedit.learn.figures import learning_data
 from selfedit.learn.material import Material, absolute
 from selfedit.learn.session import LearningReport, known_places
 from selfedit.learn.watching import Watched
-from selfedit.protocols import Engine, Progress
+from selfedit.protocols import Progress
 from selfedit.recipes.demo import Pace
 from selfedit.records import Budget
-from selfedit.store.adapters import AdapterFolders
 from selfedit.store.library import LibraryFolder, is_library
 from selfedit.tasks.passages.task import PassagesTask
 
@@ -123,18 +122,6 @@ class Learn(JsonCommand):
                 else:
                     tell_round(out, report)
         say("learn: no longer watching; what was finished is kept")
-
-
-def load_with(settings: LearnSettings) -> Any:
-    """Loads the model that settings name."""
-
-    def load(adapters: AdapterFolders) -> Engine:
-        from selfedit.engine import load_engine
-
-        engine: Engine = load_engine(settings.model, settings.device, settings.dtype, settings.bank, adapters)
-        return engine
-
-    return load
 
 
 def examine(session: Session, places: Sequence[str], questions: Path | None) -> dict[str, Any]:

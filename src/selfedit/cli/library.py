@@ -12,11 +12,11 @@ import tyro
 
 from selfedit.cli.ask import Ask
 from selfedit.cli.consolidate import Consolidate
-from selfedit.cli.learn import LIBRARY, load_with
+from selfedit.cli.learn import LIBRARY
 from selfedit.cli.output import JsonCommand, Output, show
 from selfedit.cli.progress import show_progress
 from selfedit.errors import SelfeditError
-from selfedit.learn import Session, settings_of
+from selfedit.learn import Session, load_with, settings_of
 from selfedit.records import Lesson, LibraryVersion
 from selfedit.store.library import LIVE, LibraryFolder
 from selfedit.terminal import escape_controls

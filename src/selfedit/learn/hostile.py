@@ -44,9 +44,9 @@ _ORDERS = re.compile(
     | \b(?:your|new)\s+(?:system|developer)\s+prompt\b
     | <\|?\s*(?:im_start|im_end|im_sep|system|user|assistant|endoftext|begin_of_text|eot_id|start_header_id)\s*\|?>
     | \[/?INST\] | <</?SYS>> | <(?:start|end)_of_turn>
-    | (?:^|›)\s*(?:\#+\s*)?(?:new\s+|system\s+)?instructions?\s+(?:to|for)\s+(?:the\s+|any\s+)?
+    | (?:^|›)[^\S\n]*(?:\#+\s*)?(?:new\s+|system\s+)?instructions?\s+(?:to|for)\s+(?:the\s+|any\s+)?
         (?:ai|ai\s+assistant|(?:language\s+)?model|llm)s?\b
-    | (?:^|›)\s*(?:system|assistant)\s*:\s*
+    | (?:^|›)[^\S\n]*(?:system|assistant)\s*:\s*
         (?:you|ignore|disregard|forget|from\s+now|always|never|sure|i\s+(?:will|am|can))\b
     """,
     re.IGNORECASE | re.VERBOSE | re.MULTILINE,

@@ -321,6 +321,18 @@ class Session:
         return token_counter(self.settings.model)
 
 
+def load_with(settings: LearnSettings) -> LoadEngine:
+    """What loads the model that settings name."""
+
+    def load(adapters: AdapterFolders) -> Engine:
+        from selfedit.engine import load_engine
+
+        engine: Engine = load_engine(settings.model, settings.device, settings.dtype, settings.bank, adapters)
+        return engine
+
+    return load
+
+
 def settings_of(
     path: Path, device: str = "auto", dtype: str = "auto", begun: LearnSettings | None = None
 ) -> LearnSettings:

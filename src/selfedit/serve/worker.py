@@ -26,12 +26,11 @@ from typing import Any, TextIO
 
 from selfedit.disk import told
 from selfedit.errors import SelfeditError
-from selfedit.learn import LearnSettings, Session
+from selfedit.learn import LearnSettings, Session, load_with
 from selfedit.learn.figures import learning_data
-from selfedit.protocols import Engine, Progress
+from selfedit.protocols import Progress
 from selfedit.serve.inbox import inbox_names, remove_dropped
 from selfedit.shortage import is_out_of_memory
-from selfedit.store.adapters import AdapterFolders
 from selfedit.store.library import LibraryFolder, is_library
 
 _BETWEEN = 0.1
@@ -85,18 +84,6 @@ class _Warnings(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         self._tell({"warning": record.getMessage().removeprefix("selfedit: ")})
-
-
-def load_with(settings: LearnSettings) -> Callable[[AdapterFolders], Engine]:
-    """Loads the model that settings name."""
-
-    def load(adapters: AdapterFolders) -> Engine:
-        from selfedit.engine import load_engine
-
-        engine: Engine = load_engine(settings.model, settings.device, settings.dtype, settings.bank, adapters)
-        return engine
-
-    return load
 
 
 def main() -> int:
