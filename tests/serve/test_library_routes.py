@@ -16,7 +16,7 @@ import pytest
 from selfedit.records import Policy
 from selfedit.store.library import LibraryFolder
 from tests.learn.test_session import Workshop
-from tests.serve.conftest import Served, serving
+from tests.serve.conftest import COLD, Served, serving
 
 QUARRY = """# The quarry of Hallbeck
 
@@ -39,11 +39,11 @@ def done(served: Served, path: str, body: Any) -> Any:
     """What becomes of a job."""
     response = post(served, path, body)
     assert response.status_code == 202, response.text
-    for _ in range(600):
+    for _ in range(3_000):
         job = get(served, f"/v1/jobs/{response.json()['id']}")
         if job["status"] in ("done", "failed"):
             return job
-        time.sleep(0.1)
+        time.sleep(0.02)
     raise AssertionError(f"it never ended: {job}")
 
 
@@ -241,7 +241,7 @@ def test_a_server_that_stops_ends_its_child_and_the_next_learning_goes_on(
     shop: Workshop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SELFEDIT_FAKE_PAUSE", "60")
-    with serving(shop) as served:
+    with serving(shop, worker=COLD) as served:
         job_id = post(served, "/v1/learn", {"documents": [{"name": "quarry.md", "text": QUARRY}]}).json()["id"]
         while not get(served, f"/v1/jobs/{job_id}")["stage"].startswith("learning"):
             time.sleep(0.05)
