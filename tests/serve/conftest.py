@@ -159,3 +159,14 @@ def served(shop: Workshop) -> Iterator[Served]:
     """That library behind a URL, without a token."""
     with serving(shop) as one:
         yield one
+
+
+@pytest.fixture(scope="session")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """One such server for all tests that only read, and that count nothing."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sessions, "token_counter", lambda model: lambda text: len(text.split()))
+        shop = Workshop(tmp_path_factory.mktemp("shared"))
+        shop.learn()
+    with serving(shop) as one:
+        yield one
