@@ -112,6 +112,8 @@ def test_what_cannot_be_is_an_error_of_one_line(engines: list[FakeEngine]) -> No
             call()
     with pytest.raises(selfedit.SelfeditError, match="notes: is no library yet; name documents to learn"):
         library.learn()
+    with pytest.raises(selfedit.SettingError, match=r"^minutes must be at least 0, not -1$"):
+        library.learn("docs", minutes=-1)
     assert not Path("notes").exists()
     library.learn("docs")
     with pytest.raises(selfedit.SelfeditError, match=r"^Library\.consolidate: token: no such setting$"):

@@ -209,6 +209,19 @@ def test_the_files_of_a_library_that_lies_among_the_documents_are_none(shop: Wor
     assert shop.learn([str(shop.path / "inbox")]).new == ("quay.md",)
 
 
+def test_a_library_that_is_moved_still_knows_its_inbox(shop: Workshop) -> None:
+    shop.learn()
+    inbox = shop.path / "inbox"
+    inbox.mkdir()
+    (inbox / "quay.md").write_text(FERRY.replace("Albatross", "Gannet"))
+    shop.learn([str(inbox)])
+    shop.path = shop.path.rename(shop.path.with_name("elsewhere"))
+    assert shop.learn([]).is_idle
+    (shop.path / "inbox" / "quay.md").write_text(FERRY.replace("Albatross", "Heron"))
+    assert shop.learn([str(shop.path / "inbox")]).changed == ("quay.md",)
+    assert shop.session().forget(["quay.md"]).documents[0].root == str(shop.docs)
+
+
 def test_a_library_that_knows_no_documents_wants_some_to_be_named(shop: Workshop) -> None:
     shop.learn()
     shop.session().forget(["bridge.md", "ferry.md"])

@@ -86,3 +86,13 @@ def test_a_beginning_that_several_digests_share_is_refused_and_an_alias_goes_bef
     assert library.resolve("abcdef1").number == 2
     library.point("abcdef", replace(library.resolve("1")))
     assert library.resolve("notes@abcdef").number == 1
+
+
+def test_aliases_of_a_struck_version_are_gone_with_it_and_others_stay(library: LibraryFolder) -> None:
+    alone = library.publish(version("a.md"))
+    library.point("old", library.resolve("1"))
+    library.point("alone", alone)
+    left = library.forget(["chunk of b.md"], {"b.md"}, version("a.md"))
+    assert library.aliases() == {"alone": alone.number, LIVE: left.number} and library.struck() == [1]
+    with pytest.raises(SelfeditError, match=r"old: .* has no such version; it has alone, live, 2, 3"):
+        library.resolve("old")

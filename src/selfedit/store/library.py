@@ -145,7 +145,7 @@ class LibraryFolder(Database):
     def versions(self) -> list[LibraryVersion]:
         """All versions that can still be asked, oldest first."""
         rows = self._rows("SELECT number, body FROM versions WHERE body IS NOT NULL ORDER BY number")
-        return [replace(self._built(_VERSION, row["body"]), number=row["number"]) for row in rows]
+        return [self._rooted(replace(self._built(_VERSION, row["body"]), number=row["number"])) for row in rows]
 
     def numbers(self) -> set[int]:
         """Of all versions that can still be asked."""
@@ -206,7 +206,7 @@ class LibraryFolder(Database):
         parent = at if parent is None else parent
         with self._transaction() as connection:
             held = replace(version, number=0, parent=parent, created=now)
-            number = connection.execute("INSERT INTO versions (body) VALUES (?)", (_encode(held),)).lastrowid
+            number = connection.execute("INSERT INTO versions (body) VALUES (?)", (self._unrooted(held),)).lastrowid
             if parent == at:
                 connection.execute("INSERT OR REPLACE INTO aliases VALUES (?, ?)", (LIVE, number))
         assert number is not None
@@ -268,7 +268,7 @@ class LibraryFolder(Database):
             connection.executemany("UPDATE versions SET body = NULL WHERE number = ?", [(one,) for one in numbers])
             connection.executemany("DELETE FROM aliases WHERE name = ?", [(one,) for one in aliases])
             stored = replace(version, number=0, parent=0, created=now)
-            number = connection.execute("INSERT INTO versions (body) VALUES (?)", (_encode(stored),)).lastrowid
+            number = connection.execute("INSERT INTO versions (body) VALUES (?)", (self._unrooted(stored),)).lastrowid
             connection.execute("INSERT OR REPLACE INTO aliases VALUES (?, ?)", (LIVE, number))
         assert number is not None
         self.sweep()
@@ -286,6 +286,17 @@ class LibraryFolder(Database):
             for folder in (self.folder / _ADAPTERS).iterdir():
                 if f"{_ADAPTERS}/{folder.name}" not in named:
                     shutil.rmtree(folder, ignore_errors=True)
+
+    def _unrooted(self, version: LibraryVersion) -> str:
+        """As it is stored. Where documents in this folder are from is noted from it on, for it may be moved."""
+        home = self.folder.absolute()
+        inside = {one.root for one in version.documents if one.root and Path(one.root).is_relative_to(home)}
+        return _encode(_with_roots(version, {root: str(Path(root).relative_to(home)) for root in inside}))
+
+    def _rooted(self, version: LibraryVersion) -> LibraryVersion:
+        """As `_unrooted` found it, where this folder lies now."""
+        roots = {one.root for one in version.documents if one.root and not Path(one.root).is_absolute()}
+        return _with_roots(version, {root: str(self.folder.absolute() / root) for root in roots})
 
     def _is_own(self, reference: str) -> bool:
         return reference.rpartition("@")[0] in ("", self.name)
@@ -367,6 +378,11 @@ def _read_record(path: Path) -> dict[str, Any]:
 
 def _has(document: LibraryDocument, context_ids: set[str]) -> bool:
     return any(chunk.context_id in context_ids for chunk in document.chunks)
+
+
+def _with_roots(version: LibraryVersion, roots: Mapping[str, str]) -> LibraryVersion:
+    documents = tuple(replace(one, root=roots.get(one.root, one.root)) for one in version.documents)
+    return replace(version, documents=documents)
 
 
 def _row(lesson: Lesson) -> tuple[str, str, str]:
