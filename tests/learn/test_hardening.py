@@ -21,12 +21,6 @@ from tests.learn.test_session import BRIDGE, FERRY, Workshop
 LIE = "The bridge of Orlemont was built by Eve Malone."
 
 
-@pytest.fixture
-def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workshop:
-    monkeypatch.setattr(sessions, "token_counter", lambda model: lambda text: len(text.split()))
-    return Workshop(tmp_path)
-
-
 def adapters(shop: Workshop) -> dict[str, Policy]:
     with LibraryFolder(shop.path) as library:
         return dict(library.resolve().adapters)

@@ -11,7 +11,6 @@ import pytest
 from selfedit.errors import SelfeditError, SettingError
 from selfedit.learn import LearningReport, LearnSettings, Session
 from selfedit.learn import material as materials
-from selfedit.learn import session as sessions
 from selfedit.store.adapters import AdapterFolders
 from selfedit.store.library import LibraryFolder
 from selfedit.testing.engines import FakeEngine, Stopped
@@ -67,12 +66,6 @@ class Workshop:
     def digest(self) -> str:
         with LibraryFolder(self.path) as library:
             return library.resolve().digest
-
-
-@pytest.fixture
-def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workshop:
-    monkeypatch.setattr(sessions, "token_counter", lambda model: lambda text: len(text.split()))
-    return Workshop(tmp_path)
 
 
 def test_a_folder_is_learnt_and_a_second_time_nothing_is_done_and_no_model_loaded(shop: Workshop) -> None:
@@ -140,6 +133,32 @@ def test_what_another_document_has_too_stays_known_as_from_that_and_the_forgotte
     assert b"a secret name" not in held
     with pytest.raises(SelfeditError, match="knows no such document"):
         shop.session().forget(["a secret name.md"])
+
+
+def test_forgetting_leaves_versions_alone_that_know_the_same_from_another_document(shop: Workshop) -> None:
+    first = shop.learn([str(shop.docs / "bridge.md")]).version
+    shop.write("copy.md", BRIDGE)
+    shop.learn([str(shop.docs / "copy.md")])
+    left = shop.session().forget(["copy.md"])
+    with LibraryFolder(shop.path) as library:
+        assert [one.number for one in library.versions()] == [1, left.number] and library.struck() == [2]
+    assert first is not None and left.digest == first.digest
+
+
+def test_two_documents_of_one_name_from_different_places_are_refused(shop: Workshop) -> None:
+    shop.learn()
+    other = shop.docs.with_name("other")
+    other.mkdir()
+    (other / "ferry.md").write_text(FERRY.replace("Albatross", "Gannet"))
+    with pytest.raises(SettingError, match=rf"other: ferry\.md is also the name of a document of {shop.docs}; rename"):
+        shop.learn([str(other)])
+
+
+def test_a_library_is_learnt_into_with_the_learner_that_it_was_begun_with_alone(shop: Workshop) -> None:
+    shop.learn()
+    with pytest.raises(SettingError, match=r"untouched: .* was begun with another; name another library"):
+        shop.learn(learner="untouched")
+    assert shop.learn(learner="shipped").is_idle
 
 
 def test_to_forget_what_is_not_known_is_refused_in_one_line(shop: Workshop) -> None:
