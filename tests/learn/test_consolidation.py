@@ -113,7 +113,7 @@ def test_where_gate_questions_lose_nothing_is_published_and_nothing_is_left(shop
     shop.learn()
 
     def harm(engine: FakeEngine) -> None:
-        engine.lift = lambda version: -1.5 if "whole" in version.adapter else 0.0
+        engine.lift = lambda version: -6.0 if "whole" in version.adapter else 0.0
 
     found = shop.session(harm).consolidate()
     assert found.version is None and live(shop).number == 1 and not wholes(shop)
@@ -213,7 +213,7 @@ def test_an_adapter_that_cannot_be_trained_is_told_and_nothing_is_published(shop
 
 def test_a_version_that_knows_nothing_cannot_be_consolidated(shop: Workshop) -> None:
     def harm(engine: FakeEngine) -> None:
-        engine.lift = lambda version: -2.0 * ("learner" not in version.adapter)
+        engine.lift = lambda version: -6.0 * ("learner" not in version.adapter)
 
     shop.session(harm).learn([str(shop.docs)])
     with pytest.raises(SelfeditError, match="version 1 knows nothing that could be consolidated"):

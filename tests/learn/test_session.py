@@ -248,14 +248,14 @@ def test_a_library_that_knows_no_documents_wants_some_to_be_named(shop: Workshop
         shop.learn([])
 
 
-def test_a_document_whose_gate_questions_gain_nothing_is_rejected_and_stays_so(shop: Workshop) -> None:
+def test_a_document_whose_gate_questions_are_harmed_is_rejected_and_stays_so(shop: Workshop) -> None:
     def harm(engine: FakeEngine) -> None:
-        engine.lift = lambda version: -2.0 * ("learner" not in version.adapter)
+        engine.lift = lambda version: -6.0 * ("learner" not in version.adapter)
 
-    told = shop.session(harm).learn([str(shop.docs)])
+    told = shop.session(harm, most_drift=10.0).learn([str(shop.docs)])
     assert {lesson.status for lesson in told.lessons} == {"rejected"}
     assert told.version is not None and told.version.adapters == ()
-    assert shop.learn().is_idle
+    assert shop.learn(most_drift=10.0).is_idle
 
 
 def test_one_may_read_while_another_learns_and_a_second_learner_is_told_to_wait(shop: Workshop) -> None:

@@ -284,7 +284,5 @@ def still_whole(version: LibraryVersion, live: LibraryVersion | None) -> Library
 
 
 def _losing(lessons: Sequence[Lesson]) -> list[str]:
-    """Documents whose gate questions do not gain in the mean."""
     names = sorted({one.document for one in lessons})
-    reasons = [losing(name, [one for one in lessons if one.document == name]) for name in names]
-    return [reason for reason in reasons if reason]
+    return [why for name in names if (why := losing(name, [one for one in lessons if one.document == name]))]
