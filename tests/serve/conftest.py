@@ -161,9 +161,9 @@ def served(shop: Workshop) -> Iterator[Served]:
         yield one
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    """One such server for all tests that only read, and that count nothing."""
+    """One such server for all tests of a module that only read, and that count nothing."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sessions, "token_counter", lambda model: lambda text: len(text.split()))
         shop = Workshop(tmp_path_factory.mktemp("shared"))
