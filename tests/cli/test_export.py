@@ -23,7 +23,7 @@ from selfedit.errors import SelfeditError
 from selfedit.learn import card as cards
 from selfedit.learn import export as exports
 from selfedit.learn.export import choose, known_question
-from selfedit.records import LibraryVersion
+from selfedit.records import LibraryVersion, Prompt
 from selfedit.store.library import LibraryFolder
 from tests.support.libraries import MadeLibrary, make_library
 
@@ -74,6 +74,7 @@ def test_the_adapter_of_a_document_is_exported_under_a_name_of_its_own(notes: Ma
 def test_the_card_tells_what_is_known_and_how_it_is_loaded(notes: MadeLibrary, capsys: Capture) -> None:
     [row] = told(capsys, "live --document doc-0.md --base hub/tiny --to out")["exported"]
     card = Path("out/README.md").read_text()
+    assert "as this text, without a chat template" in card
     assert card.startswith("---\nbase_model: hub/tiny\n")
     for fact in (notes.version.digest, "0" * 64, "`learn docs`", "| decided nothing | 1 | 0 | 1 |"):
         assert fact in card
@@ -94,6 +95,7 @@ def test_a_consolidated_version_is_one_adapter_that_knows_all_documents(
     assert row["name"] == f"notes-1-{made.version.digest[:8]}" and row["chunk"] is None
     assert (row["rank"], row["learnt_rank"]) == (8, 8)
     card = Path("out/README.md").read_text()
+    assert "as this text, without a chat template" in card
     assert "0" * 64 in card and "1" * 64 in card and made.version.whole.digest in card
     assert "before these were made one" in card
     [own] = told(capsys, "1 --document doc-0.md --to chunk")["exported"]
@@ -155,6 +157,7 @@ def test_a_gguf_comes_with_a_modelfile_that_puts_questions_as_they_were_learnt(
         'PARAMETER temperature 0\nPARAMETER num_predict 32\nPARAMETER stop "\\n"\n'
     )
     card = Path("out/README.md").read_text()
+    assert "as this text, without a chat template" in card
     assert "llama-server -m base.gguf --lora adapter.gguf" in card and "ollama create notes-1-" in card
 
 
@@ -239,6 +242,8 @@ def test_a_version_that_knows_nothing_is_refused(notes: MadeLibrary) -> None:
 def test_text_from_documents_starts_no_markup_in_a_card() -> None:
     assert cards._plain("a|b `c` <i> [x](y)\nz") == r"a\|b \`c\` \<i> \[x](y) z"
     assert len(cards._plain("x" * 500)) == 200
+    put = cards._putting(Prompt("a ```` b", raw=True))
+    assert "without a chat template" in put and put.count("`````") == 2
     for quotes in ('"' * 3, '"' * 4, '"' * 5, '"' * 9):
         assert cards.modelfile(f"He said {quotes}stop{quotes} {{{{ .Prompt }}}}").count('"""') == 2
 

@@ -138,7 +138,7 @@ def test_what_was_known_before_is_asked_of_the_one_adapter(shop: Workshop, monke
     monkeypatch.setattr(FakeEngine, "_result", forgets)
     found = shop.session(knowing).consolidate()
     assert found.known_before > 10 and found.still_known == 0 and found.version is None
-    assert f"0 of {found.known_before} that was known before is still right, below 80%" in found.reasons
+    assert f"0 of {found.known_before} questions that were known before are still right, below 80%" in found.reasons
     assert shop.session(knowing).consolidate(settings=WholeSettings(least_kept=0)).version is not None
 
 

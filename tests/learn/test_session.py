@@ -163,8 +163,39 @@ def test_a_library_is_learnt_into_with_the_learner_that_it_was_begun_with_alone(
 
 def test_to_forget_what_is_not_known_is_refused_in_one_line(shop: Workshop) -> None:
     shop.learn()
-    with pytest.raises(SelfeditError, match=r"rail\.md: .* knows no such document; it knows bridge\.md, ferry\.md"):
+    told = r"rail\.md: .* knows no such document, or has forgotten it; it knows bridge\.md, ferry\.md"
+    with pytest.raises(SelfeditError, match=told):
         shop.session().forget(["rail.md"])
+
+
+def test_to_forget_nothing_is_refused_and_strikes_no_version(shop: Workshop) -> None:
+    shop.learn()
+    with pytest.raises(SelfeditError, match=r"name the documents to forget; .* knows bridge\.md, ferry\.md"):
+        shop.session().forget([])
+    with LibraryFolder(shop.path) as library:
+        assert [one.number for one in library.versions()] == [1]
+
+
+def test_a_forgetting_that_is_killed_between_its_steps_is_ended_when_it_is_given_again(
+    shop: Workshop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shop.learn()
+
+    def dies(library: LibraryFolder) -> None:
+        raise Stopped
+
+    with monkeypatch.context() as patch:
+        patch.setattr(LibraryFolder, "_end_forgetting", dies)
+        with LibraryFolder(shop.path) as library, pytest.raises(Stopped):
+            shop.session()._forget(library, library.versions(), library.resolve(), ["ferry.md"])
+    with LibraryFolder(shop.path) as library:
+        assert library.being_forgotten() == {"ferry.md"} and "ferry.md" not in library.names()
+    version = shop.session().forget(["ferry.md"])
+    assert version.number == 2
+    held = b"".join(file.read_bytes() for file in shop.path.rglob("*") if file.is_file())
+    assert b"Albatross" not in held and b"ferry" not in held
+    with pytest.raises(SelfeditError, match="or has forgotten it"):
+        shop.session().forget(["ferry.md"])
 
 
 def test_a_learning_that_is_killed_goes_on_behind_the_last_group_and_ends_where_it_would_have(shop: Workshop) -> None:

@@ -14,6 +14,7 @@ import httpx2 as httpx
 import pytest
 
 from selfedit.records import Policy
+from selfedit.serve import library_data
 from selfedit.store.library import LibraryFolder
 from tests.learn.test_session import Workshop
 from tests.serve.conftest import COLD, Served, serving
@@ -74,23 +75,18 @@ def test_the_library_and_a_version_are_told_in_full(served: Served) -> None:
     assert refused(httpx.get(f"{served.url}/v1/library/versions/9"), 404).startswith("9: ")
 
 
-def test_a_consolidated_version_is_told_as_its_one_adapter_answers(served: Served) -> None:
+def test_of_a_consolidated_version_the_answers_of_its_one_adapter_are_told(served: Served) -> None:
     with LibraryFolder(served.shop.path) as library:
         version, lessons = library.resolve(), library.lessons()
-        report = tuple(
-            (one.context_id, tuple(replace(a, text="wrong", verdict="incorrect") for a in one.report.after))
-            for one in lessons.values()
+        wrong = tuple(
+            (one, tuple(replace(answer, text="other", verdict="incorrect") for answer in lessons[one].report.after))
+            for one, _ in version.adapters
         )
-        whole = Policy(1, "adapters/whole", "weights")
-        library.publish(replace(version, whole=whole, whole_report=report))
-    routed, told = (get(served, f"/v1/library/versions/{number}") for number in (1, 2))
-    assert (told["questions_asked"], told["right_after"]) == (routed["questions_asked"], 0) and routed[
-        "right_after"
-    ] > 0
-    for document in told["documents"]:
-        assert document["right_after"] == 0
-        asked = [q for chunk in document["chunks"] for q in chunk["questions"]]
-        assert asked and {(q["after"], q["right_after"]) for q in asked} == {("wrong", False)}
+        whole = replace(version, whole=Policy(9, "adapters/whole", "d"), whole_report=wrong)
+        routed, told = library_data.version_data(library, version), library_data.version_data(library, whole)
+    assert routed["right_after"] > 0 and told["right_after"] == 0
+    assert told["right_before"] == routed["right_before"] and told["questions_asked"] == routed["questions_asked"]
+    assert {q["after"] for d in told["documents"] for c in d["chunks"] for q in c["questions"]} == {"other"}
 
 
 def test_a_question_is_answered_with_source_and_version_or_not_at_all(served: Served) -> None:
@@ -214,7 +210,7 @@ def test_a_job_is_followed_until_it_is_over(served: Served, monkeypatch: pytest.
         assert response.headers["content-type"].startswith("text/event-stream")
         said = [json.loads(line[6:]) for line in response.iter_lines() if line.startswith("data: ")]
     assert said[-1]["status"] == "done" and {one["id"] for one in said} == {job_id}
-    assert any(one["stage"].startswith("learning 1 chunks") for one in said)
+    assert any(one["stage"].startswith("learning 1 chunk ") for one in said)
     assert "no such job" in refused(httpx.get(f"{served.url}/v1/jobs/nothing/events"), 404)
 
 

@@ -235,6 +235,9 @@ def test_versions_are_rolled_back_and_promoted_by_the_keyboard_alone(two: Served
     expect(page.locator("#other-version")).to_contain_text("You look at version 1, which is not live.")
     expect(page.locator("#documents > li")).to_have_count(2)
     expect(page.get_by_role("button", name="Forget")).to_have_count(0)
+    expect(page.locator("#asked-version")).to_have_value("1")
+    press(page, "Back to the live one")
+    expect(page.locator("#asked-version")).to_have_value("live")
 
 
 def test_a_dropped_document_is_learnt_in_sight_and_forgotten_when_that_is_confirmed(
@@ -246,7 +249,7 @@ def test_a_dropped_document_is_learnt_in_sight_and_forgotten_when_that_is_confir
     page = visit(served.url)
     expect(page.locator("#versions li")).to_have_count(1)
     drop(page, EVIL, EVIL_TEXT)
-    expect(page.locator(".stage")).to_contain_text("learning 1 chunks")
+    expect(page.locator(".stage")).to_contain_text("learning 1 chunk")
     bar = page.get_by_role("progressbar")
     expect(bar).to_have_attribute("aria-valuenow", "0")
     page.reload()  # a job that runs is found again

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import sys
+import time
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
@@ -24,13 +25,14 @@ from selfedit.errors import Field, SelfeditError, SettingError
 from selfedit.learn import LearnSettings, Session, load_with, settings_of
 from selfedit.learn.figures import learning_data
 from selfedit.learn.material import Material, absolute
-from selfedit.learn.session import LearningReport, known_places
+from selfedit.learn.session import LearningReport, known_places, live_version
 from selfedit.learn.watching import Watched
 from selfedit.protocols import Progress
 from selfedit.recipes.demo import Pace
 from selfedit.records import Budget
 from selfedit.store.library import LibraryFolder, is_library
 from selfedit.tasks.passages.task import PassagesTask
+from selfedit.tasks.probe import BUNDLED, load_probe
 
 LIBRARY = Path("library")
 """Where a library lies where nobody says."""
@@ -137,8 +139,13 @@ def examine(session: Session, places: Sequence[str], questions: Path | None) -> 
     }
     if not due:
         return {**counts, "minutes": 0.0, "disk_mb": 0.0}
+    started = time.monotonic()
+    session.engine()
+    loading = time.monotonic() - started
     pace = _pace(session, due)
-    minutes = {edits: _seconds(session.settings, edits, due, pace) / 60 for edits in range(session.settings.edits + 1)}
+    once = loading + _probing(session, due, pace)
+    by_edits = {edits: _seconds(session.settings, edits, due, pace) for edits in range(session.settings.edits + 1)}
+    minutes = {edits: (once + seconds) / 60 for edits, seconds in by_edits.items()}
     return {
         **counts,
         "minutes": round(minutes[session.settings.edits], 1),
@@ -166,6 +173,16 @@ def _pace(session: Session, due: Sequence[Material]) -> Pace:
     settings = session.settings
     task = PassagesTask(contexts, (), settings.prompt, inner=settings.inner, answer_tokens=settings.answer_tokens)
     return measure(session.engine(), task, settings.inner, settings.sampling)
+
+
+def _probing(session: Session, due: Sequence[Material], pace: Pace) -> float:
+    """Of the questions of common knowledge, which are asked once, for the first version."""
+    if is_library(session.path):
+        with LibraryFolder(session.path) as library:
+            if (live := live_version(library)) and live.probe:
+                return 0.0
+    of_a_chunk = max(1.0, sum(len(one.context.questions) for one in due) / len(due))
+    return pace.ask * len(load_probe(BUNDLED).questions) / of_a_chunk
 
 
 def _seconds(settings: LearnSettings, edits: int, due: Sequence[Material], pace: Pace) -> float:

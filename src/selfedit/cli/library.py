@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -17,6 +18,7 @@ from selfedit.cli.output import JsonCommand, Output, show
 from selfedit.cli.progress import show_progress
 from selfedit.errors import SelfeditError
 from selfedit.learn import Session, load_with, settings_of
+from selfedit.learn.figures import as_answered
 from selfedit.records import Lesson, LibraryVersion
 from selfedit.store.library import LIVE, LibraryFolder
 from selfedit.terminal import escape_controls
@@ -43,7 +45,7 @@ class List(JsonCommand):
             out.data({"versions": told, "struck": struck})
             return
         rows = [
-            (str(v.number), ", ".join(called[v.number]), str(len(v.documents)), str(len(v.adapters)), v.created, v.note)
+            (str(v.number), ", ".join(called[v.number]), str(len(v.documents)), str(len(v.adapters)), made(v), v.note)
             for v in versions
         ]
         print_table(
@@ -77,7 +79,7 @@ class Show(JsonCommand):
         out.rows(f"version {version.number}", {**version_data(version, lessons, names, is_short=True)})
         print_documents(version, lessons)
         if self.questions:
-            for lesson in held(version, lessons):
+            for lesson in held(version, as_answered(version, lessons)):
                 show(f"\n{lesson.context.source or lesson.document} ({lesson.status})")
                 for before, after in zip(lesson.report.before, lesson.report.after, strict=True):
                     mark = "right" if after.verdict == "correct" else "wrong"
@@ -262,13 +264,14 @@ def lessons_data(version: LibraryVersion, lessons: dict[str, Lesson]) -> list[di
                 for b, a in zip(one.report.before, one.report.after, strict=True)
             ],
         }
-        for one in held(version, lessons)
+        for one in held(version, as_answered(version, lessons))
     ]
 
 
 def print_documents(version: LibraryVersion, lessons: dict[str, Lesson]) -> None:
     """Each document with how much of it is known."""
     known, rows = dict(version.adapters), []
+    lessons = as_answered(version, lessons)
     for document in version.documents:
         own = [lessons[chunk.context_id] for chunk in document.chunks if chunk.context_id in lessons]
         asked = [one.report for one in own if one.context_id in known]
@@ -278,6 +281,11 @@ def print_documents(version: LibraryVersion, lessons: dict[str, Lesson]) -> None
         kept = sum(one.context_id in known for one in own)
         rows.append((document.name, f"{kept} of {len(document.chunks)}", f"{right[0]} → {right[1]} of {n}", why))
     print_table("documents", ("document", "chunks known", "right before → after", "not known because"), rows)
+
+
+def made(version: LibraryVersion) -> str:
+    """When a version was made, to the minute."""
+    return datetime.fromisoformat(version.created).strftime("%Y-%m-%d %H:%M")
 
 
 def _before(tested: Any) -> Any:

@@ -27,7 +27,7 @@ _GRACE = 30
 
 @dataclass(frozen=True, kw_only=True)
 class Serve(Command):
-    """Serve what a library has learnt: an OpenAI-compatible server, until Ctrl-C or SIGTERM."""
+    """Serve what a library has learnt, until Ctrl-C or SIGTERM: an OpenAI-compatible server, and a page for people."""
 
     library: Path = LIBRARY
     """Folder of the library."""
@@ -64,6 +64,8 @@ class Serve(Command):
             raise SettingError(Field("host"), told, Field("token_file"), f", or set {TOKEN}")
         settings = settings_of(self.library, self.device, self.dtype)
         with self._listening() as listening:
+            if sys.stderr.isatty():
+                say(f"serve: loading {settings.model} …")
             service = Service(self.library, settings, load_with(settings), Limits(self.at_once, self.queue))
             service.start()
             try:
@@ -94,6 +96,7 @@ class Serve(Command):
         model = f"{service.name}@{LIVE}" if has_live else service.settings.model
         host, port = listening.getsockname()[:2]
         url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+        show(f"a page for people at {url}/")
         show(f"{model} at {url}/v1")
         header = f' -H "Authorization: Bearer ${TOKEN}"' if has_token else ""
         body = f'{{"model": "{model}", "messages": [{{"role": "user", "content": "…"}}]}}'
@@ -123,6 +126,7 @@ class Serve(Command):
             family, *_, address = found[0]
             return socket.create_server(address[:2], family=family, backlog=1_024)
         except OSError as error:
-            reason = (error.strerror or str(error)).lower()
+            number = error.errno or 0  # below zero where a name was looked up in vain
+            reason = (os.strerror(number) if number > 0 else error.strerror or str(error)).lower()
             told = f" {self.port}: cannot listen on {self.host} ({reason}); name another port or another "
             raise SettingError(Field("port"), told, Field("host")) from None

@@ -223,8 +223,9 @@ class Consolidating:
         learning, learner = self.learning, self.learning.library.learner
         seed = seeds.derive("whole", self.mark)
         update = Update(learner, self.place, self.examples(lessons), self.training, seed, anchor=learner)
+        engine = learning.engine  # loads the model, which is a stage of its own
         learning.progress.stage(f"training one adapter on {len(lessons)} lessons, {self.training.budget}", 1)
-        [result] = [one for done in learning.engine.update([[update]]) for one in done.results]
+        [result] = [one for done in engine.update([[update]]) for one in done.results]
         if result.failure or not all(map(math.isfinite, result.losses)):
             raise SelfeditError(f"one adapter could not be trained: {result.failure or 'its loss is not finite'}")
         learning.progress.advance()
@@ -268,7 +269,7 @@ class Consolidating:
         if not math.isfinite(found.drift) or found.drift > most:
             reasons.append(f"general text loses {found.drift:.2f} nats per token under it, above {most:g}")
         if found.still_known < least * found.known_before:
-            told = f"{found.still_known} of {found.known_before} that was known before is still right"
+            told = f"{found.still_known} of {found.known_before} questions that were known before are still right"
             reasons.append(f"{told}, below {least:.0%}")
         if found.right_with_one < least * found.right_with_routing:
             told = f"{found.right_with_one} of {found.questions} questions are right under it"

@@ -181,11 +181,12 @@ class Export:
         from selfedit.engine.export.exporter import ExportOrder
 
         store, learner = AdapterFolders(self.library.folder), self.library.learner
+        asked = known_question(choice, self.settings.answer_tokens)
         order = ExportOrder(
             form,
             store.find(choice.policy),
             store.find(learner) if learner.adapter else None,
-            known_question(choice, self.settings.answer_tokens),
+            asked,
             choice.name,
             self.base_name,
             self.base_gguf,
@@ -193,7 +194,7 @@ class Export:
         written = exporter.write(order, folder)
         if form == "gguf":
             (folder / "Modelfile").write_text(modelfile(_template(choice)), encoding="utf-8")
-        told = card(self.version, choice, written, self.base_name, self.settings.model)
+        told = card(self.version, choice, written, self.base_name, self.settings.model, asked.prompt)
         (folder / "README.md").write_text(told, encoding="utf-8")
         return written
 

@@ -29,16 +29,6 @@ def learning_data(version: LibraryVersion, lessons: Mapping[str, Lesson], report
     }
 
 
-def as_answered(version: LibraryVersion, lessons: Mapping[str, Lesson]) -> dict[str, Lesson]:
-    """By context id, lessons with the questions that decided nothing as the version answers them: by its one adapter,
-    where it has one."""
-    whole = dict(version.whole_report)
-    return {
-        context_id: replace(one, report=replace(one.report, after=whole.get(context_id, one.report.after)))
-        for context_id, one in lessons.items()
-    }
-
-
 def asked_data(lessons: Sequence[Lesson]) -> dict[str, int]:
     """How many questions that decided nothing lessons have, and how many are right before and after."""
     reported = [one.report for one in lessons]
@@ -46,6 +36,15 @@ def asked_data(lessons: Sequence[Lesson]) -> dict[str, int]:
         "questions_asked": sum(len(one.before) for one in reported),
         "right_before": sum(answer.verdict == "correct" for one in reported for answer in one.before),
         "right_after": sum(answer.verdict == "correct" for one in reported for answer in one.after),
+    }
+
+
+def as_answered(version: LibraryVersion, lessons: Mapping[str, Lesson]) -> dict[str, Lesson]:
+    """The same lessons; of a version with one adapter, their report questions as that answers them."""
+    recorded = dict(version.whole_report) if version.whole.adapter else {}
+    return {
+        name: replace(one, report=replace(one.report, after=recorded[name])) if name in recorded else one
+        for name, one in lessons.items()
     }
 
 

@@ -18,7 +18,7 @@ from selfedit.learn.pipeline import Learning
 from selfedit.records import Lesson, LibraryDocument, LibraryVersion, Policy, ProbeResult
 from selfedit.store.library import LibraryFolder
 
-_SPREAD = 2.2
+_SPREAD = 2.4
 """Standard deviation of what a gate question gains, among those of one document, nats per token; measured by
 `benchmarks/gate.py`. A constant: a document's verdict must not hang on other documents, or forgetting one would change
 it."""
@@ -74,8 +74,9 @@ def probe_version(
     if live and live.probe and live.probe.asked == len(questions):
         before = live.probe.right_before
     else:
+        asker = learning.asker  # loads the model, where that is still to be done
         learning.progress.stage("asking what was known before", len(questions))
-        [answers] = learning.asker.ask([(learning.library.learner, questions)])
+        [answers] = asker.ask([(learning.library.learner, questions)])
         graded = learning.grade(questions, answers)
         before = tuple(one.question_id for one in graded if one.verdict == "correct")
         learning.progress.advance(len(questions))

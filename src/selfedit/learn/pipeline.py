@@ -118,8 +118,9 @@ class Learning:
         if not due:
             return learnt
         documents = list(dict.fromkeys(one.document for one in due))
-        self.progress.stage(f"learning {len(due)} chunks of {len(documents)} documents", len(due))
-        size = max(1, self.engine.bank_size)
+        size = max(1, self.engine.bank_size)  # loads the model, which is a stage of its own
+        told = f"{_counted(len(due), 'chunk')} of {_counted(len(documents), 'document')}"
+        self.progress.stage(f"learning {told}", len(due))
         with Ledger(self._work_file()) as ledger:
             for name in documents:
                 own = [one for one in due if one.document == name]
@@ -293,6 +294,10 @@ class _Within:
         """See `protocols.Progress.advance`."""
         self._done += done
         self._whole.advance(0, f"{self._name} ({self._done}/{self._total})")
+
+
+def _counted(n: int, word: str) -> str:
+    return f"{n} {word}" if n == 1 else f"{n} {word}s"
 
 
 def _own_sentences(context: Context) -> SelfEdit:

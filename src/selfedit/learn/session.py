@@ -36,7 +36,7 @@ from selfedit.records import (
     Query,
 )
 from selfedit.store.adapters import AdapterFolders, adapter_in, is_adapter
-from selfedit.store.library import LIVE, LibraryFolder, create_library, is_library
+from selfedit.store.library import LIVE, LibraryFolder, check_free, create_library, is_library
 from selfedit.tasks.documents.question_files import AskedChunk, read_question_file
 from selfedit.tasks.documents.task import token_counter
 from selfedit.tasks.documents.tests import TestKind, ask_about
@@ -100,6 +100,7 @@ class Session:
         started = time.monotonic()
         found: Found | None = None
         if not is_library(self.path):
+            check_free(self.path)
             found = self.first_look(places)
             begun = self.settings.model_dump(mode="json")
             create_library(self.path, self.engine().facts, self.learner(), begun)
@@ -127,6 +128,7 @@ class Session:
         """What lies there, and what of it is to be learnt, without learning it. In the place of questions that the
         model would write stand cloze ones."""
         if not is_library(self.path):
+            check_free(self.path)
             found = self.first_look(places)
             return found, self.materials(found, questions, (), "cloze")
         with LibraryFolder(self.path) as library:
@@ -182,30 +184,47 @@ class Session:
 
     def forget(self, names: Sequence[str]) -> LibraryVersion:
         """Documents are known no more, and nothing of them is kept; the version without them is live. That goes for
-        what a learning that was stopped has begun with as well.
+        what a learning that was stopped has begun with as well. What a forgetting has begun that was killed is ended.
 
         Raises:
-            SelfeditError: the library knows no such document, and never has.
+            SelfeditError: none is named, or the library knows no such document, and never has.
         """
-        with LibraryFolder(self.path) as library, library.changing():
-            versions = library.versions()
-            live = live_version(library)
-            every = [document for version in versions for document in version.documents]
-            lessons = library.lessons().values()
-            for name in names:
-                if name not in (called := {one.name for one in every} | {one.document for one in lessons}):
-                    known = ", ".join(sorted(called)[:4])
-                    raise SelfeditError(f"{name}: {self.path} knows no such document; it knows {known or 'none'}")
-            gone = [document for document in every if document.name in names]
-            rest = [document for document in every if document.name not in names]
-            shared = {chunk.context_id for document in rest for chunk in document.chunks}
-            ids = {chunk.context_id for document in gone for chunk in document.chunks}
-            ids = (ids | {one.context_id for one in lessons if one.document in names}) - shared
-            shutil.rmtree(library.work, ignore_errors=True)
-            left = [document for document in (live.documents if live else ()) if document.name not in names]
-            version = still_whole(compose(library, left, "forget"), live)
-            probe = probe_version(self.learning(library), version, live, lambda: self.respondent(library, version))
-            return library.forget(ids, set(names), replace(version, probe=probe), _elsewhere(lessons, names, rest))
+        with LibraryFolder(self.path) as library:
+            begun = library.being_forgotten()
+            with library.changing():
+                versions, known = library.versions(), library.names()
+                live = live_version(library)
+                shown = ", ".join(sorted(known)[:4]) or "none"
+                if not names:
+                    raise SelfeditError(f"name the documents to forget; {self.path} knows {shown}")
+                for name in names:
+                    if name not in known | begun:
+                        told = f"{self.path} knows no such document, or has forgotten it; it knows {shown}"
+                        raise SelfeditError(f"{name}: {told}")
+                if live and not known & set(names):
+                    return live
+                return self._forget(library, versions, live, names)
+
+    def _forget(
+        self,
+        library: LibraryFolder,
+        versions: Sequence[LibraryVersion],
+        live: LibraryVersion | None,
+        names: Sequence[str],
+    ) -> LibraryVersion:
+        every = [document for version in versions for document in version.documents]
+        gone = [document for document in every if document.name in names]
+        rest = [document for document in every if document.name not in names]
+        shared = {chunk.context_id for document in rest for chunk in document.chunks}
+        ids = {chunk.context_id for document in gone for chunk in document.chunks}
+        lessons = library.lessons().values()
+        ids |= {one.context_id for one in lessons if one.document in names}
+        shutil.rmtree(library.work, ignore_errors=True)
+        left = [document for document in (live.documents if live else ()) if document.name not in names]
+        version = still_whole(compose(library, left, "forget"), live)
+        probe = probe_version(self.learning(library), version, live, lambda: self.respondent(library, version))
+        elsewhere = _elsewhere(lessons, names, rest)
+        return library.forget(ids - shared, set(names), replace(version, probe=probe), elsewhere)
 
     def verify(self, library: LibraryFolder, version: LibraryVersion) -> dict[str, int]:
         """How many of a version's questions are answered as they were when it was made."""
@@ -296,6 +315,7 @@ class Session:
             SelfeditError: it is another one than the library is for.
         """
         if not self.engines:
+            self.progress.stage(f"loading {self.settings.model}", 0)
             self.engines.append(self.load(AdapterFolders(self.path)))
         [engine] = self.engines
         if is_library(self.path):

@@ -146,8 +146,7 @@ def forget(request: Mapping[str, Any], progress: Progress) -> dict[str, Any]:
     progress.stage("forgetting", 0)
     dropped = inbox_names(path)
     with LibraryFolder(path) as library:
-        known = {one.name for version in library.versions() for one in version.documents}
-        known |= {one.document for one in library.lessons().values()}
+        known = library.names() | library.being_forgotten()
     if strange := [name for name in names if name not in known and name not in dropped]:
         raise SelfeditError(f"{strange[0]}: this library knows no such document")
     remove_dropped(path, names)

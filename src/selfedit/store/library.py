@@ -4,13 +4,15 @@
     library.db     SQLite: lessons (a context each), versions, aliases
     adapters/      a folder for each lesson that is kept, in PEFT's format; `learner` is what they all lie on
     work/          the ledger of a learning that is under way
+    forgetting.json   names of documents whose forgetting is under way
     library.lock   held by the one process that changes something
 
 1. Lessons are stored a group at a time, in one transaction, so that a killed learning goes on behind the last group.
 2. A version is a row that never changes; an alias is a name that moves from one version to another.
 3. Any number of processes may read while one learns.
 4. Forgetting takes rows and adapters away, and strikes the versions that held them. An adapter's folder that no lesson
-   and no version names is left from a kill, and is taken away by the next process that changes something.
+   and no version names is left from a kill, and is taken away by the next process that changes something; so it is with
+   a forgetting that was killed when the rows were gone and their traces in the files were not.
 """
 
 from __future__ import annotations
@@ -22,7 +24,7 @@ import os
 import re
 import shutil
 import sqlite3
-from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -31,7 +33,7 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from selfedit.disk import make_folder, new_folder
+from selfedit.disk import make_folder, new_folder, replace_file, sync
 from selfedit.errors import SelfeditError
 from selfedit.records import UNTOUCHED, Lesson, LibraryDocument, LibraryVersion, Policy, to_json
 from selfedit.store.adapters import ADAPTER_CONFIG, WEIGHTS
@@ -41,6 +43,7 @@ SCHEMA = 1
 LIVE = "live"
 """The alias that every new version is given, and that is asked where none is named."""
 _RECORD, _DATABASE, _LOCK, _ADAPTERS = "library.json", "library.db", "library.lock", "adapters"
+_FORGETTING = "forgetting.json"
 LEARNER = f"{_ADAPTERS}/learner"
 _ALIAS = re.compile(r"[A-Za-z][A-Za-z0-9._-]{0,63}")
 _TABLES = f"""
@@ -117,6 +120,7 @@ class LibraryFolder(Database):
             file.write(f"{os.getpid()}\n")
             file.flush()
             self.sweep()
+            self._end_forgetting()
             yield
 
     @contextmanager
@@ -244,14 +248,28 @@ class LibraryFolder(Database):
             self.point(LIVE, version)
         return version
 
+    def names(self) -> set[str]:
+        """What all documents are called that a version or a lesson is from, and none has forgotten."""
+        every = {document.name for version in self.versions() for document in version.documents}
+        return every | {lesson.document for lesson in self.lessons().values()}
+
+    def being_forgotten(self) -> set[str]:
+        """Names of documents whose forgetting was begun and not ended: its process was killed, or it runs."""
+        try:
+            held = json.loads((self.folder / _FORGETTING).read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return set()
+        return {one for one in held if isinstance(one, str)} if isinstance(held, list) else set()
+
     def forget(
         self,
         context_ids: Iterable[str],
-        names: Container[str],
+        names: Collection[str],
         version: LibraryVersion,
         kept: Sequence[Lesson] = (),
     ) -> LibraryVersion:
-        """Takes lessons away, with their adapters and all versions that held them, or documents of these names.
+        """Takes lessons away, with their adapters and all versions that held them, or documents of these names, which
+        `being_forgotten` names until all of that is done.
 
         Args:
             version: knows the rest, and is the live one from now on; a struck version's other aliases are gone with it.
@@ -262,6 +280,7 @@ class LibraryFolder(Database):
         numbers = {one.number for one in held}
         aliases = {name for name, number in self.aliases().items() if number in numbers}
         now = _now()
+        replace_file(self.folder / _FORGETTING, json.dumps(sorted(names)).encode())
         with self._transaction() as connection:
             connection.executemany("DELETE FROM lessons WHERE context_id = ?", [(one,) for one in gone])
             connection.executemany("INSERT OR REPLACE INTO lessons VALUES (?, ?, ?)", map(_row, kept))
@@ -272,10 +291,19 @@ class LibraryFolder(Database):
             connection.execute("INSERT OR REPLACE INTO aliases VALUES (?, ?)", (LIVE, number))
         assert number is not None
         self.sweep()
+        self._end_forgetting()
+        return replace(stored, number=number)
+
+    def _end_forgetting(self) -> None:
+        """What was taken away is in no file any more, where a forgetting is under way."""
+        journal = self.folder / _FORGETTING
+        if not journal.exists():
+            return
         with self._readable():
             self._connection.execute("VACUUM")
             self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-        return replace(stored, number=number)
+        journal.unlink()
+        sync(self.folder)
 
     def sweep(self) -> None:
         """Takes away adapters that nothing names."""
@@ -334,8 +362,7 @@ def create_library(path: Path, facts: Mapping[str, str], learner: Policy, settin
     """
     if (path / _RECORD).is_file():
         return
-    if path.exists() and (not path.is_dir() or any(path.iterdir())):
-        raise SelfeditError(f"{path}: is no library, and not empty; name another folder")
+    check_free(path)
     try:
         with new_folder(path) as staged:
             make_folder(staged / _ADAPTERS)
@@ -354,6 +381,20 @@ def create_library(path: Path, facts: Mapping[str, str], learner: Policy, settin
             return
         room = "make room there" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "name another folder"
         raise SelfeditError(f"{path}: cannot be written ({error.strerror}); {room}") from None
+
+
+def check_free(path: Path) -> None:
+    """Refuses a place that is no library and cannot become one.
+
+    Raises:
+        SelfeditError: something else is there.
+    """
+    try:
+        is_taken = path.exists() and (not path.is_dir() or any(path.iterdir()))
+    except OSError as error:
+        raise SelfeditError(f"{path}: cannot be read ({error.strerror}); name another folder") from None
+    if is_taken:
+        raise SelfeditError(f"{path}: is no library, and not empty; name another folder")
 
 
 def is_library(path: Path) -> bool:
