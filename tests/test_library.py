@@ -87,7 +87,7 @@ def test_an_earlier_version_is_asked_with_the_same_model(engines: list[FakeEngin
 def test_a_version_is_consolidated_or_the_reasons_are_given(engines: list[FakeEngine]) -> None:
     library = selfedit.Library("notes", edits=0)
     library.learn("docs")
-    engines[0].lift = lambda version: 0.0
+    engines[0].lift = lambda version: -6.0 * ("whole" in version.adapter)
     found = library.consolidate(tokens=500)
     assert found.version is None and found.reasons
     engines[0].lift = lambda version: 2.0 * ("learner" not in version.adapter)
