@@ -13,9 +13,11 @@ from typing import Any
 import httpx2 as httpx
 import pytest
 
+from selfedit.errors import SelfeditError
 from selfedit.records import Policy
-from selfedit.serve import library_data
+from selfedit.serve import library_data, worker
 from selfedit.store.library import LibraryFolder
+from selfedit.testing.tasks import SilentProgress
 from tests.learn.test_session import Workshop
 from tests.serve.conftest import COLD, Served, serving
 
@@ -188,6 +190,25 @@ def test_a_link_in_the_place_of_the_inbox_is_not_followed(served: Served, tmp_pa
     (served.shop.path / "inbox").symlink_to(elsewhere)
     assert "is no folder" in refused(post(served, "/v1/learn", {"documents": [{"name": "a.md", "text": "x"}]}), 400)
     assert list(elsewhere.iterdir()) == []
+
+
+def test_while_another_process_learns_a_document_to_be_forgotten_stays_in_the_inbox(shop: Workshop) -> None:
+    shop.learn()
+    (shop.path / "inbox").mkdir()
+    dropped = shop.path / "inbox" / "c.md"
+    dropped.write_text(QUARRY)
+    request = {"library": str(shop.path), "documents": ["c.md"]}
+    with (
+        LibraryFolder(shop.path) as library,
+        library.changing(),
+        pytest.raises(SelfeditError, match="another process is changing this library"),
+    ):
+        worker.forget({"library": str(shop.path), "documents": ["c.md"]}, SilentProgress())
+    assert dropped.read_text() == QUARRY
+    assert worker.forget({"library": str(shop.path), "documents": ["c.md"]}, SilentProgress()) == {
+        "forgotten": ["c.md"]
+    }
+    assert not dropped.exists()
 
 
 def test_a_document_that_could_not_be_learnt_is_told_and_can_be_deleted(served: Served) -> None:

@@ -117,7 +117,8 @@ class Session:
                 return LearningReport(live_version(library), seconds=time.monotonic() - started)
             lessons = learning.learn(materials, started + seconds) if materials else []
             left = len(learning.due(materials))
-            judge_documents(library, [one for one in found.documents if one.name in found.chunks or one in waiting])
+            due = [one.name for one in found.documents if one.name in found.chunks or one in waiting]
+            judge_documents(library, found.documents, due)
             version = self.publish(learning, found.documents, note)
             held = library.lessons()
             shutil.rmtree(library.work, ignore_errors=True)

@@ -137,7 +137,8 @@ def learn(request: Mapping[str, Any], progress: Progress) -> dict[str, Any]:
 
 
 def forget(request: Mapping[str, Any], progress: Progress) -> dict[str, Any]:
-    """Documents are forgotten, and taken out of the inbox first: what is still there would be learnt again.
+    """Documents are forgotten, and taken out of the inbox first: what is still there would be learnt again. While
+    another process changes the library, nothing is done.
 
     Raises:
         SelfeditError: one is neither known nor in the inbox; then nothing is done.
@@ -149,7 +150,8 @@ def forget(request: Mapping[str, Any], progress: Progress) -> dict[str, Any]:
         known = library.names() | library.being_forgotten()
     if strange := [name for name in names if name not in known and name not in dropped]:
         raise SelfeditError(f"{strange[0]}: this library knows no such document")
-    remove_dropped(path, names)
+    with LibraryFolder(path) as library, library.changing():
+        remove_dropped(path, names)
     told: dict[str, Any] = {"forgotten": names}
     if held := [name for name in names if name in known]:
         version = _session(path, request, progress).forget(held)
