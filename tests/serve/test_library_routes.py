@@ -203,11 +203,9 @@ def test_while_another_process_learns_a_document_to_be_forgotten_stays_in_the_in
         library.changing(),
         pytest.raises(SelfeditError, match="another process is changing this library"),
     ):
-        worker.forget({"library": str(shop.path), "documents": ["c.md"]}, SilentProgress())
+        worker.forget(request, SilentProgress())
     assert dropped.read_text() == QUARRY
-    assert worker.forget({"library": str(shop.path), "documents": ["c.md"]}, SilentProgress()) == {
-        "forgotten": ["c.md"]
-    }
+    assert worker.forget(request, SilentProgress()) == {"forgotten": ["c.md"]}
     assert not dropped.exists()
 
 
