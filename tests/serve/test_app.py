@@ -10,6 +10,7 @@ from collections.abc import Iterator
 import httpx2 as httpx
 import pytest
 
+from selfedit.serve import guard
 from tests.serve.conftest import Served, serving
 
 CHAT = {"model": "notes@live", "messages": [{"role": "user", "content": "Who built the bridge of Orlemont?"}]}
@@ -119,3 +120,17 @@ def test_what_is_no_http_harms_nobody(shared: Served) -> None:
         raw.sendall(b"\x00\x01\x02 nonsense\r\n\r\n")
         assert raw.recv(100).startswith(b"HTTP/1.1 400")
     assert httpx.get(f"{shared.url}/healthz").status_code == 200
+
+
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/library/ask", "/v1/learn"])
+def test_a_body_that_does_not_come_is_not_waited_for(
+    shared: Served, monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
+    monkeypatch.setattr(guard, "BODY_SECONDS", 0.1)
+    host, _, port = shared.url.removeprefix("http://").partition(":")
+    with socket.create_connection((host, int(port)), timeout=10) as raw:
+        head = (
+            f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\nContent-Length: 90\r\n\r\n"
+        )
+        raw.sendall(head.encode() + b"{")
+        assert raw.recv(100).startswith(b"HTTP/1.1 408")

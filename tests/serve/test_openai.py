@@ -137,6 +137,9 @@ def test_log_probabilities_come_in_each_apis_own_shape(client: openai.OpenAI) ->
     raw = client.completions.create(model="notes@live", prompt=BRIDGE, logprobs=3).choices[0]
     assert "".join(raw.logprobs.tokens) == raw.text and len(raw.logprobs.top_logprobs[0]) == 3
     assert raw.logprobs.text_offset[1] == len(raw.logprobs.tokens[0])
+    stream = client.completions.create(model="notes@live", prompt=BRIDGE, logprobs=3, stream=True)
+    told = [one.choices[0].logprobs for one in stream if one.choices]
+    assert [at for one in told for at in one.text_offset] == raw.logprobs.text_offset
     assert chat(client).choices[0].logprobs is None
 
 

@@ -29,8 +29,6 @@ from selfedit.serve.service import Service
 from selfedit.serve.streams import EventStream, Gone, while_there
 
 router = APIRouter()
-_BODY_SECONDS = 30.0
-"""A body that takes longer to come in is not waited for."""
 _LENGTH = 512
 """Most tokens of a text where the client names no bound."""
 _CODES = {"too_long": "context_length_exceeded", "unfit": "invalid_prompt", "schema": "invalid_schema"}
@@ -90,17 +88,15 @@ async def _json(request: Request) -> Any:
     """The request's body.
 
     Raises:
-        ApiError: it is no JSON, or does not come.
+        ApiError: it is no JSON.
     """
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
         raise ApiError(415, "send the header Content-Type: application/json", "wrong_content_type")
     try:
-        text = (await asyncio.wait_for(request.body(), _BODY_SECONDS)).decode("utf-8")
+        text = (await request.body()).decode("utf-8")
         data = json.loads(text, parse_constant=_no_number)
         if "\\ud" in text.lower():
             json.dumps(data, ensure_ascii=False).encode("utf-8")  # half a character, which no tokenizer takes
-    except TimeoutError:
-        raise ApiError(408, "the body does not come", headers={"Connection": "close"}) from None
     except (ValueError, RecursionError) as error:
         told = "nested too deeply" if isinstance(error, RecursionError) else " ".join(str(error).split())[:160]
         raise ApiError(400, f"the body is no JSON ({told})", "invalid_json") from None
