@@ -34,11 +34,10 @@ from pathlib import Path
 from statistics import fmean
 
 from selfedit import PassagesTask
-from selfedit.cli.learn import load_with
 from selfedit.cli.progress import show_progress
 from selfedit.edits.sentences import split_sentences
 from selfedit.grading import contains, f1
-from selfedit.learn import Session, settings_of
+from selfedit.learn import Session, load_with, settings_of
 from selfedit.learn.answering import Respondent
 from selfedit.learn.routing import Router
 from selfedit.records import UNTOUCHED, Context, LibraryVersion, Policy, Question
@@ -109,7 +108,7 @@ def ask(args: argparse.Namespace) -> None:
         progress.stage("asking", len(names))
         for name in names:
             every = [row for row in rows if row["document"] == name]
-            own = every[:: -(-len(every) // args.most)]
+            own = every[:: max(1, -(-len(every) // args.most))]
             due = [row for row in own if row["id"] not in held]
             for row in answered(respondent, everything, version, name, due) if due else []:
                 with args.out.open("a") as file:
@@ -202,8 +201,14 @@ def tell(args: argparse.Namespace) -> None:
         held = [row for row in rows if way in row]
         told[way] = {
             "n": len(held),
-            "contains": share(held, lambda row, way=way: 100.0 * contains(row["answer"], row[way] or "")),
-            "f1": share(held, lambda row, way=way: 100.0 * f1(row["answer"], row[way] or "")),
+            "contains": share(held, lambda row, way=way: 100.0 * _right(row, way)),
+            "f1": share(held, lambda row, way=way: 100.0 * _overlap(row, way)),
+        }
+    for one, other in (("library", "learner"), ("library", "learner-sight"), ("both", "learner-sight")):
+        held = [row for row in rows if one in row and other in row]
+        told[f"{one} less {other}"] = {
+            "contains": share(held, lambda row, a=one, b=other: 100.0 * (_right(row, a) - _right(row, b))),
+            "f1": share(held, lambda row, a=one, b=other: 100.0 * (_overlap(row, a) - _overlap(row, b))),
         }
     homes = [row for row in rows if "home" in row]
     right = [row for row in homes if contains(row["answer"], row["home"])]
@@ -216,6 +221,14 @@ def tell(args: argparse.Namespace) -> None:
     print(json.dumps(told, indent=1))
     if args.out:
         args.out.write_text(json.dumps({"command": "benchmarks/learn.py", **told}, indent=1) + "\n")
+
+
+def _right(row: dict, way: str) -> float:
+    return float(contains(row["answer"], row[way] or ""))
+
+
+def _overlap(row: dict, way: str) -> float:
+    return f1(row["answer"], row[way] or "")
 
 
 def change(args: argparse.Namespace) -> None:

@@ -22,6 +22,7 @@ from selfedit.records import Answer, Trial
 from selfedit.store.adapters import AdapterFolders
 from selfedit.store.library import LibraryFolder
 from selfedit.testing.engines import FakeEngine
+from selfedit.testing.tasks import SilentProgress
 from tests.learn.test_session import TEXTS
 
 Capture = pytest.CaptureFixture[str]
@@ -198,6 +199,14 @@ def test_a_dry_run_counts_what_is_done_once_loading_and_the_questions_that_are_a
 def test_fewer_self_edits_are_written_where_the_time_is_short(docs: Path, capsys: Capture) -> None:
     assert main(["learn", "docs", "--minutes", "1"]) == 0
     assert "with 0 self-edits a chunk in place of 2, to fit 1 minutes" in capsys.readouterr().err
+
+
+def test_chunks_for_which_there_was_no_time_are_counted_as_not_known(docs: Path, capsys: Capture) -> None:
+    told(capsys, ["learn", "docs/bridge.md"])
+    session = learn.Session(Path("library"), LearnSettings(), learn.load_with(LearnSettings()), SilentProgress())
+    assert session.learn([str(docs / "bridge.md"), str(docs / "ferry.md")], seconds=-1.0).left == 1
+    shown = told(capsys, ["library", "show"])
+    assert (shown["documents"], shown["chunks_known"], shown["chunks_not_known"]) == (2, 1, 1)
 
 
 @pytest.mark.parametrize(

@@ -31,12 +31,6 @@ Its sluice keeper is called Piet Osk, and the pond holds 900 barrels.
 
 
 @pytest.fixture
-def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workshop:
-    monkeypatch.setattr(sessions, "token_counter", lambda model: lambda text: len(text.split()))
-    return Workshop(tmp_path)
-
-
-@pytest.fixture
 def talking(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever is asked without a gold answer is answered by the name of who answers."""
     real = FakeEngine._result

@@ -13,11 +13,13 @@ from typing import Any
 import httpx2 as httpx
 import pytest
 
+from selfedit.errors import SelfeditError
 from selfedit.records import Policy
-from selfedit.serve import library_data
+from selfedit.serve import library_data, worker
 from selfedit.store.library import LibraryFolder
+from selfedit.testing.tasks import SilentProgress
 from tests.learn.test_session import Workshop
-from tests.serve.conftest import Served, serving
+from tests.serve.conftest import COLD, Served, serving
 
 QUARRY = """# The quarry of Hallbeck
 
@@ -40,11 +42,11 @@ def done(served: Served, path: str, body: Any) -> Any:
     """What becomes of a job."""
     response = post(served, path, body)
     assert response.status_code == 202, response.text
-    for _ in range(600):
+    for _ in range(3_000):
         job = get(served, f"/v1/jobs/{response.json()['id']}")
         if job["status"] in ("done", "failed"):
             return job
-        time.sleep(0.1)
+        time.sleep(0.02)
     raise AssertionError(f"it never ended: {job}")
 
 
@@ -190,6 +192,23 @@ def test_a_link_in_the_place_of_the_inbox_is_not_followed(served: Served, tmp_pa
     assert list(elsewhere.iterdir()) == []
 
 
+def test_while_another_process_learns_a_document_to_be_forgotten_stays_in_the_inbox(shop: Workshop) -> None:
+    shop.learn()
+    (shop.path / "inbox").mkdir()
+    dropped = shop.path / "inbox" / "c.md"
+    dropped.write_text(QUARRY)
+    request = {"library": str(shop.path), "documents": ["c.md"]}
+    with (
+        LibraryFolder(shop.path) as library,
+        library.changing(),
+        pytest.raises(SelfeditError, match="another process is changing this library"),
+    ):
+        worker.forget(request, SilentProgress())
+    assert dropped.read_text() == QUARRY
+    assert worker.forget(request, SilentProgress()) == {"forgotten": ["c.md"]}
+    assert not dropped.exists()
+
+
 def test_a_document_that_could_not_be_learnt_is_told_and_can_be_deleted(served: Served) -> None:
     job = done(served, "/v1/learn", {"documents": [{"name": "a.pdf", "text": "no PDF at all"}]})
     assert any("damaged" in one for one in job["warnings"]), job
@@ -237,7 +256,7 @@ def test_a_server_that_stops_ends_its_child_and_the_next_learning_goes_on(
     shop: Workshop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SELFEDIT_FAKE_PAUSE", "60")
-    with serving(shop) as served:
+    with serving(shop, worker=COLD) as served:
         job_id = post(served, "/v1/learn", {"documents": [{"name": "quarry.md", "text": QUARRY}]}).json()["id"]
         while not get(served, f"/v1/jobs/{job_id}")["stage"].startswith("learning"):
             time.sleep(0.05)

@@ -22,15 +22,14 @@ from selfedit.cli.progress import show_progress
 from selfedit.config import at_least
 from selfedit.disk import told
 from selfedit.errors import Field, SelfeditError, SettingError
-from selfedit.learn import LearnSettings, Session, settings_of
+from selfedit.learn import LearnSettings, Session, load_with, settings_of
 from selfedit.learn.figures import learning_data
 from selfedit.learn.material import Material, absolute
 from selfedit.learn.session import LearningReport, known_places, live_version
 from selfedit.learn.watching import Watched
-from selfedit.protocols import Engine, Progress
+from selfedit.protocols import Progress
 from selfedit.recipes.demo import Pace
 from selfedit.records import Budget
-from selfedit.store.adapters import AdapterFolders
 from selfedit.store.library import LibraryFolder, is_library
 from selfedit.tasks.passages.task import PassagesTask
 from selfedit.tasks.probe import BUNDLED, load_probe
@@ -127,18 +126,6 @@ class Learn(JsonCommand):
         say("learn: no longer watching; what was finished is kept")
 
 
-def load_with(settings: LearnSettings) -> Any:
-    """Loads the model that settings name."""
-
-    def load(adapters: AdapterFolders) -> Engine:
-        from selfedit.engine import load_engine
-
-        engine: Engine = load_engine(settings.model, settings.device, settings.dtype, settings.bank, adapters)
-        return engine
-
-    return load
-
-
 def examine(session: Session, places: Sequence[str], questions: Path | None) -> dict[str, Any]:
     """What lies there, and what learning it would take here."""
     found, due = session.look(places, questions)
@@ -230,9 +217,8 @@ def tell(out: Output, path: Path, report: LearningReport) -> None:
         say(f"{path}: {ROUTED_AGAIN} --library {path}")
     if out.is_json:
         return
-    for lesson in [one for one in report.lessons if lessons[one.context_id].status != "kept"][:_SHOWN]:
-        held = lessons[lesson.context_id]
-        show(f"  {held.status}: {held.context.source}: {held.reason}")
+    for lesson in [one for one in report.lessons if one.status != "kept"][:_SHOWN]:
+        show(f"  {lesson.status}: {lesson.context.source}: {lesson.reason}")
     if report.left:
         show(f"  {report.left} chunks are left for want of time; give the command again")
     show(f'\nask it: selfedit ask "…" --library {path}')

@@ -13,11 +13,11 @@ import tyro
 
 from selfedit.cli.ask import Ask
 from selfedit.cli.consolidate import Consolidate
-from selfedit.cli.learn import LIBRARY, load_with
+from selfedit.cli.learn import LIBRARY
 from selfedit.cli.output import JsonCommand, Output, show
 from selfedit.cli.progress import show_progress
 from selfedit.errors import SelfeditError
-from selfedit.learn import Session, settings_of
+from selfedit.learn import Session, load_with, settings_of
 from selfedit.learn.figures import as_answered
 from selfedit.records import Lesson, LibraryVersion
 from selfedit.store.library import LIVE, LibraryFolder
@@ -36,7 +36,7 @@ class List(JsonCommand):
 
     def run(self, out: Output) -> None:
         """Lists."""
-        with LibraryFolder(self.library) as library:
+        with LibraryFolder(self.library) as library, library.reading():
             versions, aliases, lessons = library.versions(), library.aliases(), library.lessons()
             struck = library.struck()
         called = {v.number: sorted(name for name, number in aliases.items() if number == v.number) for v in versions}
@@ -70,7 +70,7 @@ class Show(JsonCommand):
 
     def run(self, out: Output) -> None:
         """Shows it."""
-        with LibraryFolder(self.library) as library:
+        with LibraryFolder(self.library) as library, library.reading():
             version, lessons, aliases = library.resolve(self.version), library.lessons(), library.aliases()
         names = sorted(name for name, number in aliases.items() if number == version.number)
         if out.is_json:
@@ -101,7 +101,7 @@ class Diff(JsonCommand):
 
     def run(self, out: Output) -> None:
         """Compares."""
-        with LibraryFolder(self.library) as library:
+        with LibraryFolder(self.library) as library, library.reading():
             one, other, lessons = library.resolve(self.one), library.resolve(self.other), library.lessons()
         before, after = dict(one.adapters), dict(other.adapters)
 
@@ -214,8 +214,9 @@ def version_data(
     version: LibraryVersion, lessons: dict[str, Lesson], names: Sequence[str], is_short: bool = False
 ) -> dict[str, Any]:
     """A version as plain values."""
-    own = held(version, lessons)
-    kept = [one for one in own if one.context_id in dict(version.adapters)]
+    ids = {chunk.context_id for document in version.documents for chunk in document.chunks}
+    known = dict(version.adapters).keys()
+    kept = [one for one in held(version, lessons) if one.context_id in known]
     probe = version.probe
     whole = [answer for _, answers in version.whole_report for answer in answers]
     told = {
@@ -227,7 +228,7 @@ def version_data(
         "by": version.note,
         "documents": len(version.documents),
         "chunks_known": len(version.adapters),
-        "chunks_not_known": len(own) - len(kept),
+        "chunks_not_known": len(ids - known),
         "questions": sum(len(one.report.after) for one in kept),
         "right_before": sum(a.verdict == "correct" for one in kept for a in one.report.before),
         "right_after": sum(a.verdict == "correct" for one in kept for a in one.report.after),
@@ -244,6 +245,7 @@ def lessons_data(version: LibraryVersion, lessons: dict[str, Lesson]) -> list[di
     return [
         {
             "document": one.document,
+            "id": one.context_id,
             "source": one.context.source,
             "status": one.status,
             "reason": one.reason,

@@ -8,18 +8,21 @@ import socket
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from selfedit.cli.learn import LIBRARY, load_with
+from selfedit.cli.learn import LIBRARY
 from selfedit.cli.output import Command, Output, say, show
 from selfedit.cli.progress import show_progress
 from selfedit.config import at_least
 from selfedit.errors import Field, SelfeditError, SettingError
-from selfedit.learn import settings_of
+from selfedit.learn import load_with, settings_of
 from selfedit.learn.agent import AgentSession, AgentSettings, read_settings
 from selfedit.store.library import LIVE, is_library
 
+if TYPE_CHECKING:
+    from selfedit.serve import Service
+
 TOKEN = "SELFEDIT_TOKEN"
-_LOOPBACK = ("127.0.0.1", "localhost", "::1")
 _GRACE = 30
 """Seconds that requests under way have when the server is stopped."""
 
@@ -50,21 +53,22 @@ class Serve(Command):
 
     def run(self, out: Output) -> None:
         """Serves until it is stopped."""
+        import uvicorn
+
+        from selfedit.serve import Limits, Service, create_app
+        from selfedit.serve.guard import LOOPBACK
+        from selfedit.serve.server import LibraryServer
+
         at_least(0, "port", self.port, 65_535)
         at_least(1, "at_once", self.at_once, 1_024)
         at_least(1, "queue", self.queue, 65_536)
         token = self._token()
-        if self.host not in _LOOPBACK and not token:
+        if self.host not in LOOPBACK and not token:
             told = f" {self.host}: others reach it, so clients must send a token; give "
             raise SettingError(Field("host"), told, Field("token_file"), f", or set {TOKEN}")
         if self.agent:
             self._begin_agent()
         settings = settings_of(self.library, self.device, self.dtype)
-        import uvicorn
-
-        from selfedit.serve import Limits, Service, create_app
-        from selfedit.serve.server import LibraryServer
-
         with self._listening() as listening:
             if sys.stderr.isatty():
                 say(f"serve: loading {settings.model} …")
@@ -101,10 +105,7 @@ class Serve(Command):
         with show_progress(sys.stderr) as progress:
             AgentSession(self.library, settings, load_with(settings.library_settings()), progress).begin()
 
-    def _announce(self, service: object, listening: socket.socket, has_token: bool) -> None:
-        from selfedit.serve import Service
-
-        assert isinstance(service, Service)
+    def _announce(self, service: Service, listening: socket.socket, has_token: bool) -> None:
         with service.open() as library:
             has_live = LIVE in library.aliases() or service.is_agent
         model = f"{service.name}@{LIVE}" if has_live else service.settings.model

@@ -69,7 +69,7 @@ def card(
 
 def modelfile(template: str) -> str:
     """How Ollama builds the model: base, adapter, how questions are put."""
-    text = template.replace('"""', '"')
+    text = re.sub('"{3,}', '"', template)
     return (
         f'FROM ./base.gguf\nADAPTER ./adapter.gguf\nTEMPLATE """{text}"""\n'
         'PARAMETER temperature 0\nPARAMETER num_predict 32\nPARAMETER stop "\\n"\n'

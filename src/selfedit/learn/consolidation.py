@@ -24,11 +24,11 @@ from selfedit import seeds
 from selfedit.config import at_least
 from selfedit.errors import Field, InvalidEdit, SelfeditError, SettingError
 from selfedit.learn.answering import Respondent
+from selfedit.learn.asking import mean_logprob
 from selfedit.learn.gate import gate_gain, losing, probe_version
 from selfedit.learn.pipeline import Learning
 from selfedit.records import (
     UNTOUCHED,
-    Answer,
     Example,
     GradedAnswer,
     Lesson,
@@ -247,7 +247,7 @@ class Consolidating:
             graded = learning.grade(queries, answers)
             found.append((Tested(lesson.gate.before, tuple(graded[: len(gate)])), graded[len(gate) :]))
             learning.progress.advance(1, lesson.document)
-        return found, _mean(plain) - _mean(under)
+        return found, mean_logprob(plain) - mean_logprob(under)
 
     def _put(self, lesson: Lesson, answers: Sequence[GradedAnswer]) -> tuple[Query, ...]:
         """Questions that were answered before, as they are put."""
@@ -287,7 +287,3 @@ def still_whole(version: LibraryVersion, live: LibraryVersion | None) -> Library
 def _losing(lessons: Sequence[Lesson]) -> list[str]:
     names = sorted({one.document for one in lessons})
     return [why for name in names if (why := losing(name, [one for one in lessons if one.document == name]))]
-
-
-def _mean(answers: Sequence[Answer]) -> float:
-    return sum(one.gold_logprob for one in answers) / len(answers) if answers else 0.0

@@ -15,7 +15,7 @@ def learning_data(version: LibraryVersion, lessons: Mapping[str, Lesson], report
     """Figures of a version, and of the learning that made it."""
     ids = {chunk.context_id for document in version.documents for chunk in document.chunks}
     own = [lessons[one] for one in sorted(ids) if one in lessons]
-    kept = [one for one in own if one.status == "kept"]
+    kept = list(as_answered(version, {one.context_id: one for one in own if one.status == "kept"}).values())
     probe = version.probe
     return {
         "documents": len(version.documents),

@@ -10,7 +10,7 @@ document is answered by that.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 
 from selfedit.learn.answering import Respondent
@@ -26,14 +26,16 @@ _SURE = 1.28
 """In standard errors: of documents that gain nothing, one in ten is held back."""
 
 
-def judge_documents(library: LibraryFolder, documents: Sequence[LibraryDocument]) -> None:
-    """Rejects documents whose gate questions lose more than luck explains."""
-    lessons = library.lessons()
-    for name, ids in [(one.name, [chunk.context_id for chunk in one.chunks]) for one in documents]:
-        own = [lessons[context_id] for context_id in ids if context_id in lessons]
-        kept = [lesson for lesson in own if lesson.status == "kept"]
-        if reason := losing(name, kept):
-            library.add_lessons([replace(lesson, status="rejected", reason=reason) for lesson in kept])
+def judge_documents(library: LibraryFolder, documents: Sequence[LibraryDocument], due: Collection[str]) -> None:
+    """Rejects documents whose gate questions lose more than luck explains. `due`: names of those to be judged. A chunk
+    that several documents have is kept where one of them is."""
+    lessons = {key: one for key, one in library.lessons().items() if one.status == "kept"}
+    chunks = {one.name: {chunk.context_id for chunk in one.chunks} & lessons.keys() for one in documents}
+    reasons = {name: losing(name, [lessons[one] for one in sorted(chunks[name])]) for name in due if name in chunks}
+    held = {name for name in chunks if not reasons.get(name)}
+    kept = {context_id for name in held for context_id in chunks[name]}
+    why = {context_id: reason for name, reason in reasons.items() if reason for context_id in chunks[name] - kept}
+    library.add_lessons([replace(lessons[one], status="rejected", reason=reason) for one, reason in why.items()])
 
 
 def losing(name: str, lessons: Sequence[Lesson]) -> str:

@@ -59,12 +59,14 @@ def find_documents(
     tokens: int,
     counter: Callable[[], CountTokens],
     progress: Progress,
+    library: Path,
     is_settled: Callable[[LibraryDocument], bool] = lambda document: True,
 ) -> Found:
     """What lies in `places` (files, folders, patterns), beside what is known. What is left out is told as a warning.
 
     Args:
         counter: gives what counts tokens; called where something must be cut.
+        library: a folder whose files are no documents where it lies in a place, but for a place within it: its inbox.
         is_settled: whether nothing of a known document is left to be learnt.
 
     Raises:
@@ -83,7 +85,7 @@ def find_documents(
 
     before = {document.name: document for document in known}
     for root, place in roots.items():
-        files = _files_in(place, left_out)
+        files = [one for one in _files_in(place, left_out) if not _is_own(one.path, Path(root), library)]
         progress.stage(f"reading {place}", len(files))
         for source in read_files(files, left_out, lambda name: progress.advance(1, name)):
             old = before.get(source.name)
@@ -169,6 +171,12 @@ def check_given(given: Mapping[str, AskedChunk], chunks: Iterable[Chunk], known:
 
 def _each_once(chunks: Iterable[Chunk]) -> list[Chunk]:
     return list({chunk.id: chunk for chunk in chunks}.values())
+
+
+def _is_own(path: Path, root: Path, library: Path) -> bool:
+    """Whether a file was written by the library, and not put into its inbox."""
+    folder = library.resolve()
+    return path.resolve().is_relative_to(folder) and not root.resolve().is_relative_to(folder)
 
 
 def _is_withheld(path: Path) -> bool:

@@ -30,7 +30,8 @@ def library_data(library: LibraryFolder) -> dict[str, Any]:
 
 
 def version_data(library: LibraryFolder, version: LibraryVersion) -> dict[str, Any]:
-    """A version in full: every document with its chunks, their questions, and the self-edits that were studied."""
+    """A version in full: every document with its chunks, their questions as this version answers them, and the
+    self-edits that were studied."""
     lessons = as_answered(version, library.lessons())
     known = dict(version.adapters)
     kept = [lessons[one] for one in known if one in lessons]

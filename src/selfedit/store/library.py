@@ -125,6 +125,19 @@ class LibraryFolder(Database):
             self._end_forgetting()
             yield
 
+    @contextmanager
+    def reading(self) -> Iterator[None]:
+        """Within, everything is read as it is at one moment, whatever others write meanwhile. For reads alone."""
+        if self._connection.in_transaction:
+            yield
+            return
+        with self._readable():
+            self._connection.execute("BEGIN")
+        try:
+            yield
+        finally:
+            self._connection.rollback()
+
     def lessons(self) -> dict[str, Lesson]:
         """By context id, what became of each context that was ever studied and not forgotten."""
         rows = self._rows("SELECT body FROM lessons ORDER BY context_id")
@@ -132,14 +145,13 @@ class LibraryFolder(Database):
 
     def add_lessons(self, lessons: Sequence[Lesson]) -> None:
         """Stores lessons, in one transaction; one on a context that has one takes its place."""
-        rows = [(one.context_id, one.status, _encode(one)) for one in lessons]
         with self._transaction() as connection:
-            connection.executemany("INSERT OR REPLACE INTO lessons VALUES (?, ?, ?)", rows)
+            connection.executemany("INSERT OR REPLACE INTO lessons VALUES (?, ?, ?)", map(_row, lessons))
 
     def versions(self) -> list[LibraryVersion]:
         """All versions that can still be asked, oldest first."""
         rows = self._rows("SELECT number, body FROM versions WHERE body IS NOT NULL ORDER BY number")
-        return [replace(self._built(_VERSION, row["body"]), number=row["number"]) for row in rows]
+        return [self._rooted(replace(self._built(_VERSION, row["body"]), number=row["number"])) for row in rows]
 
     def numbers(self) -> set[int]:
         """Of all versions that can still be asked."""
@@ -153,19 +165,32 @@ class LibraryFolder(Database):
         """Name → number of the version that it stands for."""
         return {row["name"]: row["number"] for row in self._rows("SELECT name, number FROM aliases ORDER BY name")}
 
+    def number(self, reference: str = LIVE) -> int:
+        """The number that an alias or a number stands for, also behind `NAME@`, whether or not there is such a version;
+        0: it is neither, or names another library."""
+        wanted = reference.rpartition("@")[2]
+        spelt = int(wanted) if wanted.isascii() and wanted.isdigit() and len(wanted) < 10 else 0
+        return self.aliases().get(wanted, spelt) if self._is_own(reference) else 0
+
     def resolve(self, reference: str = LIVE) -> LibraryVersion:
         """The version that `live`, `7`, the beginning of a digest, or any of these behind `NAME@`, stands for.
 
         Raises:
-            SelfeditError: there is none such.
+            SelfeditError: there is none such, or several versions have a digest that begins so.
         """
-        name, _, wanted = reference.rpartition("@")
-        versions, aliases = self.versions(), self.aliases()
-        number = aliases.get(wanted, int(wanted) if wanted.isascii() and wanted.isdigit() and len(wanted) < 10 else 0)
-        alike = [one for one in versions if one.number == number or (len(wanted) > 5 and one.digest.startswith(wanted))]
-        if alike and name in ("", self.name):
+        wanted = reference.rpartition("@")[2]
+        with self.reading():
+            versions, aliases, struck, number = self.versions(), self.aliases(), self.struck(), self.number(reference)
+        if found := next((one for one in versions if one.number == number), None):
+            return found
+        is_digest = len(wanted) > 5 and self._is_own(reference)
+        alike = [one for one in versions if is_digest and one.digest.startswith(wanted)]
+        if len({one.digest for one in alike}) > 1:
+            numbers = ", ".join(str(one.number) for one in alike)
+            raise SelfeditError(f"{reference}: begins the digests of versions {numbers}; give more of it")
+        if alike:
             return alike[-1]
-        if number in self.struck():
+        if number in struck:
             raise SelfeditError(f"{reference}: version {number} held what was forgotten since, and is gone")
         known = ", ".join([*aliases, *(str(one.number) for one in versions[-4:])])
         raise SelfeditError(f"{reference}: {self.folder} has no such version; it has {known or 'none yet'}")
@@ -187,7 +212,7 @@ class LibraryFolder(Database):
         parent = at if parent is None else parent
         with self._transaction() as connection:
             held = replace(version, number=0, parent=parent, created=now)
-            number = connection.execute("INSERT INTO versions (body) VALUES (?)", (_encode(held),)).lastrowid
+            number = connection.execute("INSERT INTO versions (body) VALUES (?)", (self._unrooted(held),)).lastrowid
             if parent == at:
                 connection.execute("INSERT OR REPLACE INTO aliases VALUES (?, ?)", (LIVE, number))
         assert number is not None
@@ -238,10 +263,20 @@ class LibraryFolder(Database):
             return set()
         return {one for one in held if isinstance(one, str)} if isinstance(held, list) else set()
 
-    def forget(self, context_ids: Iterable[str], names: Collection[str], version: LibraryVersion) -> LibraryVersion:
-        """Takes lessons away, with their adapters and all versions that held them, or documents of these names;
-        `version` knows the rest and is the live one from now on. Other aliases of a struck version are gone with it.
-        `being_forgotten` names them until all of that is done."""
+    def forget(
+        self,
+        context_ids: Iterable[str],
+        names: Collection[str],
+        version: LibraryVersion,
+        kept: Sequence[Lesson] = (),
+    ) -> LibraryVersion:
+        """Takes lessons away, with their adapters and all versions that held them, or documents of these names, which
+        `being_forgotten` names until all of that is done.
+
+        Args:
+            version: knows the rest, and is the live one from now on; a struck version's other aliases are gone with it.
+            kept: lessons that other documents have too, which take the place of those on the same contexts.
+        """
         gone = set(context_ids)
         held = [one for one in self.versions() if any(d.name in names or _has(d, gone) for d in one.documents)]
         numbers = {one.number for one in held}
@@ -250,10 +285,11 @@ class LibraryFolder(Database):
         replace_file(self.folder / _FORGETTING, json.dumps(sorted(names)).encode())
         with self._transaction() as connection:
             connection.executemany("DELETE FROM lessons WHERE context_id = ?", [(one,) for one in gone])
+            connection.executemany("INSERT OR REPLACE INTO lessons VALUES (?, ?, ?)", map(_row, kept))
             connection.executemany("UPDATE versions SET body = NULL WHERE number = ?", [(one,) for one in numbers])
             connection.executemany("DELETE FROM aliases WHERE name = ?", [(one,) for one in aliases])
             stored = replace(version, number=0, parent=0, created=now)
-            number = connection.execute("INSERT INTO versions (body) VALUES (?)", (_encode(stored),)).lastrowid
+            number = connection.execute("INSERT INTO versions (body) VALUES (?)", (self._unrooted(stored),)).lastrowid
             connection.execute("INSERT OR REPLACE INTO aliases VALUES (?, ?)", (LIVE, number))
         assert number is not None
         self.sweep()
@@ -280,6 +316,20 @@ class LibraryFolder(Database):
             for folder in (self.folder / _ADAPTERS).iterdir():
                 if f"{_ADAPTERS}/{folder.name}" not in named:
                     shutil.rmtree(folder, ignore_errors=True)
+
+    def _unrooted(self, version: LibraryVersion) -> str:
+        """As it is stored. Where documents in this folder are from is noted from it on, for it may be moved."""
+        home = self.folder.absolute()
+        inside = {one.root for one in version.documents if one.root and Path(one.root).is_relative_to(home)}
+        return _encode(_with_roots(version, {root: str(Path(root).relative_to(home)) for root in inside}))
+
+    def _rooted(self, version: LibraryVersion) -> LibraryVersion:
+        """As `_unrooted` found it, where this folder lies now."""
+        roots = {one.root for one in version.documents if one.root and not Path(one.root).is_absolute()}
+        return _with_roots(version, {root: str(self.folder.absolute() / root) for root in roots})
+
+    def _is_own(self, reference: str) -> bool:
+        return reference.rpartition("@")[0] in ("", self.name)
 
     def _rows(self, statement: str) -> list[sqlite3.Row]:
         with self._readable():
@@ -376,6 +426,15 @@ def _read_record(path: Path) -> dict[str, Any]:
 
 def _has(document: LibraryDocument, context_ids: set[str]) -> bool:
     return any(chunk.context_id in context_ids for chunk in document.chunks)
+
+
+def _with_roots(version: LibraryVersion, roots: Mapping[str, str]) -> LibraryVersion:
+    documents = tuple(replace(one, root=roots.get(one.root, one.root)) for one in version.documents)
+    return replace(version, documents=documents)
+
+
+def _row(lesson: Lesson) -> tuple[str, str, str]:
+    return lesson.context_id, lesson.status, _encode(lesson)
 
 
 def _encode(record: Lesson | LibraryVersion) -> str:

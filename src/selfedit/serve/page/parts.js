@@ -232,7 +232,7 @@ export function answer(reply) {
   const parts = [];
   if (reply.is_known) {
     parts.push(el("p", { class: "said", dir: "auto" }, reply.answer),
-      el("p", { class: "small" }, "From ", name(reply.source ?? "an unnamed place"), " by the adapter of this chunk, in ", name(reply.version)),
+      el("p", { class: "small" }, "From ", name(reply.source ?? "an unnamed place"), ", as ", name(reply.version), " knows it"),
       meter(reply.confidence),
       el("p", { class: "note" }, "How probable the adapter finds its own words. It is not how often such answers are right."));
   } else {
