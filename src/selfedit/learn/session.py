@@ -36,7 +36,8 @@ from selfedit.records import (
     Query,
 )
 from selfedit.store.adapters import AdapterFolders, adapter_in, is_adapter
-from selfedit.store.library import LIVE, LibraryFolder, check_free, create_library, is_agent_library, is_library
+from selfedit.store.episodes import is_agent_library
+from selfedit.store.library import LIVE, LibraryFolder, check_free, create_library, is_library
 from selfedit.tasks.documents.question_files import AskedChunk, read_question_file
 from selfedit.tasks.documents.task import token_counter
 from selfedit.tasks.documents.tests import TestKind, ask_about

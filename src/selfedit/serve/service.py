@@ -17,7 +17,8 @@ from selfedit.records import LibraryVersion
 from selfedit.serve.knowledge import Knowledge, KnowledgeShelf
 from selfedit.serve.metrics import Metrics
 from selfedit.serve.model_thread import DEFAULT, Limits, ModelThread
-from selfedit.store.library import LibraryFolder, is_agent_library
+from selfedit.store.episodes import is_agent_library
+from selfedit.store.library import LibraryFolder
 
 
 class Service:

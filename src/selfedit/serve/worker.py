@@ -35,7 +35,8 @@ from selfedit.protocols import Progress
 from selfedit.records import Feedback, to_json
 from selfedit.serve.inbox import inbox_names, remove_dropped
 from selfedit.shortage import is_out_of_memory
-from selfedit.store.library import LibraryFolder, is_agent_library, is_library
+from selfedit.store.episodes import is_agent_library
+from selfedit.store.library import LibraryFolder, is_library
 
 _BETWEEN = 0.1
 """Seconds between two lines about the same stage."""

@@ -19,6 +19,8 @@ from selfedit.records import Episode, Feedback, Observation, to_json
 from selfedit.store.database import Database
 
 FILE = "episodes.db"
+AGENT = "agent.json"
+"""In the folder of an agent's library: how that learns."""
 SCHEMA = 1
 _EPISODE, _OBSERVATION = TypeAdapter(Episode), TypeAdapter(Observation)
 _TABLES = f"""
@@ -127,6 +129,11 @@ class EpisodeLog(Database):
         if found not in (0, SCHEMA):
             raise SelfeditError(f"{self.path}: has schema {found}, and this version reads schema {SCHEMA}")
         self._connection.executescript(_TABLES)
+
+
+def is_agent_library(path: Path) -> bool:
+    """Whether the library in this folder is an agent's, which learns from what it is told."""
+    return (path / AGENT).is_file()
 
 
 def _encode(record: Episode | Feedback | Observation) -> str:

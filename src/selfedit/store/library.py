@@ -42,8 +42,6 @@ from selfedit.store.database import Database
 SCHEMA = 1
 LIVE = "live"
 """The alias that every new version is given, and that is asked where none is named."""
-AGENT = "agent.json"
-"""In the folder of an agent's library: how that learns."""
 _RECORD, _DATABASE, _LOCK, _ADAPTERS = "library.json", "library.db", "library.lock", "adapters"
 _FORGETTING = "forgetting.json"
 LEARNER = f"{_ADAPTERS}/learner"
@@ -383,11 +381,6 @@ def create_library(path: Path, facts: Mapping[str, str], learner: Policy, settin
             return
         room = "make room there" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "name another folder"
         raise SelfeditError(f"{path}: cannot be written ({error.strerror}); {room}") from None
-
-
-def is_agent_library(path: Path) -> bool:
-    """Whether the library in this folder is an agent's, which learns from what it is told."""
-    return (path / AGENT).is_file()
 
 
 def check_free(path: Path) -> None:

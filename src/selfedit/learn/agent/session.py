@@ -39,8 +39,8 @@ from selfedit.records import (
     digest,
 )
 from selfedit.store.adapters import AdapterFolders
-from selfedit.store.episodes import EpisodeLog
-from selfedit.store.library import LIVE, LibraryFolder, create_library, is_agent_library, is_library
+from selfedit.store.episodes import EpisodeLog, is_agent_library
+from selfedit.store.library import LIVE, LibraryFolder, create_library, is_library
 from selfedit.tasks.documents.task import token_counter
 from selfedit.tasks.episodes.edits import read_rendering
 from selfedit.tasks.probe import BUNDLED, load_probe

@@ -12,7 +12,7 @@ from selfedit.disk import replace_file
 from selfedit.errors import Field, SelfeditError, SettingError
 from selfedit.learn.settings import LearnSettings
 from selfedit.records import TrainingConfig, digest
-from selfedit.store.library import AGENT
+from selfedit.store.episodes import AGENT
 
 
 class AgentSettings(BaseModel):
