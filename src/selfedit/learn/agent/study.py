@@ -203,8 +203,8 @@ class LessonStudy:
         old = [t for one, t in zip(lessons, tested, strict=True) if one.context_id not in new_ids]
         reasons = (
             *self._new(lessons, tested, new_ids),
-            *self._kept("earlier lessons", old),
-            *self._kept("common knowledge", [Tested((a,), (b,)) for a, b in zip(was[n:], now[n:], strict=True)]),
+            *self._kept("earlier lessons", [(_is_right(t.before), _is_right(t.after)) for t in old]),
+            *self._kept("common knowledge", [(a.contains, b.contains) for a, b in zip(was[n:], now[n:], strict=True)]),
         )
         if not math.isfinite(drift) or drift > self.settings.most_drift:
             told = f"general text loses {drift:.2f} nats per token under it, above {self.settings.most_drift:g}"
@@ -225,11 +225,12 @@ class LessonStudy:
             return [f"the right action does not get likelier ({mean:+.2f} nats per token)"]
         return []
 
-    def _kept(self, what: str, tested: Sequence[Tested]) -> list[str]:
-        known = [one for one in tested if _is_right(one.before)]
-        still = sum(_is_right(one.after) for one in known)
-        if still < self.settings.least_kept * len(known):
-            return [f"of {what}, {still} of {len(known)} are still right, below {self.settings.least_kept:.0%}"]
+    def _kept(self, what: str, right: Sequence[tuple[bool, bool]]) -> list[str]:
+        """`right`: of each question, before and after. An action is right as a line; what is known, where the answer
+        has it, for a model says it in a sentence of its own."""
+        still = [after for before, after in right if before]
+        if sum(still) < self.settings.least_kept * len(still):
+            return [f"of {what}, {sum(still)} of {len(still)} are still right, below {self.settings.least_kept:.0%}"]
         return []
 
 
