@@ -31,6 +31,7 @@ from selfedit.records.library import (
 )
 from selfedit.records.lines import CheckedLine, LineCheck, LineVerdict
 from selfedit.records.live import Ending, LivePiece, LiveRequest, RefusalKind, Refused, TokenChance
+from selfedit.records.moving import Candidates, Keys, MidAnswer, MidQuestion, MidStudied, MidStudy
 from selfedit.records.policies import (
     UNTOUCHED,
     Policy,
@@ -83,13 +84,10 @@ from selfedit.records.versions import (
 )
 
 __all__ = [
-    "REGRADING",
-    "SHARED_EDITS",
-    "START",
-    "UNTOUCHED",
     "Answer",
     "Budget",
     "Candidate",
+    "Candidates",
     "CheckedLine",
     "ChunkPlace",
     "Completion",
@@ -105,6 +103,7 @@ __all__ = [
     "Generation",
     "GradedAnswer",
     "Invalid",
+    "Keys",
     "Lesson",
     "LessonStatus",
     "LibraryDocument",
@@ -115,6 +114,10 @@ __all__ = [
     "LiveRequest",
     "LossOn",
     "MetaStep",
+    "MidAnswer",
+    "MidQuestion",
+    "MidStudied",
+    "MidStudy",
     "Outcome",
     "Policy",
     "Preview",
@@ -123,9 +126,12 @@ __all__ = [
     "Prompt",
     "Query",
     "Question",
+    "REGRADING",
     "RefusalKind",
     "Refused",
     "Role",
+    "SHARED_EDITS",
+    "START",
     "SamplingParams",
     "ScoredEdit",
     "SelfEdit",
@@ -140,6 +146,7 @@ __all__ = [
     "Trial",
     "TrialResult",
     "TrialSpec",
+    "UNTOUCHED",
     "Update",
     "UpdateResult",
     "Usage",
