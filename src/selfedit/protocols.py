@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Generic, Literal, Protocol, Self, TypeVar, runtime_checkable
 
 from selfedit.records import (
+    UNTOUCHED,
     Completion,
     Context,
     Example,
@@ -35,6 +36,7 @@ from selfedit.records import (
     Prompt,
     Query,
     Refused,
+    TrainingConfig,
     Trial,
     TrialResult,
     TrialSpec,
@@ -240,6 +242,22 @@ class MovingTexts(Protocol):
 
     def ask(self, questions: Sequence[MidQuestion]) -> Sequence[MidAnswer]:
         """What the texts' adapters answer, now; nothing of it becomes part of a text."""
+        ...
+
+
+@runtime_checkable
+class MovesOn(Protocol):
+    """An engine that can read texts whose adapters change on the way."""
+
+    def moving(
+        self, count: int, training: TrainingConfig, base: Policy = UNTOUCHED, is_stale: bool = False, seed: int = 0
+    ) -> MovingTexts:
+        """So many texts, whose adapters lie on `base`, begin alike, and train as `training` says, its epochs being the
+        steps at a boundary. `is_stale`: the keys that pieces got when they were read are kept too."""
+        ...
+
+    def count_tokens(self, text: str) -> int:
+        """How many tokens a piece of a text has."""
         ...
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 import torch
@@ -152,3 +153,12 @@ def test_training_goes_on_from_where_it_was(engine: TorchEngine) -> None:
 def test_a_piece_beyond_the_models_context_is_refused(engine: TorchEngine) -> None:
     with pytest.raises(SelfeditError, match="exceeds the model's context of 256"):
         opened(engine).read([(0, PIECES[0] * 40)])
+
+
+def test_what_stands_beside_the_window_is_read_behind_it_and_leaves_it_alone(engine: TorchEngine) -> None:
+    texts = opened(engine)
+    alone = asked(texts, about(0))
+    noted = replace(about(0), behind=PIECES[2])
+    found = asked(texts, noted, replace(noted, places=PLACES[:1]), about(0))
+    assert found[0] == pytest.approx(plain_logprob(engine, *PIECES[:3]))
+    assert found[2] == alone[0]

@@ -241,8 +241,9 @@ class AdaptedTexts:
     def _continue(self, sequences: Sequence[tuple[MidQuestion, Ids, int]]) -> list[torch.Tensor]:
         """For each sequence behind its text, the log-probabilities [n, vocabulary] after its last n tokens."""
         engine, found = self.engine, {}
-        owners = [self._reader(question) for question, _, _ in sequences]
-        order = sorted(range(len(sequences)), key=lambda i: owners[i][0][1])
+        read = self._heads([question for question, _, _ in sequences])
+        owners = [read[question] for question, _, _ in sequences]
+        order = sorted(range(len(sequences)), key=lambda i: owners[i][0])
         tokens = [Tokens(ids, len(ids)) for _, ids, _ in sequences]
         rows = engine.sizes.rows
         for at in range(0, len(order), rows):
@@ -255,7 +256,7 @@ class AdaptedTexts:
                     cache.copy_row(head.cache, 0, row)
             for part in batches_of([tokens[i] for i in some], range(len(some)), ROOM * engine.sizes.pack_tokens):
                 ids = [tokens[some[row]] for row in part]
-                slots = [owners[some[row]][0][1] for row in part]
+                slots = [owners[some[row]][0] for row in part]
                 packed = self._follow(ids, slots, cache, part, [heads[row] for row in part])
                 ends = list(accumulate(packed.lengths))
                 wanted = [sequences[some[part[owner]]][2] for owner in packed.owners]
@@ -284,7 +285,20 @@ class AdaptedTexts:
         )
         return packed
 
-    def _reader(self, question: MidQuestion) -> tuple[Reader, _Read]:
+    def _heads(self, questions: Sequence[MidQuestion]) -> dict[MidQuestion, tuple[int, _Read]]:
+        """For each question whose adapter answers, and the keys of what stands before it; each made once."""
+        made: dict[tuple[int, int, str, str], _Read] = {}
+        found = {}
+        for one in dict.fromkeys(questions):
+            (text, adapter), head = self._window(one)
+            key = text, adapter, one.keys, one.behind
+            if one.behind and key not in made:
+                ids = tuple(text_ids(self.engine.tokenizer, one.behind, is_begun=True))
+                made[key] = self._extended(head, (*head.ids, *ids), adapter, is_apart=True)
+            found[one] = adapter, made.get(key, head)
+        return found
+
+    def _window(self, question: MidQuestion) -> tuple[Reader, _Read]:
         """(text and adapter, keys of the visible text) of a question."""
         adapter = question.text if question.adapter is None else question.adapter
         reader = question.text, adapter
@@ -313,13 +327,13 @@ class AdaptedTexts:
         text.stale = self._extended(held, text.ids, number)
 
     @torch.no_grad()
-    def _extended(self, held: _Read, ids: Ids, slot: int) -> _Read:
-        """With the keys of all of `ids`, of which it has the first."""
+    def _extended(self, held: _Read, ids: Ids, slot: int, is_apart: bool = False) -> _Read:
+        """With the keys of all of `ids`, of which it has the first. `is_apart`: what is held is left as it is."""
         rest = ids[len(held.ids) :]
         if not rest:
             return held
         length = -(-len(ids) // _STRIDE) * _STRIDE
-        cache = held.cache if held.cache.length >= length else KVCache(rows=1, length=length)
+        cache = held.cache if held.cache.length >= length and not is_apart else KVCache(rows=1, length=length)
         if cache is not held.cache and held.ids:
             cache.copy_row(held.cache, 0, 0)
         packed = self._follow([Tokens(rest, len(rest))], [slot], cache, [0], [held])
@@ -359,6 +373,25 @@ class AdaptedTexts:
         below, names = self.engine.adapted(self.training)
         self.engine.reserve(self._count, self.training.rank, below, names)
         self._mark = self.engine.bank.weights
+
+
+class ReadsOn:
+    """What an engine does to implement `protocols.MovesOn`."""
+
+    def moving(
+        self: TorchEngine,  # type: ignore[misc]  # mixed into it alone
+        count: int,
+        training: TrainingConfig,
+        base: Policy = UNTOUCHED,
+        is_stale: bool = False,
+        seed: int = 0,
+    ) -> AdaptedTexts:
+        """See `protocols.MovesOn.moving`."""
+        return AdaptedTexts(self, count, training, base, None, seed, is_stale)
+
+    def count_tokens(self: TorchEngine, text: str) -> int:  # type: ignore[misc]
+        """See `protocols.MovesOn.count_tokens`."""
+        return len(text_ids(self.tokenizer, text, is_begun=True))
 
 
 def first_row(engine: TorchEngine, training: TrainingConfig, start: Matrices | None, seed: int) -> torch.Tensor:

@@ -39,6 +39,8 @@ class MidQuestion:
     """How the reply is drawn."""
     seed: int = 0
     """Decides the draw."""
+    behind: str = ""
+    """What stands between the visible text and the question; read once for all questions that share it."""
     is_behind_text: bool = True
     """True: what is asked stands behind the visible text. False: it stands alone."""
     adapter: int | None = None

@@ -6,12 +6,14 @@ No model, clock or network: all that they say comes from hashes of their input. 
 
 from selfedit.testing.engines import FakeEngine, ForgetfulEngine, Stopped
 from selfedit.testing.live import FakeLiveWriter
+from selfedit.testing.moving import FakeMovingTexts
 from selfedit.testing.tasks import FakeGrader, FakeTask, SilentProgress, TwoStepTask, make_contexts, make_runtime
 
 __all__ = [
     "FakeEngine",
     "FakeGrader",
     "FakeLiveWriter",
+    "FakeMovingTexts",
     "FakeTask",
     "ForgetfulEngine",
     "SilentProgress",

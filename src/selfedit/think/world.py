@@ -21,6 +21,7 @@ from typing import Literal
 
 from selfedit import seeds
 from selfedit.records import Candidates
+from selfedit.think.lines import Note
 
 SEGMENTS = 16
 """Of a stream."""
@@ -78,23 +79,6 @@ _FILLER = (
     "After that they waited, since waiting was all that was left to do.",
     "The younger one slept, and the older one looked out of the window.",
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Note:
-    """A perfect self-edit: what a line of a segment says, apart from its words."""
-
-    key: str
-    """What it is about; a later note of the same key supersedes it."""
-    before: str
-    """The line up to its value …"""
-    value: str
-    """… and the value, with the white space that it begins with."""
-
-    @property
-    def text(self) -> str:
-        """The line."""
-        return f"{self.before}{self.value}."
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,139 @@
+"""L3. Self-edit lines: what is taken out of a segment before it leaves the window, and what of it is studied.
+
+Who writes them is one of three: the oracle (what the segment is known to say, for experiments), the template (the
+segment's own sentences, each with its end to be learnt), the policy (the model itself, under a grammar that wants
+subjects with what is said of them).
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from selfedit.edits.sentences import split_sentences
+from selfedit.records import Example, Prompt
+from selfedit.words import EMPTY_WORDS
+
+LONGEST = 400
+"""Letters of a line, at most."""
+_LINES_ASKED = 4
+_SCHEMA = json.dumps(
+    {
+        "type": "array",
+        "minItems": 1,
+        "maxItems": _LINES_ASKED,
+        "items": {
+            "type": "object",
+            "properties": {
+                "subject": {"type": "string", "minLength": 1, "maxLength": 80},
+                "is": {"type": "string", "minLength": 1, "maxLength": 80},
+            },
+            "required": ["subject", "is"],
+            "additionalProperties": False,
+        },
+    }
+)
+_ASK = (
+    "Note what must be remembered from the text, up to {n} facts, each as a subject with what is said of it, "
+    'such as {{"subject": "the colour of the door", "is": "green"}}.\n\nText:\n{text}'
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """A self-edit line: what is to be learnt of a segment."""
+
+    key: str
+    """What it is about; a later line of the same key supersedes it."""
+    before: str
+    """The line up to what is to be learnt …"""
+    value: str
+    """… and that, with the white space that it begins with."""
+
+    @property
+    def text(self) -> str:
+        """The line."""
+        return f"{self.before}{self.value}" if self.value.endswith((".", "!", "?")) else f"{self.before}{self.value}."
+
+    @property
+    def example(self) -> Example:
+        """What is studied: the end of the line behind its beginning."""
+        return Example(self.text[len(self.before) :].strip(), Prompt(self.before, raw=True))
+
+
+class Notebook:
+    """The lines of a text so far, without those that are superseded; the latest last."""
+
+    def __init__(self) -> None:
+        self._live: dict[str, Note] = {}
+
+    def __len__(self) -> int:
+        return len(self._live)
+
+    @property
+    def notes(self) -> tuple[Note, ...]:
+        """All that hold."""
+        return tuple(self._live.values())
+
+    def chosen(self, new: Sequence[Note], replayed: int, seed: int) -> tuple[Note, ...]:
+        """What is studied now: the new lines, and at most so many drawn from those before that they do not supersede."""
+        keys = {note.key for note in new}
+        older = [note for note in self.notes if note.key not in keys]
+        return *_latest(new), *random.Random(seed).sample(older, min(replayed, len(older)))
+
+    def add(self, new: Iterable[Note]) -> None:
+        """These hold from now on, and what they supersede holds no more."""
+        for note in new:
+            self._live.pop(note.key, None)
+            self._live[note.key] = note
+
+
+def _latest(notes: Sequence[Note]) -> tuple[Note, ...]:
+    return tuple({note.key: note for note in notes}.values())
+
+
+def template_notes(text: str, most: int) -> tuple[Note, ...]:
+    """The segment's own sentences, the end of each to be learnt: from its last telling word on, so that what is learnt
+    is a name, a number or what something is, not how sentences begin. Those with names or numbers first, `most` in all.
+    """
+    found = [note for sentence in split_sentences(text).splitlines() if (note := _split(sentence))]
+    ranked = sorted(range(len(found)), key=lambda i: (-_telling(found[i].text), i))[:most]
+    return tuple(found[i] for i in sorted(ranked))
+
+
+def _split(sentence: str) -> Note | None:
+    words = list(re.finditer(r"\S+", sentence[:LONGEST]))
+    telling = [word.start() for word in words[1:] if _bare(word[0]) not in EMPTY_WORDS]
+    if len(words) < 3 or not telling:
+        return None
+    at = telling[-1]
+    return Note(sentence, sentence[: at - 1].rstrip(), " " + sentence[at:LONGEST].strip())
+
+
+def _telling(text: str) -> int:
+    """Names and numbers in a sentence."""
+    return sum(word[0].isupper() or any(c.isdigit() for c in word) for word in text.split()[1:])
+
+
+def _bare(word: str) -> str:
+    return word.strip(".,;:!?\"'()").lower()
+
+
+def policy_prompt(text: str) -> Prompt:
+    """How the model is asked for lines about a segment."""
+    return Prompt(_ASK.format(n=_LINES_ASKED, text=text.strip()), json_schema=_SCHEMA)
+
+
+def policy_notes(reply: str, is_finished: bool) -> tuple[Note, ...]:
+    """The lines of a reply under the grammar; none where it was cut off, or where it says nothing."""
+    if not is_finished:
+        return ()
+    found = []
+    for item in json.loads(reply):
+        subject, value = item["subject"].strip().rstrip("."), item["is"].strip()
+        if subject and value:
+            found.append(Note(subject.lower(), f"{subject[0].upper()}{subject[1:]}:", f" {value}"))
+    return _latest(found)
