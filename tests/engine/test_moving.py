@@ -138,7 +138,9 @@ def test_a_reply_follows_its_schema_behind_the_text_or_alone(engine: TorchEngine
     prompt = Prompt("Question: what? Answer:", raw=True, json_schema=schema)
     greedy = SamplingParams(temperature=0.0, max_new_tokens=24)
     texts = opened(engine)
-    replies = texts.ask([MidQuestion(0, prompt=prompt, sampling=greedy, is_behind_text=is_it) for is_it in (True, False)])
+    replies = texts.ask(
+        [MidQuestion(0, prompt=prompt, sampling=greedy, is_behind_text=is_it) for is_it in (True, False)]
+    )
     assert {reply.reply for reply in replies} <= {'"boats"', '"fox"'}
 
 

@@ -84,6 +84,10 @@ from selfedit.records.versions import (
 )
 
 __all__ = [
+    "REGRADING",
+    "SHARED_EDITS",
+    "START",
+    "UNTOUCHED",
     "Answer",
     "Budget",
     "Candidate",
@@ -126,12 +130,9 @@ __all__ = [
     "Prompt",
     "Query",
     "Question",
-    "REGRADING",
     "RefusalKind",
     "Refused",
     "Role",
-    "SHARED_EDITS",
-    "START",
     "SamplingParams",
     "ScoredEdit",
     "SelfEdit",
@@ -146,7 +147,6 @@ __all__ = [
     "Trial",
     "TrialResult",
     "TrialSpec",
-    "UNTOUCHED",
     "Update",
     "UpdateResult",
     "Usage",

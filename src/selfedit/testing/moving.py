@@ -63,7 +63,11 @@ class FakeMovingTexts:
         sentences = [line for text in known for line in text.replace(".", ".\n").splitlines()]
         values = []
         for place in question.places:
-            asked = {word.strip("?:,") for word in place.before.split() if word[0].isupper()} - {"Question", "Answer", "So"}
+            asked = {word.strip("?:,") for word in place.before.split() if word[0].isupper()} - {
+                "Question",
+                "Answer",
+                "So",
+            }
             fitting = [s for s in sentences if asked & {word.strip(".,:") for word in s.split()}]
             said = [v for s in fitting for v in place.values if v.strip() in {w.strip(".,:") for w in s.split()}]
             values.append(said[-1] if said else place.values[0])

@@ -155,7 +155,9 @@ class _Group:
             chosen = self.notebooks[i].chosen(new, self.config.replayed, seeds.derive(self.seed, stream.id, segment))
             self.notebooks[i].add(new)
             examples = tuple(note.example for note in chosen) if self.is_learning else ()
-            studies.append(MidStudy(i, examples, seeds.derive(self.seed, "order", stream.id, segment), self._evicted(i, segment)))
+            studies.append(
+                MidStudy(i, examples, seeds.derive(self.seed, "order", stream.id, segment), self._evicted(i, segment))
+            )
         done = self.texts.study(studies, self.config.tolerance)
         if self.at_end:
             self.at_end.study([replace(study, examples=()) for study in studies], 0.0)
@@ -242,8 +244,6 @@ def run_group(
 
 
 def _once(training: TrainingConfig) -> TrainingConfig:
-    """The same, for one update at the end that studies each line as often as updates at every boundary do: with itself
-    once, and about twice again."""
-    return replace(training, epochs=3 * training.epochs, batch_size=min(8, training.batch_size))
-
-
+    """The same, for one update at the end that studies each line as often as updates at every boundary do: when it
+    is new, and with what is drawn again about one and a half times more."""
+    return replace(training, epochs=5 * training.epochs // 2, batch_size=min(8, training.batch_size))

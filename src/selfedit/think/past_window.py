@@ -60,7 +60,7 @@ class PastWindowPlan:
     together: int
     """Streams of a unit: they go on side by side, and each is the other's control."""
     starts: tuple[StartPlan, ...]
-    """In order."""
+    """In order; of each group of streams all of them, before the next group begins."""
     config: MidConfig
     """How texts are read past their window."""
     seed: int
@@ -126,28 +126,26 @@ def run_past_window(
     streams = make_streams("past-window", plan.streams, plan.seed)
     groups = [streams[at : at + plan.together] for at in range(0, len(streams), plan.together)]
     results = []
-    for start in plan.starts:
-        runtime.progress.stage(f"past the window, {start.name}", len(groups) * SEGMENTS)
-        for number, group in enumerate(groups):
-            name = f"{start.name}-{number}"
+    runtime.progress.stage("past the window", len(groups) * len(plan.starts) * SEGMENTS)
+    for number, group in enumerate(groups):
+        for start in plan.starts:
+            name = unit_name(start.name, number)
             held = units.recall(name)
             if held is None:
                 base = reading if start.name == READING else base_of(start.name)
-                result = run_group(
-                    group,
-                    start.arms,
-                    plan.config,
-                    partial(_opened, engine, base, plan.seed),
-                    engine.count_tokens,
-                    plan.seed,
-                    runtime.progress,
-                )
-                units.keep(name, _as_json(result))
+                opened = partial(_opened, engine, base, plan.seed)
+                told = group, start.arms, plan.config, opened, engine.count_tokens, plan.seed, runtime.progress
+                units.keep(name, _as_json(run_group(*told)))
                 held = units.recall(name)
             else:
                 runtime.progress.advance(SEGMENTS, is_recalled=True)
             results.append(_result(start.name, number, held))
     return results
+
+
+def unit_name(start: str, group: int) -> str:
+    """Of a unit's file."""
+    return f"{start}-{group}"
 
 
 def make_reading(plan: PastWindowPlan, units: UnitFolder, runtime: Runtime) -> Policy:

@@ -50,8 +50,42 @@ KINDS: dict[str, tuple[str, ...]] = {
     "tree": ("oak", "pine", "maple", "elm", "cedar", "birch", "ash", "willow"),
 }
 """What things have, each with its eight values."""
-_STARTS = ("Vel", "Tos", "Bren", "Kal", "Mor", "Zan", "Pel", "Dru", "Fen", "Gar", "Hul", "Jor", "Lim", "Nev", "Quor", "Sil")
-_ENDS = ("mar", "kin", "lo", "dra", "beth", "wick", "nus", "tal", "ver", "zo", "rian", "pash", "gol", "dine", "mo", "ska")
+_STARTS = (
+    "Vel",
+    "Tos",
+    "Bren",
+    "Kal",
+    "Mor",
+    "Zan",
+    "Pel",
+    "Dru",
+    "Fen",
+    "Gar",
+    "Hul",
+    "Jor",
+    "Lim",
+    "Nev",
+    "Quor",
+    "Sil",
+)
+_ENDS = (
+    "mar",
+    "kin",
+    "lo",
+    "dra",
+    "beth",
+    "wick",
+    "nus",
+    "tal",
+    "ver",
+    "zo",
+    "rian",
+    "pash",
+    "gol",
+    "dine",
+    "mo",
+    "ska",
+)
 _STATED = (
     "The {kind} of {thing} is {value}.",
     "As for {thing}, its {kind} is {value}.",
@@ -129,7 +163,9 @@ class Stream:
 
 def make_streams(name: str, count: int, seed: int) -> tuple[Stream, ...]:
     """`count` streams of the world of this name; another name, other streams."""
-    return tuple(_Maker(f"{name}-{i}", random.Random(seeds.derive(seed, "stream", name, i))).stream() for i in range(count))
+    return tuple(
+        _Maker(f"{name}-{i}", random.Random(seeds.derive(seed, "stream", name, i))).stream() for i in range(count)
+    )
 
 
 @dataclass(slots=True)
@@ -157,7 +193,9 @@ class _Maker:
         self.names = iter(names)
         self.known: list[_Known] = []
         self.questions: list[StreamQuestion] = []
-        self.changes = set(rng.sample(range(8, SEGMENTS * _FACTS), round(SEGMENTS * _FACTS * _CHANGED / (1 + _CHANGED))))
+        self.changes = set(
+            rng.sample(range(8, SEGMENTS * _FACTS), round(SEGMENTS * _FACTS * _CHANGED / (1 + _CHANGED)))
+        )
         """Numbers of statements that change an earlier fact."""
 
     def stream(self) -> Stream:
