@@ -311,7 +311,7 @@ class AdaptedTexts:
         return reader, self._fresh(reader)
 
     def _fresh(self, reader: Reader) -> _Read:
-        """Keys of a text's window as this adapter makes them now; only what is new is passed where it has not changed."""
+        """Keys of a text's window as this adapter makes them now; only what is new is passed where it is as it was."""
         ids = self._texts[reader[0]].ids
         version = self._texts[reader[1]].version if reader[1] >= 0 else 0
         held = self._held.get(reader)
@@ -345,13 +345,15 @@ class AdaptedTexts:
         requests = []
         for one in questions:
             assert one.prompt is not None
-            ids = tokenization.prompt_ids(self.engine.tokenizer, one.prompt)
             if one.is_behind_text:
-                ids = (*self._texts[one.text].ids, *text_ids(self.engine.tokenizer, one.prompt.text, is_begun=True))
+                behind = text_ids(self.engine.tokenizer, one.behind + one.prompt.text, is_begun=True)
+                ids = (*self._texts[one.text].ids, *behind)
+            else:
+                ids = tokenization.prompt_ids(self.engine.tokenizer, one.prompt)
             if len(ids) + one.sampling.max_new_tokens > self.engine.max_context:
                 raise SelfeditError(f"a prompt of {len(ids)} tokens with its reply exceeds the model's context")
             slot = one.text if one.adapter is None else one.adapter
-            requests.append(Request(ids, slot, one.sampling, one.seed, json_schema=one.prompt.json_schema))
+            requests.append(Request(ids, slot, one.sampling, one.seed, one.is_one_line, one.prompt.json_schema))
         if not requests:
             return []
         decoder = self.engine.speaker.decoder

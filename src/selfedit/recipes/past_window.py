@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from selfedit.think.experiment import MidConfig
-from selfedit.think.past_window import MID_TRAINING, PLAIN, READING, SHIPPED, PastWindowPlan, starts_of
+from selfedit.think.past_window import PLAIN, READING, SHIPPED, PastWindowPlan, starts_of
+from selfedit.think.settings import MID_TRAINING
 
 TITLE = "Past the window: weights that are updated while a text goes on"
 

@@ -13,6 +13,9 @@ Keys = Literal["fresh", "stale"]
 `stale`, as they were made when each piece was read."""
 
 
+_GREEDY = SamplingParams(temperature=0.0, max_new_tokens=48)
+
+
 @dataclass(frozen=True, slots=True)
 class Candidates:
     """A place in an answer that one of a closed set of values can fill."""
@@ -35,8 +38,10 @@ class MidQuestion:
     """Where values are to be chosen, one after another, each behind the gold values of those before."""
     prompt: Prompt | None = None
     """What a reply is written to; None where values are chosen."""
-    sampling: SamplingParams = SamplingParams(temperature=0.0, max_new_tokens=48)
+    sampling: SamplingParams = _GREEDY
     """How the reply is drawn."""
+    is_one_line: bool = False
+    """True: the reply ends at its first line break."""
     seed: int = 0
     """Decides the draw."""
     behind: str = ""

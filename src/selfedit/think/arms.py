@@ -8,10 +8,10 @@ from typing import Literal
 from selfedit.records import Keys
 
 Answerer = Literal["none", "own", "other", "end"]
-"""Whose adapter: nobody's; the text's own, updated at every boundary; that of another stream; one that was updated once,
-at the end."""
+"""Whose adapter: nobody's; the text's own, updated at every boundary; that of another stream; one that was updated
+once, at the end."""
 Memory = Literal["", "text", "search", "whole"]
-"""What is in sight beside the window: nothing; the latest lines; sentences found by the question's words; everything."""
+"""What is in sight beside the window: nothing; the latest lines; sentences found by the question's words; all of it."""
 
 
 @dataclass(frozen=True, slots=True)

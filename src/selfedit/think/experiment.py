@@ -2,8 +2,8 @@
 left the window.
 
 At a boundary: EXTRACT lines from the segment while it is visible, UPDATE the stream's adapter on them and some earlier
-ones, CHECK that the visible text did not become less likely, EVICT what is past the window, and make its keys and values
-anew. Streams of a group go on side by side, each with an adapter of its own; all arms are asked the same questions at
+ones, CHECK that the visible text did not become less likely, EVICT what is past the window, and make the keys and values
+of what stays anew. Streams of a group go on side by side, each with an adapter of its own; all arms are asked the same questions at
 the same moments, so that every difference is paired.
 
 1. Where a lemma is derived, its right line is read on afterwards, whatever was answered: an early fault does not count

@@ -1,21 +1,19 @@
 """L3. Self-edit lines: what is taken out of a segment before it leaves the window, and what of it is studied.
 
 Who writes them is one of three: the oracle (what the segment is known to say, for experiments), the template (the
-segment's own sentences, each with its end to be learnt), the policy (the model itself, under a grammar that wants
-subjects with what is said of them).
+segment's own sentences), the policy (the model itself, under a grammar that wants subjects with what is said of
+them).
 """
 
 from __future__ import annotations
 
 import json
 import random
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from selfedit.edits.sentences import split_sentences
 from selfedit.records import Example, Prompt
-from selfedit.words import EMPTY_WORDS
 
 LONGEST = 400
 """Letters of a line, at most."""
@@ -60,7 +58,9 @@ class Note:
 
     @property
     def example(self) -> Example:
-        """What is studied: the end of the line behind its beginning."""
+        """What is studied: the end of the line behind its beginning; where it has none, all of it."""
+        if not self.before:
+            return Example(self.text)
         return Example(self.text[len(self.before) :].strip(), Prompt(self.before, raw=True))
 
 
@@ -79,7 +79,7 @@ class Notebook:
         return tuple(self._live.values())
 
     def chosen(self, new: Sequence[Note], replayed: int, seed: int) -> tuple[Note, ...]:
-        """What is studied now: the new lines, and at most so many drawn from those before that they do not supersede."""
+        """What is studied now: the new lines, and at most so many of those before that they do not supersede, drawn."""
         keys = {note.key for note in new}
         older = [note for note in self.notes if note.key not in keys]
         return *_latest(new), *random.Random(seed).sample(older, min(replayed, len(older)))
@@ -96,30 +96,15 @@ def _latest(notes: Sequence[Note]) -> tuple[Note, ...]:
 
 
 def template_notes(text: str, most: int) -> tuple[Note, ...]:
-    """The segment's own sentences, the end of each to be learnt: from its last telling word on, so that what is learnt
-    is a name, a number or what something is, not how sentences begin. Those with names or numbers first, `most` in all.
-    """
-    found = [note for sentence in split_sentences(text).splitlines() if (note := _split(sentence))]
-    ranked = sorted(range(len(found)), key=lambda i: (-_telling(found[i].text), i))[:most]
-    return tuple(found[i] for i in sorted(ranked))
-
-
-def _split(sentence: str) -> Note | None:
-    words = list(re.finditer(r"\S+", sentence[:LONGEST]))
-    telling = [word.start() for word in words[1:] if _bare(word[0]) not in EMPTY_WORDS]
-    if len(words) < 3 or not telling:
-        return None
-    at = telling[-1]
-    return Note(sentence, sentence[: at - 1].rstrip(), " " + sentence[at:LONGEST].strip())
+    """The segment's own sentences, those with most names and numbers, `most` in all, in order."""
+    found = [sentence[:LONGEST] for sentence in split_sentences(text).splitlines() if len(sentence.split()) > 2]
+    ranked = sorted(range(len(found)), key=lambda i: (-_telling(found[i]), i))[:most]
+    return tuple(Note(found[i], "", found[i]) for i in sorted(ranked))
 
 
 def _telling(text: str) -> int:
     """Names and numbers in a sentence."""
     return sum(word[0].isupper() or any(c.isdigit() for c in word) for word in text.split()[1:])
-
-
-def _bare(word: str) -> str:
-    return word.strip(".,;:!?\"'()").lower()
 
 
 def policy_prompt(text: str) -> Prompt:

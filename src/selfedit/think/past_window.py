@@ -1,4 +1,4 @@
-"""L3. "Past the window" as a whole: which streams in which arms on which start, unit by unit, each kept when it is done.
+"""L3. "Past the window" as a whole: which streams in which arms on which start, unit by unit, each kept when done.
 
 A start is what lies beneath the adapters of all streams: the untouched model; the learner that ships with the package,
 which answers from what it has studied; or the reading adapter, which is made here first, on other worlds. It is the
@@ -25,18 +25,6 @@ from selfedit.think.world import SEGMENTS, make_streams
 
 READING, SHIPPED, PLAIN = "reading", "shipped", "untouched"
 """Starts: the reading adapter; the learner that the package brings along; nothing."""
-MID_TRAINING = TrainingConfig(
-    rank=16,
-    alpha=16.0,
-    target_modules="down_proj",
-    top_layers=0.5,
-    learning_rate=2e-3,
-    epochs=6,
-    batch_size=16,
-    skip_above=0.5,
-)
-"""An update at a boundary: six steps on all its lines together, and no loss where the model is likelier right than
-not. Chosen on other streams than those that are reported (docs/results/past-window.md)."""
 TOKENS_PER_STREAM, SEGMENT_TOKENS = 5000, 112
 """Of updates at every boundary; and of a segment with its lemma: both of SmolLM2's, for estimates alone."""
 

@@ -164,8 +164,8 @@ def _arms_table(start: str, results: Sequence[PastWindowResult]) -> tuple[Table,
     heads = ("arm", "past, %", "mid", "end", "in sight", "old value", "log-prob.", "s")
     n = len({(a.stream, a.question) for a in answers if a.is_past})
     note = (
-        f"Right answers where what is asked for has left the window ({n} questions), derived in mid-stream and asked at "
-        "the end; while it is in sight; an old value given after its change; log-probability of the gold answer per "
+        f"Right answers where what is asked for has left the window ({n} questions), derived in mid-stream and asked "
+        "at the end; while it is in sight; an old value given after its change; log-probability of the gold answer per "
         "token, nats; seconds an answer, keys and values made for it included."
     )
     return Table(f"On the start `{start}`", heads, tuple(rows), note), data
@@ -195,8 +195,8 @@ def _told(updates: dict[str, Any]) -> str:
         return "Nothing was updated on this start."
     return (
         f"{updates['n']} updates, {updates['kept']:.0%} kept, {updates['seconds']:.1f} s each "
-        f"(at most {updates['most_seconds']:.1f}), {updates['tokens']:,} tokens trained on; the visible text's loss rose "
-        f"by {updates['rise']:.2f} nats per token on average."
+        f"(at most {updates['most_seconds']:.1f}), {updates['tokens']:,} tokens trained on; the visible text's loss "
+        f"rose by {updates['rise']:.2f} nats per token on average."
     )
 
 
