@@ -37,7 +37,7 @@ def test_it_tells_what_it_did_at_each_boundary_and_answers_at_the_end(capsys: Ca
     out, err = capsys.readouterr()
     lines = out.splitlines()
     assert "segments of at most 32 tokens, about" in err
-    assert lines[0].startswith("segment 1 · 28 tokens · 4 lines · their loss 2.00 → 0.50")
+    assert lines[0].startswith("segment 1 · 27 tokens · 2 lines · their loss 2.00 → 0.50")
     assert " kept " in lines[0] and "The gate of Velmar is green." in out
     assert any("1 dropped" in line for line in lines)
     assert "How many boats?" in out and "the window alone:" in out

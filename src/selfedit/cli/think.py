@@ -18,7 +18,7 @@ from selfedit.errors import Field, SelfeditError, SettingError
 from selfedit.protocols import MovesOn
 from selfedit.records import UNTOUCHED, MidStudy, to_json
 from selfedit.store.adapters import adapter_in, is_adapter
-from selfedit.think.lines import template_notes
+from selfedit.think.lines import Notebook, template_notes
 from selfedit.think.session import Boundary, PastAnswer, ReadingSession
 from selfedit.think.settings import ThinkSettings
 
@@ -69,7 +69,7 @@ class Think(JsonCommand):
         if self.lines_to:
             lines = "".join(f"{note.text}\n" for note in session.notebook.notes)
             replace_file(Path(self.lines_to), lines.encode())
-        _show(out, done, written, answers, session)
+        _show(out, done, written, answers, session.notebook)
 
 
 def _text(name: str) -> str:
@@ -132,15 +132,15 @@ def _show(
     done: Sequence[Boundary],
     written: Sequence[str],
     answers: Sequence[PastAnswer],
-    session: ReadingSession,
+    book: Notebook,
 ) -> None:
     if out.is_json:
         data: dict[str, Any] = {"boundaries": [to_json(one) for one in done], "written": "".join(written).strip()}
         data["answers"] = [to_json(one) for one in answers]
-        data["lines"] = [note.text for note in session.notebook.notes]
+        data["lines"] = [note.text for note in book.notes]
         out.data(data)
         return
     kept = sum(one.studied.is_kept for one in done)
-    show(f"{len(done)} segments, {kept} updates kept, {len(session.notebook)} lines hold")
+    show(f"{len(done)} segments, {kept} updates kept, {len(book)} lines hold")
     for answer in answers:
         show(f"\n{answer.question}\n  {answer.text or '–'}\n  the window alone: {answer.without or '–'}")

@@ -2,9 +2,9 @@
 left the window.
 
 At a boundary: EXTRACT lines from the segment while it is visible, UPDATE the stream's adapter on them and some earlier
-ones, CHECK that the visible text did not become less likely, EVICT what is past the window, and make the keys and values
-of what stays anew. Streams of a group go on side by side, each with an adapter of its own; all arms are asked the same questions at
-the same moments, so that every difference is paired.
+ones, CHECK that the visible text did not become less likely, EVICT what is past the window, and make the keys and
+values of what stays anew. Streams of a group go on side by side, each with an adapter of its own; all arms are asked
+the same questions at the same moments, so that every difference is paired.
 
 1. Where a lemma is derived, its right line is read on afterwards, whatever was answered: an early fault does not count
    again. The adapter that is updated once at the end is untouched until then, so that in mid-stream it answers as the
@@ -185,8 +185,8 @@ class _Group:
                 break
             keep += 1
         first = len(self.lengths[i]) - self.visible[i]
-        for segment in self.streams[i].segments[first : first + self.visible[i] - keep]:
-            self.gone[i] += [*split_sentences(segment.text).splitlines(), segment.lemma.strip()]
+        for leaving in self.streams[i].segments[first : first + self.visible[i] - keep]:
+            self.gone[i] += [*split_sentences(leaving.text).splitlines(), leaving.lemma.strip()]
         self.visible[i] = keep
         return 2 * keep
 

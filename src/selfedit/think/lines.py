@@ -99,7 +99,7 @@ def template_notes(text: str, most: int) -> tuple[Note, ...]:
     """The segment's own sentences, those with most names and numbers, `most` in all, in order."""
     found = [sentence[:LONGEST] for sentence in split_sentences(text).splitlines() if len(sentence.split()) > 2]
     ranked = sorted(range(len(found)), key=lambda i: (-_telling(found[i]), i))[:most]
-    return tuple(Note(found[i], "", found[i]) for i in sorted(ranked))
+    return _latest([Note(found[i], "", found[i]) for i in sorted(ranked)])
 
 
 def _telling(text: str) -> int:

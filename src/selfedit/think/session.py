@@ -7,7 +7,7 @@ they were. What is worth keeping are the lines, which can be given to `learn` li
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from selfedit import seeds
 from selfedit.protocols import MovesOn, MovingTexts
@@ -98,11 +98,8 @@ class ReadingSession:
         """Asked behind what is visible; nothing of it becomes part of the text."""
         prompt = Prompt(f"\n\nQuestion: {question.strip()}\nAnswer:", raw=True)
         sampling = SamplingParams(temperature=0.0, max_new_tokens=_ANSWER_TOKENS)
-        asked = [
-            MidQuestion(0, prompt=prompt, sampling=sampling, is_one_line=True, adapter=adapter)
-            for adapter in (None, -1)
-        ]
-        with_weights, alone = self.texts.ask(asked)
+        asked = MidQuestion(0, prompt=prompt, sampling=sampling, is_one_line=True)
+        with_weights, alone = self.texts.ask([asked, replace(asked, adapter=-1)])
         return PastAnswer(question, with_weights.reply, alone.reply)
 
     def _go_on(self, segment: str) -> Boundary:

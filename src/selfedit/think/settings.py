@@ -63,10 +63,8 @@ class ThinkSettings(BaseModel):
         require_words("model", self.model)
         at_least(8, "update_every", self.update_every)
         if self.window < self.update_every:
-            told = f" {self.window}: is smaller than a segment ("
-            raise SettingError(
-                Field("window"), told, Field("update_every"), f" {self.update_every}); give at least that"
-            )
+            told, mend = f" {self.window}: is smaller than a segment (", f" {self.update_every}); give at least that"
+            raise SettingError(Field("window"), told, Field("update_every"), mend)
         at_least(1, "most_lines", self.most_lines, 64)
         at_least(0, "replayed", self.replayed, 1000)
         at_least(0, "tolerance", self.tolerance)
