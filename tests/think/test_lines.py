@@ -53,8 +53,14 @@ def test_a_policy_is_asked_under_a_grammar_and_a_reply_that_was_cut_off_gives_no
     schema = json.loads(policy_prompt("The door is green.").json_schema)
     assert schema["items"]["required"] == ["subject", "is"]
     reply = json.dumps([{"subject": "the door", "is": "green"}, {"subject": "The door", "is": "blue"}])
-    assert [one.text for one in policy_notes(reply, True)] == ["The door: blue."]
-    assert policy_notes('[{"subj', False) == ()
+    assert [one.text for one in policy_notes(reply, True, "A door, green then blue.")] == ["The door: blue."]
+    assert policy_notes('[{"subj', False, "A door") == ()
+
+
+def test_a_line_of_the_policy_whose_words_are_not_in_the_segment_is_not_learnt() -> None:
+    reply = json.dumps([{"subject": "the door", "is": "green"}, {"subject": "the roof", "is": "red"}])
+    assert [one.text for one in policy_notes(reply, True, "The door is green and it is red.")] == ["The door: green."]
+    assert policy_notes(reply, True, "The door and the roof are high.") == ()
 
 
 def test_notes_beside_a_window_are_the_latest_that_fit() -> None:

@@ -220,7 +220,8 @@ def run_group(
     seed: int,
     progress: Progress,
 ) -> GroupResult:
-    """Streams of equally many segments, read side by side and asked in every arm.
+    """Streams of equally many segments, read side by side and asked in every arm; one alone has no other stream, and
+    goes without that control.
 
     Args:
         opened: makes the texts; their adapters begin alike.
@@ -230,7 +231,8 @@ def run_group(
     Raises:
         SelfeditError: a segment is longer than the model's context.
     """
-    group = _Group(streams, arms, config, opened, count, seed)
+    able = arms if len(streams) > 1 else [arm for arm in arms if arm.answerer != "other"]
+    group = _Group(streams, able, config, opened, count, seed)
     n_segments = len(streams[0].segments)
     for segment in range(n_segments):
         group.read([stream.segments[segment].text for stream in streams], is_new=True)

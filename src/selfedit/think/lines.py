@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import json
 import random
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from selfedit.edits.sentences import split_sentences
 from selfedit.records import Example, Prompt
+from selfedit.words import EMPTY_WORDS
 
 LONGEST = 400
 """Letters of a line, at most."""
@@ -35,9 +37,9 @@ _SCHEMA = json.dumps(
     }
 )
 _ASK = (
-    "Note what must be remembered from the text, up to {n} facts, each as a subject with what is said of it, "
-    'such as {{"subject": "the colour of the door", "is": "green"}}.\n\nText:\n{text}'
+    "Write down up to {n} facts of this text that must not be forgotten: for each its subject, and what is said of it."
 )
+"""It shows no example: a small model copies that."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,18 +109,24 @@ def _telling(text: str) -> int:
     return sum(word[0].isupper() or any(c.isdigit() for c in word) for word in text.split()[1:])
 
 
+def _words(text: str) -> list[str]:
+    return re.findall(r"\w+", text.lower())
+
+
 def policy_prompt(text: str) -> Prompt:
     """How the model is asked for lines about a segment."""
-    return Prompt(_ASK.format(n=_LINES_ASKED, text=text.strip()), json_schema=_SCHEMA)
+    return Prompt(f"{_ASK.format(n=_LINES_ASKED)}\n\nText:\n{text.strip()}", json_schema=_SCHEMA)
 
 
-def policy_notes(reply: str, is_finished: bool) -> tuple[Note, ...]:
-    """The lines of a reply under the grammar; none where it was cut off, or where it says nothing."""
+def policy_notes(reply: str, is_finished: bool, segment: str) -> tuple[Note, ...]:
+    """The lines of a reply under the grammar whose words all stand in the segment: what is made up is not learnt. None
+    where the reply was cut off."""
     if not is_finished:
         return ()
-    found = []
+    found, said = [], set(_words(segment)) | EMPTY_WORDS
     for item in json.loads(reply):
         subject, value = item["subject"].strip().rstrip("."), item["is"].strip()
-        if subject and value:
+        telling = set(_words(subject)) - EMPTY_WORDS
+        if subject and telling and telling <= said and value and set(_words(value)) <= said:
             found.append(Note(subject.lower(), f"{subject[0].upper()}{subject[1:]}:", f" {value}"))
     return _latest(found)

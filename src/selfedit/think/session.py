@@ -139,4 +139,4 @@ class ReadingSession:
         seed = seeds.derive(settings.seed, "lines", self.number)
         asked = MidQuestion(0, prompt=policy_prompt(segment), sampling=sampling, seed=seed, is_behind_text=False)
         [reply] = self.texts.ask([asked])
-        return policy_notes(reply.reply, reply.is_finished)[: settings.most_lines]
+        return policy_notes(reply.reply, reply.is_finished, segment)[: settings.most_lines]
