@@ -91,6 +91,16 @@ def test_standard_input_is_read(monkeypatch: pytest.MonkeyPatch, capsys: Capture
     assert "segment 1" in capsys.readouterr().out
 
 
+def test_who_stops_it_is_told_that_nothing_is_kept(monkeypatch: pytest.MonkeyPatch, capsys: Capture) -> None:
+    def stop(*given: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(think, "_told", stop)
+    assert main(["think", "notes.txt", *SMALL, "--lines-to", "lines.txt"]) == 130
+    assert "stopped; nothing of what was read is kept" in capsys.readouterr().err
+    assert not Path("lines.txt").exists()
+
+
 @pytest.mark.parametrize(
     ("words", "told"),
     [

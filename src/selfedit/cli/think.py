@@ -58,18 +58,26 @@ class Think(JsonCommand):
         base = adapter_in(settings.learner) if settings.learner else UNTOUCHED
         session = ReadingSession(engine, settings, base)
         _estimate(session, engine, text, self.write)
-        done = [_told(one, out.is_json) for one in session.read(text)]
-        written = []
-        for said, boundary in session.write(self.write):
-            written.append(said)
-            if not out.is_json:
-                show(said.strip())
-            done.append(_told(boundary, out.is_json))
-        answers = [session.answer(question) for question in self.ask]
+        try:
+            done, written = self._read(session, text, out.is_json)
+            answers = [session.answer(question) for question in self.ask]
+        except KeyboardInterrupt:
+            raise KeyboardInterrupt("stopped; nothing of what was read is kept") from None
         if self.lines_to:
             lines = "".join(f"{note.text}\n" for note in session.notebook.notes)
             replace_file(Path(self.lines_to), lines.encode())
         _show(out, done, written, answers, session.notebook)
+
+    def _read(self, session: ReadingSession, text: str, is_json: bool) -> tuple[list[Boundary], list[str]]:
+        """(what was done at each boundary, what the model wrote)."""
+        done = [_told(one, is_json) for one in session.read(text)]
+        written = []
+        for said, boundary in session.write(self.write):
+            written.append(said)
+            if not is_json:
+                show(said.strip())
+            done.append(_told(boundary, is_json))
+        return done, written
 
 
 def _text(name: str) -> str:
