@@ -61,6 +61,8 @@ def test_a_line_of_the_policy_whose_words_are_not_in_the_segment_is_not_learnt()
     reply = json.dumps([{"subject": "the door", "is": "green"}, {"subject": "the roof", "is": "red"}])
     assert [one.text for one in policy_notes(reply, True, "The door is green and it is red.")] == ["The door: green."]
     assert policy_notes(reply, True, "The door and the roof are high.") == ()
+    empty = json.dumps([{"subject": "the door", "is": "the door"}])
+    assert policy_notes(empty, True, "The door is green.") == ()
 
 
 def test_notes_beside_a_window_are_the_latest_that_fit() -> None:

@@ -15,7 +15,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from itertools import accumulate
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import torch
 
@@ -272,7 +272,9 @@ class AdaptedTexts:
         engine = self.engine
         firsts = [head.first + len(head.ids) for head in heads]
         packed = pack(tokens, slots, engine.model.device, firsts)
-        row_of, places, starts = [], [], []
+        row_of: list[int] = []
+        places: list[int] = []
+        starts: list[tuple[int, int]] = []
         for owner, n in zip(packed.owners, packed.lengths, strict=True):
             held = len(heads[owner].ids)
             row_of += [rows[owner]] * n
@@ -381,7 +383,7 @@ class ReadsOn:
     """What an engine does to implement `protocols.MovesOn`."""
 
     def moving(
-        self: TorchEngine,  # type: ignore[misc]  # mixed into it alone
+        self,
         count: int,
         training: TrainingConfig,
         base: Policy = UNTOUCHED,
@@ -389,11 +391,11 @@ class ReadsOn:
         seed: int = 0,
     ) -> AdaptedTexts:
         """See `protocols.MovesOn.moving`."""
-        return AdaptedTexts(self, count, training, base, None, seed, is_stale)
+        return AdaptedTexts(cast("TorchEngine", self), count, training, base, None, seed, is_stale)
 
-    def count_tokens(self: TorchEngine, text: str) -> int:  # type: ignore[misc]
+    def count_tokens(self, text: str) -> int:
         """See `protocols.MovesOn.count_tokens`."""
-        return len(text_ids(self.tokenizer, text, is_begun=True))
+        return len(text_ids(cast("TorchEngine", self).tokenizer, text, is_begun=True))
 
 
 def first_row(engine: TorchEngine, training: TrainingConfig, start: Matrices | None, seed: int) -> torch.Tensor:

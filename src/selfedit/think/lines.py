@@ -119,14 +119,14 @@ def policy_prompt(text: str) -> Prompt:
 
 
 def policy_notes(reply: str, is_finished: bool, segment: str) -> tuple[Note, ...]:
-    """The lines of a reply under the grammar whose words all stand in the segment: what is made up is not learnt. None
-    where the reply was cut off."""
+    """The lines of a reply under the grammar whose words all stand in the segment, and that say more than their
+    subject: what is made up, or nothing, is not learnt. None where the reply was cut off."""
     if not is_finished:
         return ()
     found, said = [], set(_words(segment)) | EMPTY_WORDS
     for item in json.loads(reply):
         subject, value = item["subject"].strip().rstrip("."), item["is"].strip()
-        telling = set(_words(subject)) - EMPTY_WORDS
-        if subject and telling and telling <= said and value and set(_words(value)) <= said:
+        about, told = set(_words(subject)), set(_words(value))
+        if about - EMPTY_WORDS and about | told <= said and told - about:
             found.append(Note(subject.lower(), f"{subject[0].upper()}{subject[1:]}:", f" {value}"))
     return _latest(found)

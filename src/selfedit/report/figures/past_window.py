@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from matplotlib.figure import Figure
 
@@ -33,7 +34,12 @@ def by_age(lines: Sequence[AgeLine], ages: Sequence[str]) -> Figure | None:
     for place, line in enumerate(lines):
         shown = {ages.index(age): in_percent(one) for age, one in line.points.items()}
         moved = {x + 0.06 * (place - (len(lines) - 1) / 2): one for x, one in sorted(shown.items())}
-        look = {"color": line.colour, "linestyle": "-" if line.is_main else "--", "marker": "o", "markersize": 5}
+        look: dict[str, Any] = {
+            "color": line.colour,
+            "linestyle": "-" if line.is_main else "--",
+            "marker": "o",
+            "markersize": 5,
+        }
         axes.plot(list(moved), [one.value or 0.0 for one in moved.values()], label=line.label, linewidth=1.8, **look)
         for x, one in moved.items():
             if one.low is not None and one.high is not None:
