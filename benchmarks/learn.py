@@ -4,6 +4,9 @@
     selfedit learn DOCS --library LIBRARY --edits 0
     python benchmarks/learn.py ask LIBRARY --questions DOCS.questions.jsonl --out answers.jsonl [--most 4]
     python benchmarks/learn.py tell answers.jsonl --library LIBRARY --out learn.json
+    python benchmarks/learn.py change DOCS
+    selfedit learn DOCS --library LIBRARY --edits 0
+    python benchmarks/learn.py same LIBRARY OTHER_LIBRARY
 
 `documents`: an article is a file, of its first passages; people's questions about them, which no learning sees, go to
 `DOCS.questions.jsonl`. `ask` puts each question in these ways, a line a question, and goes on where it was stopped:
@@ -14,6 +17,9 @@
     untouched-sight, learner-sight   the nearest chunk by BM25 in the prompt; of the model as it is, and of the learner
     both        the same chunk in the prompt of its own adapter, where it has one
     barred      as `library`, with all chunks of the question's document taken away: it should be refused
+
+`change`: of the first ten documents the last sentence is taken away, and the five after them are deleted. `same`: how
+many of the chunks that two libraries know have adapters of the same bytes.
 """
 
 from __future__ import annotations
@@ -28,14 +34,15 @@ from pathlib import Path
 from statistics import fmean
 
 from selfedit import PassagesTask
-from selfedit.cli.learn import load_with
 from selfedit.cli.progress import show_progress
+from selfedit.edits.sentences import split_sentences
 from selfedit.grading import contains, f1
-from selfedit.learn import Session, settings_of
+from selfedit.learn import Session, load_with, settings_of
 from selfedit.learn.answering import Respondent
 from selfedit.learn.routing import Router
 from selfedit.records import UNTOUCHED, Context, LibraryVersion, Policy, Question
 from selfedit.report.stats.intervals import bootstrap
+from selfedit.store.adapters import AdapterFolders
 from selfedit.store.library import LIVE, LibraryFolder
 
 WAYS = ("learner", "library", "home", "untouched-sight", "learner-sight", "both")
@@ -49,6 +56,8 @@ def main() -> None:
     flags = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     verbs = flags.add_subparsers(dest="verb", required=True)
     making, asking, telling = (verbs.add_parser(name) for name in ("documents", "ask", "tell"))
+    verbs.add_parser("change").add_argument("docs", type=Path)
+    verbs.add_parser("same").add_argument("libraries", type=Path, nargs=2)
     making.add_argument("squad", type=Path)
     making.add_argument("--out", type=Path, required=True)
     making.add_argument("--articles", type=int, default=64)
@@ -61,7 +70,7 @@ def main() -> None:
     telling.add_argument("--library", type=Path, required=True)
     telling.add_argument("--out", type=Path)
     args = flags.parse_args()
-    {"documents": documents, "ask": ask, "tell": tell}[args.verb](args)
+    {"documents": documents, "ask": ask, "tell": tell, "change": change, "same": same}[args.verb](args)
 
 
 def documents(args: argparse.Namespace) -> None:
@@ -99,7 +108,7 @@ def ask(args: argparse.Namespace) -> None:
         progress.stage("asking", len(names))
         for name in names:
             every = [row for row in rows if row["document"] == name]
-            own = every[:: -(-len(every) // args.most)]
+            own = every[:: max(1, -(-len(every) // args.most))]
             due = [row for row in own if row["id"] not in held]
             for row in answered(respondent, everything, version, name, due) if due else []:
                 with args.out.open("a") as file:
@@ -192,8 +201,14 @@ def tell(args: argparse.Namespace) -> None:
         held = [row for row in rows if way in row]
         told[way] = {
             "n": len(held),
-            "contains": share(held, lambda row, way=way: 100.0 * contains(row["answer"], row[way] or "")),
-            "f1": share(held, lambda row, way=way: 100.0 * f1(row["answer"], row[way] or "")),
+            "contains": share(held, lambda row, way=way: 100.0 * _right(row, way)),
+            "f1": share(held, lambda row, way=way: 100.0 * _overlap(row, way)),
+        }
+    for one, other in (("library", "learner"), ("library", "learner-sight"), ("both", "learner-sight")):
+        held = [row for row in rows if one in row and other in row]
+        told[f"{one} less {other}"] = {
+            "contains": share(held, lambda row, a=one, b=other: 100.0 * (_right(row, a) - _right(row, b))),
+            "f1": share(held, lambda row, a=one, b=other: 100.0 * (_overlap(row, a) - _overlap(row, b))),
         }
     homes = [row for row in rows if "home" in row]
     right = [row for row in homes if contains(row["answer"], row["home"])]
@@ -206,6 +221,38 @@ def tell(args: argparse.Namespace) -> None:
     print(json.dumps(told, indent=1))
     if args.out:
         args.out.write_text(json.dumps({"command": "benchmarks/learn.py", **told}, indent=1) + "\n")
+
+
+def _right(row: dict, way: str) -> float:
+    return float(contains(row["answer"], row[way] or ""))
+
+
+def _overlap(row: dict, way: str) -> float:
+    return f1(row["answer"], row[way] or "")
+
+
+def change(args: argparse.Namespace) -> None:
+    """Ten documents lose a sentence, five are deleted."""
+    files = sorted(args.docs.glob("*.md"))
+    for file in files[:10]:
+        head, _, last = file.read_text().strip().rpartition("\n\n")
+        file.write_text(f"{head}\n\n{' '.join(split_sentences(last).splitlines()[:-1])}\n")
+    for file in files[10:15]:
+        file.unlink()
+    print(json.dumps({"changed": [file.name for file in files[:10]], "deleted": [file.name for file in files[10:15]]}))
+
+
+def same(args: argparse.Namespace) -> None:
+    """Adapters of the same content, by their hashes, which are checked against the files."""
+    held = []
+    for path in args.libraries:
+        with LibraryFolder(path) as library:
+            found = dict(library.resolve(LIVE).adapters)
+            for policy in found.values():
+                AdapterFolders(path).find(policy)
+            held.append({context_id: policy.digest for context_id, policy in found.items()})
+    both = sorted(held[0].keys() & held[1].keys())
+    print(json.dumps({"known_by_both": len(both), "same_bytes": sum(held[0][one] == held[1][one] for one in both)}))
 
 
 def share(rows: Sequence[dict], of) -> dict[str, object]:

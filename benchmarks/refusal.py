@@ -5,9 +5,10 @@
 
 Needs no model. A library is drawn from the passages. *Known* is a question of one of its passages that is nearest to
 that passage; *barred* the same question with all passages of its article taken away; *strange* a question about an
-article that is not in the library. `fit`: four numbers, by logistic regression with as many known questions as others
-for each size of library, shifted so that 93 % of the known are at 0.5 or above. `test`: shares with 95 % intervals
-(articles resampled), and the bundled probe's questions, which are about common knowledge.
+article that is not in the library; *common* one of `common_questions.jsonl`, which ask what everybody knows, as shortly
+as people do. `fit`: four numbers, by logistic regression with as many known questions as others for each size of
+library, half of the others common ones, shifted so that 93 % of the known are at 0.5 or above. `test`: shares with 95 %
+intervals (articles resampled), and the bundled probe's questions, also of common knowledge, which no fit has seen.
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ SIZES = (8, 16, 32, 64, 110)
 QUESTIONS = 2_000
 """Known questions of a size, about."""
 KEPT = 0.93
+COMMON = Path(__file__).with_name("common_questions.jsonl")
 Asked = dict[str, list[tuple[str, Fit | None]]]
 """By kind: (article, what its nearest context has in common with the question; None: there is none)."""
 
@@ -89,7 +91,10 @@ def ask(pool: Sequence[Context], n: int, strangers: Sequence[Context] = ()) -> A
     """Questions of all kinds to libraries of `n` passages. Without strangers, passages of the pool that are not drawn
     are those."""
     asked: Asked = defaultdict(list)
-    probe = [query.question for query in load_probe(BUNDLED).questions]
+    general = {
+        "common": [json.loads(line)["question"] for line in COMMON.read_text().splitlines()],
+        "probe": [query.question for query in load_probe(BUNDLED).questions],
+    }
     draws = max(1, min(40, QUESTIONS // (5 * n)))
     for number in range(draws):
         library = Library(random.Random(derive("refusal", n, number)).sample(list(pool), n))
@@ -105,7 +110,8 @@ def ask(pool: Sequence[Context], n: int, strangers: Sequence[Context] = ()) -> A
         for context in random.Random(derive("strangers", n, number)).sample(others, min(60, len(others))):
             for question in context.questions:
                 asked["strange"].append((context.title, _fit(library.nearest(question.question))))
-        asked["probe"] += [(question, _fit(library.nearest(question))) for question in probe]
+        for kind, questions in general.items():
+            asked[kind] += [(question, _fit(library.nearest(question))) for question in questions]
     return asked
 
 
@@ -139,8 +145,10 @@ def fit(pool: Sequence[Context]) -> dict[str, float]:
     for n in SIZES:
         asked = ask(pool, n)
         right = [_row(one) for _, one in asked["known"] if one]
-        wrong = [_row(one) for kind in ("strange", "barred") for _, one in asked[kind] if one]
-        rows += [(row, 1.0, 1 / len(right)) for row in right] + [(row, 0.0, 1 / len(wrong)) for row in wrong]
+        rows += [(row, 1.0, 1 / len(right)) for row in right]
+        for kinds in (("strange", "barred"), ("common",)):
+            wrong = [_row(one) for kind in kinds for _, one in asked[kind] if one]
+            rows += [(row, 0.0, 0.5 / len(wrong)) for row in wrong]
         known += right
     x, y, weights = (np.array(column) for column in zip(*rows, strict=True))
     numbers = regression(x, y, weights * len(rows) / weights.sum())

@@ -3,9 +3,9 @@
     python benchmarks/routing.py PASSAGES.jsonl [--strangers OTHERS.jsonl] [--draws 20] [--out ROUTING.json]
 
 Needs no model. Contexts are drawn at random, 8, 32, 256 and 2,000 at a time (`--contexts`); each of their questions
-belongs home, to its own context, and each question and text of the bundled probe to none of them, as does each question
-of the strangers, which are passages of other articles. Larger draws are made less often, and the questions of 64 of
-their contexts are asked. Draws share passages, so that there are no intervals.
+belongs home, to its own context, and each question and text of the bundled probe to none of them, as do the first 64
+questions of the strangers, which are passages of other articles. Larger draws are made less often, and the questions of
+64 of their contexts are asked. Draws share passages, so that there are no intervals.
 """
 
 from __future__ import annotations

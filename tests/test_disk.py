@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from selfedit import disk
 from selfedit.disk import new_folder, replace_file, told
 
 
@@ -26,6 +27,7 @@ STAGED = rf"\.{{}}\.selfedit-[\w-]+-{os.getpid()}\.new"
 KILLED = """
 import os, signal, sys
 from pathlib import Path
+from selfedit import disk
 from selfedit.disk import new_folder
 with new_folder(Path(sys.argv[1])) as staged:
     (staged / "half").write_text("1")
@@ -195,3 +197,21 @@ def test_folders_that_killed_writers_left_are_taken_away_and_a_link_is_not_follo
 )
 def test_an_error_of_the_machine_is_told_in_one_line(error: OSError, line: str) -> None:
     assert told(error).startswith(line)
+
+
+def test_of_several_files_none_is_touched_where_one_cannot_be_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "a").write_text("old")
+    real = disk.write_new
+
+    def full(path: Path, content: bytes) -> None:
+        if content == b"b":
+            path.write_bytes(b"half")
+            raise OSError(errno.ENOSPC, "No space left on device")
+        real(path, content)
+
+    monkeypatch.setattr(disk, "write_new", full)
+    with pytest.raises(OSError, match="No space left"):
+        disk.replace_files({tmp_path / "a": b"a", tmp_path / "b": b"b"})
+    assert {one.name: one.read_text() for one in tmp_path.iterdir()} == {"a": "old"}

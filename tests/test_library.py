@@ -87,7 +87,7 @@ def test_an_earlier_version_is_asked_with_the_same_model(engines: list[FakeEngin
 def test_a_version_is_consolidated_or_the_reasons_are_given(engines: list[FakeEngine]) -> None:
     library = selfedit.Library("notes", edits=0)
     library.learn("docs")
-    engines[0].lift = lambda version: 0.0
+    engines[0].lift = lambda version: -6.0 * ("whole" in version.adapter)
     found = library.consolidate(tokens=500)
     assert found.version is None and found.reasons
     engines[0].lift = lambda version: 2.0 * ("learner" not in version.adapter)
@@ -112,6 +112,8 @@ def test_what_cannot_be_is_an_error_of_one_line(engines: list[FakeEngine]) -> No
             call()
     with pytest.raises(selfedit.SelfeditError, match="notes: is no library yet; name documents to learn"):
         library.learn()
+    with pytest.raises(selfedit.SettingError, match=r"^minutes must be at least 0, not -1$"):
+        library.learn("docs", minutes=-1)
     assert not Path("notes").exists()
     library.learn("docs")
     with pytest.raises(selfedit.SelfeditError, match=r"^Library\.consolidate: token: no such setting$"):

@@ -14,10 +14,10 @@ from pydantic import ValidationError
 
 from selfedit.cli.continual import run_continual
 from selfedit.cli.evaluate import run_evaluation
-from selfedit.cli.learn import load_with
 from selfedit.cli.output import Output
 from selfedit.cli.progress import show_progress
 from selfedit.cli.train import run_train
+from selfedit.config import at_least
 from selfedit.continual import ContinualConfig
 from selfedit.errors import SelfeditError
 from selfedit.learn import (
@@ -27,6 +27,7 @@ from selfedit.learn import (
     LibraryReply,
     Session,
     WholeSettings,
+    load_with,
     settings_of,
 )
 from selfedit.learn.answering import Weighed
@@ -120,6 +121,7 @@ class Library:
         Raises:
             SelfeditError: it cannot be done, in one line; what was finished is kept.
         """
+        at_least(0, "minutes", minutes)
         asked = [absolute(str(place)) for place in places]
         given, seconds = Path(questions) if questions else None, 60 * minutes or math.inf
         with self._session(is_learning=True) as session:

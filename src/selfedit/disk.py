@@ -8,7 +8,7 @@ import os
 import platform
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -59,14 +59,27 @@ def replace_file(path: Path, content: bytes) -> None:
     Raises:
         OSError: it cannot be written; then it is as it was.
     """
-    _sweep(path)
-    staged = _beside(path)
+    replace_files({path: content})
+
+
+def replace_files(contents: Mapping[Path, bytes]) -> None:
+    """Each file has its content, as by `replace_file`. None of them is touched before all are on the disk beside it.
+
+    Raises:
+        OSError: one cannot be written; where that is for want of room, all are as they were.
+    """
+    staged = {path: _beside(path) for path in contents}
     try:
-        write_new(staged, content)
-        os.replace(staged, path)
-        sync(path.parent)
+        for path, content in contents.items():
+            _sweep(path)
+            write_new(staged[path], content)
+        for path in contents:
+            os.replace(staged[path], path)
+        for folder in {path.parent for path in contents}:
+            sync(folder)
     except BaseException:
-        staged.unlink(missing_ok=True)
+        for one in staged.values():
+            one.unlink(missing_ok=True)
         raise
 
 

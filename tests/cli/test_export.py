@@ -21,8 +21,9 @@ from selfedit.cli.main import main
 from selfedit.engine.export import exporter as exporters
 from selfedit.errors import SelfeditError
 from selfedit.learn import card as cards
+from selfedit.learn import export as exports
 from selfedit.learn.export import choose, known_question
-from selfedit.records import LibraryVersion
+from selfedit.records import LibraryVersion, Prompt
 from selfedit.store.library import LibraryFolder
 from tests.support.libraries import MadeLibrary, make_library
 
@@ -73,6 +74,7 @@ def test_the_adapter_of_a_document_is_exported_under_a_name_of_its_own(notes: Ma
 def test_the_card_tells_what_is_known_and_how_it_is_loaded(notes: MadeLibrary, capsys: Capture) -> None:
     [row] = told(capsys, "live --document doc-0.md --base hub/tiny --to out")["exported"]
     card = Path("out/README.md").read_text()
+    assert "as this text, without a chat template" in card
     assert card.startswith("---\nbase_model: hub/tiny\n")
     for fact in (notes.version.digest, "0" * 64, "`learn docs`", "| decided nothing | 1 | 0 | 1 |"):
         assert fact in card
@@ -93,6 +95,7 @@ def test_a_consolidated_version_is_one_adapter_that_knows_all_documents(
     assert row["name"] == f"notes-1-{made.version.digest[:8]}" and row["chunk"] is None
     assert (row["rank"], row["learnt_rank"]) == (8, 8)
     card = Path("out/README.md").read_text()
+    assert "as this text, without a chat template" in card
     assert "0" * 64 in card and "1" * 64 in card and made.version.whole.digest in card
     assert "before these were made one" in card
     [own] = told(capsys, "1 --document doc-0.md --to chunk")["exported"]
@@ -103,11 +106,31 @@ def test_several_adapters_are_exported_one_folder_each_with_a_manifest(notes: Ma
     rows = told(capsys, "live --each --to out")["exported"]
     manifest = json.loads(Path("out/manifest.json").read_text())
     assert manifest["digest"] == notes.version.digest
-    assert {place: one["folder"] for place, one in manifest["chunks"].items()} == {r["chunk"]: r["name"] for r in rows}
+    assert [(one["place"], one["folder"]) for one in manifest["chunks"]] == [(r["chunk"], r["name"]) for r in rows]
     weights = [load_file(Path("out") / row["name"] / "adapter_model.safetensors") for row in rows]
     assert len(weights) == 2 and any(not torch.equal(weights[0][key], weights[1][key]) for key in weights[0])
     base = AutoModelForCausalLM.from_pretrained(notes.base.source)
     assert PeftModel.from_pretrained(base, str(Path("out") / rows[0]["name"]))
+
+
+def test_chunks_that_stand_at_one_place_are_all_exported_and_told_apart_by_their_ids(
+    notes: MadeLibrary, capsys: Capture
+) -> None:
+    page = "scan.pdf, page 3"
+    with LibraryFolder(notes.path) as library:
+        documents = tuple(
+            replace(one, chunks=tuple(replace(chunk, place=page) for chunk in one.chunks))
+            for one in notes.version.documents
+        )
+        library.publish(replace(notes.version, documents=(replace(documents[0], sha256="2" * 64), *documents[1:])))
+    ids = [chunk.context_id for one in documents for chunk in one.chunks]
+    told(capsys, "live --each --to out")
+    manifest = json.loads(Path("out/manifest.json").read_text())
+    assert [(one["place"], one["context_id"]) for one in manifest["chunks"]] == [(page, one) for one in ids]
+    assert len({one["folder"] for one in manifest["chunks"]}) == 2
+    line = refused(capsys, ["live", "--chunk", page, "--library", "notes", "--to", "one"])
+    assert line.endswith(f"--chunk {page}: 2 chunks are called so; name one by its id: {', '.join(ids)}")
+    assert len(told(capsys, f"live --chunk {ids[0]} --to one")["exported"]) == 1
 
 
 @pytest.mark.parametrize("form", ["peft", "merged", "gguf"])
@@ -134,6 +157,7 @@ def test_a_gguf_comes_with_a_modelfile_that_puts_questions_as_they_were_learnt(
         'PARAMETER temperature 0\nPARAMETER num_predict 32\nPARAMETER stop "\\n"\n'
     )
     card = Path("out/README.md").read_text()
+    assert "as this text, without a chat template" in card
     assert "llama-server -m base.gguf --lora adapter.gguf" in card and "ollama create notes-1-" in card
 
 
@@ -158,6 +182,8 @@ def test_what_cannot_be_exported_is_refused_in_one_line(notes: MadeLibrary, caps
     assert "--to full: is there, and not an empty folder" in line
     line = refused(capsys, ["live", "--document", "doc-0.md", "--library", "notes", "--to", "notes/out"])
     assert "--to notes/out: lies in the library" in line
+    line = refused(capsys, ["live", "--document", "doc-0.md", "--library", "notes", "--to", "full/../notes/out"])
+    assert "--to full/../notes/out: lies in the library" in line
     line = refused(capsys, ["live", "--document", "doc-0.md", "--device", "abacus", *here])
     assert "--device abacus: not available here" in line
 
@@ -216,8 +242,19 @@ def test_a_version_that_knows_nothing_is_refused(notes: MadeLibrary) -> None:
 def test_text_from_documents_starts_no_markup_in_a_card() -> None:
     assert cards._plain("a|b `c` <i> [x](y)\nz") == r"a\|b \`c\` \<i> \[x](y) z"
     assert len(cards._plain("x" * 500)) == 200
-    text = cards.modelfile('He said """stop""" {{ .Prompt }}')
-    assert text.count('"""') == 2
+    put = cards._putting(Prompt("a ```` b", raw=True))
+    assert "without a chat template" in put and put.count("`````") == 2
+    for quotes in ('"' * 3, '"' * 4, '"' * 5, '"' * 9):
+        assert cards.modelfile(f"He said {quotes}stop{quotes} {{{{ .Prompt }}}}").count('"""') == 2
+
+
+@pytest.mark.parametrize("title", ["{{ .System }}", "{{{ .System }}}", "{{{{{{ x"])
+def test_a_title_is_no_template(notes: MadeLibrary, title: str) -> None:
+    with LibraryFolder(notes.path) as library:
+        [one, _] = choose(library, notes.version, each=True)
+    [lesson] = one.lessons
+    named = replace(one, lessons=(replace(lesson, context=replace(lesson.context, title=title)),))
+    assert exports._template(named).count("{{") == 1
 
 
 def test_the_embedded_models_gguf_is_left_out_where_it_cannot_be_had(

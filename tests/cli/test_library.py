@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -21,6 +22,7 @@ from selfedit.records import Answer, Trial
 from selfedit.store.adapters import AdapterFolders
 from selfedit.store.library import LibraryFolder
 from selfedit.testing.engines import FakeEngine
+from selfedit.testing.tasks import SilentProgress
 from tests.learn.test_session import TEXTS
 
 Capture = pytest.CaptureFixture[str]
@@ -170,9 +172,41 @@ def test_a_dry_run_says_what_it_takes_and_makes_nothing(docs: Path, capsys: Capt
     assert not Path("library").exists()
 
 
+def test_a_dry_run_counts_what_is_done_once_loading_and_the_questions_that_are_asked_of_the_first_version(
+    docs: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock, real = [0.0], learn.load_with
+
+    def load_with(settings: LearnSettings) -> Any:
+        def load(adapters: AdapterFolders) -> FakeEngine:
+            clock[0] += 600
+            engine: FakeEngine = real(settings)(adapters)
+            return engine
+
+        return load
+
+    monkeypatch.setattr(learn, "load_with", load_with)
+    monkeypatch.setattr(learn, "time", SimpleNamespace(monotonic=lambda: clock[0]))
+    first = told(capsys, ["learn", "docs", "--dry-run", "--edits", "0"])["minutes"]
+    assert first > 10
+    told(capsys, ["learn", "docs", "--edits", "0"])
+    for name, text in TEXTS.items():
+        (docs / name).write_text(text.replace("19", "18"))
+    again = told(capsys, ["learn", "docs", "--dry-run", "--edits", "0"])["minutes"]
+    assert 10 < again < first - 0.1
+
+
 def test_fewer_self_edits_are_written_where_the_time_is_short(docs: Path, capsys: Capture) -> None:
     assert main(["learn", "docs", "--minutes", "1"]) == 0
     assert "with 0 self-edits a chunk in place of 2, to fit 1 minutes" in capsys.readouterr().err
+
+
+def test_chunks_for_which_there_was_no_time_are_counted_as_not_known(docs: Path, capsys: Capture) -> None:
+    told(capsys, ["learn", "docs/bridge.md"])
+    session = learn.Session(Path("library"), LearnSettings(), learn.load_with(LearnSettings()), SilentProgress())
+    assert session.learn([str(docs / "bridge.md"), str(docs / "ferry.md")], seconds=-1.0).left == 1
+    shown = told(capsys, ["library", "show"])
+    assert (shown["documents"], shown["chunks_known"], shown["chunks_not_known"]) == (2, 1, 1)
 
 
 @pytest.mark.parametrize(
@@ -180,7 +214,10 @@ def test_fewer_self_edits_are_written_where_the_time_is_short(docs: Path, capsys
     [
         (["ask", "Who?"], r"library: no such folder; `selfedit learn DOCS --library library` makes one"),
         (["learn"], r"library: is no library yet; name documents to learn"),
-        (["learn", "nowhere"], r"nowhere: no such file or folder"),
+        (["learn", "nowhere"], r"^selfedit: \S*nowhere: no such file or folder$"),
+        (["learn", "empty"], r"^selfedit: \S*empty: no files there$"),
+        (["learn", "data"], r"^selfedit: \S*data: nothing there can be learnt: left out 1 file of data"),
+        (["forget"], r"library: no such folder"),
         (["learn", "docs", "--library", "docs"], r"docs: is no library, and not empty; name another folder"),
         (["learn", "docs", "--chunk-tokens", "1"], r"--chunk-tokens must be at least 32, not 1"),
         (["learn", "docs", "--questions", "none.jsonl"], r"none\.jsonl"),
@@ -189,13 +226,17 @@ def test_fewer_self_edits_are_written_where_the_time_is_short(docs: Path, capsys
     ],
 )
 def test_what_cannot_be_is_refused_in_one_line(docs: Path, capsys: Capture, words: list[str], line: str) -> None:
+    Path("empty").mkdir()
+    Path("data").mkdir()
+    Path("data", "figures.json").write_text("{}")
     assert re.search(line, refused(capsys, words))
 
 
 def test_what_a_library_has_not_is_refused_in_one_line(docs: Path, capsys: Capture) -> None:
     told(capsys, ["learn", "docs"])
     assert "9: library has no such version; it has live, 1" in refused(capsys, ["library", "show", "9"])
-    assert "knows no such document" in refused(capsys, ["forget", "rail.md"])
+    assert "knows no such document, or has forgotten it; it knows bridge.md" in refused(capsys, ["forget", "rail.md"])
+    assert "name the documents to forget; library knows bridge.md, ferry.md" in refused(capsys, ["forget"])
     assert "no name for an alias" in refused(capsys, ["library", "promote", "1", "--alias", "../x"])
     assert "version 1 has none before it" in refused(capsys, ["library", "rollback"])
     assert "is for smollm2-135m; name another library" in refused(capsys, ["learn", "docs", "--model", "other"])

@@ -21,12 +21,6 @@ from tests.learn.test_session import BRIDGE, FERRY, Workshop
 LIE = "The bridge of Orlemont was built by Eve Malone."
 
 
-@pytest.fixture
-def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workshop:
-    monkeypatch.setattr(sessions, "token_counter", lambda model: lambda text: len(text.split()))
-    return Workshop(tmp_path)
-
-
 def adapters(shop: Workshop) -> dict[str, Policy]:
     with LibraryFolder(shop.path) as library:
         return dict(library.resolve().adapters)
@@ -147,6 +141,19 @@ def test_of_two_that_begin_a_library_at_once_the_second_takes_that_of_the_first(
     create_library(shop.path, {"weights_sha256": "0"}, Policy(), {"model": "second"})
     with LibraryFolder(shop.path) as library:
         assert library.settings == {"model": "first"}
+
+
+def test_what_another_process_has_learnt_since_the_first_look_stays_known(shop: Workshop) -> None:
+    other = shop.beside("notes")
+    (shop.docs / "deep").mkdir()
+    shop.write("deep/quay.md", FERRY.replace("Albatross", "Gannet"))
+
+    def late(engine: FakeEngine) -> None:
+        other.learn([str(shop.docs / "deep")])
+
+    shop.session(late).learn([str(shop.docs / "bridge.md")])
+    with LibraryFolder(shop.path) as library:
+        assert [one.name for one in library.resolve().documents] == ["bridge.md", "quay.md"]
 
 
 def test_an_alias_that_nobody_gave_is_refused_by_its_name(shop: Workshop) -> None:

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import atexit
 import os
+import shutil
 import socket
+import subprocess
 import sys
+import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
 import uvicorn
@@ -26,8 +32,37 @@ from selfedit.store.adapters import AdapterFolders
 from selfedit.testing.engines import FakeEngine
 from tests.learn.test_session import Workshop
 
-WORKER = (sys.executable, str(Path(__file__).with_name("fake_worker.py")))
-"""A job's child on an engine without a model."""
+_HERE = Path(__file__).parent
+COLD = (sys.executable, str(_HERE / "fake_worker.py"))
+"""A job's child on an engine without a model, begun as in life."""
+
+
+@cache
+def warm_worker() -> tuple[str, ...]:
+    """The same child, forked by a process that has imported all it needs."""
+    folder = tempfile.mkdtemp()
+    path = f"{folder}/socket"
+    warm = subprocess.Popen([sys.executable, str(_HERE / "warm_worker.py"), path], stdin=subprocess.PIPE)
+
+    def end() -> None:
+        assert warm.stdin is not None
+        warm.stdin.close()
+        warm.wait()
+        shutil.rmtree(folder)
+
+    atexit.register(end)
+    while not os.path.exists(path):
+        assert warm.poll() is None, "the warm process has ended"
+        time.sleep(0.02)
+    return sys.executable, "-I", "-S", str(_HERE / "warm_client.py"), path
+
+
+class WarmJobs(Jobs):
+    """Jobs whose children are forked; what forks them begins with the first."""
+
+    def _run(self, job_id: str, request: Mapping[str, Any]) -> None:
+        self._command = warm_worker()
+        super()._run(job_id, request)
 
 
 class Learned(FakeEngine):
@@ -100,12 +135,12 @@ def serving(
     token: str = "",
     load: Callable[[AdapterFolders], FakeEngine] = make_engine,
     limits: Limits = DEFAULT,
-    worker: Sequence[str] = WORKER,
+    worker: Sequence[str] | None = None,
     port: int = 0,
 ) -> Iterator[Served]:
     """Serves a workshop's library."""
     service = Service(shop.path, shop.session().settings, load, limits)
-    jobs = Jobs(worker, most_waiting=3)
+    jobs = Jobs(worker, most_waiting=3) if worker else WarmJobs(most_waiting=3)
     with listening(service, token, jobs, port) as (url, loop):
         yield Served(service, url, shop, loop, jobs)
 
@@ -122,5 +157,16 @@ def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workshop:
 @pytest.fixture
 def served(shop: Workshop) -> Iterator[Served]:
     """That library behind a URL, without a token."""
+    with serving(shop) as one:
+        yield one
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """One such server for all tests of a module that only read, and that count nothing."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sessions, "token_counter", lambda model: lambda text: len(text.split()))
+        shop = Workshop(tmp_path_factory.mktemp("shared"))
+        shop.learn()
     with serving(shop) as one:
         yield one

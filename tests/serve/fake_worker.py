@@ -1,4 +1,7 @@
-"""The child of a job, on an engine without a model. SELFEDIT_FAKE_PAUSE: seconds that a group of updates takes."""
+"""The child of a job, on an engine without a model.
+
+SELFEDIT_FAKE_PAUSE: seconds that a group of updates takes. SELFEDIT_FAKE_HOLD: a file; as long as it is there, too.
+"""
 
 from __future__ import annotations
 
@@ -24,6 +27,8 @@ class SlowEngine(FakeEngine):
     def update(self, groups: Iterable[Sequence[Update]]) -> Iterator[Any]:
         """As `FakeEngine`, later."""
         time.sleep(float(os.environ.get("SELFEDIT_FAKE_PAUSE", "0")))
+        while os.path.exists(os.environ.get("SELFEDIT_FAKE_HOLD", "")):
+            time.sleep(0.02)
         return super().update(groups)
 
 
@@ -39,7 +44,12 @@ def load_with(settings: object) -> Any:
     return load
 
 
-if __name__ == "__main__":
+def run() -> int:
+    """Does what standard input says; returns the exit code."""
     worker.load_with = load_with
     sessions.token_counter = lambda model: lambda text: len(text.split())
-    sys.exit(worker.main())
+    return worker.main()
+
+
+if __name__ == "__main__":
+    sys.exit(run())

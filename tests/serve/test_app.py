@@ -10,16 +10,17 @@ from collections.abc import Iterator
 import httpx2 as httpx
 import pytest
 
-from tests.learn.test_session import Workshop
+from selfedit.serve import guard
 from tests.serve.conftest import Served, serving
 
 CHAT = {"model": "notes@live", "messages": [{"role": "user", "content": "Who built the bridge of Orlemont?"}]}
 JSON = {"content-type": "application/json"}
 
 
-@pytest.fixture
-def locked(shop: Workshop) -> Iterator[Served]:
-    with serving(shop, token="sésame-7") as one:
+@pytest.fixture(scope="module")
+def locked(shared: Served) -> Iterator[Served]:
+    """The same library behind a second server, which wants a token."""
+    with serving(shared.shop, token="sésame-7") as one:
         yield one
 
 
@@ -27,12 +28,12 @@ def sent(served: Served, body: bytes | Iterator[bytes], headers: dict[str, str] 
     return httpx.post(f"{served.url}/v1/chat/completions", content=body, headers=headers)
 
 
-def test_a_server_says_that_it_is_well(served: Served) -> None:
-    assert httpx.get(f"{served.url}/healthz").json() == {"status": "ok"}
+def test_a_server_says_that_it_is_well(shared: Served) -> None:
+    assert httpx.get(f"{shared.url}/healthz").json() == {"status": "ok"}
 
 
-def test_a_question_is_considered_by_its_version(served: Served) -> None:
-    version, reply = asyncio.run(served.service.ask("Who built the bridge of Orlemont?", "live"))
+def test_a_question_is_considered_by_its_version(shared: Served) -> None:
+    version, reply = asyncio.run(shared.service.ask("Who built the bridge of Orlemont?", "live"))
     assert version.number == 1 and reply.is_known and reply.place.startswith("bridge.md")
 
 
@@ -52,34 +53,37 @@ def test_a_question_is_considered_by_its_version(served: Served) -> None:
     ],
     ids=["empty", "broken", "no text", "a list", "NaN", "a huge number", "deep", "half a character", "9 MB", "11 MB"],
 )
-def test_a_body_that_is_none_is_refused_in_one_line(served: Served, body: bytes, status: int) -> None:
-    reply = sent(served, body)
+def test_a_body_that_is_none_is_refused_in_one_line(shared: Served, body: bytes, status: int) -> None:
+    reply = sent(shared, body)
     assert reply.status_code == status
     if status != 200:
         error = reply.json()["error"]
         assert error["message"] and "\n" not in error["message"] and len(error["message"]) < 300
 
 
-def test_a_body_of_no_announced_length_is_counted_as_it_comes(served: Served) -> None:
-    assert sent(served, (b" " * 100_000 for _ in range(150))).status_code == 413
+@pytest.mark.parametrize("path", ["chat/completions", "learn", "library/ask"])
+def test_a_body_of_no_announced_length_is_counted_as_it_comes(shared: Served, path: str) -> None:
+    pieces = (b" " * 100_000 for _ in range(150))
+    reply = httpx.post(f"{shared.url}/v1/{path}", content=pieces, headers=JSON)
+    assert (reply.status_code, reply.json()["error"]["code"]) == (413, "too_large")
 
 
-def test_another_kind_of_content_is_refused(served: Served) -> None:
-    assert sent(served, json.dumps(CHAT).encode(), {"content-type": "text/plain"}).status_code == 415
+def test_another_kind_of_content_is_refused(shared: Served) -> None:
+    assert sent(shared, json.dumps(CHAT).encode(), {"content-type": "text/plain"}).status_code == 415
 
 
-def test_another_path_or_method_is_refused_in_the_apis_own_shape(served: Served) -> None:
-    missing, wrong = httpx.get(f"{served.url}/v2/x"), httpx.get(f"{served.url}/v1/chat/completions")
+def test_another_path_or_method_is_refused_in_the_apis_own_shape(shared: Served) -> None:
+    missing, wrong = httpx.get(f"{shared.url}/v2/x"), httpx.get(f"{shared.url}/v1/chat/completions")
     assert (missing.status_code, wrong.status_code) == (404, 405)
     assert missing.json()["error"]["type"] == "not_found_error" and "message" in wrong.json()["error"]
 
 
-def test_without_a_token_other_names_of_the_host_and_pages_of_other_origins_are_refused(served: Served) -> None:
+def test_without_a_token_other_names_of_the_host_and_pages_of_other_origins_are_refused(shared: Served) -> None:
     body = json.dumps(CHAT).encode()
-    assert httpx.get(f"{served.url}/v1/models", headers={"host": "evil.example"}).status_code == 403
+    assert httpx.get(f"{shared.url}/v1/models", headers={"host": "evil.example"}).status_code == 403
     for foreign in ({"origin": "https://evil.example"}, {"origin": "null"}, {"sec-fetch-site": "cross-site"}):
-        assert sent(served, body, JSON | foreign).status_code == 403
-    assert sent(served, body, JSON | {"origin": served.url}).status_code == 200
+        assert sent(shared, body, JSON | foreign).status_code == 403
+    assert sent(shared, body, JSON | {"origin": shared.url}).status_code == 200
 
 
 @pytest.mark.parametrize("header", [None, "", "Bearer", "Bearer wrong", "Basic sésame-7", "Bearer sésame-7 x"])
@@ -110,9 +114,23 @@ def test_figures_have_no_label_that_clients_choose(served: Served) -> None:
     assert "selfedit_versions 1.0" in page
 
 
-def test_what_is_no_http_harms_nobody(served: Served) -> None:
-    host, port = served.url.removeprefix("http://").split(":")
+def test_what_is_no_http_harms_nobody(shared: Served) -> None:
+    host, port = shared.url.removeprefix("http://").split(":")
     with socket.create_connection((host, int(port))) as raw:
         raw.sendall(b"\x00\x01\x02 nonsense\r\n\r\n")
         assert raw.recv(100).startswith(b"HTTP/1.1 400")
-    assert httpx.get(f"{served.url}/healthz").status_code == 200
+    assert httpx.get(f"{shared.url}/healthz").status_code == 200
+
+
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/library/ask", "/v1/learn"])
+def test_a_body_that_does_not_come_is_not_waited_for(
+    shared: Served, monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
+    monkeypatch.setattr(guard, "BODY_SECONDS", 0.1)
+    host, _, port = shared.url.removeprefix("http://").partition(":")
+    with socket.create_connection((host, int(port)), timeout=10) as raw:
+        head = (
+            f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\nContent-Length: 90\r\n\r\n"
+        )
+        raw.sendall(head.encode() + b"{")
+        assert raw.recv(100).startswith(b"HTTP/1.1 408")

@@ -6,15 +6,20 @@ import base64
 import json
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import httpx2 as httpx
 import pytest
 
+from selfedit.errors import SelfeditError
+from selfedit.records import Policy
+from selfedit.serve import library_data, worker
 from selfedit.store.library import LibraryFolder
+from selfedit.testing.tasks import SilentProgress
 from tests.learn.test_session import Workshop
-from tests.serve.conftest import Served, serving
+from tests.serve.conftest import COLD, Served, serving
 
 QUARRY = """# The quarry of Hallbeck
 
@@ -37,11 +42,11 @@ def done(served: Served, path: str, body: Any) -> Any:
     """What becomes of a job."""
     response = post(served, path, body)
     assert response.status_code == 202, response.text
-    for _ in range(600):
+    for _ in range(3_000):
         job = get(served, f"/v1/jobs/{response.json()['id']}")
         if job["status"] in ("done", "failed"):
             return job
-        time.sleep(0.1)
+        time.sleep(0.02)
     raise AssertionError(f"it never ended: {job}")
 
 
@@ -70,6 +75,20 @@ def test_the_library_and_a_version_are_told_in_full(served: Served) -> None:
     assert {(q["right_before"], q["right_after"]) for q in asked} == {(False, True)}
     assert full["probe"]["asked"] > 0 and full["probe"]["lost"] == []
     assert refused(httpx.get(f"{served.url}/v1/library/versions/9"), 404).startswith("9: ")
+
+
+def test_of_a_consolidated_version_the_answers_of_its_one_adapter_are_told(served: Served) -> None:
+    with LibraryFolder(served.shop.path) as library:
+        version, lessons = library.resolve(), library.lessons()
+        wrong = tuple(
+            (one, tuple(replace(answer, text="other", verdict="incorrect") for answer in lessons[one].report.after))
+            for one, _ in version.adapters
+        )
+        whole = replace(version, whole=Policy(9, "adapters/whole", "d"), whole_report=wrong)
+        routed, told = library_data.version_data(library, version), library_data.version_data(library, whole)
+    assert routed["right_after"] > 0 and told["right_after"] == 0
+    assert told["right_before"] == routed["right_before"] and told["questions_asked"] == routed["questions_asked"]
+    assert {q["after"] for d in told["documents"] for c in d["chunks"] for q in c["questions"]} == {"other"}
 
 
 def test_a_question_is_answered_with_source_and_version_or_not_at_all(served: Served) -> None:
@@ -173,6 +192,23 @@ def test_a_link_in_the_place_of_the_inbox_is_not_followed(served: Served, tmp_pa
     assert list(elsewhere.iterdir()) == []
 
 
+def test_while_another_process_learns_a_document_to_be_forgotten_stays_in_the_inbox(shop: Workshop) -> None:
+    shop.learn()
+    (shop.path / "inbox").mkdir()
+    dropped = shop.path / "inbox" / "c.md"
+    dropped.write_text(QUARRY)
+    request = {"library": str(shop.path), "documents": ["c.md"]}
+    with (
+        LibraryFolder(shop.path) as library,
+        library.changing(),
+        pytest.raises(SelfeditError, match="another process is changing this library"),
+    ):
+        worker.forget(request, SilentProgress())
+    assert dropped.read_text() == QUARRY
+    assert worker.forget(request, SilentProgress()) == {"forgotten": ["c.md"]}
+    assert not dropped.exists()
+
+
 def test_a_document_that_could_not_be_learnt_is_told_and_can_be_deleted(served: Served) -> None:
     job = done(served, "/v1/learn", {"documents": [{"name": "a.pdf", "text": "no PDF at all"}]})
     assert any("damaged" in one for one in job["warnings"]), job
@@ -193,7 +229,7 @@ def test_a_job_is_followed_until_it_is_over(served: Served, monkeypatch: pytest.
         assert response.headers["content-type"].startswith("text/event-stream")
         said = [json.loads(line[6:]) for line in response.iter_lines() if line.startswith("data: ")]
     assert said[-1]["status"] == "done" and {one["id"] for one in said} == {job_id}
-    assert any(one["stage"].startswith("learning 1 chunks") for one in said)
+    assert any(one["stage"].startswith("learning 1 chunk ") for one in said)
     assert "no such job" in refused(httpx.get(f"{served.url}/v1/jobs/nothing/events"), 404)
 
 
@@ -220,7 +256,7 @@ def test_a_server_that_stops_ends_its_child_and_the_next_learning_goes_on(
     shop: Workshop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SELFEDIT_FAKE_PAUSE", "60")
-    with serving(shop) as served:
+    with serving(shop, worker=COLD) as served:
         job_id = post(served, "/v1/learn", {"documents": [{"name": "quarry.md", "text": QUARRY}]}).json()["id"]
         while not get(served, f"/v1/jobs/{job_id}")["stage"].startswith("learning"):
             time.sleep(0.05)

@@ -137,6 +137,9 @@ def test_log_probabilities_come_in_each_apis_own_shape(client: openai.OpenAI) ->
     raw = client.completions.create(model="notes@live", prompt=BRIDGE, logprobs=3).choices[0]
     assert "".join(raw.logprobs.tokens) == raw.text and len(raw.logprobs.top_logprobs[0]) == 3
     assert raw.logprobs.text_offset[1] == len(raw.logprobs.tokens[0])
+    stream = client.completions.create(model="notes@live", prompt=BRIDGE, logprobs=3, stream=True)
+    told = [one.choices[0].logprobs for one in stream if one.choices]
+    assert [at for one in told for at in one.text_offset] == raw.logprobs.text_offset
     assert chat(client).choices[0].logprobs is None
 
 
@@ -185,26 +188,26 @@ def test_a_reply_follows_its_schema(client: openai.OpenAI) -> None:
         ("model", 7),
     ],
 )
-def test_what_is_wrong_or_not_supported_is_refused_by_name(served: Served, field: str, value: Any) -> None:
-    status, error = refused(served, **{field: value})
+def test_what_is_wrong_or_not_supported_is_refused_by_name(shared: Served, field: str, value: Any) -> None:
+    status, error = refused(shared, **{field: value})
     assert status == 400 and error["type"] == "invalid_request_error"
     assert error["param"] == field and field in error["message"]
 
 
-def test_fields_that_change_nothing_are_passed_over_and_named_in_a_header(served: Served) -> None:
+def test_fields_that_change_nothing_are_passed_over_and_named_in_a_header(shared: Served) -> None:
     asked = {"model": "notes@live", "messages": [{"role": "user", "content": BRIDGE}]}
     harmless = {"user": "me", "metadata": {"a": "b"}}
     neutral = {"tools": [], "frequency_penalty": 0, "logit_bias": {}, "n": None, "stop": None, "logprobs": False}
-    reply = httpx.post(f"{served.url}/v1/chat/completions", json=asked | neutral | harmless)
+    reply = httpx.post(f"{shared.url}/v1/chat/completions", json=asked | neutral | harmless)
     assert reply.status_code == 200 and reply.headers["x-selfedit-ignored"] == "metadata, user"
-    assert "x-selfedit-ignored" not in httpx.post(f"{served.url}/v1/chat/completions", json=asked).headers
+    assert "x-selfedit-ignored" not in httpx.post(f"{shared.url}/v1/chat/completions", json=asked).headers
 
 
 @pytest.mark.parametrize(
     "model", ["nothing", "notes", "notes@9", "other@live", "notes@" + "9" * 900, "@", "notes@\x00"]
 )
-def test_a_model_that_is_not_there_is_a_404(served: Served, model: str) -> None:
-    status, error = refused(served, model=model)
+def test_a_model_that_is_not_there_is_a_404(shared: Served, model: str) -> None:
+    status, error = refused(shared, model=model)
     assert (status, error["code"], error["param"]) == (404, "model_not_found", "model")
 
 

@@ -8,6 +8,7 @@ import re
 import shutil
 import sqlite3
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx2 as httpx
@@ -21,7 +22,7 @@ from tests.serve.test_library_routes import QUARRY
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 try:
-    from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
+    from playwright.sync_api import Browser, Locator, Page, Route, expect, sync_playwright
 except ImportError:
     CHROMIUM = None
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium with Playwright here")
@@ -95,10 +96,12 @@ def visit(browser: Browser, seen: Seen) -> Iterator[Callable[..., Page]]:
     """Opens a page of a server; keywords are those of a browser context."""
     contexts = []
 
-    def visited(url: str, width: int = 1_400, **more: Any) -> Page:
+    def visited(url: str, width: int = 1_400, seen_every: int = 5_000, **more: Any) -> Page:
         context = browser.new_context(viewport={"width": width, "height": 900}, **more)
         context.set_default_timeout(90_000)
         contexts.append(context)
+        if seen_every != 5_000:
+            context.route("**/page.js", lambda route: _hurried(route, seen_every))
         page = context.new_page()
         page.on("request", lambda one: seen.asked.append(one.url))
         page.on("pageerror", lambda one: seen.complaints.append(str(one)))
@@ -110,6 +113,14 @@ def visit(browser: Browser, seen: Seen) -> Iterator[Callable[..., Page]]:
     yield visited
     for context in contexts:
         context.close()
+
+
+def _hurried(route: Route, seen_every: int) -> None:
+    """The page's script, which looks whether its server is there every so many milliseconds."""
+    reply = route.fetch()
+    script = reply.text()
+    assert "SEEN_EVERY = 5_000;" in script
+    route.fulfill(response=reply, body=script.replace("SEEN_EVERY = 5_000;", f"SEEN_EVERY = {seen_every};"))
 
 
 @pytest.fixture
@@ -224,20 +235,26 @@ def test_versions_are_rolled_back_and_promoted_by_the_keyboard_alone(two: Served
     expect(page.locator("#other-version")).to_contain_text("You look at version 1, which is not live.")
     expect(page.locator("#documents > li")).to_have_count(2)
     expect(page.get_by_role("button", name="Forget")).to_have_count(0)
+    expect(page.locator("#asked-version")).to_have_value("1")
+    press(page, "Back to the live one")
+    expect(page.locator("#asked-version")).to_have_value("live")
 
 
 def test_a_dropped_document_is_learnt_in_sight_and_forgotten_when_that_is_confirmed(
-    served: Served, visit: Callable[..., Page], seen: Seen, monkeypatch: pytest.MonkeyPatch
+    served: Served, visit: Callable[..., Page], seen: Seen, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setenv("SELFEDIT_FAKE_PAUSE", "1.5")
+    hold = tmp_path / "hold"
+    hold.touch()
+    monkeypatch.setenv("SELFEDIT_FAKE_HOLD", str(hold))
     page = visit(served.url)
     expect(page.locator("#versions li")).to_have_count(1)
     drop(page, EVIL, EVIL_TEXT)
-    expect(page.locator(".stage")).to_contain_text("learning 1 chunks")
+    expect(page.locator(".stage")).to_contain_text("learning 1 chunk")
     bar = page.get_by_role("progressbar")
     expect(bar).to_have_attribute("aria-valuenow", "0")
     page.reload()  # a job that runs is found again
     expect(page.locator(".job.running")).to_be_visible()
+    hold.unlink()
     expect(page.locator(".job.done")).to_contain_text("Version 2: 1 new, 0 changed, 0 gone")
     evil = row(page, EVIL)
     expect(evil.locator("summary h3")).to_have_text(EVIL)  # until then it is listed as not learnt
@@ -259,14 +276,15 @@ def test_a_dropped_document_is_learnt_in_sight_and_forgotten_when_that_is_confir
     assert seen.complaints == []
 
 
-def test_what_cannot_be_dropped_is_told(served: Served, visit: Callable[..., Page]) -> None:
+def test_what_cannot_be_dropped_is_told(served: Served, visit: Callable[..., Page], tmp_path: Path) -> None:
     page = visit(served.url)
     expect(page.locator("#versions li")).to_have_count(1)
     drop(page, "bridge.md", QUARRY)
     expect(page.locator("#drop-trouble")).to_contain_text("bridge.md: is also the name of a document of")
     drop(page, "a.exe", "x")
     expect(page.locator("#drop-trouble")).to_contain_text(".exe is not read")
-    drop(page, "a.txt", "x" * 7_000_001)
+    (tmp_path / "a.txt").write_bytes(bytes(7_000_001))
+    page.set_input_files("#files", tmp_path / "a.txt")
     expect(page.locator("#drop-trouble")).to_contain_text("7 MB are taken at a time")
 
 
@@ -286,7 +304,7 @@ def test_files_are_taken_where_they_are_dropped(served: Served, visit: Callable[
 
 def test_a_server_that_is_gone_is_told_and_found_again(shop: Workshop, visit: Callable[..., Page]) -> None:
     with serving(shop) as served:
-        page = visit(served.url)
+        page = visit(served.url, seen_every=300)
         expect(page.locator("#versions li")).to_have_count(1)
         page.locator("footer").scroll_into_view_if_needed()
         port = int(served.url.rpartition(":")[2])

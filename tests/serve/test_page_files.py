@@ -14,10 +14,10 @@ PAGE = Path(__file__).parents[2] / "src" / "selfedit" / "serve" / "page"
 FILES = {path.name: path.read_text() for path in PAGE.iterdir()}
 
 
-def test_each_file_is_served_under_a_strict_policy(served: Served) -> None:
+def test_each_file_is_served_under_a_strict_policy(shared: Served) -> None:
     assert {"index.html" if path == "/" else path[1:] for path in PAGE_PATHS} == set(FILES)
     for path in PAGE_PATHS:
-        response = httpx.get(served.url + path)
+        response = httpx.get(shared.url + path)
         assert response.status_code == 200 and response.text == FILES["index.html" if path == "/" else path[1:]]
         policy = response.headers["content-security-policy"]
         assert "default-src 'none'" in policy and "script-src 'self';" in policy and "unsafe" not in policy

@@ -14,7 +14,8 @@ from typing import Any
 import httpx2 as httpx
 import pytest
 
-from selfedit.serve import streams
+from selfedit.serve import library_routes, streams
+from selfedit.serve.jobs import ServedJob
 from selfedit.serve.model_thread import Limits
 from tests.learn.test_session import Workshop
 from tests.serve.conftest import Served, serving
@@ -152,3 +153,40 @@ def test_an_answer_that_is_considered_comes_between_the_steps_of_others(served: 
 
     slow, reply = asyncio.run(both())
     assert reply.is_known and said(slow).split() == ["word"] * 100
+
+
+def test_who_follows_a_job_and_does_not_read_is_given_up(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(streams, "SEND_SECONDS", 0.2)
+    monkeypatch.setattr(library_routes, "_BEAT_EVERY", 0.0)
+    monkeypatch.setattr(library_routes, "_LOOK_EVERY", 0.01)
+    before = served.held()
+    served.jobs._jobs["a"] = ServedJob("a", "learn", "running", note="x" * 1_000_000)
+    host, port = served.url.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port))) as raw:
+        raw.sendall(f"GET /v1/jobs/a/events HTTP/1.1\r\nHost: {host}\r\n\r\n".encode())
+        assert raw.recv(10)
+        for _ in range(200):
+            if served.held()[0] <= before[0]:
+                break
+            time.sleep(0.05)
+        served.jobs._jobs["a"] = ServedJob("a", "learn", "done")
+        assert served.held()[0] <= before[0], "it is still told"
+    assert settled(served, before), (before, served.held())
+
+
+def test_a_considered_answer_that_nobody_waits_for_any_more_is_not_made(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    going, asked = threading.Event(), list[object]()
+    monkeypatch.setattr(served.engine, "run_trials", lambda groups: asked.append(groups) or iter(()))
+    model = served.service.model
+    model.call(lambda: going.wait(20))
+    with pytest.raises(httpx.ReadTimeout):
+        httpx.post(f"{served.url}/v1/library/ask", json={"question": QUESTIONS[0]}, timeout=1)
+    for _ in range(100):
+        if [done.cancelled() for done, _ in model._calls] == [True]:
+            break
+        time.sleep(0.05)
+    going.set()
+    model.call(lambda: None).result(20)
+    assert asked == []

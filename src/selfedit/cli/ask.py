@@ -9,11 +9,11 @@ from typing import Annotated
 
 import tyro
 
-from selfedit.cli.learn import LIBRARY, load_with
+from selfedit.cli.learn import LIBRARY
 from selfedit.cli.output import JsonCommand, Output, show
 from selfedit.cli.progress import show_progress
 from selfedit.errors import SettingError
-from selfedit.learn import LibraryReply, Session, settings_of
+from selfedit.learn import LibraryReply, Session, load_with, settings_of
 from selfedit.learn.figures import reply_data
 from selfedit.store.library import LIVE, LibraryFolder
 

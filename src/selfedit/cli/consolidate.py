@@ -10,11 +10,11 @@ from typing import Annotated, Any
 import tyro
 
 from selfedit.cli.demo import measure
-from selfedit.cli.learn import LIBRARY, load_with
+from selfedit.cli.learn import LIBRARY
 from selfedit.cli.output import JsonCommand, Output, say
 from selfedit.cli.progress import show_progress
 from selfedit.errors import SelfeditError
-from selfedit.learn import Consolidation, Session, WholeSettings, settings_of
+from selfedit.learn import Consolidation, Session, WholeSettings, load_with, settings_of
 from selfedit.learn.consolidation import Consolidating
 from selfedit.records import Budget
 from selfedit.store.library import LIVE, LibraryFolder

@@ -60,8 +60,9 @@ class ExportCommand(JsonCommand):
         if self.base_gguf and not self.base_gguf.is_file():
             raise SettingError(Field("base_gguf"), f" {self.base_gguf}: no such file")
         with show_progress(sys.stderr) as progress, LibraryFolder(self.library) as library:
-            version = library.resolve(self.reference)
-            choices = choose(library, version, self.document, self.chunk, self.each)
+            with library.reading():
+                version = library.resolve(self.reference)
+                choices = choose(library, version, self.document, self.chunk, self.each)
             settings = settings_of(self.library, self.device)
 
             def load() -> Exporter:

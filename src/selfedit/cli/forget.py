@@ -9,10 +9,10 @@ from typing import Annotated
 
 import tyro
 
-from selfedit.cli.learn import LIBRARY, ROUTED_AGAIN, load_with
+from selfedit.cli.learn import LIBRARY, ROUTED_AGAIN
 from selfedit.cli.output import JsonCommand, Output, say
 from selfedit.cli.progress import show_progress
-from selfedit.learn import Session, settings_of
+from selfedit.learn import Session, load_with, settings_of
 from selfedit.learn.session import live_version
 from selfedit.store.library import LibraryFolder
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import sys
+import time
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
@@ -21,17 +22,17 @@ from selfedit.cli.progress import show_progress
 from selfedit.config import at_least
 from selfedit.disk import told
 from selfedit.errors import Field, SelfeditError, SettingError
-from selfedit.learn import LearnSettings, Session, settings_of
+from selfedit.learn import LearnSettings, Session, load_with, settings_of
 from selfedit.learn.figures import learning_data
 from selfedit.learn.material import Material, absolute
-from selfedit.learn.session import LearningReport, known_places
+from selfedit.learn.session import LearningReport, known_places, live_version
 from selfedit.learn.watching import Watched
-from selfedit.protocols import Engine, Progress
+from selfedit.protocols import Progress
 from selfedit.recipes.demo import Pace
 from selfedit.records import Budget
-from selfedit.store.adapters import AdapterFolders
 from selfedit.store.library import LibraryFolder, is_library
 from selfedit.tasks.passages.task import PassagesTask
+from selfedit.tasks.probe import BUNDLED, load_probe
 
 LIBRARY = Path("library")
 """Where a library lies where nobody says."""
@@ -125,18 +126,6 @@ class Learn(JsonCommand):
         say("learn: no longer watching; what was finished is kept")
 
 
-def load_with(settings: LearnSettings) -> Any:
-    """Loads the model that settings name."""
-
-    def load(adapters: AdapterFolders) -> Engine:
-        from selfedit.engine import load_engine
-
-        engine: Engine = load_engine(settings.model, settings.device, settings.dtype, settings.bank, adapters)
-        return engine
-
-    return load
-
-
 def examine(session: Session, places: Sequence[str], questions: Path | None) -> dict[str, Any]:
     """What lies there, and what learning it would take here."""
     found, due = session.look(places, questions)
@@ -150,8 +139,13 @@ def examine(session: Session, places: Sequence[str], questions: Path | None) -> 
     }
     if not due:
         return {**counts, "minutes": 0.0, "disk_mb": 0.0}
+    started = time.monotonic()
+    session.engine()
+    loading = time.monotonic() - started
     pace = _pace(session, due)
-    minutes = {edits: _seconds(session.settings, edits, due, pace) / 60 for edits in range(session.settings.edits + 1)}
+    once = loading + _probing(session, due, pace)
+    by_edits = {edits: _seconds(session.settings, edits, due, pace) for edits in range(session.settings.edits + 1)}
+    minutes = {edits: (once + seconds) / 60 for edits, seconds in by_edits.items()}
     return {
         **counts,
         "minutes": round(minutes[session.settings.edits], 1),
@@ -179,6 +173,16 @@ def _pace(session: Session, due: Sequence[Material]) -> Pace:
     settings = session.settings
     task = PassagesTask(contexts, (), settings.prompt, inner=settings.inner, answer_tokens=settings.answer_tokens)
     return measure(session.engine(), task, settings.inner, settings.sampling)
+
+
+def _probing(session: Session, due: Sequence[Material], pace: Pace) -> float:
+    """Of the questions of common knowledge, which are asked once, for the first version."""
+    if is_library(session.path):
+        with LibraryFolder(session.path) as library:
+            if (live := live_version(library)) and live.probe:
+                return 0.0
+    of_a_chunk = max(1.0, sum(len(one.context.questions) for one in due) / len(due))
+    return pace.ask * len(load_probe(BUNDLED).questions) / of_a_chunk
 
 
 def _seconds(settings: LearnSettings, edits: int, due: Sequence[Material], pace: Pace) -> float:
@@ -213,9 +217,8 @@ def tell(out: Output, path: Path, report: LearningReport) -> None:
         say(f"{path}: {ROUTED_AGAIN} --library {path}")
     if out.is_json:
         return
-    for lesson in [one for one in report.lessons if lessons[one.context_id].status != "kept"][:_SHOWN]:
-        held = lessons[lesson.context_id]
-        show(f"  {held.status}: {held.context.source}: {held.reason}")
+    for lesson in [one for one in report.lessons if one.status != "kept"][:_SHOWN]:
+        show(f"  {lesson.status}: {lesson.context.source}: {lesson.reason}")
     if report.left:
         show(f"  {report.left} chunks are left for want of time; give the command again")
     show(f'\nask it: selfedit ask "…" --library {path}')

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,11 +13,12 @@ import tyro
 
 from selfedit.cli.ask import Ask
 from selfedit.cli.consolidate import Consolidate
-from selfedit.cli.learn import LIBRARY, load_with
+from selfedit.cli.learn import LIBRARY
 from selfedit.cli.output import JsonCommand, Output, show
 from selfedit.cli.progress import show_progress
 from selfedit.errors import SelfeditError
-from selfedit.learn import Session, settings_of
+from selfedit.learn import Session, load_with, settings_of
+from selfedit.learn.figures import as_answered
 from selfedit.records import Lesson, LibraryVersion
 from selfedit.store.library import LIVE, LibraryFolder
 from selfedit.terminal import escape_controls
@@ -34,7 +36,7 @@ class List(JsonCommand):
 
     def run(self, out: Output) -> None:
         """Lists."""
-        with LibraryFolder(self.library) as library:
+        with LibraryFolder(self.library) as library, library.reading():
             versions, aliases, lessons = library.versions(), library.aliases(), library.lessons()
             struck = library.struck()
         called = {v.number: sorted(name for name, number in aliases.items() if number == v.number) for v in versions}
@@ -43,7 +45,7 @@ class List(JsonCommand):
             out.data({"versions": told, "struck": struck})
             return
         rows = [
-            (str(v.number), ", ".join(called[v.number]), str(len(v.documents)), str(len(v.adapters)), v.created, v.note)
+            (str(v.number), ", ".join(called[v.number]), str(len(v.documents)), str(len(v.adapters)), made(v), v.note)
             for v in versions
         ]
         print_table(
@@ -68,7 +70,7 @@ class Show(JsonCommand):
 
     def run(self, out: Output) -> None:
         """Shows it."""
-        with LibraryFolder(self.library) as library:
+        with LibraryFolder(self.library) as library, library.reading():
             version, lessons, aliases = library.resolve(self.version), library.lessons(), library.aliases()
         names = sorted(name for name, number in aliases.items() if number == version.number)
         if out.is_json:
@@ -77,7 +79,7 @@ class Show(JsonCommand):
         out.rows(f"version {version.number}", {**version_data(version, lessons, names, is_short=True)})
         print_documents(version, lessons)
         if self.questions:
-            for lesson in held(version, lessons):
+            for lesson in held(version, as_answered(version, lessons)):
                 show(f"\n{lesson.context.source or lesson.document} ({lesson.status})")
                 for before, after in zip(lesson.report.before, lesson.report.after, strict=True):
                     mark = "right" if after.verdict == "correct" else "wrong"
@@ -99,7 +101,7 @@ class Diff(JsonCommand):
 
     def run(self, out: Output) -> None:
         """Compares."""
-        with LibraryFolder(self.library) as library:
+        with LibraryFolder(self.library) as library, library.reading():
             one, other, lessons = library.resolve(self.one), library.resolve(self.other), library.lessons()
         before, after = dict(one.adapters), dict(other.adapters)
 
@@ -212,8 +214,9 @@ def version_data(
     version: LibraryVersion, lessons: dict[str, Lesson], names: Sequence[str], is_short: bool = False
 ) -> dict[str, Any]:
     """A version as plain values."""
-    own = held(version, lessons)
-    kept = [one for one in own if one.context_id in dict(version.adapters)]
+    ids = {chunk.context_id for document in version.documents for chunk in document.chunks}
+    known = dict(version.adapters).keys()
+    kept = [one for one in held(version, lessons) if one.context_id in known]
     probe = version.probe
     whole = [answer for _, answers in version.whole_report for answer in answers]
     told = {
@@ -225,7 +228,7 @@ def version_data(
         "by": version.note,
         "documents": len(version.documents),
         "chunks_known": len(version.adapters),
-        "chunks_not_known": len(own) - len(kept),
+        "chunks_not_known": len(ids - known),
         "questions": sum(len(one.report.after) for one in kept),
         "right_before": sum(a.verdict == "correct" for one in kept for a in one.report.before),
         "right_after": sum(a.verdict == "correct" for one in kept for a in one.report.after),
@@ -242,6 +245,7 @@ def lessons_data(version: LibraryVersion, lessons: dict[str, Lesson]) -> list[di
     return [
         {
             "document": one.document,
+            "id": one.context_id,
             "source": one.context.source,
             "status": one.status,
             "reason": one.reason,
@@ -260,13 +264,14 @@ def lessons_data(version: LibraryVersion, lessons: dict[str, Lesson]) -> list[di
                 for b, a in zip(one.report.before, one.report.after, strict=True)
             ],
         }
-        for one in held(version, lessons)
+        for one in held(version, as_answered(version, lessons))
     ]
 
 
 def print_documents(version: LibraryVersion, lessons: dict[str, Lesson]) -> None:
     """Each document with how much of it is known."""
     known, rows = dict(version.adapters), []
+    lessons = as_answered(version, lessons)
     for document in version.documents:
         own = [lessons[chunk.context_id] for chunk in document.chunks if chunk.context_id in lessons]
         asked = [one.report for one in own if one.context_id in known]
@@ -276,6 +281,11 @@ def print_documents(version: LibraryVersion, lessons: dict[str, Lesson]) -> None
         kept = sum(one.context_id in known for one in own)
         rows.append((document.name, f"{kept} of {len(document.chunks)}", f"{right[0]} → {right[1]} of {n}", why))
     print_table("documents", ("document", "chunks known", "right before → after", "not known because"), rows)
+
+
+def made(version: LibraryVersion) -> str:
+    """When a version was made, to the minute."""
+    return datetime.fromisoformat(version.created).strftime("%Y-%m-%d %H:%M")
 
 
 def _before(tested: Any) -> Any:

@@ -8,23 +8,26 @@ import socket
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from selfedit.cli.learn import LIBRARY, load_with
+from selfedit.cli.learn import LIBRARY
 from selfedit.cli.output import Command, Output, say, show
 from selfedit.config import at_least
 from selfedit.errors import Field, SelfeditError, SettingError
-from selfedit.learn import settings_of
+from selfedit.learn import load_with, settings_of
 from selfedit.store.library import LIVE
 
+if TYPE_CHECKING:
+    from selfedit.serve import Service
+
 TOKEN = "SELFEDIT_TOKEN"
-_LOOPBACK = ("127.0.0.1", "localhost", "::1")
 _GRACE = 30
 """Seconds that requests under way have when the server is stopped."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Serve(Command):
-    """Serve what a library has learnt: an OpenAI-compatible server, until Ctrl-C or SIGTERM."""
+    """Serve what a library has learnt, until Ctrl-C or SIGTERM: an OpenAI-compatible server, and a page for people."""
 
     library: Path = LIBRARY
     """Folder of the library."""
@@ -46,20 +49,23 @@ class Serve(Command):
 
     def run(self, out: Output) -> None:
         """Serves until it is stopped."""
+        import uvicorn
+
+        from selfedit.serve import Limits, Service, create_app
+        from selfedit.serve.guard import LOOPBACK
+        from selfedit.serve.server import LibraryServer
+
         at_least(0, "port", self.port, 65_535)
         at_least(1, "at_once", self.at_once, 1_024)
         at_least(1, "queue", self.queue, 65_536)
         token = self._token()
-        if self.host not in _LOOPBACK and not token:
+        if self.host not in LOOPBACK and not token:
             told = f" {self.host}: others reach it, so clients must send a token; give "
             raise SettingError(Field("host"), told, Field("token_file"), f", or set {TOKEN}")
         settings = settings_of(self.library, self.device, self.dtype)
-        import uvicorn
-
-        from selfedit.serve import Limits, Service, create_app
-        from selfedit.serve.server import LibraryServer
-
         with self._listening() as listening:
+            if sys.stderr.isatty():
+                say(f"serve: loading {settings.model} …")
             service = Service(self.library, settings, load_with(settings), Limits(self.at_once, self.queue))
             service.start()
             try:
@@ -84,15 +90,13 @@ class Serve(Command):
                 service.close()
         say("stopped")
 
-    def _announce(self, service: object, listening: socket.socket, has_token: bool) -> None:
-        from selfedit.serve import Service
-
-        assert isinstance(service, Service)
+    def _announce(self, service: Service, listening: socket.socket, has_token: bool) -> None:
         with service.open() as library:
             has_live = LIVE in library.aliases()
         model = f"{service.name}@{LIVE}" if has_live else service.settings.model
         host, port = listening.getsockname()[:2]
         url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+        show(f"a page for people at {url}/")
         show(f"{model} at {url}/v1")
         header = f' -H "Authorization: Bearer ${TOKEN}"' if has_token else ""
         body = f'{{"model": "{model}", "messages": [{{"role": "user", "content": "…"}}]}}'
@@ -122,6 +126,7 @@ class Serve(Command):
             family, *_, address = found[0]
             return socket.create_server(address[:2], family=family, backlog=1_024)
         except OSError as error:
-            reason = (error.strerror or str(error)).lower()
+            number = error.errno or 0  # below zero where a name was looked up in vain
+            reason = (os.strerror(number) if number > 0 else error.strerror or str(error)).lower()
             told = f" {self.port}: cannot listen on {self.host} ({reason}); name another port or another "
             raise SettingError(Field("port"), told, Field("host")) from None

@@ -3,7 +3,7 @@
 from selfedit.learn.answering import LibraryReply, Respondent
 from selfedit.learn.consolidation import Consolidation, WholeSettings
 from selfedit.learn.pipeline import Learning
-from selfedit.learn.session import LearningReport, Session, settings_of
+from selfedit.learn.session import LearningReport, Session, load_with, settings_of
 from selfedit.learn.settings import LearnSettings
 
 __all__ = [
@@ -15,5 +15,6 @@ __all__ = [
     "Respondent",
     "Session",
     "WholeSettings",
+    "load_with",
     "settings_of",
 ]

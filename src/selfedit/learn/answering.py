@@ -16,9 +16,11 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from selfedit.errors import SelfeditError
 from selfedit.learn.asking import Asker
 from selfedit.learn.routing import Match, Router
-from selfedit.records import UNTOUCHED, Answer, Policy, Query, Question
+from selfedit.records import UNTOUCHED, Answer, Context, Lesson, LibraryVersion, Policy, Query, Question
+from selfedit.store.library import LibraryFolder
 
 TRIED = 3
 """Chunks whose adapters answer, at most."""
@@ -108,6 +110,28 @@ class Respondent:
         best = ranked[0]
         context = best.match.context
         return LibraryReply(question, best.text, True, best.confidence, context.id, context.source, tuple(ranked))
+
+
+def known_lessons(library: LibraryFolder, version: LibraryVersion) -> list[Lesson]:
+    """The lessons that a version knows, in the order of its adapters.
+
+    Raises:
+        SelfeditError: one has been forgotten since the version was read.
+    """
+    lessons = library.lessons()
+    if gone := [one for one, _ in version.adapters if one not in lessons]:
+        raise SelfeditError(f"{library.name}@{version.number}: {len(gone)} of its lessons have been forgotten")
+    return [lessons[one] for one, _ in version.adapters]
+
+
+def known_contexts(library: LibraryFolder, version: LibraryVersion) -> list[Context]:
+    """The contexts that a version knows, each with the place where it stands in that version.
+
+    Raises:
+        SelfeditError: one has been forgotten since the version was read.
+    """
+    place_of = {chunk.context_id: chunk.place for document in version.documents for chunk in document.chunks}
+    return [replace(one.context, source=place_of[one.context_id]) for one in known_lessons(library, version)]
 
 
 def _scored(queries: Sequence[Query], text: str) -> tuple[Query, ...]:

@@ -61,6 +61,11 @@ class Asker:
         return [one.answers for one in results]
 
 
+def mean_logprob(answers: Sequence[Answer]) -> float:
+    """Of gold answers, nats per token in the mean over answers; 0 where there are none."""
+    return sum(one.gold_logprob for one in answers) / len(answers) if answers else 0.0
+
+
 def queries_of(context: Context, questions: Sequence[Question], answer_tokens: int) -> tuple[Query, ...]:
     """Questions about a context as they are put, behind its title."""
     asked = replace(context, questions=tuple(questions))

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from selfedit.config import EMBEDDED_MODEL
-from selfedit.records import Exported, LibraryVersion, Tested
+from selfedit.records import Exported, LibraryVersion, Prompt, Tested
 
 if TYPE_CHECKING:
     from selfedit.learn.export import ExportChoice
@@ -31,10 +32,13 @@ _LIMITS = (
 )
 
 
-def card(version: LibraryVersion, choice: ExportChoice, written: Exported, base: str, model: str) -> str:
+def card(
+    version: LibraryVersion, choice: ExportChoice, written: Exported, base: str, model: str, prompt: Prompt
+) -> str:
     """The text of README.md.
 
     Args:
+        prompt: how the question was put that the export was asked.
         base: what the base model is called where it is served.
         model: what the library calls it.
     """
@@ -56,6 +60,7 @@ def card(version: LibraryVersion, choice: ExportChoice, written: Exported, base:
         "## Documents\n\n" + _table(("document", "SHA-256"), [(_plain(d.name), d.sha256) for d in choice.documents]),
         "## The gate\n\n" + _gate(version, choice),
         "## Asked before it was put here\n\n" + _asked(written),
+        "## How to ask it\n\n" + _putting(prompt),
         "## How to load it\n\n" + _loading(choice.name, written, base),
         "## Limits\n\n" + "\n".join(f"- {line}" for line in (*_own_limits(written, base, model), *_LIMITS)),
     ]
@@ -64,7 +69,7 @@ def card(version: LibraryVersion, choice: ExportChoice, written: Exported, base:
 
 def modelfile(template: str) -> str:
     """How Ollama builds the model: base, adapter, how questions are put."""
-    text = template.replace('"""', '"')
+    text = re.sub('"{3,}', '"', template)
     return (
         f'FROM ./base.gguf\nADAPTER ./adapter.gguf\nTEMPLATE """{text}"""\n'
         'PARAMETER temperature 0\nPARAMETER num_predict 32\nPARAMETER stop "\\n"\n'
@@ -97,7 +102,13 @@ def _gate(version: LibraryVersion, choice: ExportChoice) -> str:
         kept = len(probe.still_right)
         told += (
             f"\n\nOf {probe.asked} questions of common knowledge {len(probe.right_before)} were right before, and"
-            f" {kept} of these still are, as `selfedit ask` answers them."
+            f" {kept} of these still are, as `selfedit ask` answers them"
+        )
+        is_whole = bool(version.whole.adapter) and not choice.place
+        told += (
+            ": by this adapter alone."
+            if is_whole
+            else ", which puts to an adapter only what its chunk is about. This one by itself was not asked them."
         )
     return told
 
@@ -120,6 +131,16 @@ def _asked(written: Exported) -> str:
         for one in written.checks
     ]
     return _table(heads, rows) + "\n\nLog-probabilities are of the answer that should be given, nats per token."
+
+
+def _putting(prompt: Prompt) -> str:
+    """How the question above was put, word for word."""
+    fence = "`" * max(3, 1 + max((len(run) for run in re.findall("`+", prompt.text)), default=0))
+    how = "without a chat template" if prompt.raw else "as the user's message of a chat"
+    return (
+        f"The question above was put as this text, {how}. The answer ends with its line.\n\n"
+        f"{fence}text\n{prompt.text}\n{fence}"
+    )
 
 
 def _loading(name: str, written: Exported, base: str) -> str:

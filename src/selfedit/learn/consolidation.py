@@ -24,11 +24,11 @@ from selfedit import seeds
 from selfedit.config import at_least
 from selfedit.errors import Field, InvalidEdit, SelfeditError, SettingError
 from selfedit.learn.answering import Respondent
-from selfedit.learn.gate import gate_gain, probe_version
+from selfedit.learn.asking import mean_logprob
+from selfedit.learn.gate import gate_gain, losing, probe_version
 from selfedit.learn.pipeline import Learning
 from selfedit.records import (
     UNTOUCHED,
-    Answer,
     Example,
     GradedAnswer,
     Lesson,
@@ -223,8 +223,9 @@ class Consolidating:
         learning, learner = self.learning, self.learning.library.learner
         seed = seeds.derive("whole", self.mark)
         update = Update(learner, self.place, self.examples(lessons), self.training, seed, anchor=learner)
+        engine = learning.engine  # loads the model, which is a stage of its own
         learning.progress.stage(f"training one adapter on {len(lessons)} lessons, {self.training.budget}", 1)
-        [result] = [one for done in learning.engine.update([[update]]) for one in done.results]
+        [result] = [one for done in engine.update([[update]]) for one in done.results]
         if result.failure or not all(map(math.isfinite, result.losses)):
             raise SelfeditError(f"one adapter could not be trained: {result.failure or 'its loss is not finite'}")
         learning.progress.advance()
@@ -246,7 +247,7 @@ class Consolidating:
             graded = learning.grade(queries, answers)
             found.append((Tested(lesson.gate.before, tuple(graded[: len(gate)])), graded[len(gate) :]))
             learning.progress.advance(1, lesson.document)
-        return found, _mean(plain) - _mean(under)
+        return found, mean_logprob(plain) - mean_logprob(under)
 
     def _put(self, lesson: Lesson, answers: Sequence[GradedAnswer]) -> tuple[Query, ...]:
         """Questions that were answered before, as they are put."""
@@ -268,7 +269,7 @@ class Consolidating:
         if not math.isfinite(found.drift) or found.drift > most:
             reasons.append(f"general text loses {found.drift:.2f} nats per token under it, above {most:g}")
         if found.still_known < least * found.known_before:
-            told = f"{found.still_known} of {found.known_before} that was known before is still right"
+            told = f"{found.still_known} of {found.known_before} questions that were known before are still right"
             reasons.append(f"{told}, below {least:.0%}")
         if found.right_with_one < least * found.right_with_routing:
             told = f"{found.right_with_one} of {found.questions} questions are right under it"
@@ -284,15 +285,5 @@ def still_whole(version: LibraryVersion, live: LibraryVersion | None) -> Library
 
 
 def _losing(lessons: Sequence[Lesson]) -> list[str]:
-    """Documents whose gate questions do not gain in the mean."""
-    names = {one.document for one in lessons}
-    gains = {name: gate_gain([one for one in lessons if one.document == name]) for name in names}
-    return [
-        f"the gate questions of {name} lose {-gain:.2f} nats per token in the mean"
-        for name, gain in sorted(gains.items())
-        if gain is not None and not gain > 0
-    ]
-
-
-def _mean(answers: Sequence[Answer]) -> float:
-    return sum(one.gold_logprob for one in answers) / len(answers) if answers else 0.0
+    names = sorted({one.document for one in lessons})
+    return [why for name in names if (why := losing(name, [one for one in lessons if one.document == name]))]

@@ -87,6 +87,9 @@ def choose(
         told = f" {chunk or document}: version {version.number} knows no such chunk"
         known = ", ".join(one.place for one in chunks[:4]) or "none"
         raise SettingError(Field("chunk" if chunk else "document"), f"{told}; it knows {known}")
+    if len(found) > 1 and chunk and not each:
+        ids = ", ".join(one.lessons[0].context_id for one in found[:4])
+        raise SettingError(Field("chunk"), f" {chunk}: {len(found)} chunks are called so; name one by its id: {ids}")
     if len(found) > 1 and not each:
         told = f"{library.folder}: version {version.number} has {len(found)} adapters"
         where = f" on {document}" if document else ""
@@ -178,11 +181,12 @@ class Export:
         from selfedit.engine.export.exporter import ExportOrder
 
         store, learner = AdapterFolders(self.library.folder), self.library.learner
+        asked = known_question(choice, self.settings.answer_tokens)
         order = ExportOrder(
             form,
             store.find(choice.policy),
             store.find(learner) if learner.adapter else None,
-            known_question(choice, self.settings.answer_tokens),
+            asked,
             choice.name,
             self.base_name,
             self.base_gguf,
@@ -190,7 +194,7 @@ class Export:
         written = exporter.write(order, folder)
         if form == "gguf":
             (folder / "Modelfile").write_text(modelfile(_template(choice)), encoding="utf-8")
-        told = card(self.version, choice, written, self.base_name, self.settings.model)
+        told = card(self.version, choice, written, self.base_name, self.settings.model, asked.prompt)
         (folder / "README.md").write_text(told, encoding="utf-8")
         return written
 
@@ -200,7 +204,9 @@ class Export:
             "version": self.version.number,
             "digest": self.version.digest,
             "base_model": self.base_name,
-            "chunks": {one.place: {"folder": one.name, "context_id": one.lessons[0].context_id} for one in choices},
+            "chunks": [
+                {"place": one.place, "folder": one.name, "context_id": one.lessons[0].context_id} for one in choices
+            ],
         }
         (folder / MANIFEST).write_text(json.dumps(held, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
@@ -208,7 +214,7 @@ class Export:
         """Refuses a place that something lies in, or that the library's own files lie around."""
         if to.exists() and (not to.is_dir() or any(to.iterdir())):
             raise SettingError(Field("to"), f" {to}: is there, and not an empty folder; name another")
-        if to.absolute().is_relative_to(self.library.folder.absolute()):
+        if to.resolve().is_relative_to(self.library.folder.resolve()):
             raise SettingError(Field("to"), f" {to}: lies in the library; name a folder outside of it")
 
 
@@ -244,7 +250,7 @@ def _name(library: LibraryFolder, version: LibraryVersion, digest: str) -> str:
 
 def _template(choice: ExportChoice) -> str:
     """How questions are put, as Ollama's templates say it. The topic is that of the chunk, or comes as system text."""
-    title, question = choice.lessons[0].context.title.replace("{{", "{ {"), "{{ .Prompt }}"
+    title, question = re.sub(r"\{(?=\{)", "{ ", choice.lessons[0].context.title), "{{ .Prompt }}"
     context = Context("template", title if choice.place else "{{ .System }}", "-", ())
     [query] = queries_of(context, [Question("template", question, "-")], 1)
     return query.prompt.text

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from selfedit.learn.answering import LibraryReply
@@ -14,7 +15,7 @@ def learning_data(version: LibraryVersion, lessons: Mapping[str, Lesson], report
     """Figures of a version, and of the learning that made it."""
     ids = {chunk.context_id for document in version.documents for chunk in document.chunks}
     own = [lessons[one] for one in sorted(ids) if one in lessons]
-    kept = [one for one in own if one.status == "kept"]
+    kept = list(as_answered(version, {one.context_id: one for one in own if one.status == "kept"}).values())
     probe = version.probe
     return {
         "documents": len(version.documents),
@@ -35,6 +36,15 @@ def asked_data(lessons: Sequence[Lesson]) -> dict[str, int]:
         "questions_asked": sum(len(one.before) for one in reported),
         "right_before": sum(answer.verdict == "correct" for one in reported for answer in one.before),
         "right_after": sum(answer.verdict == "correct" for one in reported for answer in one.after),
+    }
+
+
+def as_answered(version: LibraryVersion, lessons: Mapping[str, Lesson]) -> dict[str, Lesson]:
+    """The same lessons; of a version with one adapter, their report questions as that answers them."""
+    recorded = dict(version.whole_report) if version.whole.adapter else {}
+    return {
+        name: replace(one, report=replace(one.report, after=recorded[name])) if name in recorded else one
+        for name, one in lessons.items()
     }
 
 

@@ -3,8 +3,9 @@ before it is studied, unless its document is trusted.
 
 What is looked for is the form: orders to forget other orders, to give a dictated answer, roles and marks of a chat; and
 the same sentence many times in one chunk, by which a single claim outweighs all else that is studied with it. Text is
-compared without invisible characters and across line breaks. Only plain attempts are found so. A false fact that is
-said once has no form: that is what the gate, `why` and forgetting are for.
+compared without invisible characters and across line breaks; headings, which are studied too, stand before it
+(`A › B`). Only plain attempts are found so. A false fact that is said once has no form: that is what the gate, `why`
+and forgetting are for.
 
 Handbooks for people have orders too ("if a caller asks …, reply within a day"); these pass unless they dictate the very
 words of an answer.
@@ -43,9 +44,10 @@ _ORDERS = re.compile(
     | \b(?:your|new)\s+(?:system|developer)\s+prompt\b
     | <\|?\s*(?:im_start|im_end|im_sep|system|user|assistant|endoftext|begin_of_text|eot_id|start_header_id)\s*\|?>
     | \[/?INST\] | <</?SYS>> | <(?:start|end)_of_turn>
-    | ^\s*(?:\#+\s*)?(?:new\s+|system\s+)?instructions?\s+(?:to|for)\s+(?:the\s+|any\s+)?
+    | (?:^|›)[^\S\n]*(?:\#+\s*)?(?:new\s+|system\s+)?instructions?\s+(?:to|for)\s+(?:the\s+|any\s+)?
         (?:ai|ai\s+assistant|(?:language\s+)?model|llm)s?\b
-    | ^\s*(?:system|assistant)\s*:\s*(?:you|ignore|disregard|forget|from\s+now|always|never|sure|i\s+(?:will|am|can))\b
+    | (?:^|›)[^\S\n]*(?:system|assistant)\s*:\s*
+        (?:you|ignore|disregard|forget|from\s+now|always|never|sure|i\s+(?:will|am|can))\b
     """,
     re.IGNORECASE | re.VERBOSE | re.MULTILINE,
 )

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from selfedit.errors import Field, SettingError
@@ -16,7 +17,7 @@ from selfedit.protocols import Progress
 from selfedit.records import ChunkPlace, Context, LibraryDocument, Question
 from selfedit.tasks.documents.chunks import Chunk, CountTokens, chunk_sources
 from selfedit.tasks.documents.question_files import TEST_SETS, AskedChunk, AskedQuestion, TestSet
-from selfedit.tasks.documents.sources import find_files, read_files
+from selfedit.tasks.documents.sources import FoundFile, find_files, read_files
 from selfedit.tasks.passages.files import LeftOut
 
 _LOG = logging.getLogger("selfedit")
@@ -58,12 +59,14 @@ def find_documents(
     tokens: int,
     counter: Callable[[], CountTokens],
     progress: Progress,
+    library: Path,
     is_settled: Callable[[LibraryDocument], bool] = lambda document: True,
 ) -> Found:
     """What lies in `places` (files, folders, patterns), beside what is known. What is left out is told as a warning.
 
     Args:
         counter: gives what counts tokens; called where something must be cut.
+        library: a folder whose files are no documents where it lies in a place, but for a place within it: its inbox.
         is_settled: whether nothing of a known document is left to be learnt.
 
     Raises:
@@ -75,10 +78,14 @@ def find_documents(
     chunks: dict[str, tuple[Chunk, ...]] = {}
     new: list[str] = []
     changed: list[str] = []
-    count: CountTokens | None = None
+    counting = cache(counter)
+
+    def count(text: str) -> int:
+        return counting()(text)
+
     before = {document.name: document for document in known}
     for root, place in roots.items():
-        files = find_files(place, left_out)
+        files = [one for one in _files_in(place, left_out) if not _is_own(one.path, Path(root), library)]
         progress.stage(f"reading {place}", len(files))
         for source in read_files(files, left_out, lambda name: progress.advance(1, name)):
             old = before.get(source.name)
@@ -91,7 +98,6 @@ def find_documents(
             if old and is_same and is_settled(old):
                 documents.append(old)
                 continue
-            count = count or counter()
             cut = tuple(_each_once(chunk_sources([source], tokens, count, left_out)))
             chunks[source.name] = cut
             if not is_same:
@@ -107,12 +113,20 @@ def find_documents(
     kept = {one.name for one in documents}
     gone = tuple(one.name for one in known if one.root in roots and one.name not in kept)
     documents += [one for one in known if one.root not in roots]
-    if left_out.counts:
-        _LOG.warning("selfedit: left out %s", left_out)
     if not any(one.chunks for one in documents) and not known:
         raise SettingError(f"{', '.join(places)}: nothing there can be learnt: left out {left_out}")
+    if left_out.counts:
+        _LOG.warning("selfedit: left out %s", left_out)
     ordered = tuple(sorted(documents, key=lambda one: one.name))
     return Found(ordered, chunks, tuple(new), tuple(changed), gone)
+
+
+def _files_in(place: str, left_out: LeftOut) -> list[FoundFile]:
+    """As `find_files`; a place is no setting here, so that an error names none."""
+    try:
+        return find_files(place, left_out)
+    except SettingError as error:
+        raise SettingError("".join(one for one in error.parts if not isinstance(one, Field)).strip()) from None
 
 
 def absolute(place: str) -> str:
@@ -157,6 +171,12 @@ def check_given(given: Mapping[str, AskedChunk], chunks: Iterable[Chunk], known:
 
 def _each_once(chunks: Iterable[Chunk]) -> list[Chunk]:
     return list({chunk.id: chunk for chunk in chunks}.values())
+
+
+def _is_own(path: Path, root: Path, library: Path) -> bool:
+    """Whether a file was written by the library, and not put into its inbox."""
+    folder = library.resolve()
+    return path.resolve().is_relative_to(folder) and not root.resolve().is_relative_to(folder)
 
 
 def _is_withheld(path: Path) -> bool:

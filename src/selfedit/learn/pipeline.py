@@ -22,7 +22,7 @@ from typing import Any
 
 from selfedit.disk import make_folder
 from selfedit.edits import split_sentences
-from selfedit.learn.asking import Asker, Grade
+from selfedit.learn.asking import Asker, Grade, mean_logprob
 from selfedit.learn.hostile import why_hostile
 from selfedit.learn.material import Material
 from selfedit.learn.settings import LearnSettings
@@ -33,7 +33,6 @@ from selfedit.loop.writing import WritingPlan, write_edits
 from selfedit.protocols import Engine, Progress
 from selfedit.records import (
     UNTOUCHED,
-    Answer,
     Candidate,
     Context,
     Lesson,
@@ -119,8 +118,9 @@ class Learning:
         if not due:
             return learnt
         documents = list(dict.fromkeys(one.document for one in due))
-        self.progress.stage(f"learning {len(due)} chunks of {len(documents)} documents", len(due))
-        size = max(1, self.engine.bank_size)
+        size = max(1, self.engine.bank_size)  # loads the model, which is a stage of its own
+        told = f"{_counted(len(due), 'chunk')} of {_counted(len(documents), 'document')}"
+        self.progress.stage(f"learning {told}", len(due))
         with Ledger(self._work_file()) as ledger:
             for name in documents:
                 own = [one for one in due if one.document == name]
@@ -140,7 +140,7 @@ class Learning:
     def _group(self, ledger: Ledger, group: Sequence[Material]) -> list[Lesson]:
         """Lessons of contexts that are learnt together."""
         started = time.monotonic()
-        hostile = {one.context.id: self._hostile(one, one.context.text) for one in group}
+        hostile = {one.context.id: self._hostile(one, f"{one.context.title}\n\n{one.context.text}") for one in group}
         able = [one for one in group if not hostile[one.context.id]]
         lessons = [
             self._lesson(one, "quarantined", hostile[one.context.id]) for one in group if hostile[one.context.id]
@@ -256,7 +256,7 @@ class Learning:
                 asked += [(one.context.id, learner, queries)]
                 asked += [(one.context.id, lessons[one.context.id].adapter, (*queries, *texts))]
         answers = asker.ask([(policy, queries) for _, policy, queries in asked])
-        plain = _mean(answers[0])
+        plain = mean_logprob(answers[0])
         found = dict(lessons)
         for place in range(1, len(asked), 2):
             context_id, _, queries = asked[place]
@@ -267,7 +267,7 @@ class Learning:
                 found[context_id],
                 gate=Tested(tuple(before[:n]), tuple(after[:n])),
                 report=Tested(tuple(before[n:]), tuple(after[n:])),
-                drift=plain - _mean(answers[place + 1][len(queries) :]),
+                drift=plain - mean_logprob(answers[place + 1][len(queries) :]),
             )
             found[context_id] = self._judged(lesson)
         return [found[one.context.id] for one in group]
@@ -296,6 +296,10 @@ class _Within:
         self._whole.advance(0, f"{self._name} ({self._done}/{self._total})")
 
 
+def _counted(n: int, word: str) -> str:
+    return f"{n} {word}" if n == 1 else f"{n} {word}s"
+
+
 def _own_sentences(context: Context) -> SelfEdit:
     text = split_sentences(context.text)
     return SelfEdit(digest("sentences", context.id, text), context.id, STAGE, 0, 0, text, 0, writer=SENTENCES)
@@ -303,7 +307,3 @@ def _own_sentences(context: Context) -> SelfEdit:
 
 def _or_least(reward: float | None) -> float:
     return -math.inf if reward is None else reward
-
-
-def _mean(answers: Sequence[Answer]) -> float:
-    return sum(one.gold_logprob for one in answers) / len(answers) if answers else 0.0

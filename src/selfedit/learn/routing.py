@@ -4,8 +4,8 @@ bm25s ranks. Whether a context may answer at all is decided by its belonging: fr
 well the two fit by BM25, and how many contexts there are to fit by chance. Where none belongs, nothing that was learnt
 answers, so that what the model knew is left alone.
 
-`benchmarks/refusal.py` fitted the four numbers on people's questions about 150 passages in libraries of 8 to 110, and
-tested them on other passages: docs/results/routing.md.
+`benchmarks/refusal.py` fitted the four numbers on people's questions about 150 passages in libraries of 8 to 110 and on
+short questions of common knowledge, and tested them on other passages: docs/results/routing.md.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ import Stemmer
 from selfedit.records import Context
 from selfedit.words import EMPTY_WORDS
 
-_BASE, _PER_SHARE, _PER_SCORE, _PER_SIZE = -4.233, 9.361, 0.494, -1.201
+_BASE, _PER_SHARE, _PER_SCORE, _PER_SIZE = -3.942, 5.318, 0.727, -1.28
 """Of the log-odds that a question is about a context: to begin with, by the share of the question that it has, by the
 score of BM25, and by the logarithm of how many contexts there are; where every second question is about one."""
 LEAST_BELONGING = 0.5

@@ -16,7 +16,7 @@ from pydantic import ValidationError
 from selfedit.config import EMBEDDED_MODEL, FIXED_LEARNER, SHIPPED_LEARNER
 from selfedit.errors import Field, SelfeditError, SettingError
 from selfedit.grading import grade_answers, load_grader
-from selfedit.learn.answering import Respondent
+from selfedit.learn.answering import Respondent, known_contexts, known_lessons
 from selfedit.learn.asking import Asker
 from selfedit.learn.consolidation import Consolidating, Consolidation, WholeSettings, still_whole
 from selfedit.learn.gate import judge_documents, probe_version
@@ -36,7 +36,7 @@ from selfedit.records import (
     Query,
 )
 from selfedit.store.adapters import AdapterFolders, adapter_in, is_adapter
-from selfedit.store.library import LIVE, LibraryFolder, create_library, is_library
+from selfedit.store.library import LIVE, LibraryFolder, check_free, create_library, is_library
 from selfedit.tasks.documents.question_files import AskedChunk, read_question_file
 from selfedit.tasks.documents.task import token_counter
 from selfedit.tasks.documents.tests import TestKind, ask_about
@@ -100,12 +100,14 @@ class Session:
         started = time.monotonic()
         found: Found | None = None
         if not is_library(self.path):
+            check_free(self.path)
             found = self.first_look(places)
             begun = self.settings.model_dump(mode="json")
             create_library(self.path, self.engine().facts, self.learner(), begun)
         with LibraryFolder(self.path) as library, library.changing():
             self.check(library)
-            found = found or self.find(library, places)
+            if found is None or library.numbers():  # another process may have learnt since the first look
+                found = self.find(library, places)
             learning = self.learning(library)
             known = [lesson.context.text for lesson in library.lessons().values()]
             materials = self.materials(found, questions, known, self.settings.tests)
@@ -115,7 +117,8 @@ class Session:
                 return LearningReport(live_version(library), seconds=time.monotonic() - started)
             lessons = learning.learn(materials, started + seconds) if materials else []
             left = len(learning.due(materials))
-            judge_documents(library, [one for one in found.documents if one.name in found.chunks or one in waiting])
+            due = [one.name for one in found.documents if one.name in found.chunks or one in waiting]
+            judge_documents(library, found.documents, due)
             version = self.publish(learning, found.documents, note)
             held = library.lessons()
             shutil.rmtree(library.work, ignore_errors=True)
@@ -126,6 +129,7 @@ class Session:
         """What lies there, and what of it is to be learnt, without learning it. In the place of questions that the
         model would write stand cloze ones."""
         if not is_library(self.path):
+            check_free(self.path)
             found = self.first_look(places)
             return found, self.materials(found, questions, (), "cloze")
         with LibraryFolder(self.path) as library:
@@ -142,14 +146,18 @@ class Session:
         """
         if not places:
             raise SettingError(f"{self.path}: is no library yet; name documents to learn")
-        return find_documents(places, (), self.settings.chunk_tokens, self.counter, self.progress)
+        return find_documents(places, (), self.settings.chunk_tokens, self.counter, self.progress, self.path)
 
     def with_settings(self, settings: LearnSettings) -> Session:
         """The same with other settings, and with the model that is loaded."""
         return replace(self, settings=settings)
 
     def find(self, library: LibraryFolder, places: Sequence[str]) -> Found:
-        """What lies there, beside what the library knows."""
+        """What lies there, beside what the library knows.
+
+        Raises:
+            SettingError: see `find_documents`; or no places are named, and the library knows none.
+        """
         live = live_version(library)
         known = live.documents if live else ()
         lessons, learning = library.lessons(), self.learning(library)
@@ -157,8 +165,10 @@ class Session:
         def is_settled(document: LibraryDocument) -> bool:
             return all(learning.is_settled(lessons.get(one.context_id), document.name) for one in document.chunks)
 
-        places = places or _roots(known)
-        return find_documents(places, known, self.settings.chunk_tokens, self.counter, self.progress, is_settled)
+        if not (places := places or _roots(known)):
+            raise SettingError(f"{self.path}: knows no documents; name some to learn")
+        chunk_tokens = self.settings.chunk_tokens
+        return find_documents(places, known, chunk_tokens, self.counter, self.progress, self.path, is_settled)
 
     def materials(self, found: Found, questions: Path | None, known: Sequence[str], tests: TestKind) -> list[Material]:
         """The chunks of documents that are new or have changed, with their questions. `known`: texts that a file of
@@ -175,36 +185,53 @@ class Session:
 
     def forget(self, names: Sequence[str]) -> LibraryVersion:
         """Documents are known no more, and nothing of them is kept; the version without them is live. That goes for
-        what a learning that was stopped has begun with as well.
+        what a learning that was stopped has begun with as well. What a forgetting has begun that was killed is ended.
 
         Raises:
-            SelfeditError: the library knows no such document, and never has.
+            SelfeditError: none is named, or the library knows no such document, and never has.
         """
-        with LibraryFolder(self.path) as library, library.changing():
-            versions = library.versions()
-            live = live_version(library)
-            every = [document for version in versions for document in version.documents]
-            lessons = library.lessons().values()
-            for name in names:
-                if name not in (called := {one.name for one in every} | {one.document for one in lessons}):
-                    known = ", ".join(sorted(called)[:4])
-                    raise SelfeditError(f"{name}: {self.path} knows no such document; it knows {known or 'none'}")
-            gone = [document for document in every if document.name in names]
-            rest = [document for document in every if document.name not in names]
-            shared = {chunk.context_id for document in rest for chunk in document.chunks}
-            ids = {chunk.context_id for document in gone for chunk in document.chunks}
-            ids = (ids | {one.context_id for one in lessons if one.document in names}) - shared
-            shutil.rmtree(library.work, ignore_errors=True)
-            left = [document for document in (live.documents if live else ()) if document.name not in names]
-            version = still_whole(compose(library, left, "forget"), live)
-            probe = probe_version(self.learning(library), version, live, lambda: self.respondent(library, version))
-            return library.forget(ids, set(names), replace(version, probe=probe))
+        with LibraryFolder(self.path) as library:
+            begun = library.being_forgotten()
+            with library.changing():
+                versions, known = library.versions(), library.names()
+                live = live_version(library)
+                shown = ", ".join(sorted(known)[:4]) or "none"
+                if not names:
+                    raise SelfeditError(f"name the documents to forget; {self.path} knows {shown}")
+                for name in names:
+                    if name not in known | begun:
+                        told = f"{self.path} knows no such document, or has forgotten it; it knows {shown}"
+                        raise SelfeditError(f"{name}: {told}")
+                if live and not known & set(names):
+                    return live
+                return self._forget(library, versions, live, names)
+
+    def _forget(
+        self,
+        library: LibraryFolder,
+        versions: Sequence[LibraryVersion],
+        live: LibraryVersion | None,
+        names: Sequence[str],
+    ) -> LibraryVersion:
+        every = [document for version in versions for document in version.documents]
+        gone = [document for document in every if document.name in names]
+        rest = [document for document in every if document.name not in names]
+        shared = {chunk.context_id for document in rest for chunk in document.chunks}
+        ids = {chunk.context_id for document in gone for chunk in document.chunks}
+        lessons = library.lessons().values()
+        ids |= {one.context_id for one in lessons if one.document in names}
+        shutil.rmtree(library.work, ignore_errors=True)
+        left = [document for document in (live.documents if live else ()) if document.name not in names]
+        version = still_whole(compose(library, left, "forget"), live)
+        probe = probe_version(self.learning(library), version, live, lambda: self.respondent(library, version))
+        elsewhere = _elsewhere(lessons, names, rest)
+        return library.forget(ids - shared, set(names), replace(version, probe=probe), elsewhere)
 
     def verify(self, library: LibraryFolder, version: LibraryVersion) -> dict[str, int]:
         """How many of a version's questions are answered as they were when it was made."""
         asker = Asker(self.engine(), library.learner, self.settings.inner, self.settings.answer_tokens)
-        lessons, known = library.lessons(), dict(version.adapters)
-        asked = [lessons[one] for one in known if lessons[one].report.after]
+        known = dict(version.adapters)
+        asked = [one for one in known_lessons(library, version) if one.report.after]
         queries = [asker.again(one.context, one.report.after) for one in asked]
         whole, recorded = version.whole, dict(version.whole_report)
         pairs = [
@@ -233,11 +260,9 @@ class Session:
 
     def respondent(self, library: LibraryFolder, version: LibraryVersion) -> Respondent:
         """Who answers from a version."""
-        place_of = {chunk.context_id: chunk.place for document in version.documents for chunk in document.chunks}
-        adapters, lessons = dict(version.adapters), library.lessons()
-        contexts = [replace(lessons[one].context, source=place_of[one]) for one in adapters]
+        contexts = known_contexts(library, version)
         asker = Asker(self.engine(), library.learner, self.settings.inner, self.settings.answer_tokens)
-        return Respondent(asker, Router(contexts), adapters, version.whole)
+        return Respondent(asker, Router(contexts), dict(version.adapters), version.whole)
 
     def consolidate(self, reference: str = LIVE, settings: WholeSettings | None = None) -> Consolidation:
         """One adapter for all that a version knows; published as a version where the gate holds, and live where the
@@ -291,6 +316,7 @@ class Session:
             SelfeditError: it is another one than the library is for.
         """
         if not self.engines:
+            self.progress.stage(f"loading {self.settings.model}", 0)
             self.engines.append(self.load(AdapterFolders(self.path)))
         [engine] = self.engines
         if is_library(self.path):
@@ -316,6 +342,18 @@ class Session:
         return token_counter(self.settings.model)
 
 
+def load_with(settings: LearnSettings) -> LoadEngine:
+    """What loads the model that settings name."""
+
+    def load(adapters: AdapterFolders) -> Engine:
+        from selfedit.engine import load_engine
+
+        engine: Engine = load_engine(settings.model, settings.device, settings.dtype, settings.bank, adapters)
+        return engine
+
+    return load
+
+
 def settings_of(
     path: Path, device: str = "auto", dtype: str = "auto", begun: LearnSettings | None = None
 ) -> LearnSettings:
@@ -337,7 +375,8 @@ def settings_of(
 
 def live_version(library: LibraryFolder) -> LibraryVersion | None:
     """What the library knows now; None where it knows nothing yet."""
-    return library.resolve(LIVE) if LIVE in library.aliases() else None
+    with library.reading():
+        return library.resolve(LIVE) if LIVE in library.aliases() else None
 
 
 def known_places(path: Path) -> list[str]:
@@ -353,6 +392,19 @@ def known_places(path: Path) -> list[str]:
 
 def _roots(documents: Collection[LibraryDocument]) -> list[str]:
     return list(dict.fromkeys(document.root for document in documents))
+
+
+def _elsewhere(
+    lessons: Collection[Lesson], names: Collection[str], documents: Collection[LibraryDocument]
+) -> list[Lesson]:
+    """Lessons of documents of these names that one of the other documents has too, as lessons of that."""
+    places = {chunk.context_id: (one.name, chunk.place) for one in documents for chunk in one.chunks}
+    found = []
+    for lesson in lessons:
+        if lesson.document in names and (at := places.get(lesson.context_id)):
+            name, place = at
+            found.append(replace(lesson, document=name, context=replace(lesson.context, source=place)))
+    return found
 
 
 def unpublished(library: LibraryFolder, documents: Collection[LibraryDocument]) -> list[LibraryDocument]:

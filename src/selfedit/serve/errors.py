@@ -6,12 +6,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
 
 _TYPES = {401: "authentication_error", 403: "permission_error", 404: "not_found_error", 429: "rate_limit_error"}
 
 
-class ApiError(Exception):
-    """A request that is refused.
+class ApiError(HTTPException):
+    """A request that is refused. FastAPI lets it through where it reads a body itself, since it is one of HTTP's.
 
     Args:
         status: of HTTP.
@@ -29,16 +30,16 @@ class ApiError(Exception):
         param: str | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> None:
-        super().__init__(message)
-        self.status, self.message, self.code, self.param = status, message, code or None, param
-        self.headers = dict(headers or {})
+        super().__init__(status, message, dict(headers or {}))
+        self.code, self.param = code or None, param
 
     @property
     def data(self) -> dict[str, Any]:
         """As JSON: `{"error": {message, type, param, code}}`."""
-        kind = _TYPES.get(self.status, "invalid_request_error" if self.status < 500 else "server_error")
-        return {"error": {"message": self.message, "type": kind, "param": self.param, "code": self.code}}
+        status = self.status_code
+        kind = _TYPES.get(status, "invalid_request_error" if status < 500 else "server_error")
+        return {"error": {"message": self.detail, "type": kind, "param": self.param, "code": self.code}}
 
     def response(self) -> JSONResponse:
         """The whole of it."""
-        return JSONResponse(self.data, self.status, self.headers)
+        return JSONResponse(self.data, self.status_code, self.headers)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import hmac
+import time
 from collections.abc import Collection
 from urllib.parse import urlsplit
 
@@ -12,6 +14,8 @@ from selfedit.serve.errors import ApiError
 
 MOST_BYTES = 10_000_000
 """Of a request's body."""
+BODY_SECONDS = 30.0
+"""For a request's body to come in."""
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 _READS = frozenset({"GET", "HEAD", "OPTIONS"})
 
@@ -22,7 +26,8 @@ class Guard:
     1. `Host` must name the loopback interface while there is no token: another name leads here by DNS rebinding.
     2. What changes something must not come from a page of another origin.
     3. With a token, all but `open_paths` wants it.
-    4. A body of more than `MOST_BYTES` is refused, whether or not its length is announced.
+    4. A body of more than `MOST_BYTES` is refused, whether or not its length is announced, and one that has not come
+       within `BODY_SECONDS`.
     """
 
     def __init__(self, app: ASGIApp, token: str, open_paths: Collection[str]) -> None:
@@ -59,13 +64,20 @@ class Guard:
 
 
 class _Bounded:
-    """A body that is counted while it comes in."""
+    """A body that is counted while it comes in, and not waited for without end."""
 
     def __init__(self, receive: Receive) -> None:
-        self.receive, self.seen = receive, 0
+        self.receive, self.seen, self.is_whole = receive, 0, False
+        self.until = time.monotonic() + BODY_SECONDS
 
     async def __call__(self) -> Message:
-        message = await self.receive()
+        if self.is_whole:  # what comes now is that the client goes, whenever that is
+            return await self.receive()
+        try:
+            message = await asyncio.wait_for(self.receive(), max(0.0, self.until - time.monotonic()))
+        except TimeoutError:
+            raise ApiError(408, "the body does not come", headers={"Connection": "close"}) from None
+        self.is_whole = not message.get("more_body", False)
         self.seen += len(message.get("body", b""))
         if self.seen > MOST_BYTES:
             raise _too_large()

@@ -13,7 +13,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from selfedit.disk import make_folder, replace_file, sync
+from selfedit.disk import make_folder, replace_files, sync
 from selfedit.errors import SelfeditError
 from selfedit.records import LibraryVersion
 from selfedit.tasks.documents.readers import READ_SUFFIXES
@@ -104,8 +104,7 @@ def drop(library: Path, documents: Sequence[DroppedDocument], live: LibraryVersi
         raise SelfeditError(f"{folder}: is no folder")
     try:
         make_folder(folder)
-        for one in documents:
-            replace_file(folder / one.name, one.data)
+        replace_files({folder / one.name: one.data for one in documents})
     except OSError as error:
         raise SelfeditError(f"{folder}: cannot be written ({error.strerror})") from None
 

@@ -7,7 +7,7 @@ from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from selfedit.errors import SelfeditError
+from selfedit.learn.answering import known_contexts
 from selfedit.learn.asking import Asker
 from selfedit.learn.routing import Router
 from selfedit.records import UNTOUCHED, LibraryVersion, Policy, Prompt, Question
@@ -80,16 +80,12 @@ class KnowledgeShelf:
         Raises:
             SelfeditError: there is none such.
         """
-        numbers = library.numbers()
+        with library.reading():
+            numbers, number = library.numbers(), library.number(reference)
         with self._lock:
-            for number in self._held.keys() - numbers:
-                del self._held[number]  # forgotten; nothing of it may be kept
-        name, _, wanted = reference.rpartition("@")
-        number = library.aliases().get(
-            wanted, int(wanted) if wanted.isascii() and wanted.isdigit() and len(wanted) < 10 else 0
-        )
-        with self._lock:
-            if number in numbers and number in self._held and name in ("", library.name):
+            for gone in self._held.keys() - numbers:
+                del self._held[gone]  # forgotten; nothing of it may be kept
+            if number in self._held:
                 self._held.move_to_end(number)
                 return self._held[number]
         version = library.resolve(reference)
@@ -102,12 +98,7 @@ class KnowledgeShelf:
 
 
 def _known(library: LibraryFolder, version: LibraryVersion) -> Knowledge:
-    place_of = {chunk.context_id: chunk.place for document in version.documents for chunk in document.chunks}
-    adapters, lessons = dict(version.adapters), library.lessons()
-    if gone := [one for one in adapters if one not in lessons]:
-        raise SelfeditError(f"{library.name}@{version.number}: {len(gone)} of its lessons have been forgotten")
-    contexts = [replace(lessons[one].context, source=place_of[one]) for one in adapters]
-    router = Router(contexts)
-    if contexts:
-        router.match(" ".join(contexts[0].text.split()[:2]))  # makes the index
-    return Knowledge(version, router, adapters)
+    router = Router(known_contexts(library, version))
+    if router.contexts:
+        router.match(" ".join(router.contexts[0].text.split()[:2]))  # makes the index
+    return Knowledge(version, router, dict(version.adapters))

@@ -7,7 +7,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from selfedit.learn.figures import asked_data
+from selfedit.learn.figures import as_answered, asked_data
 from selfedit.records import Lesson, LibraryDocument, LibraryVersion, ProbeResult
 from selfedit.serve.inbox import inbox_names, inbox_root
 from selfedit.store.library import LIVE, LibraryFolder
@@ -30,8 +30,9 @@ def library_data(library: LibraryFolder) -> dict[str, Any]:
 
 
 def version_data(library: LibraryFolder, version: LibraryVersion) -> dict[str, Any]:
-    """A version in full: every document with its chunks, their questions, and the self-edits that were studied."""
-    lessons = library.lessons()
+    """A version in full: every document with its chunks, their questions as this version answers them, and the
+    self-edits that were studied."""
+    lessons = as_answered(version, library.lessons())
     known = dict(version.adapters)
     kept = [lessons[one] for one in known if one in lessons]
     return {

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Request
-from fastapi.responses import StreamingResponse
+from fastapi.responses import Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from selfedit.errors import SelfeditError
@@ -20,6 +19,7 @@ from selfedit.serve.inbox import MOST_DOCUMENTS, drop, dropped_document, inbox_r
 from selfedit.serve.jobs import Jobs, QueueFull, ServedJob
 from selfedit.serve.library_data import library_data, version_data
 from selfedit.serve.service import Service
+from selfedit.serve.streams import EventStream, Gone, while_there
 from selfedit.store.library import LIVE
 
 router = APIRouter(prefix="/v1")
@@ -30,7 +30,7 @@ _LONGEST_NAME = 400
 _LOOK_EVERY = 0.2
 """Seconds between two looks at a job that somebody follows."""
 _BEAT_EVERY = 15.0
-"""Seconds after which a silent stream says that it is alive."""
+"""Seconds after which a job that has not changed is told again, so that the stream is seen to be alive."""
 _MOST_FOLLOWED = 32
 """Streams at a time."""
 
@@ -78,14 +78,14 @@ class ForgetBody(_Body):
 @router.get("/library")
 def show_library(request: Request) -> dict[str, Any]:
     """The library and all its versions."""
-    with _service(request).open() as library:
+    with _service(request).open() as library, library.reading():
         return library_data(library)
 
 
 @router.get("/library/versions/{reference}")
 def show_version(request: Request, reference: str) -> dict[str, Any]:
     """A version in full."""
-    with _service(request).open() as library:
+    with _service(request).open() as library, library.reading():
         try:
             version = library.resolve(reference)
         except SelfeditError as error:
@@ -107,13 +107,17 @@ def roll_back(request: Request) -> dict[str, int]:
         return {LIVE: library.roll_back().number}
 
 
-@router.post("/library/ask")
-async def ask(request: Request, body: AskBody) -> dict[str, Any]:
-    """An answer with its source, or that this has not been learnt."""
+@router.post("/library/ask", response_model=None)
+async def ask(request: Request, body: AskBody) -> dict[str, Any] | Response:
+    """An answer with its source, or that this has not been learnt. Who goes before it is begun costs the model
+    nothing."""
     if not body.question.strip():
         raise ApiError(400, "the question is empty", param="question")
     service = _service(request)
-    version, reply = await service.ask(body.question, str(body.version))
+    try:
+        version, reply = await while_there(request, service.ask(body.question, str(body.version)))
+    except Gone:
+        return Response(status_code=499)
     return {**reply_data(reply), "version": f"{service.name}@{version.number}"}
 
 
@@ -157,28 +161,25 @@ def show_job(request: Request, job_id: str) -> dict[str, Any]:
 
 
 @router.get("/jobs/{job_id}/events")
-async def follow_job(request: Request, job_id: str) -> StreamingResponse:
-    """A job as server-sent events: as it is, and again whenever something has changed, until it is over."""
+async def follow_job(request: Request, job_id: str) -> Response:
+    """A job as server-sent events: as it is, and again when it has changed and now and then, until it is over."""
     job = _job(request, job_id)
     state = request.app.state
     if getattr(state, "followed", 0) >= _MOST_FOLLOWED:
         raise ApiError(429, "too many follow jobs already; ask for the job itself", "too_many_streams")
-    return StreamingResponse(_events(state, job), media_type="text/event-stream", headers={"Cache-Control": "no-store"})
+    return EventStream(_events(state, job), {"Cache-Control": "no-store"}, has_done=False)
 
 
-async def _events(state: Any, job: ServedJob) -> AsyncIterator[str]:
+async def _events(state: Any, job: ServedJob) -> AsyncGenerator[dict[str, Any]]:
     jobs: Jobs = state.jobs
     state.followed = getattr(state, "followed", 0) + 1
     try:
         now: ServedJob | None = job
         said, said_at = None, 0.0
         while now is not None:
-            if now != said:
-                yield f"data: {json.dumps(now.as_data())}\n\n"
+            if now != said or time.monotonic() - said_at > _BEAT_EVERY:
+                yield now.as_data()
                 said, said_at = now, time.monotonic()
-            elif time.monotonic() - said_at > _BEAT_EVERY:
-                yield ": still there\n\n"
-                said_at = time.monotonic()
             if now.is_over:
                 return
             await asyncio.sleep(_LOOK_EVERY)

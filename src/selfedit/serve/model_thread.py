@@ -123,6 +123,11 @@ class ModelThread:
         return len(self._calls)
 
     @property
+    def is_alive(self) -> bool:
+        """Whether texts are written; False once the thread has ended, however that came."""
+        return self._thread.is_alive()
+
+    @property
     def versions(self) -> int:
         """Versions whose adapters are at hand."""
         return self._writer.versions if self._writer else 0
@@ -184,11 +189,24 @@ class ModelThread:
             self._thread.join()
 
     def _run(self) -> None:
+        try:
+            self._serve()
+        finally:  # whatever ends the thread: nobody waits for it in vain
+            with self._wake:
+                self._is_closed = True
+                lost, calls = [*self._running.values(), *self._waiting], [done for done, _ in self._calls]
+                for held in (self._running, self._waiting, self._calls):
+                    held.clear()
+            self._lose(lost, Lost("closing"))
+            for done in calls:
+                done.cancel()
+
+    def _serve(self) -> None:
         while True:
             with self._wake:
                 self._wake.wait_for(self._has_work)
                 if self._is_closed:
-                    break
+                    return
                 call = self._calls.popleft() if self._calls else None
                 gone, self._gone = self._gone, set()
                 for key in gone:
@@ -198,9 +216,6 @@ class ModelThread:
                 _answer(*call)
             if self._writer and (gone or offered or self._running):
                 self._write(self._writer, gone, offered)
-        self._lose([*self._running.values(), *self._waiting], Lost("closing"))
-        for done, _ in self._calls:
-            done.cancel()
 
     def _has_work(self) -> bool:
         return bool(self._calls or self._waiting or self._running or self._gone or self._is_closed)
@@ -222,8 +237,11 @@ class ModelThread:
                 lost = list(self._running.values())
                 lost += [ticket for ticket in offered if self._withdraw(ticket)]
                 self._running.clear()
-            writer.leave([ticket.request.key for ticket in lost])
             self._lose(lost, Lost("memory" if is_out_of_memory(error) else "fault"))
+            try:
+                writer.leave([ticket.request.key for ticket in lost])
+            except Exception:
+                logging.getLogger("selfedit").exception("what was lost is let go of with the next text")
 
     def _admit(self, offered: Sequence[Ticket], outcomes: Sequence[int | Refused | None]) -> None:
         for ticket, outcome in zip(offered, outcomes, strict=True):

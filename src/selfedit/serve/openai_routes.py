@@ -8,7 +8,7 @@ import secrets
 import time
 from collections import deque
 from collections.abc import AsyncGenerator, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from datetime import datetime
 from typing import Any
 from urllib.parse import quote
@@ -29,16 +29,16 @@ from selfedit.serve.service import Service
 from selfedit.serve.streams import EventStream, Gone, while_there
 
 router = APIRouter()
-_BODY_SECONDS = 30.0
-"""A body that takes longer to come in is not waited for."""
 _LENGTH = 512
 """Most tokens of a text where the client names no bound."""
 _CODES = {"too_long": "context_length_exceeded", "unfit": "invalid_prompt", "schema": "invalid_schema"}
 
 
 @router.get("/healthz")
-async def healthz() -> dict[str, str]:
-    """Whether the server answers; open to everybody."""
+async def healthz(request: Request) -> dict[str, str]:
+    """Whether the server answers, and its model writes; open to everybody."""
+    if not _service(request).model.is_alive:
+        raise ApiError(503, "the model has stopped; the server's log says why", "fault")
     return {"status": "ok"}
 
 
@@ -88,17 +88,15 @@ async def _json(request: Request) -> Any:
     """The request's body.
 
     Raises:
-        ApiError: it is no JSON, or does not come.
+        ApiError: it is no JSON.
     """
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
         raise ApiError(415, "send the header Content-Type: application/json", "wrong_content_type")
     try:
-        text = (await asyncio.wait_for(request.body(), _BODY_SECONDS)).decode("utf-8")
+        text = (await request.body()).decode("utf-8")
         data = json.loads(text, parse_constant=_no_number)
         if "\\ud" in text.lower():
             json.dumps(data, ensure_ascii=False).encode("utf-8")  # half a character, which no tokenizer takes
-    except TimeoutError:
-        raise ApiError(408, "the body does not come", headers={"Connection": "close"}) from None
     except (ValueError, RecursionError) as error:
         told = "nested too deeply" if isinstance(error, RecursionError) else " ".join(str(error).split())[:160]
         raise ApiError(400, f"the body is no JSON ({told})", "invalid_json") from None
@@ -191,7 +189,7 @@ class _Asked:
         )
 
         def tell(event: Event) -> None:
-            if not loop.is_closed():
+            with suppress(RuntimeError):  # the loop has ended, and nobody waits any more
                 loop.call_soon_threadsafe(self.events.put_nowait, (number, event))
 
         return Ticket(request, tell, Cutter(body.stops, self.shape.is_chat))
@@ -288,7 +286,7 @@ def _busy() -> ApiError:
 
 def _models(service: Service) -> list[dict[str, Any]]:
     base = service.settings.model
-    with service.open() as library:
+    with service.open() as library, library.reading():
         versions, aliases = library.versions(), library.aliases()
         begun = int((library.folder / "library.json").stat().st_mtime)
     by_number = {version.number: version for version in versions}

@@ -81,7 +81,9 @@ class ReplyShape:
         """A chunk of a text."""
         delta = {"content": said.text} if said.text or not said.ending else {}
         part: dict[str, Any] = {"delta": delta} if self.is_chat else {"text": said.text}
-        chunk = self._chunk(index, part, said.ending or None, self.logprobs(said.chances))
+        before = text.chances[: len(text.chances) - len(said.chances)]
+        logprobs = self.logprobs(said.chances, sum(len(chance.text) for chance in before))
+        chunk = self._chunk(index, part, said.ending or None, logprobs)
         return chunk | self.extra(text) if said.ending else chunk
 
     def last(self, usage: dict[str, int]) -> dict[str, Any]:
@@ -100,13 +102,13 @@ class ReplyShape:
         told = {"known": choice.is_known, "source": choice.source or None, "version": self.version}
         return {"selfedit": {**told, "confidence": text.confidence if text.ending else None}}
 
-    def logprobs(self, chances: Sequence[TokenChance]) -> dict[str, Any] | None:
-        """In the API's own shape."""
+    def logprobs(self, chances: Sequence[TokenChance], at: int = 0) -> dict[str, Any] | None:
+        """In the API's own shape. `at`: where in the text the first of them stands."""
         if self.top is None:
             return None
         if self.is_chat:
             return {"content": [{**_token(c.text, c.logprob), "top_logprobs": self._top(c)} for c in chances]}
-        offsets, at = [], 0
+        offsets = []
         for chance in chances:
             offsets.append(at)
             at += len(chance.text)

@@ -273,13 +273,16 @@ def read_body(kind: type[ChatBody] | type[CompletionBody], data: Any) -> Any:
         param = str(first["loc"][0]) if first["loc"] else told.partition(":")[0]
         raise ApiError(400, f"{place}: {told}" if place else told, param=param) from None
     for name, value in (body.model_extra or {}).items():
-        if name in IGNORED or any(value == one and type(value) is not bool for one in _NEUTRAL.get(name, ())):
-            continue
-        if name in ("echo",) and value is False:
+        if name in IGNORED or any(_is_same(value, one) for one in _NEUTRAL.get(name, ())):
             continue
         known = "is not supported" if name in _NEUTRAL else "is not supported, or no such parameter"
         raise ApiError(400, f"{name[:64]}: {known}", "unsupported_parameter", name[:64])
     return body
+
+
+def _is_same(value: Any, other: Any) -> bool:
+    """Whether two values are one in JSON, where `false` is not 0."""
+    return bool(value == other) and isinstance(value, bool) == isinstance(other, bool)
 
 
 def ignored(body: Body) -> str:

@@ -51,22 +51,27 @@ async def _gone(receive: Receive) -> None:
 
 
 class EventStream(Response):
-    """Server-sent events of JSON, ended by `[DONE]`.
+    """Server-sent events of JSON.
 
     Args:
         events: what is sent; closed when the client goes.
         headers: further headers.
         end: called when it is over, however that comes.
+        has_done: whether the last event is `[DONE]`, as in OpenAI's streams.
     """
 
     media_type = "text/event-stream"
 
     def __init__(
-        self, events: AsyncGenerator[Any], headers: Mapping[str, str], end: Callable[[], None] = lambda: None
+        self,
+        events: AsyncGenerator[Any],
+        headers: Mapping[str, str],
+        end: Callable[[], None] = lambda: None,
+        has_done: bool = True,
     ) -> None:
         super().__init__(headers={"Cache-Control": "no-cache", "X-Accel-Buffering": "no", **headers})
         del self.headers["content-length"]
-        self.events, self.end = events, end
+        self.events, self.end, self.has_done = events, end, has_done
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
@@ -80,7 +85,8 @@ class EventStream(Response):
         async with aclosing(self.events) as events:
             async for event in events:
                 await _send(send, f"data: {json.dumps(event, ensure_ascii=False)}\n\n")
-        await _send(send, "data: [DONE]\n\n")
+        if self.has_done:
+            await _send(send, "data: [DONE]\n\n")
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 

@@ -26,12 +26,11 @@ from typing import Any, TextIO
 
 from selfedit.disk import told
 from selfedit.errors import SelfeditError
-from selfedit.learn import LearnSettings, Session
+from selfedit.learn import LearnSettings, Session, load_with
 from selfedit.learn.figures import learning_data
-from selfedit.protocols import Engine, Progress
+from selfedit.protocols import Progress
 from selfedit.serve.inbox import inbox_names, remove_dropped
 from selfedit.shortage import is_out_of_memory
-from selfedit.store.adapters import AdapterFolders
 from selfedit.store.library import LibraryFolder, is_library
 
 _BETWEEN = 0.1
@@ -87,18 +86,6 @@ class _Warnings(logging.Handler):
         self._tell({"warning": record.getMessage().removeprefix("selfedit: ")})
 
 
-def load_with(settings: LearnSettings) -> Callable[[AdapterFolders], Engine]:
-    """Loads the model that settings name."""
-
-    def load(adapters: AdapterFolders) -> Engine:
-        from selfedit.engine import load_engine
-
-        engine: Engine = load_engine(settings.model, settings.device, settings.dtype, settings.bank, adapters)
-        return engine
-
-    return load
-
-
 def main() -> int:
     """Does what standard input says; returns the exit code: 0, 2 for what a user can mend, 1 for a fault here."""
     say = _sayer()
@@ -134,7 +121,7 @@ def learn(request: Mapping[str, Any], progress: Progress) -> dict[str, Any]:
         return {"version": report.version.number, "documents": len(report.version.documents), "is_idle": True}
     with LibraryFolder(path) as library:
         lessons = library.lessons()
-    held_back = [lessons[one.context_id] for one in report.lessons if lessons[one.context_id].status != "kept"]
+    held_back = [one for one in report.lessons if one.status != "kept"]
     return {
         "version": report.version.number,
         **learning_data(report.version, lessons, report),
@@ -150,7 +137,8 @@ def learn(request: Mapping[str, Any], progress: Progress) -> dict[str, Any]:
 
 
 def forget(request: Mapping[str, Any], progress: Progress) -> dict[str, Any]:
-    """Documents are forgotten, and taken out of the inbox first: what is still there would be learnt again.
+    """Documents are forgotten, and taken out of the inbox first: what is still there would be learnt again. While
+    another process changes the library, nothing is done.
 
     Raises:
         SelfeditError: one is neither known nor in the inbox; then nothing is done.
@@ -159,11 +147,11 @@ def forget(request: Mapping[str, Any], progress: Progress) -> dict[str, Any]:
     progress.stage("forgetting", 0)
     dropped = inbox_names(path)
     with LibraryFolder(path) as library:
-        known = {one.name for version in library.versions() for one in version.documents}
-        known |= {one.document for one in library.lessons().values()}
+        known = library.names() | library.being_forgotten()
     if strange := [name for name in names if name not in known and name not in dropped]:
         raise SelfeditError(f"{strange[0]}: this library knows no such document")
-    remove_dropped(path, names)
+    with LibraryFolder(path) as library, library.changing():
+        remove_dropped(path, names)
     told: dict[str, Any] = {"forgotten": names}
     if held := [name for name in names if name in known]:
         version = _session(path, request, progress).forget(held)

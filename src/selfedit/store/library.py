@@ -4,13 +4,15 @@
     library.db     SQLite: lessons (a context each), versions, aliases
     adapters/      a folder for each lesson that is kept, in PEFT's format; `learner` is what they all lie on
     work/          the ledger of a learning that is under way
+    forgetting.json   names of documents whose forgetting is under way
     library.lock   held by the one process that changes something
 
 1. Lessons are stored a group at a time, in one transaction, so that a killed learning goes on behind the last group.
 2. A version is a row that never changes; an alias is a name that moves from one version to another.
 3. Any number of processes may read while one learns.
 4. Forgetting takes rows and adapters away, and strikes the versions that held them. An adapter's folder that no lesson
-   and no version names is left from a kill, and is taken away by the next process that changes something.
+   and no version names is left from a kill, and is taken away by the next process that changes something; so it is with
+   a forgetting that was killed when the rows were gone and their traces in the files were not.
 """
 
 from __future__ import annotations
@@ -22,7 +24,7 @@ import os
 import re
 import shutil
 import sqlite3
-from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -31,7 +33,7 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from selfedit.disk import make_folder, new_folder
+from selfedit.disk import make_folder, new_folder, replace_file, sync
 from selfedit.errors import SelfeditError
 from selfedit.records import UNTOUCHED, Lesson, LibraryDocument, LibraryVersion, Policy, to_json
 from selfedit.store.adapters import ADAPTER_CONFIG, WEIGHTS
@@ -41,6 +43,7 @@ SCHEMA = 1
 LIVE = "live"
 """The alias that every new version is given, and that is asked where none is named."""
 _RECORD, _DATABASE, _LOCK, _ADAPTERS = "library.json", "library.db", "library.lock", "adapters"
+_FORGETTING = "forgetting.json"
 LEARNER = f"{_ADAPTERS}/learner"
 _ALIAS = re.compile(r"[A-Za-z][A-Za-z0-9._-]{0,63}")
 _TABLES = f"""
@@ -117,7 +120,21 @@ class LibraryFolder(Database):
             file.write(f"{os.getpid()}\n")
             file.flush()
             self.sweep()
+            self._end_forgetting()
             yield
+
+    @contextmanager
+    def reading(self) -> Iterator[None]:
+        """Within, everything is read as it is at one moment, whatever others write meanwhile. For reads alone."""
+        if self._connection.in_transaction:
+            yield
+            return
+        with self._readable():
+            self._connection.execute("BEGIN")
+        try:
+            yield
+        finally:
+            self._connection.rollback()
 
     def lessons(self) -> dict[str, Lesson]:
         """By context id, what became of each context that was ever studied and not forgotten."""
@@ -126,14 +143,13 @@ class LibraryFolder(Database):
 
     def add_lessons(self, lessons: Sequence[Lesson]) -> None:
         """Stores lessons, in one transaction; one on a context that has one takes its place."""
-        rows = [(one.context_id, one.status, _encode(one)) for one in lessons]
         with self._transaction() as connection:
-            connection.executemany("INSERT OR REPLACE INTO lessons VALUES (?, ?, ?)", rows)
+            connection.executemany("INSERT OR REPLACE INTO lessons VALUES (?, ?, ?)", map(_row, lessons))
 
     def versions(self) -> list[LibraryVersion]:
         """All versions that can still be asked, oldest first."""
         rows = self._rows("SELECT number, body FROM versions WHERE body IS NOT NULL ORDER BY number")
-        return [replace(self._built(_VERSION, row["body"]), number=row["number"]) for row in rows]
+        return [self._rooted(replace(self._built(_VERSION, row["body"]), number=row["number"])) for row in rows]
 
     def numbers(self) -> set[int]:
         """Of all versions that can still be asked."""
@@ -147,19 +163,32 @@ class LibraryFolder(Database):
         """Name → number of the version that it stands for."""
         return {row["name"]: row["number"] for row in self._rows("SELECT name, number FROM aliases ORDER BY name")}
 
+    def number(self, reference: str = LIVE) -> int:
+        """The number that an alias or a number stands for, also behind `NAME@`, whether or not there is such a version;
+        0: it is neither, or names another library."""
+        wanted = reference.rpartition("@")[2]
+        spelt = int(wanted) if wanted.isascii() and wanted.isdigit() and len(wanted) < 10 else 0
+        return self.aliases().get(wanted, spelt) if self._is_own(reference) else 0
+
     def resolve(self, reference: str = LIVE) -> LibraryVersion:
         """The version that `live`, `7`, the beginning of a digest, or any of these behind `NAME@`, stands for.
 
         Raises:
-            SelfeditError: there is none such.
+            SelfeditError: there is none such, or several versions have a digest that begins so.
         """
-        name, _, wanted = reference.rpartition("@")
-        versions, aliases = self.versions(), self.aliases()
-        number = aliases.get(wanted, int(wanted) if wanted.isascii() and wanted.isdigit() and len(wanted) < 10 else 0)
-        alike = [one for one in versions if one.number == number or (len(wanted) > 5 and one.digest.startswith(wanted))]
-        if alike and name in ("", self.name):
+        wanted = reference.rpartition("@")[2]
+        with self.reading():
+            versions, aliases, struck, number = self.versions(), self.aliases(), self.struck(), self.number(reference)
+        if found := next((one for one in versions if one.number == number), None):
+            return found
+        is_digest = len(wanted) > 5 and self._is_own(reference)
+        alike = [one for one in versions if is_digest and one.digest.startswith(wanted)]
+        if len({one.digest for one in alike}) > 1:
+            numbers = ", ".join(str(one.number) for one in alike)
+            raise SelfeditError(f"{reference}: begins the digests of versions {numbers}; give more of it")
+        if alike:
             return alike[-1]
-        if number in self.struck():
+        if number in struck:
             raise SelfeditError(f"{reference}: version {number} held what was forgotten since, and is gone")
         known = ", ".join([*aliases, *(str(one.number) for one in versions[-4:])])
         raise SelfeditError(f"{reference}: {self.folder} has no such version; it has {known or 'none yet'}")
@@ -181,7 +210,7 @@ class LibraryFolder(Database):
         parent = at if parent is None else parent
         with self._transaction() as connection:
             held = replace(version, number=0, parent=parent, created=now)
-            number = connection.execute("INSERT INTO versions (body) VALUES (?)", (_encode(held),)).lastrowid
+            number = connection.execute("INSERT INTO versions (body) VALUES (?)", (self._unrooted(held),)).lastrowid
             if parent == at:
                 connection.execute("INSERT OR REPLACE INTO aliases VALUES (?, ?)", (LIVE, number))
         assert number is not None
@@ -219,27 +248,62 @@ class LibraryFolder(Database):
             self.point(LIVE, version)
         return version
 
-    def forget(self, context_ids: Iterable[str], names: Container[str], version: LibraryVersion) -> LibraryVersion:
-        """Takes lessons away, with their adapters and all versions that held them, or documents of these names;
-        `version` knows the rest and is the live one from now on. Other aliases of a struck version are gone with it."""
+    def names(self) -> set[str]:
+        """What all documents are called that a version or a lesson is from, and none has forgotten."""
+        every = {document.name for version in self.versions() for document in version.documents}
+        return every | {lesson.document for lesson in self.lessons().values()}
+
+    def being_forgotten(self) -> set[str]:
+        """Names of documents whose forgetting was begun and not ended: its process was killed, or it runs."""
+        try:
+            held = json.loads((self.folder / _FORGETTING).read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return set()
+        return {one for one in held if isinstance(one, str)} if isinstance(held, list) else set()
+
+    def forget(
+        self,
+        context_ids: Iterable[str],
+        names: Collection[str],
+        version: LibraryVersion,
+        kept: Sequence[Lesson] = (),
+    ) -> LibraryVersion:
+        """Takes lessons away, with their adapters and all versions that held them, or documents of these names, which
+        `being_forgotten` names until all of that is done.
+
+        Args:
+            version: knows the rest, and is the live one from now on; a struck version's other aliases are gone with it.
+            kept: lessons that other documents have too, which take the place of those on the same contexts.
+        """
         gone = set(context_ids)
         held = [one for one in self.versions() if any(d.name in names or _has(d, gone) for d in one.documents)]
         numbers = {one.number for one in held}
         aliases = {name for name, number in self.aliases().items() if number in numbers}
         now = _now()
+        replace_file(self.folder / _FORGETTING, json.dumps(sorted(names)).encode())
         with self._transaction() as connection:
             connection.executemany("DELETE FROM lessons WHERE context_id = ?", [(one,) for one in gone])
+            connection.executemany("INSERT OR REPLACE INTO lessons VALUES (?, ?, ?)", map(_row, kept))
             connection.executemany("UPDATE versions SET body = NULL WHERE number = ?", [(one,) for one in numbers])
             connection.executemany("DELETE FROM aliases WHERE name = ?", [(one,) for one in aliases])
             stored = replace(version, number=0, parent=0, created=now)
-            number = connection.execute("INSERT INTO versions (body) VALUES (?)", (_encode(stored),)).lastrowid
+            number = connection.execute("INSERT INTO versions (body) VALUES (?)", (self._unrooted(stored),)).lastrowid
             connection.execute("INSERT OR REPLACE INTO aliases VALUES (?, ?)", (LIVE, number))
         assert number is not None
         self.sweep()
+        self._end_forgetting()
+        return replace(stored, number=number)
+
+    def _end_forgetting(self) -> None:
+        """What was taken away is in no file any more, where a forgetting is under way."""
+        journal = self.folder / _FORGETTING
+        if not journal.exists():
+            return
         with self._readable():
             self._connection.execute("VACUUM")
             self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-        return replace(stored, number=number)
+        journal.unlink()
+        sync(self.folder)
 
     def sweep(self) -> None:
         """Takes away adapters that nothing names."""
@@ -250,6 +314,20 @@ class LibraryFolder(Database):
             for folder in (self.folder / _ADAPTERS).iterdir():
                 if f"{_ADAPTERS}/{folder.name}" not in named:
                     shutil.rmtree(folder, ignore_errors=True)
+
+    def _unrooted(self, version: LibraryVersion) -> str:
+        """As it is stored. Where documents in this folder are from is noted from it on, for it may be moved."""
+        home = self.folder.absolute()
+        inside = {one.root for one in version.documents if one.root and Path(one.root).is_relative_to(home)}
+        return _encode(_with_roots(version, {root: str(Path(root).relative_to(home)) for root in inside}))
+
+    def _rooted(self, version: LibraryVersion) -> LibraryVersion:
+        """As `_unrooted` found it, where this folder lies now."""
+        roots = {one.root for one in version.documents if one.root and not Path(one.root).is_absolute()}
+        return _with_roots(version, {root: str(self.folder.absolute() / root) for root in roots})
+
+    def _is_own(self, reference: str) -> bool:
+        return reference.rpartition("@")[0] in ("", self.name)
 
     def _rows(self, statement: str) -> list[sqlite3.Row]:
         with self._readable():
@@ -284,8 +362,7 @@ def create_library(path: Path, facts: Mapping[str, str], learner: Policy, settin
     """
     if (path / _RECORD).is_file():
         return
-    if path.exists() and (not path.is_dir() or any(path.iterdir())):
-        raise SelfeditError(f"{path}: is no library, and not empty; name another folder")
+    check_free(path)
     try:
         with new_folder(path) as staged:
             make_folder(staged / _ADAPTERS)
@@ -304,6 +381,20 @@ def create_library(path: Path, facts: Mapping[str, str], learner: Policy, settin
             return
         room = "make room there" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "name another folder"
         raise SelfeditError(f"{path}: cannot be written ({error.strerror}); {room}") from None
+
+
+def check_free(path: Path) -> None:
+    """Refuses a place that is no library and cannot become one.
+
+    Raises:
+        SelfeditError: something else is there.
+    """
+    try:
+        is_taken = path.exists() and (not path.is_dir() or any(path.iterdir()))
+    except OSError as error:
+        raise SelfeditError(f"{path}: cannot be read ({error.strerror}); name another folder") from None
+    if is_taken:
+        raise SelfeditError(f"{path}: is no library, and not empty; name another folder")
 
 
 def is_library(path: Path) -> bool:
@@ -328,6 +419,15 @@ def _read_record(path: Path) -> dict[str, Any]:
 
 def _has(document: LibraryDocument, context_ids: set[str]) -> bool:
     return any(chunk.context_id in context_ids for chunk in document.chunks)
+
+
+def _with_roots(version: LibraryVersion, roots: Mapping[str, str]) -> LibraryVersion:
+    documents = tuple(replace(one, root=roots.get(one.root, one.root)) for one in version.documents)
+    return replace(version, documents=documents)
+
+
+def _row(lesson: Lesson) -> tuple[str, str, str]:
+    return lesson.context_id, lesson.status, _encode(lesson)
 
 
 def _encode(record: Lesson | LibraryVersion) -> str:

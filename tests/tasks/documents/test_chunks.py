@@ -148,3 +148,25 @@ def test_a_megabyte_takes_seconds_at_most() -> None:
 )
 def test_lines_are_joined_where_a_paragraph_goes_on_and_nowhere_else(text: str, lines: list[str]) -> None:
     assert [line for line in chunks._readable(text, "text").splitlines() if line] == lines
+
+
+@pytest.mark.parametrize(
+    ("start", "unit"), [("", "```x\n"), ("", "~~~\n```\n"), ("", "```\n"), ("# ", "#"), ("# ", "["), ("# x", "_")]
+)
+def test_no_document_takes_more_than_its_length_to_be_cut(start: str, unit: str) -> None:
+    text = f"{HANDBOOK}\n{start}{unit * (200_000 // len(unit))}x\n"
+    started = time.process_time()
+    found = chunks._paths("", text)
+    assert time.process_time() - started < 2
+    assert found[3][1][-2:] == ("Travel", "Rail")
+
+
+def test_headings_are_read_without_their_marks_and_none_within_fences() -> None:
+    text = "# A #\n## B ##  \n```py\n# no\n~~~\n```\n### C#\n~~~\n# no\n~~~\n# #\n```\n## D\n"
+    assert [titles for _, titles in chunks._paths("A", text)][1:] == [
+        ("A",),
+        ("A", "B"),
+        ("A", "B", "C"),
+        ("A", "#"),
+        ("A", "#", "D"),
+    ]

@@ -173,6 +173,7 @@ function drawVersions() {
 async function look(number) {
   state.chosen = number;
   await refresh();
+  at("asked-version").value = number ?? "live"; // who looks at a version means that one
   at("main").scrollIntoView({ block: "start" });
   say(state.version ? `Version ${state.version.number} is shown.` : "");
 }

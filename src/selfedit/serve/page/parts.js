@@ -48,7 +48,7 @@ export function lead(library, version) {
   if (!version.documents.length) return "This version knows no document.";
   const documents = plural(version.documents.length, "document");
   const gain = version.questions_asked
-    ? ` Of ${plural(version.questions_asked, "question")} that nothing was chosen by, ${version.right_before} were right` +
+    ? ` Of ${plural(version.questions_asked, "test question")} that decided nothing, ${version.right_before} were right` +
       ` before learning and ${version.right_after} are now.`
     : "";
   return `${plural(version.known, "chunk")} of ${documents} known.${gain}`;
@@ -110,7 +110,8 @@ function question(one) {
 const WRITERS = { sentences: "the document's own sentences", model: "written by the model" };
 
 function chunk(one) {
-  const drift = one.drift ? `General text ${one.drift > 0 ? "loses" : "gains"} ${Math.abs(one.drift).toFixed(2)} nats per token.` : "";
+  const drift = one.drift
+    ? `General text ${one.drift > 0 ? "loses" : "gains"} ${Math.abs(one.drift).toFixed(2)} nats per token under its adapter.` : "";
   return el("li", { class: `chunk ${one.status}` },
     el("h4", {}, name(one.place), " ", badge(one.status)),
     one.reason ? el("p", { class: "reason", dir: "auto" }, one.reason) : null,
@@ -154,7 +155,8 @@ export function documentRow(one, isOpen, canForget, forget, toggled) {
 
 export function droppedRow(file, forget) {
   return el("li", { class: "document dropped" },
-    el("h3", {}, name(file)), el("p", { class: "note" }, "Dropped, and not learnt: it waits, or could not be read."),
+    el("h3", {}, name(file)), el("p", { class: "note" },
+      "Dropped, and not learnt: it waits, its learning failed, or it could not be read. Looking for changes tries it again."),
     el("button", { type: "button", class: "danger", onclick: () => forget({ name: file, is_dropped: true }) }, "Delete ", name(file), " …"));
 }
 
@@ -227,7 +229,7 @@ export function answer(reply) {
   const parts = [];
   if (reply.is_known) {
     parts.push(el("p", { class: "said", dir: "auto" }, reply.answer),
-      el("p", { class: "small" }, "From ", name(reply.source ?? "an unnamed place"), " by the adapter of this chunk, in ", name(reply.version)),
+      el("p", { class: "small" }, "From ", name(reply.source ?? "an unnamed place"), ", as ", name(reply.version), " knows it"),
       meter(reply.confidence),
       el("p", { class: "note" }, "How probable the adapter finds its own words. It is not how often such answers are right."));
   } else {

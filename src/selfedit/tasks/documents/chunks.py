@@ -31,9 +31,10 @@ _SAMPLE = 20_000
 _LEAST_WORDS = 12
 _LEAST_LETTERS = 0.6
 """Share of letters in what is no space, at least."""
-_HEADING = re.compile(r"^(#{1,6})[ \t]+(.+?)[ \t]*#*[ \t]*$", re.MULTILINE)
-_FENCE = re.compile(r"^(```|~~~).*?^\1[ \t]*$", re.MULTILINE | re.DOTALL)
-_MARKUP = re.compile(r"\[([^\]]*)\]\([^)\s]*\)|[*`]|(?<!\w)_+|_+(?!\w)")
+_HEADING = re.compile(r"^(#{1,6})[ \t]+(.+)$", re.MULTILINE)
+_FENCE = re.compile(r"^(```|~~~)(.*)$", re.MULTILINE)
+"""A line that begins fenced code, or ends it where nothing but spaces follows."""
+_MARKUP = re.compile(r"\[([^\]]{0,300})\]\([^)\s]{0,1000}\)|[*`]|(?<!\w)_+|(?<!_)_+(?!\w)")
 _WRAPPED = 40
 """Letters from which on a line may have been broken for its length."""
 _APART = re.compile(r"\s*$|\s*(?:[-*+•|>#]|\d+[.)]|[A-Za-z][.):])\s|\s*\||\s*--?\w")
@@ -161,24 +162,47 @@ def _characters_per_token(text: str, count: CountTokens) -> float:
 
 def _paths(root: str, text: str) -> list[tuple[int, tuple[str, ...]]]:
     """(offset, titles from there on) for the beginning and each heading, in order; none within fenced code."""
-    fenced = [match.span() for match in _FENCE.finditer(text)]
+    fenced = _fenced(text)
     found: list[tuple[int, tuple[str, ...]]] = [(-1, (root,))]
     above: list[tuple[int, str]] = []
     for match in _HEADING.finditer(text):
         if any(start <= match.start() < end for start, end in fenced):
             continue
-        level, title = len(match[1]), _plain(match[2])
+        level, title = len(match[1]), _plain(_unmarked(match[2]))
         above = [*(one for one in above if one[0] < level), (level, title)]
         names = [name for _, name in above]
         found.append((match.start(), tuple(names if names[0].casefold() == root.casefold() else [root, *names])))
     return found
 
 
+def _fenced(text: str) -> list[tuple[int, int]]:
+    """Beginning and end of each stretch of fenced code, in order; what is never closed is none. One pass, whatever a
+    document is made of."""
+    marks = list(_FENCE.finditer(text))
+    ends = {
+        mark: [i for i, one in enumerate(marks) if one[1] == mark and not one[2].strip()] for mark in ("```", "~~~")
+    }
+    found, at = [], 0
+    while at < len(marks):
+        closing = ends[marks[at][1]]
+        if (i := bisect.bisect_right(closing, at)) < len(closing):
+            found.append((marks[at].start(), marks[closing[i]].end()))
+            at = closing[i]
+        at += 1
+    return found
+
+
+def _unmarked(heading: str) -> str:
+    """A heading without the marks that may stand behind it too."""
+    words = heading.rstrip(" \t")
+    return words.rstrip("#").rstrip(" \t") or words[:1]
+
+
 def _first_title(page: Page) -> str:
     """Of a document that begins with a title of the first level."""
     found = _HEADING.match(page.text.lstrip())
     is_title = found and len(found[1]) == 1 and page.kind == "markdown" and not page.is_apart
-    return _plain(found[2]) if found and is_title else ""
+    return _plain(_unmarked(found[2])) if found and is_title else ""
 
 
 def _body(text: str) -> tuple[int, str]:

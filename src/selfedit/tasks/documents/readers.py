@@ -32,6 +32,9 @@ from selfedit.tasks.documents.sources import Source
 
 BINARY = "binary file{s}"
 DATA = "file{s} of data, which hold no prose"
+_MOST_UNPACKED = 200_000_000
+"""Bytes that a packed file may unpack to."""
+INFLATED = f"file{{s}} that unpack to more than {_MOST_UNPACKED // 1_000_000} MB"
 ENCRYPTED = "encrypted file{s}"
 TEXTLESS = "file{s} without text (scanned pages need OCR first)"
 DAMAGED = "damaged file{s}"
@@ -57,7 +60,7 @@ _ROLE = re.compile(r"(?<![\w`]):(?:[\w+-]+:){1,2}(?=`)")
 """What reStructuredText says of a word in backticks."""
 _FROM = re.compile(rb"^From [^\n]*\n(?=[A-Za-z-]+:)", re.MULTILINE)
 """Where a mailbox's next message begins."""
-_TITLE = re.compile(rb"<title[^>]*>([^<]{1,300})</title", re.IGNORECASE)
+_TITLE = re.compile(rb"<title[^>]{0,300}>([^<]{1,300})</title", re.IGNORECASE)
 _SPACES = re.compile(r"[ \t]+")
 _REPEATED_PAGES = 3
 """A line that is on most pages is a header or footer where there are at least so many pages."""
@@ -219,8 +222,8 @@ def _bare(line: str) -> str:
 def _office(source: Source) -> list[Page]:
     if source.data.startswith(b"\xd0\xcf\x11\xe0") and not source.name.lower().endswith(".msg"):
         raise Unread(ENCRYPTED)  # an OLE container where a zip archive should be
-    if not source.data.startswith(b"\xd0\xcf\x11\xe0") and not zipfile.is_zipfile(io.BytesIO(source.data)):
-        raise Unread(DAMAGED)
+    if not source.data.startswith(b"\xd0\xcf\x11\xe0"):
+        _check_archive(source.data)
     with _extra():
         from markitdown import MarkItDown, StreamInfo
 
@@ -232,7 +235,22 @@ def _office(source: Source) -> list[Page]:
     if suffix == ".pptx":
         parts = re.split(r"<!-- Slide number: (\d+) -->", found.markdown)
         return [Page(text.strip(), int(number)) for number, text in zip(parts[1::2], parts[2::2], strict=True)]
-    return [Page(re.sub(r"<!--.*?-->", "", found.markdown, flags=re.DOTALL), title=found.title or "")]
+    return [Page(_without_comments(found.markdown), title=found.title or "")]
+
+
+def _check_archive(data: bytes) -> None:
+    """Refuses what is no zip archive, and what would fill the memory; no more than an archive says is unpacked."""
+    with _damaged(), zipfile.ZipFile(io.BytesIO(data)) as packed:
+        if sum(one.file_size for one in packed.infolist()) > _MOST_UNPACKED:
+            raise Unread(INFLATED)
+
+
+def _without_comments(text: str) -> str:
+    kept, at = [], 0
+    while (start := text.find("<!--", at)) >= 0 and (end := text.find("-->", start + 4)) >= 0:
+        kept.append(text[at:start])
+        at = end + 3
+    return "".join(kept) + text[at:]
 
 
 def _jsonl(source: Source) -> list[Page]:

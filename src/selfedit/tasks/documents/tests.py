@@ -25,9 +25,9 @@ def ask_about(
         return {chunk.id: asked_of(chunk, (), has_cloze=True) for chunk in chunks}
     chunk_of = {chunk.id: chunk for chunk in chunks}
     contexts = [Context(chunk.id, chunk.title, chunk.text, ()) for chunk in chunk_of.values()]
+    found, writer = {}, engine()  # loads the model, which is a stage of its own
     progress.stage(f"writing questions about {len(contexts)} chunks", len(contexts))
-    found = {}
-    for context, kept, _ in write_questions(contexts, engine(), questioner_for(model), seed):
+    for context, kept, _ in write_questions(contexts, writer, questioner_for(model), seed):
         chunk = chunk_of[context.id]
         found[chunk.id] = asked_of(chunk, [one.draft for one in kept], has_cloze=kind == "both")
         progress.advance(1, chunk.place)
