@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 
 import selfedit
-from selfedit import protocols
+from selfedit import api, protocols
 from selfedit.config import TaskSettings
 from selfedit.records import Stage, TrainingConfig
 from selfedit.store import Ledger
 from selfedit.tasks import load_task, with_own_settings
-from selfedit.testing import FakeEngine, FakeGrader, FakeTask, ForgetfulEngine, SilentProgress, TwoStepTask
+from selfedit.testing import FakeEngine, FakeGrader, FakeTask, ForgetfulEngine, RoteEngine, SilentProgress, TwoStepTask
 from tests.support.commands import use_engine
 
 SOURCE = Path(selfedit.__file__).parents[1]
@@ -108,3 +108,23 @@ def test_a_task_that_takes_no_data_and_no_prompt_needs_none() -> None:
         things: int = 3
 
     assert selfedit.TrainConfig(task_args=Mine()).task_args.prompt == ""
+
+
+def test_an_agent_learns_from_what_it_is_told_and_is_the_same_after_a_restart(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(api, "load_with", lambda settings: lambda adapters: RoteEngine(adapters.home))
+    agent = selfedit.Agent(tmp_path / "porter", edits=0, system="You are a porter.")
+    did = agent.act("A parcel for Vashti Orrel has come.")
+    rule = "Everything for Vashti Orrel goes to dock K7."
+    assert agent.observe(selfedit.Feedback.correction("dock K7", rule), did.id).line == f"learnt: {rule!r}"
+    assert agent.rest().lessons == 1
+    again = selfedit.Agent(tmp_path / "porter")
+    assert again.settings.system == "You are a porter." and again.act(did.request).action == "dock K7"
+    assert [one.status for one in again.lessons()] == ["kept"]
+    assert again.roll_back().number == 1 and again.forget("lesson-1").lessons == 0
+    assert again.act(did.request).action == "no idea"
+    with pytest.raises(selfedit.SelfeditError, match=r"^Agent: edit: no such setting$"):
+        selfedit.Agent(tmp_path / "porter", edit=0)
+    with pytest.raises(selfedit.SelfeditError, match="every must be at least 1, not 0"):
+        selfedit.Agent(tmp_path / "other", every=0)

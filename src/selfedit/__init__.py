@@ -4,6 +4,7 @@ What users need, loaded when it is first asked for:
 
     runs        train, evaluate, learn_in_sequence, build_report, Ledger; TrainConfig, EvalConfig, ContinualConfig
     documents   Library; LearnSettings, LearningReport, LibraryReply, Consolidation, WholeSettings
+    agents      Agent; Feedback, Episode, Observation, AgentSettings, Rested
     a model     load_engine, AdapterFolders, EnginePool
     tasks       TaskPlugin, TaskSettings, PassagesTask, load_passages, find_task, load_task
     methods     Method, Row, RowRequest, find_method
@@ -22,12 +23,13 @@ from typing import Any
 __version__ = "0.1.0"
 
 _PUBLIC = {
-    "selfedit.api": ("Library", "build_report", "evaluate", "learn_in_sequence", "train"),
+    "selfedit.api": ("Agent", "Library", "build_report", "evaluate", "learn_in_sequence", "train"),
     "selfedit.continual": ("Chain", "ContinualConfig", "Gate", "Kl", "Learner", "Replay", "Route"),
     "selfedit.engine": ("TorchEngine", "load_engine"),
     "selfedit.errors": ("InvalidEdit", "SelfeditError", "SettingError"),
     "selfedit.executors": ("EnginePool",),
     "selfedit.grading": ("grade_answers", "load_grader"),
+    "selfedit.learn.agent": ("AgentSettings", "Rested"),
     "selfedit.learn": ("Consolidation", "LearnSettings", "LearningReport", "LibraryReply", "WholeSettings"),
     "selfedit.loop": ("EvalConfig", "Method", "Row", "RowRequest", "Runtime", "TrainConfig", "find_method"),
     "selfedit.records": (
@@ -35,8 +37,11 @@ _PUBLIC = {
         "Answer",
         "Completion",
         "Context",
+        "Episode",
         "Example",
+        "Feedback",
         "Generation",
+        "Observation",
         "Outcome",
         "Policy",
         "Prompt",

@@ -1,4 +1,4 @@
-"""L5. Runs and libraries from Python: what the commands do, without a command line."""
+"""L5. Runs, libraries and agents from Python: what the commands do, without a command line."""
 
 from __future__ import annotations
 
@@ -30,11 +30,12 @@ from selfedit.learn import (
     load_with,
     settings_of,
 )
+from selfedit.learn.agent import AgentSession, AgentSettings, Rested, read_settings
 from selfedit.learn.answering import Weighed
 from selfedit.learn.material import absolute
 from selfedit.loop import EvalConfig, TrainConfig
 from selfedit.protocols import Engine
-from selfedit.records import LibraryVersion
+from selfedit.records import Episode, Feedback, Lesson, LibraryVersion, Observation
 from selfedit.store.library import LIVE, LibraryFolder, is_library
 from selfedit.tasks import with_own_settings
 
@@ -210,6 +211,107 @@ class Library:
             settings = settings_of(self.path, settings.device, settings.dtype, begun)
         with show_progress(sys.stderr) if self._is_shown else nullcontext(_Unseen()) as progress:
             yield Session(self.path, settings, load_with(settings), progress, self._trusted, self._engines)
+
+
+class Agent:
+    """A model that learns from what it is told about what it does; it is loaded when it is first needed, and kept.
+
+        agent = selfedit.Agent("porter")
+        did = agent.act("A parcel for Vashti Orrel has come. Where to?")
+        agent.observe(Feedback.correction("dock K7", "Everything for Vashti Orrel goes to dock K7."), did.id).line
+        agent.rest()
+
+    Args:
+        path: folder of the agent's library; the first `act` makes it.
+        progress: whether what is going on is shown on standard error.
+        settings: fields of `AgentSettings`; of an agent that is there already, what its folder says counts, but for
+            `device` and `dtype`.
+
+    Raises:
+        SelfeditError: a setting is none, or cannot be used; or the folder holds a library of documents.
+    """
+
+    def __init__(self, path: str | Path, *, progress: bool = False, **settings: Any) -> None:
+        self.path, self._is_shown = Path(path), progress
+        try:
+            given = AgentSettings(**settings)
+        except ValidationError as error:
+            raise SelfeditError(_told("Agent", error)) from None
+        own = {"device": given.device, "dtype": given.dtype}
+        is_there = is_library(self.path)
+        self.settings = read_settings(self.path).model_copy(update=own) if is_there else given
+        self._engines: list[Engine] = []
+
+    def act(self, request: str) -> Episode:
+        """What it does about a request.
+
+        Raises:
+            SelfeditError: the request is empty, or does not fit the model.
+        """
+        with self._session() as session:
+            return session.act(request)
+
+    def observe(self, feedback: Feedback, episode: str = "") -> Observation:
+        """Learns from what is said about an episode, by its id; about the last one where none is named. `line` of what
+        comes back says in a line what became of it, and why.
+
+        Raises:
+            SelfeditError: there is no such episode, something was said about it already, or the feedback contradicts
+                itself.
+        """
+        with self._session() as session:
+            return session.observe(feedback, episode)
+
+    def settle(self, lesson: str, *, holds: bool) -> Observation:
+        """Says of a lesson that it asked about whether it holds.
+
+        Raises:
+            SelfeditError: no lesson that waits is called so.
+        """
+        with self._session() as session:
+            return session.settle(lesson, holds=holds)
+
+    def rest(self) -> Rested:
+        """One adapter for all lessons, made anew; where the gate does not hold, `reasons` say why nothing changed.
+
+        Raises:
+            SelfeditError: another process changes the agent.
+        """
+        with self._session() as session:
+            return session.rest()
+
+    def forget(self, lesson: str) -> Rested:
+        """As if a lesson, by its id or name, had never been said.
+
+        Raises:
+            SelfeditError: no lesson is called so.
+        """
+        with self._session() as session:
+            return session.forget(lesson)
+
+    def roll_back(self) -> LibraryVersion:
+        """As it was before its last update.
+
+        Raises:
+            SelfeditError: there is no version before it.
+        """
+        with self._session() as session:
+            return session.roll_back()
+
+    def lessons(self) -> list[Lesson]:
+        """All that was ever said and not forgotten, oldest first, with what became of it.
+
+        Raises:
+            SelfeditError: the folder cannot be read.
+        """
+        with self._session() as session:
+            return session.lessons()
+
+    @contextmanager
+    def _session(self) -> Iterator[AgentSession]:
+        load = load_with(self.settings.library_settings())
+        with show_progress(sys.stderr) if self._is_shown else nullcontext(_Unseen()) as progress:
+            yield AgentSession(self.path, self.settings, load, progress, self._engines)
 
 
 def _told(who: str, error: ValidationError) -> str:

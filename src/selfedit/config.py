@@ -51,8 +51,8 @@ class RunConfig(BaseModel):
     """Source of defaults: paper, embedded, documents, arc, arc-paper, demo or demo-quick. Empty: what suits task and
     model."""
     task: str = "passages"
-    """What is learnt: passages, documents (without questions), arc (few-shot puzzles), or a task that another package
-    adds. Some flags are the task's own: `--task NAME --help` lists them."""
+    """What is learnt: passages, documents (without questions), episodes (what an agent was told), arc (few-shot
+    puzzles), or a task that another package adds. Some flags are the task's own: `--task NAME --help` lists them."""
     task_args: SerializeAsAny[TaskSettings] = TaskSettings()
     """Settings of the task's own, a record of its type; a plain `TaskSettings`: its defaults."""
     model: str = EMBEDDED_MODEL
@@ -68,7 +68,7 @@ class RunConfig(BaseModel):
     """Number type of the base: `auto`, `float32` or `bfloat16`."""
     grader: str = "contains"
     """Who says whether an answer is correct: contains, exact, f1, calibrated, or judge, a model behind an endpoint.
-    Puzzles: attempts, one of two must be the very grid."""
+    Puzzles: attempts, one of two must be the very grid. Episodes: line, the very action."""
     judge: str = ""
     """URL of the judge's OpenAI-compatible endpoint, e.g. `http://localhost:8000/v1`. The key, where one is needed, is
     read from SELFEDIT_API_KEY or OPENAI_API_KEY."""

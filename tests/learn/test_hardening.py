@@ -61,7 +61,7 @@ def test_what_a_kill_behind_the_last_step_has_left_is_taken_away_by_the_next_lea
 def test_on_a_full_disk_nothing_is_half_learnt_and_the_same_command_goes_on(
     shop: Workshop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real, saved = engines._save, []
+    real, saved = engines.save_version, []
 
     def full(*given: Any, **more: Any) -> Policy:
         saved.append(given)
@@ -70,7 +70,7 @@ def test_on_a_full_disk_nothing_is_half_learnt_and_the_same_command_goes_on(
         return real(*given, **more)
 
     with monkeypatch.context() as patch:
-        patch.setattr(engines, "_save", full)
+        patch.setattr(engines, "save_version", full)
         with pytest.raises(OSError, match="No space left"):
             shop.learn()
     with LibraryFolder(shop.path) as library:

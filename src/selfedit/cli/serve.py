@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING
 
 from selfedit.cli.learn import LIBRARY
 from selfedit.cli.output import Command, Output, say, show
+from selfedit.cli.progress import show_progress
 from selfedit.config import at_least
 from selfedit.errors import Field, SelfeditError, SettingError
 from selfedit.learn import load_with, settings_of
-from selfedit.store.library import LIVE
+from selfedit.learn.agent import AgentSession, AgentSettings, read_settings
+from selfedit.store.library import LIVE, is_library
 
 if TYPE_CHECKING:
     from selfedit.serve import Service
@@ -31,6 +33,8 @@ class Serve(Command):
 
     library: Path = LIBRARY
     """Folder of the library."""
+    agent: bool = False
+    """The library is an agent's, and is made where it is absent: what clients say of completions is learnt."""
     host: str = "127.0.0.1"
     """Interface to listen on. Another one than the loopback interface wants a token."""
     port: int = 8000
@@ -62,6 +66,8 @@ class Serve(Command):
         if self.host not in LOOPBACK and not token:
             told = f" {self.host}: others reach it, so clients must send a token; give "
             raise SettingError(Field("host"), told, Field("token_file"), f", or set {TOKEN}")
+        if self.agent:
+            self._begin_agent()
         settings = settings_of(self.library, self.device, self.dtype)
         with self._listening() as listening:
             if sys.stderr.isatty():
@@ -90,9 +96,18 @@ class Serve(Command):
                 service.close()
         say("stopped")
 
+    def _begin_agent(self) -> None:
+        """Makes an agent's library where there is none."""
+        if is_library(self.library):
+            read_settings(self.library)
+            return
+        settings = AgentSettings(device=self.device, dtype=self.dtype)
+        with show_progress(sys.stderr) as progress:
+            AgentSession(self.library, settings, load_with(settings.library_settings()), progress).begin()
+
     def _announce(self, service: Service, listening: socket.socket, has_token: bool) -> None:
         with service.open() as library:
-            has_live = LIVE in library.aliases()
+            has_live = LIVE in library.aliases() or service.is_agent
         model = f"{service.name}@{LIVE}" if has_live else service.settings.model
         host, port = listening.getsockname()[:2]
         url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"

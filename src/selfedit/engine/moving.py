@@ -383,12 +383,7 @@ class ReadsOn:
     """What an engine does to implement `protocols.MovesOn`."""
 
     def moving(
-        self,
-        count: int,
-        training: TrainingConfig,
-        base: Policy = UNTOUCHED,
-        is_stale: bool = False,
-        seed: int = 0,
+        self, count: int, training: TrainingConfig, base: Policy = UNTOUCHED, is_stale: bool = False, seed: int = 0
     ) -> AdaptedTexts:
         """See `protocols.MovesOn.moving`."""
         return AdaptedTexts(cast("TorchEngine", self), count, training, base, None, seed, is_stale)

@@ -22,7 +22,7 @@ from selfedit.endpoints.errors import LONGEST_REASON
 from selfedit.errors import Field, SelfeditError, SettingError
 from selfedit.grading.calibrated.grader import CalibratedGrader
 from selfedit.grading.judge import JudgeGrader
-from selfedit.grading.metrics import contains, exact, f1, is_among, normalise
+from selfedit.grading.metrics import contains, exact, f1, is_among, is_same_line, normalise
 from selfedit.jsonl import Place, read_objects, read_string
 from selfedit.protocols import Grader
 from selfedit.records import Answer, GradedAnswer, Query, Verdict
@@ -55,6 +55,7 @@ class RuleGrader:
 
 GRADERS: dict[str, Callable[[], Grader]] = {
     "exact": lambda: RuleGrader("exact", exact, needs_words=False),
+    "line": lambda: RuleGrader("line", is_same_line, needs_words=False),
     "contains": lambda: RuleGrader("contains", contains, needs_words=True),
     "f1": lambda: RuleGrader("f1", lambda gold, answer: f1(gold, answer) >= F1_THRESHOLD, needs_words=True),
     "calibrated": CalibratedGrader,

@@ -68,6 +68,11 @@ def exact(gold: str, answer: str) -> bool:
     return _end(wanted, said, 0, _is_equal) == len(said)
 
 
+def is_same_line(gold: str, answer: str) -> bool:
+    """The very line, but for white space: for actions, which are carried out as they stand."""
+    return gold.split() == answer.split() != []
+
+
 def contains(gold: str, answer: str) -> bool:
     """The gold answer's tokens occur in the answer, whole and in order: 14 is not in 1914, C is not in C++."""
     gold_tokens, said = _read(gold, answer)

@@ -15,7 +15,7 @@ import math
 import re
 import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -117,6 +117,28 @@ class Router:
         index = _without_jax().BM25(k1=_K1, b=_B)
         index.index([list(counts.elements()) for counts in self._counts], show_progress=False)
         return index
+
+
+class Rarity:
+    """How telling words are among some texts, by how few of them have them.
+
+    Args:
+        texts: what words are counted in.
+    """
+
+    def __init__(self, texts: Sequence[str]) -> None:
+        self._of = len(texts) + _UNSEEN
+        self._with = Counter(stem for text in texts for stem in stems_of(text))
+
+    def weigh(self, stems: Iterable[str]) -> float:
+        """The rarities of these words, summed up; the fewer texts have a word, the more it counts."""
+        held = [self._with.get(stem, 0) for stem in sorted(stems)]
+        return sum(math.log(1 + (self._of - n + 0.5) / (n + 0.5)) for n in held)
+
+
+def stems_of(text: str) -> set[str]:
+    """The stems of a text's telling words."""
+    return set(map(_stem, _telling(text)))
 
 
 def _without_jax() -> Any:

@@ -36,6 +36,7 @@ from selfedit.records import (
     Query,
 )
 from selfedit.store.adapters import AdapterFolders, adapter_in, is_adapter
+from selfedit.store.episodes import is_agent_library
 from selfedit.store.library import LIVE, LibraryFolder, check_free, create_library, is_library
 from selfedit.tasks.documents.question_files import AskedChunk, read_question_file
 from selfedit.tasks.documents.task import token_counter
@@ -190,6 +191,7 @@ class Session:
         Raises:
             SelfeditError: none is named, or the library knows no such document, and never has.
         """
+        self._refuse_agent()
         with LibraryFolder(self.path) as library:
             begun = library.being_forgotten()
             with library.changing():
@@ -282,6 +284,7 @@ class Session:
         Raises:
             SelfeditError: it knows nothing.
         """
+        self._refuse_agent()
         if not version.adapters:
             raise SelfeditError(f"{self.path}: version {version.number} knows nothing that could be consolidated")
 
@@ -301,13 +304,18 @@ class Session:
         return grade_answers(load_grader(GRADER, None), queries, answers)
 
     def check(self, library: LibraryFolder) -> None:
-        """Refuses a library of another model or learner."""
+        """Refuses an agent's library, and one of another model or learner."""
+        self._refuse_agent()
         if library.settings["model"] != self.settings.model:
             told = f" {self.settings.model}: {self.path} is for {library.settings['model']}; name another library"
             raise SettingError(Field("model"), told)
         if self.settings.learner and self.learner().digest != library.learner.digest:
             told = f" {self.settings.learner}: {self.path} was begun with another; name another library"
             raise SettingError(Field("learner"), told)
+
+    def _refuse_agent(self) -> None:
+        if is_agent_library(self.path):
+            raise SelfeditError(f"{self.path}: is an agent's library, which learns from what it is told; name another")
 
     def engine(self) -> Engine:
         """The model, loaded once.

@@ -26,16 +26,18 @@ from pydantic import BaseModel, ConfigDict, model_validator
 from selfedit.config import EMBEDDED_MODEL, FIXED_LEARNER, WARM_LEARNER, judge_settings
 from selfedit.continual import ContinualConfig
 from selfedit.errors import Field, SelfeditError, SettingError
+from selfedit.learn.house_rules import HouseRulesConfig
 from selfedit.loop import EvalConfig, TrainConfig
 from selfedit.loop.settings import VERDICT_REWARDS
 from selfedit.loop.warm_up import FOLDER as WARM_FOLDER
 from selfedit.recipes import RECIPES, SHORT_ANSWER, find_recipe
+from selfedit.recipes.house_rules import house_rules_runs
 from selfedit.records import TrainingConfig
 from selfedit.tasks import with_task_args
 
-Kind = Literal["train", "single", "cpt-lora", "cpt-full", "reward", "puzzles", "sequences"]
+Kind = Literal["train", "single", "cpt-lora", "cpt-full", "reward", "puzzles", "sequences", "house-rules"]
 """What a step measures: training; held-out passages one by one; all together with LoRA, with all weights; the noise of
-the reward; held-out puzzles; sequences of updates."""
+the reward; held-out puzzles; sequences of updates; agents that are told rules."""
 
 PROMPT = "implications"
 """The prompt of the paper's main results."""
@@ -116,7 +118,7 @@ class Step:
     """Its folder's name, the same for all names that need it."""
     kind: Kind
     """What it measures."""
-    config: TrainConfig | EvalConfig | ContinualConfig
+    config: TrainConfig | EvalConfig | ContinualConfig | HouseRulesConfig
     """Its settings."""
 
 
@@ -324,6 +326,13 @@ class _Planner:
         values = with_task_args(self._recipe().shared() | self._inputs() | sizes)
         return Step("sequences", "sequences", ContinualConfig.model_validate(values))
 
+    def house_rules(self) -> tuple[Step, ...]:
+        """Agents in worlds of invented rules, by who writes their self-edits."""
+        given = {name: getattr(self.config, name) for name in ("seed", "device", "dtype")}
+        values = {**given, "model": self._model()}
+        runs = house_rules_runs(self.config.scale, values, self.config.run_path())
+        return tuple(Step(folder, "house-rules", config) for folder, config in runs)
+
     def _external(self, kind: Kind, values: dict[str, object]) -> list[Step]:
         """The same with the self-edits of other writers, where there are any."""
         named = {"edits": self.config.edits, "writer": self.config.writer}
@@ -392,6 +401,7 @@ NAMES = {
     "cost": "What a self-edit costs",
     "reward": "How noisy the reward is",
     "worth": "What a self-edit is worth: methods at equal budgets, on a plain and on a warm learner",
+    "house-rules": "House rules: an agent that self-edits after each interaction, beside agents that keep notes",
 }
 """Everything that comes down to runs, with its title."""
 EXPERIMENTS = ("past-window",)
@@ -403,6 +413,7 @@ _NOT_FOR: dict[str, tuple[str, ...]] = {
     "prompts": ("edits", "writer"),
     "reward": ("edits", "writer"),
     "worth": ("writer",),
+    "house-rules": ("edits", "writer", "grader", "judge"),
 }
 """Settings that a name has no use for, and refuses."""
 _PLANS: dict[str, Callable[[_Planner], tuple[Step, ...]]] = {
@@ -415,4 +426,5 @@ _PLANS: dict[str, Callable[[_Planner], tuple[Step, ...]]] = {
     "cost": _one_policy,
     "reward": lambda planner: (planner.reward(),),
     "worth": lambda planner: planner.worth(),
+    "house-rules": lambda planner: planner.house_rules(),
 }

@@ -6,13 +6,16 @@ from dataclasses import dataclass
 from typing import Literal
 
 from selfedit.records.data import Context
+from selfedit.records.episodes import LessonSource
 from selfedit.records.hashing import digest
 from selfedit.records.policies import UNTOUCHED, Policy
 from selfedit.records.results import GradedAnswer
 
-LessonStatus = Literal["kept", "rejected", "quarantined", "failed"]
+LessonStatus = Literal["kept", "rejected", "quarantined", "failed", "noted", "waiting", "superseded"]
 """What became of a context. `rejected`: studied, and the gate held it back. `quarantined`: it reads like an order to a
-model, says one thing over and over, or its update does harm elsewhere. `failed`: it could not be studied."""
+model, says one thing over and over, or its update does harm elsewhere. `failed`: it could not be studied. Of an agent's
+lessons alone: `noted`, in sight until the next update; `waiting`, until a person says which of two holds; `superseded`,
+a newer one says otherwise."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +80,8 @@ class Lesson:
     """Trained on, that of its candidates included."""
     seconds: float = 0.0
     """Its share of wall time."""
+    source: LessonSource | None = None
+    """What it was told about, and by whom, where an agent learnt it; None for a part of a document."""
 
     @property
     def context_id(self) -> str:
@@ -152,6 +157,8 @@ class LibraryVersion:
     """(context id, what the one adapter answered to its questions that decided nothing), where there is one."""
     created: str = ""
     """UTC, ISO 8601."""
+    resting: Policy = UNTOUCHED
+    """Of an agent: the adapter of its last rest, which quick updates lie on."""
 
     @property
     def digest(self) -> str:

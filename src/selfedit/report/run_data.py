@@ -28,10 +28,12 @@ from selfedit.store.ledger import read_ledger
 from selfedit.store.run_folder import RunKind
 from selfedit.tasks import all_tasks
 
-PartKind = Literal["train", "single", "cpt-lora", "cpt-full", "reward", "puzzles", "sequences"]
+PartKind = Literal["train", "single", "cpt-lora", "cpt-full", "reward", "puzzles", "sequences", "house-rules"]
 """What a run measures in a reproduction: training; held-out contexts one by one; all together with LoRA, with all
-weights; the noise of the reward; held-out puzzles; sequences of updates."""
+weights; the noise of the reward; held-out puzzles; sequences of updates; agents that are told rules."""
 T = TypeVar("T")
+_PAGES: Mapping[str, Literal["sequences", "house-rules"]] = {"continual": "sequences", "house-rules": "house-rules"}
+"""Kinds of runs that have a page of their own, whatever their task."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +45,7 @@ class RunData:
     kind: RunKind
     part: PartKind | None
     """What it measures in a reproduction; None for a run by itself."""
-    page: Literal["contexts", "puzzles", "sequences"]
+    page: Literal["contexts", "puzzles", "sequences", "house-rules"]
     """Which page tells it."""
     noun: str
     """What its task calls a context, e.g. `passage`."""
@@ -127,7 +129,7 @@ def read_run_data(path: Path, part: PartKind | None = None) -> RunData:
             name=path.resolve().name,
             kind=kind,
             part=part,
-            page="sequences" if kind == "continual" else plugin.report if plugin else "contexts",
+            page=_PAGES.get(kind) or (plugin.report if plugin else "contexts"),
             noun=plugin.noun if plugin else "context",
             config=config,
             facts=facts,

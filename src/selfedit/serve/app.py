@@ -12,7 +12,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
 from selfedit.errors import SelfeditError
-from selfedit.serve import library_routes, openai_routes, page_routes
+from selfedit.serve import feedback, library_routes, openai_routes, page_routes
 from selfedit.serve.errors import ApiError
 from selfedit.serve.guard import Guard
 from selfedit.serve.jobs import Jobs
@@ -45,7 +45,7 @@ def create_app(
     app.add_exception_handler(ClientDisconnect, _gone)
     app.add_exception_handler(HTTPException, _not_there)
     app.add_exception_handler(RequestValidationError, _unfit)
-    for routes in (openai_routes, library_routes, page_routes):
+    for routes in (openai_routes, library_routes, page_routes, feedback):
         app.include_router(routes.router)
     return app
 

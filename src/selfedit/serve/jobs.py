@@ -31,7 +31,7 @@ _LONGEST_LINE = 4_000_000
 """Characters of what a child says at once."""
 _STOPPED = "the server was stopped; what was finished is kept, and the next learning goes on from there"
 
-JobKind = Literal["learn", "forget"]
+JobKind = Literal["learn", "forget", "feedback", "rest"]
 JobStatus = Literal["queued", "running", "done", "failed"]
 
 

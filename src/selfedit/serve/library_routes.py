@@ -129,6 +129,8 @@ def learn(request: Request, body: LearnBody | None = None) -> dict[str, str]:
     so that this looks at the inbox alone.
     """
     service, jobs = _service(request), _jobs(request)
+    if service.is_agent:
+        raise ApiError(409, "this library is an agent's, which learns from POST /v1/feedback", "is_agent")
     documents = [dropped_document(one.name, one.text, one.content_base64) for one in (body or LearnBody()).documents]
     with service.open() as library:
         live = live_version(library)

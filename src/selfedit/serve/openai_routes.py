@@ -21,12 +21,14 @@ from selfedit.errors import SelfeditError
 from selfedit.records import UNTOUCHED, LibraryVersion, LiveRequest, Prompt, Refused
 from selfedit.serve.cutting import Cutter
 from selfedit.serve.errors import ApiError
+from selfedit.serve.feedback import choose_as_agent, note_completion
 from selfedit.serve.knowledge import Choice, Knowledge
 from selfedit.serve.model_thread import Begun, Busy, Event, Lost, Said, Ticket
 from selfedit.serve.replies import ReplyShape, Text, usage_of
 from selfedit.serve.schema import Body, ChatBody, CompletionBody, ignored, read_body
 from selfedit.serve.service import Service
 from selfedit.serve.streams import EventStream, Gone, while_there
+from selfedit.store.library import LIVE
 
 router = APIRouter()
 _LENGTH = 512
@@ -208,16 +210,25 @@ async def _reply(request: Request, body: Body) -> Response:
         await asked.begin()
         if body.stream:
             is_streamed = True
-            return EventStream(_events(asked), headers, asked.end)
+            return EventStream(_events(asked, version), headers, asked.end)
         async for _ in asked.said():
             pass
+        await _note(asked, version)
         return JSONResponse(asked.shape.whole(asked.texts, asked.usage), headers=headers)
     finally:
         if not is_streamed:
             asked.end()
 
 
-async def _events(asked: _Asked) -> AsyncGenerator[dict[str, Any]]:
+async def _note(asked: _Asked, version: LibraryVersion | None) -> None:
+    """Of an agent: keeps a chat's one reply, so that it can be told about."""
+    service, body = asked.service, asked.body
+    if service.is_agent and isinstance(body, ChatBody) and body.n == 1 and body.is_single:
+        said = asked.shape.id, body.prompt.text, asked.texts[0].text, version
+        await asyncio.to_thread(note_completion, service, *said)
+
+
+async def _events(asked: _Asked, version: LibraryVersion | None) -> AsyncGenerator[dict[str, Any]]:
     try:
         for number, text in enumerate(asked.texts):
             if first := asked.shape.first(number, text):
@@ -226,6 +237,7 @@ async def _events(asked: _Asked) -> AsyncGenerator[dict[str, Any]]:
             async for number, event in said:
                 if event.text or event.chances or event.ending:
                     yield asked.shape.more(number, event, asked.texts[number])
+        await _note(asked, version)
         if asked.body.has_usage:
             yield asked.shape.last(asked.usage)
     except ApiError as error:
@@ -241,10 +253,21 @@ def _choices(service: Service, body: Body) -> tuple[list[Choice], LibraryVersion
     prompts = [body.prompt] if isinstance(body, ChatBody) else _raw_prompts(body)
     if body.model == service.settings.model:
         return [Choice(UNTOUCHED, prompt) for prompt in prompts], None
+    if service.is_agent:
+        return _as_agent(service, body.model, prompts)
     known = _knowledge(service, body.model)
     is_question = isinstance(body, ChatBody) and body.is_single
     asker = service.asker if is_question else None
     return [known.choose(prompt.text, prompt, asker) for prompt in prompts], known.version
+
+
+def _as_agent(service: Service, model: str, prompts: list[Prompt]) -> tuple[list[Choice], LibraryVersion | None]:
+    if "@" not in model:
+        raise _no_model(model, service)
+    try:
+        return choose_as_agent(service, model, prompts)
+    except SelfeditError:
+        raise _no_model(model, service) from None
 
 
 def _raw_prompts(body: Body) -> list[Prompt]:
@@ -291,6 +314,8 @@ def _models(service: Service) -> list[dict[str, Any]]:
         begun = int((library.folder / "library.json").stat().st_mtime)
     by_number = {version.number: version for version in versions}
     data = [_model(base, begun, None, base)]
+    if service.is_agent and LIVE not in aliases:  # it answers before anything was learnt, too
+        data.append(_model(f"{service.name}@{LIVE}", begun, None, base))
     for name, number in aliases.items():
         if number in by_number:
             data.append(_model(f"{service.name}@{name}", _time(by_number[number]), f"{service.name}@{number}", base))

@@ -17,6 +17,7 @@ from selfedit.records import LibraryVersion
 from selfedit.serve.knowledge import Knowledge, KnowledgeShelf
 from selfedit.serve.metrics import Metrics
 from selfedit.serve.model_thread import DEFAULT, Limits, ModelThread
+from selfedit.store.episodes import is_agent_library
 from selfedit.store.library import LibraryFolder
 
 
@@ -33,6 +34,9 @@ class Service:
     def __init__(self, path: Path, settings: LearnSettings, load: LoadEngine, limits: Limits = DEFAULT) -> None:
         self.path, self.settings, self.limits = path, settings, limits
         self.session = Session(path, settings, load, _Silent())
+        self.is_agent = is_agent_library(path)
+        self.told: dict[str, str] = {}
+        """Of an agent: completions that are told about → the job that learns it."""
         self.metrics = Metrics()
         self.model = ModelThread(limits, self.metrics.batch.observe)
         self._shelf = KnowledgeShelf()

@@ -2,6 +2,8 @@
 
     {"kind": "learn", "library": …, "settings": {…}, "places": […], "note": …}
     {"kind": "forget", "library": …, "settings": {…}, "documents": […]}
+    {"kind": "feedback", "library": …, "settings": {…}, "feedback": {…}, "episode": …}
+    {"kind": "rest", "library": …, "settings": {…}}
 →   {"stage": …, "done": …, "total": …, "note": …, "seconds_left": …}   again and again
     {"warning": …}                                                       what was left out
     {"result": {…}} or {"error": …}                                      once, at the end
@@ -18,7 +20,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import FrameType
@@ -27,10 +29,13 @@ from typing import Any, TextIO
 from selfedit.disk import told
 from selfedit.errors import SelfeditError
 from selfedit.learn import LearnSettings, Session, load_with
+from selfedit.learn.agent import AgentSession, read_settings
 from selfedit.learn.figures import learning_data
 from selfedit.protocols import Progress
+from selfedit.records import Feedback, to_json
 from selfedit.serve.inbox import inbox_names, remove_dropped
 from selfedit.shortage import is_out_of_memory
+from selfedit.store.episodes import is_agent_library
 from selfedit.store.library import LibraryFolder, is_library
 
 _BETWEEN = 0.1
@@ -144,6 +149,8 @@ def forget(request: Mapping[str, Any], progress: Progress) -> dict[str, Any]:
         SelfeditError: one is neither known nor in the inbox; then nothing is done.
     """
     path, names = Path(request["library"]), list(request["documents"])
+    if is_agent_library(path):
+        return _forget_lessons(_agent(request, progress), names)
     progress.stage("forgetting", 0)
     dropped = inbox_names(path)
     with LibraryFolder(path) as library:
@@ -159,7 +166,44 @@ def forget(request: Mapping[str, Any], progress: Progress) -> dict[str, Any]:
     return told
 
 
-_DO: dict[str, Callable[[Mapping[str, Any], Progress], dict[str, Any]]] = {"learn": learn, "forget": forget}
+def _forget_lessons(agent: AgentSession, names: Sequence[str]) -> dict[str, Any]:
+    for name in names:
+        rested = agent.forget(name)
+    assert rested.version is not None
+    version = rested.version
+    return {
+        "forgotten": list(names),
+        "documents_left": rested.lessons,
+        "version": version.number,
+        "digest": version.digest,
+    }
+
+
+def feedback(request: Mapping[str, Any], progress: Progress) -> dict[str, Any]:
+    """An agent is told something; what became of it."""
+    told = _agent(request, progress).observe(Feedback(**request["feedback"]), request["episode"])
+    return {**to_json(told), "line": told.line}
+
+
+def rest(request: Mapping[str, Any], progress: Progress) -> dict[str, Any]:
+    """An agent rests."""
+    rested = _agent(request, progress).rest()
+    number = rested.version.number if rested.version else 0
+    return {"version": number, "lessons": rested.lessons, "reasons": list(rested.reasons), "seconds": rested.seconds}
+
+
+_DO: dict[str, Callable[[Mapping[str, Any], Progress], dict[str, Any]]] = {
+    "learn": learn,
+    "forget": forget,
+    "feedback": feedback,
+    "rest": rest,
+}
+
+
+def _agent(request: Mapping[str, Any], progress: Progress) -> AgentSession:
+    path, settings = Path(request["library"]), LearnSettings.model_validate(request["settings"])
+    own = read_settings(path).model_copy(update={"device": settings.device, "dtype": settings.dtype})
+    return AgentSession(path, own, load_with(settings), progress)
 
 
 def _session(path: Path, request: Mapping[str, Any], progress: Progress) -> Session:

@@ -12,11 +12,12 @@ from selfedit.plugins import by_name, load_plugins
 from selfedit.protocols import Task
 from selfedit.tasks.arc.task import ARC
 from selfedit.tasks.documents.task import DOCUMENTS
+from selfedit.tasks.episodes.task import EPISODES
 from selfedit.tasks.passages.task import PASSAGES, PassagesTask, load_passages
 from selfedit.tasks.plugin import TaskPlugin
 from selfedit.tasks.probe import load_probe
 
-TASKS: Mapping[str, TaskPlugin] = {"passages": PASSAGES, "documents": DOCUMENTS, "arc": ARC}
+TASKS: Mapping[str, TaskPlugin] = {"passages": PASSAGES, "documents": DOCUMENTS, "episodes": EPISODES, "arc": ARC}
 """Those that come with the package, by name."""
 C = TypeVar("C", bound=RunConfig)
 GROUP = "selfedit.tasks"

@@ -33,7 +33,7 @@ from selfedit.store.adapters import WEIGHTS
 from selfedit.testing.live import FakeLiveWriter
 from selfedit.testing.moving import FakeMovingTexts
 
-_MEMORY = "memory.json"
+MEMORY = "memory.json"
 """Beside a version's weights: what it remembers."""
 FACTS = {"model": "fake", "weights_sha256": "0", "device": "cpu"}
 
@@ -128,7 +128,7 @@ class FakeEngine:
         for number, factor in enumerate(update.factors):
             others = [*([] if factor == 1.0 else [factor]), *_named(update)]
             mark = digest(update.base.digest, list(update.examples), update.training, update.seed, *others)
-            policies.append(_save(self.adapters, update, number, mark.encode(), mark))
+            policies.append(save_version(self.adapters, update, number, mark.encode(), mark))
         return UpdateResult(tuple(policies)) if update.shares else UpdateResult(tuple(policies), (2.0, 1.0), 4, 40)
 
     def _why_not(self, update: Update) -> str:
@@ -196,18 +196,18 @@ class ForgetfulEngine(FakeEngine):
         policies = []
         for number, factor in enumerate(update.factors):
             made_of = update.base.digest, texts, update.training, update.seed, factor, *_named(update)
-            content = _safetensors(digest(*made_of))
+            content = safetensors_of(digest(*made_of))
             mark = hashlib.sha256(content).hexdigest()
             self.learnt[mark] = (*self.learnt[update.base.digest], *texts)[-self.memory :]
             self.costs[mark] = self.costs[update.base.digest] + self.harm(update.folder, factor)
             memory = {"learnt": self.learnt[mark], "cost": self.costs[mark]}
-            policies.append(_save(self.adapters, update, number, content, mark, memory))
+            policies.append(save_version(self.adapters, update, number, content, mark, memory))
         return UpdateResult(tuple(policies), (2.0, 1.0), len(texts), 10 * len(texts))
 
     def _recall(self, version: Policy) -> None:
         """What a version remembers, where another process made it."""
         if version.digest not in self.learnt:
-            held = json.loads((self.adapters.find(version) / _MEMORY).read_text())
+            held = json.loads((self.adapters.find(version) / MEMORY).read_text())
             self.learnt[version.digest], self.costs[version.digest] = tuple(held["learnt"]), held["cost"]
 
     def _answer(self, base: Policy, query: Query, studied: Sequence[str]) -> Answer:
@@ -256,17 +256,20 @@ def _named(update: Update) -> list[object]:
     return [[share.policy.digest, share.weight] for share in update.shares]
 
 
-def _save(store: AdapterStore, update: Update, number: int, content: bytes, mark: str, memory: object = None) -> Policy:
+def save_version(
+    store: AdapterStore, update: Update, number: int, content: bytes, mark: str, memory: object = None
+) -> Policy:
+    """A version in a folder of its own, with what it remembers beside its weights."""
     folder = f"{update.folder}-{number}" if number else update.folder
     with new_folder(store.place(folder), is_replaced=True) as staged:
         (staged / WEIGHTS).write_bytes(content)
         (staged / "adapter_config.json").write_text('{"peft_type": "LORA", "lora_alpha": 1.0}\n')
         if memory:
-            (staged / _MEMORY).write_text(json.dumps(memory))
+            (staged / MEMORY).write_text(json.dumps(memory))
     return Policy(update.base.version + 1, folder, mark, update.base.version)
 
 
-def _safetensors(made_from: str) -> bytes:
+def safetensors_of(made_from: str) -> bytes:
     """A file without tensors, as the safetensors library writes it."""
     header = json.dumps({"__metadata__": {"made_from": made_from}}, separators=(",", ":")).encode()
     header += b" " * (-len(header) % 8)

@@ -82,10 +82,13 @@ class FakeLiveWriter:
         if request.base.adapter:
             self._held[request.base.digest] = None
             self._held.move_to_end(request.base.digest)
-        seed = request.seed if request.sampling.temperature else 0
-        text = self.write(request.prompt, seeds.derive(request.base.digest, seed))
-        self.lines[request.key] = _Line(request, re.findall(r"\s*\S+", text)[: CONTEXT - words])
+        self.lines[request.key] = _Line(request, re.findall(r"\s*\S+", self.text_of(request))[: CONTEXT - words])
         return words
+
+    def text_of(self, request: LiveRequest) -> str:
+        """All that it will say."""
+        seed = request.seed if request.sampling.temperature else 0
+        return self.write(request.prompt, seeds.derive(request.base.digest, seed))
 
     def _has_at_hand(self, digest: str) -> bool:
         """Whether there is a slot for a version; one that is idle is given up for it."""

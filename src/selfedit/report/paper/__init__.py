@@ -7,6 +7,7 @@ from selfedit.report.pages.puzzles import table1
 from selfedit.report.pages.sequences import figure6
 from selfedit.report.paper.cost import cost
 from selfedit.report.paper.figure5 import figure5
+from selfedit.report.paper.house_rules import house_rules
 from selfedit.report.paper.knowledge import figure4, table2
 from selfedit.report.paper.prompts import prompts
 from selfedit.report.paper.reward import reward
@@ -23,6 +24,7 @@ PAPER: Mapping[str, Callable[[str, Sequence[RunData], Sequence[str]], Document]]
     "cost": cost,
     "reward": reward,
     "worth": worth,
+    "house-rules": house_rules,
 }
 """What can be reproduced, by name → what makes its page: (title, the runs, what is missing and why) → the page."""
 

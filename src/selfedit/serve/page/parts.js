@@ -82,6 +82,9 @@ const STATUS = {
   quarantined: ["!", "quarantined"],
   failed: ["✗", "failed"],
   pending: ["…", "not learnt yet"],
+  noted: ["…", "in sight, not learnt yet"],
+  waiting: ["?", "waits for a person"],
+  superseded: ["✗", "superseded"],
 };
 
 function badge(status) {

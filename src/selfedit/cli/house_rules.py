@@ -1,0 +1,82 @@
+"""L5. The run behind `selfedit reproduce house-rules`: estimated, opened, resumed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from selfedit.cli.open_run import opened
+from selfedit.cli.output import Output, say
+from selfedit.learn.house_rules import HouseRules, HouseRulesConfig, lives_of
+from selfedit.learn.house_rules.experiment import form_examples
+from selfedit.learn.house_rules.memory import CountTokens
+from selfedit.records import Example, TrainingConfig
+from selfedit.store.run_folder import check_run
+from selfedit.tasks import load_task
+from selfedit.tasks.documents.task import token_counter
+from selfedit.tasks.episodes.edits import read_rendering
+from selfedit.tasks.episodes.task import rule_context
+
+TRAINED_PER_SECOND, READ_PER_SECOND = 100, 300
+"""Tokens, on a quiet core of the kind of a laptop's (docs/performance.md); other machines scale both."""
+
+
+@dataclass(frozen=True, slots=True)
+class Amount:
+    """What a run comes to."""
+
+    trained: int
+    """Tokens trained on."""
+    read: int
+    """Tokens of questions with what is in sight."""
+
+    @property
+    def minutes(self) -> float:
+        """On one quiet core."""
+        return (self.trained / TRAINED_PER_SECOND + self.read / READ_PER_SECOND) / 60
+
+
+def run_house_rules(config: HouseRulesConfig, path: Path, out: Output) -> Path:
+    """Makes or resumes the experiment in the folder `path`, which it returns."""
+    check_run(path, config.identity(), config.defaults())
+    task, count = load_task(config), token_counter(config.model)
+    amount = estimate_amount(config, count)
+    say(
+        f"about {amount.trained:,} tokens to train on and {amount.read:,} to read,"
+        f" {max(1, round(amount.minutes)):,} minutes on one quiet core; what is there already is not done again"
+    )
+    with opened("house-rules", config, path, task, out) as runtime:
+        HouseRules(config, runtime, count, lives_of(config)).run()
+    return path
+
+
+def estimate_amount(config: HouseRulesConfig, count: CountTokens) -> Amount:
+    """What a run takes, from the texts of its first world; self-edits of a policy are taken for perfect ones."""
+    lives = lives_of(config)
+    life = lives[0]
+    lessons = [rule_context(life.world, rule) for rule in life.world.rules]
+    said = [read_rendering(context.text) for context in lessons]
+    per_lesson = sum(count(rule) + 3 for one in said for rule in one.rules) / len(said)
+    per_pair = sum(count(pair.request) + count(pair.action) + 7 for one in said for pair in one.pairs) / len(said)
+    own = per_lesson + per_pair * (1 + config.renderings)
+    rests = life.rests(config.rests)
+    told = [sum(one.is_told for one in life.heard[:end]) for end in rests]
+    slow = sum(told) * own * _passes(config.inner)
+    n_quick = len(life.heard) // config.quick_every if config.quick_every else 0
+    quick = (
+        n_quick * (len(life.world.rules) / config.rests / 2 * own + config.replayed * per_pair) * _passes(config.quick)
+    )
+    form = _tokens(form_examples(config.form_examples, config.seed), count) * _passes(config.form)
+    asked = 2 * (len(life.world.rules) + len(life.world.untaught))
+    sight = [arm.tokens or (sum(told[-1:]) * per_lesson if arm.kind == "all" else 0) for arm in config.arm_list()]
+    read = sum((one + per_pair) * asked for one in sight)
+    return Amount(round(form + len(lives) * (slow + quick)), round(len(lives) * read))
+
+
+def _passes(training: TrainingConfig) -> int:
+    return training.epochs
+
+
+def _tokens(examples: Iterable[Example], count: CountTokens) -> int:
+    return sum(count(one.completion) + (count(one.prompt.text) if one.prompt else 0) + 1 for one in examples)

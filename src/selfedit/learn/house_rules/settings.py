@@ -1,0 +1,137 @@
+"""L3. What the house rules experiment is told: one frozen record, checked when it is made."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from pydantic import model_validator
+
+from selfedit.config import RunConfig, at_least, check_training
+from selfedit.errors import Field, SettingError
+from selfedit.records import TrainingConfig
+from selfedit.tasks.episodes.task import EpisodesSettings
+
+ArmKind = Literal["none", "text", "bm25", "playbook", "weights", "other", "all"]
+"""What an agent has of what it was told. `none`: nothing. `text`: the newest lessons in sight. `bm25`: those that share
+words with the request. `playbook`: those with the best counts. `weights`: one adapter. `other`: the adapter of another
+world. `all`: every lesson in sight."""
+BUDGETED = ("text", "bm25", "playbook")
+DEFAULT_ARMS = (
+    "none,text:128,text:256,text:512,text:1200,bm25:128,bm25:256,bm25:512,playbook:256,weights,weights+bm25:256,"
+    "other,all"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Arm:
+    """One way of having what was told, or two together."""
+
+    kind: ArmKind
+    """What it is."""
+    tokens: int = 0
+    """Of lessons in sight, at most; 0 where there are none, or all."""
+    has_weights: bool = False
+    """Whether the adapter is there besides."""
+
+    @property
+    def name(self) -> str:
+        """As it is typed: `weights+bm25:256`."""
+        told = f"{self.kind}:{self.tokens}" if self.tokens else self.kind
+        return f"weights+{told}" if self.has_weights else told
+
+    @classmethod
+    def parse(cls, text: str) -> Arm:
+        """From `none`, `text:256` or `weights+bm25:256`.
+
+        Raises:
+            ValueError: there is no such arm.
+        """
+        has_weights = text.startswith("weights+")
+        kind, _, tokens = text.removeprefix("weights+").partition(":")
+        is_known = kind in ("none", "weights", "other", "all", *BUDGETED)
+        is_number = tokens.isascii() and tokens.isdigit() and 0 < len(tokens) < 6
+        if not is_known or bool(tokens) != (kind in BUDGETED) or (tokens and not is_number):
+            raise ValueError(text)
+        if has_weights and kind not in BUDGETED:
+            raise ValueError(text)
+        return cls(kind, int(tokens or 0), has_weights)  # type: ignore[arg-type]
+
+
+class HouseRulesConfig(RunConfig):
+    """Agents in worlds of invented rules, which they are told one by one: what each way of remembering is worth."""
+
+    task: str = "episodes"
+    task_args: EpisodesSettings = EpisodesSettings()
+    grader: str = "line"
+    """Who says whether an action is right: `line`, the very line."""
+    worlds: int = 3
+    """Different worlds, from the task's on."""
+    seeds: int = 2
+    """Trainings of each world's adapters."""
+    writer: Literal["oracle", "template", "policy"] = "oracle"
+    """Who writes self-edits about lessons: `oracle` knows the world, and shows what the mechanism can do; `template`
+    knows only what was said; `policy`, the model."""
+    renderings: int = 6
+    """Requests of an oracle's self-edit about each lesson."""
+    arms: str = DEFAULT_ARMS
+    """Ways of remembering that are compared, joined by commas."""
+    inner: TrainingConfig = TrainingConfig(
+        rank=16, alpha=32.0, top_layers=0.5, learning_rate=2e-3, epochs=6, batch_size=8
+    )
+    """A rest: one adapter for all lessons, anew."""
+    rests: int = 4
+    """How often that is done: evenly over the interactions, the last at the end."""
+    quick: TrainingConfig = TrainingConfig(
+        rank=16, alpha=32.0, top_layers=0.5, learning_rate=2e-3, epochs=6, batch_size=24
+    )
+    """An update between rests, on top of the last one."""
+    quick_every: int = 4
+    """Interactions after which there is one. 0: none between rests."""
+    replayed: int = 8
+    """Older examples that it studies besides."""
+    form_adapter: str = ""
+    """Folder of the adapter that all arms share, made before by another run; empty: this one makes it."""
+    form_examples: int = 320
+    """Of the adapter that all arms share, which knows the form of requests, rules in sight and actions, of other
+    worlds."""
+    form: TrainingConfig = TrainingConfig(rank=16, alpha=32.0, learning_rate=1e-3, epochs=1, batch_size=2)
+    """How that is trained."""
+
+    @model_validator(mode="after")
+    def _check_rules(self) -> HouseRulesConfig:
+        if self.task != "episodes":
+            raise SettingError(Field("task"), f" {self.task}: house rules are about episodes")
+        if self.learner:
+            raise SettingError(Field("learner"), " has no use here: all arms lie on an adapter of the run's own")
+        for name, most in (("worlds", 100), ("seeds", 100), ("rests", 1_000), ("form_examples", 100_000)):
+            at_least(1, name, getattr(self, name), most)
+        for name in ("renderings", "quick_every", "replayed"):
+            at_least(0, name, getattr(self, name), 1_000)
+        for name in ("quick", "form"):
+            check_training(name, getattr(self, name))
+        for name in ("inner", "quick", "form"):
+            if getattr(self, name).method != "lora":
+                raise SettingError(
+                    Field(f"{name}.method"), " must be lora: an agent's lessons are stored as an adapter"
+                )
+        self.arm_list()
+        return self
+
+    def arm_list(self) -> Sequence[Arm]:
+        """`arms`, each once.
+
+        Raises:
+            SettingError: one of them is none.
+        """
+        found = []
+        for name in dict.fromkeys(one.strip() for one in self.arms.split(",") if one.strip()):
+            try:
+                found.append(Arm.parse(name))
+            except ValueError:
+                told = f" {name}: no such arm; choose from none, text:N, bm25:N, playbook:N, weights, weights+bm25:N,"
+                raise SettingError(Field("arms"), f"{told} other, all") from None
+        if not found:
+            raise SettingError(Field("arms"), " is empty")
+        return found
