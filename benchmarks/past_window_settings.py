@@ -19,7 +19,7 @@ from selfedit import seeds
 from selfedit.config import EMBEDDED_MODEL
 from selfedit.engine import load_engine
 from selfedit.records import Candidates, Example, MidQuestion, MidStudied, MidStudy, Prompt
-from selfedit.think.lines import Note
+from selfedit.think.lines import EditLine
 from selfedit.think.settings import MID_TRAINING
 from selfedit.think.world import KINDS, make_streams
 
@@ -39,7 +39,7 @@ def main() -> None:
     )
     engine, streams = load_engine(EMBEDDED_MODEL, "cpu"), make_streams("dev", 2, 0)
     texts = engine.moving(len(streams), training)
-    live: list[dict[str, Note]] = [{} for _ in streams]
+    live: list[dict[str, EditLine]] = [{} for _ in streams]
     said: list[dict[str, int]] = [{} for _ in streams]
     rng, done, started = random.Random(0), list[MidStudied](), time.process_time()
     for number in range(SEGMENTS):
@@ -78,11 +78,11 @@ def main() -> None:
         print(f"{where:9s} {form:9s} {who:8s} {right:.2f} right of {len(answers)}, log-probability {logprob:.1f}")
 
 
-def _question(note: Note) -> str:
+def _question(note: EditLine) -> str:
     return f"Question: What is the {note.key}?\nAnswer:"
 
 
-def _examples(note: Note, form: str) -> list[Example]:
+def _examples(note: EditLine, form: str) -> list[Example]:
     asked = Example(note.value.strip(), Prompt(_question(note), raw=True))
     return [note.example, asked] if form == "both" else [note.example]
 

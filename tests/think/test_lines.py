@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from selfedit.think.lines import Note, Notebook, policy_notes, policy_prompt, template_notes
+from selfedit.think.lines import EditLine, Notebook, policy_notes, policy_prompt, template_notes
 from selfedit.think.memory import bm25, found, latest
 from selfedit.think.segments import segments_of
 
@@ -13,8 +13,8 @@ def words(text: str) -> int:
     return len(text.split())
 
 
-def note(key: str, value: str) -> Note:
-    return Note(key, f"The {key} is", f" {value}")
+def note(key: str, value: str) -> EditLine:
+    return EditLine(key, f"The {key} is", f" {value}")
 
 
 def test_a_later_line_supersedes_the_earlier_one_of_its_key() -> None:
@@ -38,7 +38,7 @@ def test_no_more_earlier_lines_are_studied_again_than_are_wanted_and_the_seed_de
 def test_what_is_studied_is_the_end_of_a_line_or_all_of_it_where_it_has_no_beginning() -> None:
     example = note("door", "green").example
     assert example.prompt is not None and example.prompt.text == "The door is" and example.completion == "green."
-    assert Note("x", "", "Rain fell.").example.completion == "Rain fell."
+    assert EditLine("x", "", "Rain fell.").example.completion == "Rain fell."
 
 
 def test_a_template_takes_the_sentences_with_most_names_and_numbers_in_their_order() -> None:

@@ -15,7 +15,7 @@ Memory = Literal["", "text", "search", "whole"]
 
 
 @dataclass(frozen=True, slots=True)
-class Arm:
+class WindowArm:
     """One way of answering."""
 
     name: str
@@ -32,22 +32,22 @@ class Arm:
     """With which keys and values of the window."""
 
 
-WINDOW = Arm("window", "the window alone")
-WEIGHTS = Arm("weights", "weights, updated at every boundary", "own")
-OTHER = Arm("other", "control: weights of another stream", "other")
-END_ONLY = Arm("end-only", "weights, updated once at the end", "end")
-TEXT_128 = Arm("text-128", "lines as text, 128 tokens", memory="text", budget=128)
+WINDOW = WindowArm("window", "the window alone")
+WEIGHTS = WindowArm("weights", "weights, updated at every boundary", "own")
+OTHER = WindowArm("other", "control: weights of another stream", "other")
+END_ONLY = WindowArm("end-only", "weights, updated once at the end", "end")
+TEXT_128 = WindowArm("text-128", "lines as text, 128 tokens", memory="text", budget=128)
 ARMS = (
     WINDOW,
-    Arm("text-64", "lines as text, 64 tokens", memory="text", budget=64),
+    WindowArm("text-64", "lines as text, 64 tokens", memory="text", budget=64),
     TEXT_128,
-    Arm("text-288", "lines as text, 288 tokens", memory="text", budget=288),
-    Arm("bm25-128", "search (BM25), 128 tokens", memory="search", budget=128),
+    WindowArm("text-288", "lines as text, 288 tokens", memory="text", budget=288),
+    WindowArm("bm25-128", "search (BM25), 128 tokens", memory="search", budget=128),
     WEIGHTS,
-    Arm("weights-text-64", "weights and lines as text, 64 tokens", "own", "text", 64),
+    WindowArm("weights-text-64", "weights and lines as text, 64 tokens", "own", "text", 64),
     OTHER,
     END_ONLY,
-    Arm("stale", "weights, keys and values not made anew", "own", keys="stale"),
-    Arm("whole", "everything in sight (ceiling)", memory="whole"),
+    WindowArm("stale", "weights, keys and values not made anew", "own", keys="stale"),
+    WindowArm("whole", "everything in sight (ceiling)", memory="whole"),
 )
 """All, in the order of tables."""

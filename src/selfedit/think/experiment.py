@@ -10,7 +10,7 @@ the same questions at the same moments, so that every difference is paired.
    again. The adapter that is updated once at the end is untouched until then, so that in mid-stream it answers as the
    window alone does.
 2. A question counts as past the window where nothing that it rests on is in sight: whole segments leave it.
-3. Lines are the oracle's here (`Note`s of the world): what is tried is the mechanism.
+3. Lines are the oracle's here (`EditLine`s of the world): what is tried is the mechanism.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from selfedit import seeds
 from selfedit.edits.sentences import split_sentences
 from selfedit.protocols import MovingTexts, Progress
 from selfedit.records import MidAnswer, MidQuestion, MidStudied, MidStudy, TrainingConfig
-from selfedit.think.arms import Arm
+from selfedit.think.arms import WindowArm
 from selfedit.think.lines import Notebook
 from selfedit.think.memory import Count, found, latest
 from selfedit.think.world import Stream, StreamQuestion
@@ -98,7 +98,13 @@ class _Group:
     """Streams that go on side by side, and all that is asked of them."""
 
     def __init__(
-        self, streams: Sequence[Stream], arms: Sequence[Arm], config: MidConfig, opened: Opener, count: Count, seed: int
+        self,
+        streams: Sequence[Stream],
+        arms: Sequence[WindowArm],
+        config: MidConfig,
+        opened: Opener,
+        count: Count,
+        seed: int,
     ) -> None:
         self.streams, self.arms, self.config, self.count, self.seed = streams, arms, config, count, seed
         training, n = config.training, len(streams)
@@ -190,11 +196,11 @@ class _Group:
         self.visible[i] = keep
         return 2 * keep
 
-    def _question(self, i: int, question: StreamQuestion, arm: Arm) -> MidQuestion:
+    def _question(self, i: int, question: StreamQuestion, arm: WindowArm) -> MidQuestion:
         adapter = {"none": -1, "own": None, "end": None, "other": (i + 1) % len(self.streams)}[arm.answerer]
         return MidQuestion(i, question.places, adapter=adapter, keys=arm.keys, behind=self._beside(i, question, arm))
 
-    def _beside(self, i: int, question: StreamQuestion, arm: Arm) -> str:
+    def _beside(self, i: int, question: StreamQuestion, arm: WindowArm) -> str:
         """What stands between the window and the question."""
         if arm.memory == "text":
             return latest([note.text for note in self.notebooks[i].notes], arm.budget, self.count)
@@ -202,7 +208,7 @@ class _Group:
             return found(self.gone[i], question.words, arm.budget, self.count)
         return ""
 
-    def _answered(self, i: int, question: StreamQuestion, arm: Arm, reply: MidAnswer) -> AskedPast:
+    def _answered(self, i: int, question: StreamQuestion, arm: WindowArm, reply: MidAnswer) -> AskedPast:
         gold = tuple(place.gold for place in question.places)
         # The window holds the segment under way and those before it.
         is_past = question.age >= self.visible[i]
@@ -213,7 +219,7 @@ class _Group:
 
 def run_group(
     streams: Sequence[Stream],
-    arms: Sequence[Arm],
+    arms: Sequence[WindowArm],
     config: MidConfig,
     opened: Opener,
     count: Count,

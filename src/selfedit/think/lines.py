@@ -43,7 +43,7 @@ _ASK = (
 
 
 @dataclass(frozen=True, slots=True)
-class Note:
+class EditLine:
     """A self-edit line: what is to be learnt of a segment."""
 
     key: str
@@ -70,38 +70,38 @@ class Notebook:
     """The lines of a text so far, without those that are superseded; the latest last."""
 
     def __init__(self) -> None:
-        self._live: dict[str, Note] = {}
+        self._live: dict[str, EditLine] = {}
 
     def __len__(self) -> int:
         return len(self._live)
 
     @property
-    def notes(self) -> tuple[Note, ...]:
+    def notes(self) -> tuple[EditLine, ...]:
         """All that hold."""
         return tuple(self._live.values())
 
-    def chosen(self, new: Sequence[Note], replayed: int, seed: int) -> tuple[Note, ...]:
+    def chosen(self, new: Sequence[EditLine], replayed: int, seed: int) -> tuple[EditLine, ...]:
         """What is studied now: the new lines, and at most so many of those before that they do not supersede, drawn."""
         keys = {note.key for note in new}
         older = [note for note in self.notes if note.key not in keys]
         return *_latest(new), *random.Random(seed).sample(older, min(replayed, len(older)))
 
-    def add(self, new: Iterable[Note]) -> None:
+    def add(self, new: Iterable[EditLine]) -> None:
         """These hold from now on, and what they supersede holds no more."""
         for note in new:
             self._live.pop(note.key, None)
             self._live[note.key] = note
 
 
-def _latest(notes: Sequence[Note]) -> tuple[Note, ...]:
+def _latest(notes: Sequence[EditLine]) -> tuple[EditLine, ...]:
     return tuple({note.key: note for note in notes}.values())
 
 
-def template_notes(text: str, most: int) -> tuple[Note, ...]:
+def template_notes(text: str, most: int) -> tuple[EditLine, ...]:
     """The segment's own sentences, those with most names and numbers, `most` in all, in order."""
     found = [sentence[:LONGEST] for sentence in split_sentences(text).splitlines() if len(sentence.split()) > 2]
     ranked = sorted(range(len(found)), key=lambda i: (-_telling(found[i]), i))[:most]
-    return _latest([Note(found[i], "", found[i]) for i in sorted(ranked)])
+    return _latest([EditLine(found[i], "", found[i]) for i in sorted(ranked)])
 
 
 def _telling(text: str) -> int:
@@ -118,7 +118,7 @@ def policy_prompt(text: str) -> Prompt:
     return Prompt(f"{_ASK.format(n=_LINES_ASKED)}\n\nText:\n{text.strip()}", json_schema=_SCHEMA)
 
 
-def policy_notes(reply: str, is_finished: bool, segment: str) -> tuple[Note, ...]:
+def policy_notes(reply: str, is_finished: bool, segment: str) -> tuple[EditLine, ...]:
     """The lines of a reply under the grammar whose words all stand in the segment, and that say more than their
     subject: what is made up, or nothing, is not learnt. None where the reply was cut off."""
     if not is_finished:
@@ -128,5 +128,5 @@ def policy_notes(reply: str, is_finished: bool, segment: str) -> tuple[Note, ...
         subject, value = item["subject"].strip().rstrip("."), item["is"].strip()
         about, told = set(_words(subject)), set(_words(value))
         if about - EMPTY_WORDS and about | told <= said and told - about:
-            found.append(Note(subject.lower(), f"{subject[0].upper()}{subject[1:]}:", f" {value}"))
+            found.append(EditLine(subject.lower(), f"{subject[0].upper()}{subject[1:]}:", f" {value}"))
     return _latest(found)

@@ -17,7 +17,7 @@ from selfedit.loop.meta_learning import MetaPlan, take_meta_steps
 from selfedit.loop.runtime import Runtime
 from selfedit.protocols import MovesOn, MovingTexts
 from selfedit.records import UNTOUCHED, MetaStep, MidStudied, Policy, TrainingConfig, WarmUp, to_json
-from selfedit.think.arms import ARMS, WEIGHTS, WINDOW, Arm
+from selfedit.think.arms import ARMS, WEIGHTS, WINDOW, WindowArm
 from selfedit.think.experiment import AskedPast, BoundaryDone, GroupResult, MidConfig, run_group
 from selfedit.think.starting import FOLDER, meta_plan
 from selfedit.think.units import UnitFolder
@@ -35,7 +35,7 @@ class StartPlan:
 
     name: str
     """`reading`, `shipped` or `untouched`."""
-    arms: tuple[Arm, ...]
+    arms: tuple[WindowArm, ...]
     """In the order in which they are asked."""
 
 

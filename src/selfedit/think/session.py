@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from selfedit import seeds
 from selfedit.protocols import MovesOn, MovingTexts
 from selfedit.records import UNTOUCHED, MidQuestion, MidStudied, MidStudy, Policy, Prompt, SamplingParams
-from selfedit.think.lines import Note, Notebook, policy_notes, policy_prompt, template_notes
+from selfedit.think.lines import EditLine, Notebook, policy_notes, policy_prompt, template_notes
 from selfedit.think.segments import segments_of
 from selfedit.think.settings import ThinkSettings
 
@@ -131,7 +131,7 @@ class ReadingSession:
             keep += 1
         return keep
 
-    def _extract(self, segment: str) -> tuple[Note, ...]:
+    def _extract(self, segment: str) -> tuple[EditLine, ...]:
         settings = self.settings
         if settings.lines == "template":
             return template_notes(segment, settings.most_lines)

@@ -14,7 +14,7 @@ from dataclasses import replace
 from selfedit import seeds
 from selfedit.loop.meta_learning import MetaPlan, Study, grouped
 from selfedit.records import Example, Prompt, TrainingConfig
-from selfedit.think.lines import Note
+from selfedit.think.lines import EditLine
 from selfedit.think.world import Stream, StreamSegment
 
 FOLDER = "adapters/reading"
@@ -55,7 +55,7 @@ def _study(stream: Stream, rng: random.Random, number: int, steps: int) -> Study
     return Study(f"{stream.id}/{at}/{number}", (*lines, *asked))
 
 
-def _question(note: Note, rng: random.Random, segment: StreamSegment | None) -> Example:
+def _question(note: EditLine, rng: random.Random, segment: StreamSegment | None) -> Example:
     """About a line, as it may be asked, behind a segment or alone."""
     kind, _, thing = note.key.partition(" of ")
     asked = f"Question: What is the {note.key}?\nAnswer:"

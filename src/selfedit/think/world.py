@@ -21,7 +21,7 @@ from typing import Literal
 
 from selfedit import seeds
 from selfedit.records import Candidates
-from selfedit.think.lines import Note
+from selfedit.think.lines import EditLine
 
 SEGMENTS = 16
 """Of a stream."""
@@ -145,7 +145,7 @@ class StreamSegment:
     """Its sentences, without the lemma."""
     lemma: str
     """Its last line."""
-    notes: tuple[Note, ...]
+    notes: tuple[EditLine, ...]
     """What it says: its facts, and last its lemma."""
 
 
@@ -217,7 +217,7 @@ class _Maker:
             sentences.insert(self.rng.randrange(len(sentences) + 1), sentence)
         return StreamSegment(" ".join(sentences) + "\n", lemma + "\n", (*(n for _, n in stated), note))
 
-    def _fact(self, segment: int, number: int) -> tuple[str, Note]:
+    def _fact(self, segment: int, number: int) -> tuple[str, EditLine]:
         able = [one for one in self.known if one.lemma == "fact" and not one.old and segment - one.said >= 2]
         if number in self.changes and able:
             one = self.rng.choice(able)
@@ -231,7 +231,7 @@ class _Maker:
             text = self.rng.choice(_STATED).format(kind=kind, thing=one.thing, value=one.value)
         return text, _note(one)
 
-    def _lemma(self, segment: int) -> tuple[str, Note]:
+    def _lemma(self, segment: int) -> tuple[str, EditLine]:
         """The segment's last line: derived from what was said so many segments ago as is this question's turn."""
         is_asked = segment >= _FIRST_ASKED
         age = _MID_AGES[segment - _FIRST_ASKED] if is_asked else 1
@@ -294,12 +294,12 @@ def _join_places(thing: str, parts: Sequence[_Known]) -> tuple[Candidates, ...]:
     return _place(head, first), _place(middle, second)
 
 
-def _note(one: _Known) -> Note:
+def _note(one: _Known) -> EditLine:
     if one.parts:
         (_, first), (_, second) = one.parts
-        return Note(f"badge of {one.thing}", f"The badge of {one.thing} is", f" {first} and {second}")
+        return EditLine(f"badge of {one.thing}", f"The badge of {one.thing} is", f" {first} and {second}")
     where = "wanted for" if one.lemma == "look-up" else "of"
-    return Note(f"{one.kind} {where} {one.thing}", f"The {one.kind} {where} {one.thing} is", _spaced(one.value))
+    return EditLine(f"{one.kind} {where} {one.thing}", f"The {one.kind} {where} {one.thing} is", _spaced(one.value))
 
 
 def _spaced(value: str) -> str:
