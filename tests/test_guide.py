@@ -20,6 +20,7 @@ from selfedit.loop import METHODS
 from selfedit.recipes.reproduce import ReproduceConfig
 from selfedit.records import SamplingParams, TrainingConfig, WarmConfig
 from selfedit.tasks import TASKS
+from selfedit.think.settings import ThinkSettings
 
 ROOT = Path(__file__).parents[1]
 GUIDE = sorted((ROOT / "docs" / "guide").glob("*.md"))
@@ -62,6 +63,7 @@ def known_flags() -> set[str]:
     models = [*SETTINGS.values(), ReproduceConfig, *(plugin.settings for plugin in TASKS.values())]
     names |= {name for model in models for name in model.model_fields} | {
         *LearnSettings.model_fields,
+        *ThinkSettings.model_fields,
         *WholeSettings.model_fields,
         *LIBRARY_FLAGS,
     }

@@ -22,7 +22,7 @@ LAYERS = [
     {"edits", "grading", "engine", "store"},
     {"tasks"},
     {"loop", "executors"},
-    {"continual", "learn"},
+    {"continual", "learn", "think"},
     {"report", "recipes", "testing", "serve"},
     {"cli"},
     {"api", "__main__"},

@@ -6,6 +6,7 @@
     Progress    who is watching                                       cli/progress.py
     AdapterStore  where adapters lie                                  store/adapters.py
     LiveWriter  texts token by token, for a server                    engine/, testing
+    MovingTexts  texts that go on while the adapter of each changes   engine/, testing
 
 A task may do more: `InContext`, `TwoStep`, `Variable`, `LineByLine`, `Examines` and `LeaveOneOut` name what some
 methods ask of it. What a task has not is never guessed: `isinstance` says it, by the protocol's name.
@@ -19,6 +20,7 @@ from pathlib import Path
 from typing import Generic, Literal, Protocol, Self, TypeVar, runtime_checkable
 
 from selfedit.records import (
+    UNTOUCHED,
     Completion,
     Context,
     Example,
@@ -26,10 +28,15 @@ from selfedit.records import (
     Invalid,
     LivePiece,
     LiveRequest,
+    MidAnswer,
+    MidQuestion,
+    MidStudied,
+    MidStudy,
     Policy,
     Prompt,
     Query,
     Refused,
+    TrainingConfig,
     Trial,
     TrialResult,
     TrialSpec,
@@ -216,6 +223,41 @@ class WritesLive(Protocol):
     def live(self, rows: int, versions: int) -> LiveWriter:
         """A writer of at most `rows` texts of at most `versions` versions at once. The engine may do other things in
         between its steps."""
+        ...
+
+
+class MovingTexts(Protocol):
+    """Texts that go on, each with a window that it sees and an adapter of its own that changes on the way. The model
+    beneath and every stored version stay as they are; nothing of the adapters is left when this is dropped."""
+
+    def read(self, pieces: Sequence[tuple[int, str]]) -> Sequence[int]:
+        """Texts, by number, go on with these pieces; how many tokens each has. Raises SelfeditError: it is no text for
+        this model, or longer than its context with what is visible already."""
+        ...
+
+    def study(self, studies: Sequence[MidStudy], tolerance: float) -> Sequence[MidStudied]:
+        """Each text's adapter learns; where the visible text's loss rises by more than `tolerance` nats per token, that
+        is taken back. Then all but the newest pieces go, and what stays is read anew by the adapter as it is now."""
+        ...
+
+    def ask(self, questions: Sequence[MidQuestion]) -> Sequence[MidAnswer]:
+        """What the texts' adapters answer, now; nothing of it becomes part of a text."""
+        ...
+
+
+@runtime_checkable
+class MovesOn(Protocol):
+    """An engine that can read texts whose adapters change on the way."""
+
+    def moving(
+        self, count: int, training: TrainingConfig, base: Policy = UNTOUCHED, is_stale: bool = False, seed: int = 0
+    ) -> MovingTexts:
+        """So many texts, whose adapters lie on `base`, begin alike, and train as `training` says, its epochs being the
+        steps at a boundary. `is_stale`: the keys that pieces got when they were read are kept too."""
+        ...
+
+    def count_tokens(self, text: str) -> int:
+        """How many tokens a piece of a text has."""
         ...
 
 

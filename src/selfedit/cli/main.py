@@ -41,6 +41,7 @@ from selfedit.cli.reproduce import Reproduce
 from selfedit.cli.serve import Serve
 from selfedit.cli.setup import SetUp
 from selfedit.cli.solve import Solve
+from selfedit.cli.think import Think
 from selfedit.cli.train import Train
 from selfedit.cli.versions import Versions
 from selfedit.config import RunConfig
@@ -61,6 +62,7 @@ COMMANDS: dict[str, type[Command]] = {
     "forget": Forget,
     "export": ExportCommand,
     "serve": Serve,
+    "think": Think,
     "questions": Questions,
     "versions": Versions,
     "reproduce": Reproduce,

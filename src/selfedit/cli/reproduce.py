@@ -13,6 +13,7 @@ from typing import Annotated
 
 import tyro
 
+from selfedit.cli import past_window
 from selfedit.cli.continual import run_continual
 from selfedit.cli.evaluate import run_evaluation
 from selfedit.cli.house_rules import run_house_rules
@@ -40,12 +41,16 @@ class Reproduce(JsonCommand):
 
     name: tyro.conf.Positional[str]
     """table1, table2, figure4, figure5, figure6, prompts, cost, reward (how noisy it is), worth (methods at equal
-    budgets) or house-rules (an agent that self-edits after each interaction)."""
+    budgets), house-rules (an agent that self-edits after each interaction) or past-window (weights that are updated
+    while a text goes on)."""
     settings: Annotated[ReproduceConfig, tyro.conf.arg(name="")]
 
     def run(self, out: Output) -> None:
         """Runs the steps that have not ended yet, and writes and shows the page."""
         name, config = self.name, self.settings
+        if name == past_window.NAME:
+            past_window.run_past_window_page(config, out)
+            return
         for prompt in config.prompt_names() if name == "prompts" else ():
             load_prompt(prompt)
         steps, root = plan(name, config), config.run_path()

@@ -22,6 +22,7 @@ from selfedit.engine.lora import peft_format
 from selfedit.engine.lora.bank import Bank, Matrices
 from selfedit.engine.model import bounds, compatibility, loading, memory
 from selfedit.engine.model.devices import choose_device, choose_dtype
+from selfedit.engine.moving import ReadsOn
 from selfedit.engine.replies import ROOM, Speaker
 from selfedit.engine.serving import LiveTexts
 from selfedit.engine.train import full_finetuning
@@ -53,7 +54,7 @@ Replies = tuple[tuple[Answer, ...], tuple[Answer, ...]]
 """The answers of one trial, and those to its second round of queries."""
 
 
-class TorchEngine:
+class TorchEngine(ReadsOn):
     """Implements `protocols.Engine` on a transformers model.
 
     Where all items of a group are for one version, its adapter lies beneath the bank, and the bank's slots are free for

@@ -241,7 +241,7 @@ def plan(name: str, config: ReproduceConfig) -> tuple[Step, ...]:
         SelfeditError: there is no such name, or it has no use for a setting.
     """
     if name not in NAMES:
-        raise SelfeditError(f"reproduce {name}: unknown; choose from {', '.join(NAMES)}")
+        raise SelfeditError(f"reproduce {name}: unknown; choose from {', '.join((*NAMES, *EXPERIMENTS))}")
     for field in ("prompts", *_NOT_FOR.get(name, ())):
         if getattr(config, field) and (field, name) != ("prompts", "prompts"):
             raise SettingError(Field(field), f": {name} takes none; leave it out")
@@ -403,7 +403,9 @@ NAMES = {
     "worth": "What a self-edit is worth: methods at equal budgets, on a plain and on a warm learner",
     "house-rules": "House rules: an agent that self-edits after each interaction, beside agents that keep notes",
 }
-"""Everything that can be reproduced, with its title."""
+"""Everything that comes down to runs, with its title."""
+EXPERIMENTS = ("past-window",)
+"""What is no run of contexts, and has a plan of its own."""
 
 _NOT_FOR: dict[str, tuple[str, ...]] = {
     "table1": ("edits", "writer", "grader", "judge"),

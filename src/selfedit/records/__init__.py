@@ -32,6 +32,7 @@ from selfedit.records.library import (
 )
 from selfedit.records.lines import CheckedLine, LineCheck, LineVerdict
 from selfedit.records.live import Ending, LivePiece, LiveRequest, RefusalKind, Refused, TokenChance
+from selfedit.records.moving import Candidates, Keys, MidAnswer, MidQuestion, MidStudied, MidStudy
 from selfedit.records.policies import (
     UNTOUCHED,
     Policy,
@@ -92,6 +93,7 @@ __all__ = [
     "Author",
     "Budget",
     "Candidate",
+    "Candidates",
     "CheckedLine",
     "ChunkPlace",
     "Completion",
@@ -109,6 +111,7 @@ __all__ = [
     "Generation",
     "GradedAnswer",
     "Invalid",
+    "Keys",
     "Lesson",
     "LessonSource",
     "LessonStatus",
@@ -120,6 +123,10 @@ __all__ = [
     "LiveRequest",
     "LossOn",
     "MetaStep",
+    "MidAnswer",
+    "MidQuestion",
+    "MidStudied",
+    "MidStudy",
     "Observation",
     "Outcome",
     "Policy",

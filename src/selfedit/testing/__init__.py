@@ -7,6 +7,7 @@ heart what it was told.
 
 from selfedit.testing.engines import FakeEngine, ForgetfulEngine, Stopped
 from selfedit.testing.live import FakeLiveWriter
+from selfedit.testing.moving import FakeMovingTexts
 from selfedit.testing.rote import RoteEngine
 from selfedit.testing.tasks import FakeGrader, FakeTask, SilentProgress, TwoStepTask, make_contexts, make_runtime
 
@@ -14,6 +15,7 @@ __all__ = [
     "FakeEngine",
     "FakeGrader",
     "FakeLiveWriter",
+    "FakeMovingTexts",
     "FakeTask",
     "ForgetfulEngine",
     "RoteEngine",

@@ -14,12 +14,14 @@ from selfedit.disk import new_folder
 from selfedit.errors import SelfeditError
 from selfedit.protocols import AdapterStore, Done
 from selfedit.records import (
+    UNTOUCHED,
     Answer,
     Completion,
     Generation,
     Policy,
     Prompt,
     Query,
+    TrainingConfig,
     Trial,
     TrialResult,
     Update,
@@ -29,6 +31,7 @@ from selfedit.records import (
 from selfedit.store import AdapterFolders
 from selfedit.store.adapters import WEIGHTS
 from selfedit.testing.live import FakeLiveWriter
+from selfedit.testing.moving import FakeMovingTexts
 
 MEMORY = "memory.json"
 """Beside a version's weights: what it remembers."""
@@ -76,11 +79,23 @@ class FakeEngine:
         self.trials_run: list[str] = []
         self.updates: list[Update] = []
         self.writers_made: list[FakeLiveWriter] = []
+        self.moved: list[FakeMovingTexts] = []
 
     def live(self, rows: int, versions: int) -> FakeLiveWriter:
         """Writes what `write_text` says, word by word."""
         self.writers_made.append(FakeLiveWriter(lambda *asked: self.write_text(*asked), self.adapters, rows, versions))
         return self.writers_made[-1]
+
+    def moving(
+        self, count: int, training: TrainingConfig, base: Policy = UNTOUCHED, is_stale: bool = False, seed: int = 0
+    ) -> FakeMovingTexts:
+        """Texts that remember what they studied, word for word."""
+        self.moved.append(FakeMovingTexts(count))
+        return self.moved[-1]
+
+    def count_tokens(self, text: str) -> int:
+        """Words."""
+        return len(text.split())
 
     def generate(self, groups: Iterable[Sequence[Generation]]) -> Iterator[Done[Completion]]:
         """A text by prompt, version and seed."""

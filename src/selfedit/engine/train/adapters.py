@@ -44,6 +44,8 @@ class TrainingJob:
     """A frozen adapter (scale 1) that the new one is stacked on, beside the policy's."""
     constraint: AdapterConstraint | None = None
     """What the new adapter is kept from."""
+    start: torch.Tensor | None = None
+    """The adapter that training goes on from, a row of the bank's weights; None: a fresh one."""
 
     @property
     def n_steps(self) -> int:
@@ -179,7 +181,10 @@ class _Running:
     """A job in a slot."""
 
     def __init__(self, index: int, job: TrainingJob, bank: Bank, slot: int) -> None:
-        bank.fill(slot, job.training, seeds.derive(job.seed, "init") % 2**31)
+        if job.start is None:
+            bank.fill(slot, job.training, seeds.derive(job.seed, "init") % 2**31)
+        else:
+            bank.load_row(slot, job.start, job.training.alpha / job.training.rank)
         self.index, self.slot, self.row = index, slot, bank.weights[slot]
         bank.lay_beneath(slot, job.training.rank, job.beneath)
         self.parts = bank.own_parts(slot, job.training.rank) if job.beneath or job.constraint else None
