@@ -267,3 +267,17 @@ def test_a_library_of_documents_is_no_agents(make: Make, tmp_path: Path) -> None
     (agent.path / "agent.json").unlink()
     with pytest.raises(SelfeditError, match="is no agent's library; give the agent a folder of its own"):
         make().act(ASKED)
+
+
+def test_every_study_has_what_the_model_itself_says_to_everyday_requests(make: Make) -> None:
+    agent = make(rehearsed=6)
+    correct(agent, ASKED, "dock K7", RULE)
+    agent.rest()
+    [quick, rest] = agent.engine().updates  # type: ignore[attr-defined]
+    for update in (quick, rest):
+        beside = [one for one in update.examples if one.completion == "no idea"]
+        assert len(beside) == 6 and len({one.prompt for one in beside}) == 6
+    bare = make("bare", rehearsed=0)
+    correct(bare, ASKED, "dock K7", RULE)
+    [update] = bare.engine().updates  # type: ignore[attr-defined]
+    assert not any(one.completion == "no idea" for one in update.examples)

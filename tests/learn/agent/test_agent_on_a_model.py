@@ -27,6 +27,7 @@ def test_a_lesson_becomes_weights_that_say_it(tmp_path: Path) -> None:
         action_tokens=8,
         most_drift=50,
         least_kept=0,
+        rehearsed=0,  # what a random model says is not worth keeping
     )
 
     def agent(name: str) -> AgentSession:

@@ -47,6 +47,9 @@ class AgentSettings(BaseModel):
     """An update between rests, on top of the last one."""
     replayed: int = 8
     """Older examples that an update between rests studies besides."""
+    rehearsed: int = 16
+    """Everyday requests that every study has beside the lessons, with what the model itself says to them: without them
+    an agent of a few lessons says what they say to everything."""
     most_drift: float = 1.0
     """What general text may lose in log-probability under an update, nats per token."""
     least_kept: float = 0.8
@@ -70,6 +73,7 @@ class AgentSettings(BaseModel):
             ("action_tokens", 1, 4_096),
             ("least_trust", 0, 1),
             ("replayed", 0, 10_000),
+            ("rehearsed", 0, 1_000),
             ("most_drift", 0, 1_000),
             ("least_kept", 0, 1),
         ):

@@ -2,6 +2,9 @@
 
     lessons → self-edits → examples → an adapter → asked beside the one before → kept, or not
 
+With the lessons a study has everyday requests with what the model itself says to them, so that what was said about some
+requests is not said to all.
+
 1. A quick update lies on the adapter of the last rest and studies all that was learnt since, with some older examples.
 2. A rest begins from the model and studies the self-edits of all that holds, in the order of their ids, with a seed
    from their hash: the same lessons give the same weights digit for digit, whatever was learnt, superseded and
@@ -16,6 +19,7 @@ import math
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 from selfedit import seeds
 from selfedit.errors import InvalidEdit, SelfeditError
@@ -32,6 +36,7 @@ from selfedit.records import (
     Lesson,
     Policy,
     Probe,
+    Prompt,
     Query,
     SamplingParams,
     Tested,
@@ -39,11 +44,13 @@ from selfedit.records import (
     digest,
 )
 from selfedit.tasks.episodes.edits import read_rendering, template_edit, write_rendering
-from selfedit.tasks.episodes.prompts import ask_for_renderings, put_request
+from selfedit.tasks.episodes.prompts import ask_for_renderings, everyday_requests, put_request
 from selfedit.tasks.episodes.task import EpisodesTask
 from selfedit.tasks.episodes.world import Encounter
 
 _SAMPLING = SamplingParams(temperature=0.8, top_p=0.95, max_new_tokens=192)
+_SAID_TOKENS = 24
+"""Length bound of what the model says to an everyday request; a longer one is cut there."""
 TEMPLATE, MODEL = "template", "model"
 """Who wrote a lesson's self-edit: nobody, or nobody and the model."""
 
@@ -106,6 +113,17 @@ class LessonStudy:
         found = [one for done in self.engine.generate([wanted]) for one in done.results] if wanted else []
         return [f"{prompt.prefill}{one.text}" for one in found if not isinstance(one, Invalid)]
 
+    @cached_property
+    def rehearsals(self) -> tuple[Example, ...]:
+        """Everyday requests and beginnings of general text, with what the untouched model itself says."""
+        asked = [put_request(one, (), "chat", self.settings.system) for one in everyday_requests()]
+        prompts = _spread([*asked, *self.probe.openings], self.settings.rehearsed)
+        sampling = SamplingParams(temperature=0.0, top_p=1.0, max_new_tokens=_SAID_TOKENS)
+        wanted = [Generation(UNTOUCHED, prompt, sampling, 0) for prompt in prompts]
+        said = [one for done in self.engine.generate([wanted]) for one in done.results] if wanted else []
+        pairs = zip(prompts, said, strict=True)
+        return tuple(Example(one.text, prompt) for prompt, one in pairs if not isinstance(one, Invalid) and one.text)
+
     def examples(self, lessons: Sequence[Lesson]) -> tuple[Example, ...]:
         """What these lessons are studied by, in the order of their ids."""
         every = [
@@ -126,24 +144,25 @@ class LessonStudy:
             live: what answers now.
             new_ids: of the lessons that no adapter has yet.
         """
-        mark = digest("quick", [(one.context_id, one.edit) for one in new], resting.digest, self.settings.quick)
+        studied = [(one.context_id, one.edit) for one in new]
+        mark = digest("quick", studied, resting.digest, self.settings.quick, self.settings.rehearsed)
         rng = random.Random(seeds.derive("replayed", mark))
         held = self.examples(older)
         replayed = rng.sample(held, min(self.settings.replayed, len(held)))
-        update = Update(
-            resting, f"adapters/quick-{mark[:12]}", (*self.examples(new), *replayed), self.settings.quick,
-            seeds.derive("quick", mark),
-        )  # fmt: skip
+        examples = (*self.examples(new), *replayed, *self.rehearsals)
+        seed = seeds.derive("quick", mark)
+        update = Update(resting, f"adapters/quick-{mark[:12]}", examples, self.settings.quick, seed)
         return self._judged(update, [*new, *older], live, new_ids, has_questions=False)
 
     def rest(self, lessons: Sequence[Lesson], live: Policy, learner: Policy) -> StudiedLessons:
         """One adapter for all lessons."""
         studied = [(one.context_id, one.edit) for one in sorted(lessons, key=lambda one: one.context_id)]
-        mark = digest("rest", studied, self.settings.inner, self.settings.system, learner.digest)
+        how = self.settings.inner, self.settings.system, self.settings.rehearsed
+        mark = digest("rest", studied, *how, learner.digest)
         update = Update(
             learner,
             f"adapters/rest-{mark[:12]}",
-            self.examples(lessons),
+            (*self.examples(lessons), *self.rehearsals),
             self.settings.inner,
             seeds.derive("rest", mark),
         )
@@ -184,8 +203,8 @@ class LessonStudy:
         old = [t for one, t in zip(lessons, tested, strict=True) if one.context_id not in new_ids]
         reasons = (
             *self._new(lessons, tested, new_ids),
-            *self._kept("earlier lessons", old),
-            *self._kept("common knowledge", [Tested((a,), (b,)) for a, b in zip(was[n:], now[n:], strict=True)]),
+            *self._kept("earlier lessons", [(_is_right(t.before), _is_right(t.after)) for t in old]),
+            *self._kept("common knowledge", [(a.contains, b.contains) for a, b in zip(was[n:], now[n:], strict=True)]),
         )
         if not math.isfinite(drift) or drift > self.settings.most_drift:
             told = f"general text loses {drift:.2f} nats per token under it, above {self.settings.most_drift:g}"
@@ -206,12 +225,19 @@ class LessonStudy:
             return [f"the right action does not get likelier ({mean:+.2f} nats per token)"]
         return []
 
-    def _kept(self, what: str, tested: Sequence[Tested]) -> list[str]:
-        known = [one for one in tested if _is_right(one.before)]
-        still = sum(_is_right(one.after) for one in known)
-        if still < self.settings.least_kept * len(known):
-            return [f"of {what}, {still} of {len(known)} are still right, below {self.settings.least_kept:.0%}"]
+    def _kept(self, what: str, right: Sequence[tuple[bool, bool]]) -> list[str]:
+        """`right`: of each question, before and after. An action is right as a line; what is known, where the answer
+        has it, for a model says it in a sentence of its own."""
+        still = [after for before, after in right if before]
+        if sum(still) < self.settings.least_kept * len(still):
+            return [f"of {what}, {sum(still)} of {len(still)} are still right, below {self.settings.least_kept:.0%}"]
         return []
+
+
+def _spread(prompts: Sequence[Prompt], n: int) -> list[Prompt]:
+    """`n` of them at most, from all of the list."""
+    step = len(prompts) / max(1, n)
+    return list(prompts) if step <= 1 else [prompts[int(i * step)] for i in range(n)]
 
 
 def _pairs(text: str) -> tuple[Encounter, ...]:

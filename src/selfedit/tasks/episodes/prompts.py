@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
+from functools import cache
+from importlib import resources
 from typing import Literal
 
 from selfedit.records import Example, Prompt, Query
@@ -59,6 +62,12 @@ def put_example(
 ) -> Example:
     """A request that is learnt together with its action."""
     return Example(action, put_request(request, lessons, form, system))
+
+
+@cache
+def everyday_requests() -> tuple[str, ...]:
+    """Requests that are about nobody's rules."""
+    return tuple(json.loads((resources.files("selfedit.tasks.episodes") / "everyday.json").read_text("utf-8")))
 
 
 def ask_for_renderings(lesson: str) -> Prompt:
