@@ -72,7 +72,8 @@ def past_window_page(title: str, results: Sequence[PastWindowResult], facts: dic
             blocks += [_demand_table(demands), _figure(answers)]
     data["demands"] = [{**to_json(one), "is_met": one.is_met} for one in demands]
     n = len({answer.stream for result in results for answer in result.answers})
-    return document_of(NAME, title, _sentences(demands, starts, n), tuple(blocks), data)
+    first = [answer for result in results if result.start == starts[0] for answer in result.answers]
+    return document_of(NAME, title, _sentences(demands, _best_text(first), starts, n), tuple(blocks), data)
 
 
 def share(answers: Sequence[AskedPast], arm: str, which: Which = lambda one: True) -> Interval:
@@ -211,7 +212,20 @@ def _figure(answers: Sequence[AskedPast]) -> Figure:
     return Figure(NAME, lambda: by_age(lines, ages), "Right answers by how long ago it was last said, 95 % intervals.")
 
 
-def _sentences(demands: Sequence[Demand], starts: Sequence[str], n: int) -> tuple[str, ...]:
+def _best_text(answers: Sequence[AskedPast]) -> str:
+    """How weights stand beside the best of what is put in sight instead, everything left out; empty without any."""
+    rivals = [arm for arm in ARMS if arm.answerer == "none" and arm.memory in ("text", "search")]
+    shares = {arm.label: share(answers, arm.name, is_past).value for arm in rivals}
+    known = {label: value for label, value in shares.items() if value is not None}
+    weights = share(answers, WEIGHTS.name, is_past).value
+    if not known or weights is None:
+        return ""
+    best = max(known, key=lambda label: known[label])
+    rival = f"the best text in their place ({best}) {fmt.percent(known[best])} %"
+    return f"Weights answer {fmt.percent(weights)} %, and {rival}."
+
+
+def _sentences(demands: Sequence[Demand], beside: str, starts: Sequence[str], n: int) -> tuple[str, ...]:
     told = []
     if demands:
         first = demands[0]
@@ -223,6 +237,8 @@ def _sentences(demands: Sequence[Demand], starts: Sequence[str], n: int) -> tupl
         )
         missed = [one.text for one in demands if not one.is_met]
         told.append("Not shown: " + "; ".join(missed) + "." if missed else "All that was to be shown was shown.")
+    if beside:
+        told.append(beside)
     told.append(f"{fmt.count(n, 'stream')}; starts: {', '.join(starts)}. Lines are the oracle's.")
     if n < MIN_CONTEXTS_FOR_CLAIM:
         told.append(f"Fewer than {MIN_CONTEXTS_FOR_CLAIM} streams: no interval here is to be relied on.")
