@@ -115,14 +115,15 @@ class LessonStudy:
 
     @cached_property
     def rehearsals(self) -> tuple[Example, ...]:
-        """Everyday requests and beginnings of general text, with what the untouched model itself says."""
+        """Everyday requests and beginnings of general text, with what the untouched model itself says. How likely that
+        model holds each next token is what is studied, not the words alone, which would make it surer than it is."""
         asked = [put_request(one, (), "chat", self.settings.system) for one in everyday_requests()]
         prompts = _spread([*asked, *self.probe.openings], self.settings.rehearsed)
         sampling = SamplingParams(temperature=0.0, top_p=1.0, max_new_tokens=_SAID_TOKENS)
         wanted = [Generation(UNTOUCHED, prompt, sampling, 0) for prompt in prompts]
         said = [one for done in self.engine.generate([wanted]) for one in done.results] if wanted else []
-        pairs = zip(prompts, said, strict=True)
-        return tuple(Example(one.text, prompt) for prompt, one in pairs if not isinstance(one, Invalid) and one.text)
+        pairs = [(prompt, one.text) for prompt, one in zip(prompts, said, strict=True) if not isinstance(one, Invalid)]
+        return tuple(Example(text, prompt, prompt, is_anchored=True) for prompt, text in pairs if text)
 
     def examples(self, lessons: Sequence[Lesson]) -> tuple[Example, ...]:
         """What these lessons are studied by, in the order of their ids."""
