@@ -47,7 +47,7 @@ class AgentSettings(BaseModel):
     """An update between rests, on top of the last one."""
     replayed: int = 8
     """Older examples that an update between rests studies besides."""
-    rehearsed: int = 16
+    rehearsed: int = 24
     """Everyday requests that every study has beside the lessons, with what the model itself says to them: without them
     an agent of a few lessons says what they say to everything."""
     most_drift: float = 1.0
