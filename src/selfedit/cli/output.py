@@ -10,9 +10,12 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from selfedit.terminal import escape_controls
+
+if TYPE_CHECKING:
+    from selfedit.report.blocks import Document
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,3 +110,18 @@ def say(line: str) -> None:
 def show(line: str) -> None:
     """A line on standard output; what a terminal would obey in it is shown."""
     print(escape_controls(line))
+
+
+def show_document(root: Path, told: Document, out: Output) -> None:
+    """Writes a document as files, and shows it, or as JSON its data, with where its page is."""
+    from rich.console import Console
+
+    from selfedit.report import document
+
+    page = document.write_document(root, told)
+    if out.is_json:
+        out.data(told.data)
+        say(f"page: {page}")
+    else:
+        document.print_document(told, Console())
+        show(f"\npage: {page}")

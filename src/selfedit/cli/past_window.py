@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from selfedit.cli.output import Output, say, show
+from selfedit.cli.output import Output, say, show_document
 from selfedit.cli.progress import show_progress
 from selfedit.config import EMBEDDED_MODEL, SHIPPED_LEARNER
 from selfedit.errors import Field, SettingError
@@ -18,7 +18,7 @@ from selfedit.recipes.reproduce import ReproduceConfig
 from selfedit.records import UNTOUCHED, MidStudy, Policy
 from selfedit.store.adapters import AdapterFolders, adapter_in
 from selfedit.store.run_folder import code_version
-from selfedit.think.past_window import PastWindowPlan, PastWindowResult, run_past_window, unit_name
+from selfedit.think.past_window import PastWindowPlan, run_past_window, unit_name
 from selfedit.think.units import UnitFolder, check_units, held_units
 from selfedit.think.world import make_streams
 
@@ -49,7 +49,9 @@ def run_past_window_page(config: ReproduceConfig, out: Output) -> None:
         runtime = Runtime(None, engine, engine, None, None, progress)  # type: ignore[arg-type]  # no task, no ledger
         results = run_past_window(plan, units, engine, _base_of, runtime)
     facts = {**engine.facts, "code": code_version(), "command": out.command, **identity}
-    _show(root, results, facts, out)
+    from selfedit.report.paper.past_window import past_window_page
+
+    show_document(root, past_window_page(TITLE, results, facts), out)
 
 
 def load_moving(model: str, device: str, dtype: str, home: Path) -> Any:
@@ -79,19 +81,3 @@ def _estimate(plan: PastWindowPlan, units: UnitFolder, engine: MovesOn) -> None:
     pace = (time.monotonic() - started) / max(1, done.tokens)
     minutes = plan.tokens * len(left) / len(wanted) * pace * _ASKING / 60
     say(f"reproduce {NAME}: {len(left)} of {len(wanted)} units to do, about {minutes:.0f} minutes on this machine")
-
-
-def _show(root: Path, results: list[PastWindowResult], facts: dict[str, Any], out: Output) -> None:
-    from rich.console import Console
-
-    from selfedit.report import document
-    from selfedit.report.paper.past_window import past_window_page
-
-    told = past_window_page(TITLE, results, facts)
-    page = document.write_document(root, told)
-    if out.is_json:
-        out.data(told.data)
-        say(f"page: {page}")
-    else:
-        document.print_document(told, Console())
-        show(f"\npage: {page}")

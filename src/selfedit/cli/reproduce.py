@@ -17,7 +17,7 @@ from selfedit.cli import past_window
 from selfedit.cli.continual import run_continual
 from selfedit.cli.evaluate import run_evaluation
 from selfedit.cli.house_rules import run_house_rules
-from selfedit.cli.output import JsonCommand, Output, say, show
+from selfedit.cli.output import JsonCommand, Output, say, show_document
 from selfedit.cli.train import run_train
 from selfedit.continual import ContinualConfig
 from selfedit.disk import replace_file
@@ -152,20 +152,11 @@ def _check_folder(step: Step, path: Path) -> None:
 
 
 def _show(name: str, config: ReproduceConfig, root: Path, steps: Sequence[Step], out: Output) -> None:
-    from rich.console import Console
-
-    from selfedit.report import document, read_run_data
+    from selfedit.report import read_run_data
     from selfedit.report.paper import PAPER
 
     parts = [read_run_data(root / step.folder, step.kind) for step in steps]
-    told = PAPER[name](NAMES[name], parts, _gaps(name, config, steps))
-    page = document.write_document(root, told)
-    if out.is_json:
-        out.data(told.data)
-        say(f"page: {page}")
-    else:
-        document.print_document(told, Console())
-        show(f"\npage: {page}")
+    show_document(root, PAPER[name](NAMES[name], parts, _gaps(name, config, steps)), out)
 
 
 def _gaps(name: str, config: ReproduceConfig, steps: Sequence[Step]) -> list[str]:

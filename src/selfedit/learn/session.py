@@ -37,7 +37,7 @@ from selfedit.records import (
 )
 from selfedit.store.adapters import AdapterFolders, adapter_in, is_adapter
 from selfedit.store.episodes import is_agent_library
-from selfedit.store.library import LIVE, LibraryFolder, check_free, create_library, is_library
+from selfedit.store.library import LIVE, LibraryFolder, check_free, check_weights, create_library, is_library
 from selfedit.tasks.documents.question_files import AskedChunk, read_question_file
 from selfedit.tasks.documents.task import token_counter
 from selfedit.tasks.documents.tests import TestKind, ask_about
@@ -327,11 +327,7 @@ class Session:
             self.progress.stage(f"loading {self.settings.model}", 0)
             self.engines.append(self.load(AdapterFolders(self.path)))
         [engine] = self.engines
-        if is_library(self.path):
-            with LibraryFolder(self.path) as library:
-                wanted = library.facts["weights_sha256"]
-            if engine.facts["weights_sha256"] != wanted:
-                raise SelfeditError(f"{self.path}: is for a model with other weights; name another library")
+        check_weights(self.path, engine.facts["weights_sha256"], "name another library")
         return engine
 
     def learner(self) -> Policy:

@@ -7,7 +7,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Self
+
+from pydantic import TypeAdapter, ValidationError
 
 from selfedit.errors import SelfeditError
 
@@ -50,6 +52,14 @@ class Database:
     def _prepare(self) -> None:
         """Makes a new file's tables, and refuses one that is of another version."""
         raise NotImplementedError
+
+    def _read(self, kind: TypeAdapter[Any], body: str) -> Any:
+        """A record that was stored as JSON."""
+        try:
+            return kind.validate_json(body)
+        except ValidationError as error:
+            told = f"{self.path}: holds what this version cannot read ({error.error_count()} wrong fields)"
+            raise SelfeditError(told) from error
 
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import TypeAdapter
 
 from selfedit.errors import SelfeditError
 from selfedit.records import Episode, Feedback, Observation, to_json
@@ -68,7 +68,7 @@ class EpisodeLog(Database):
                                 "there is no episode yet that feedback could be about")  # fmt: skip
         if row["feedback"] is not None:
             raise SelfeditError(f"{row['id']}: feedback on this episode was given already")
-        episode: Episode = self._built(_EPISODE, row["body"])
+        episode: Episode = self._read(_EPISODE, row["body"])
         return replace(episode, number=row["number"])
 
     def find(self, episode_id: str) -> Episode | None:
@@ -76,7 +76,7 @@ class EpisodeLog(Database):
         row = self._row(episode_id)
         if row is None:
             return None
-        episode: Episode = self._built(_EPISODE, row["body"])
+        episode: Episode = self._read(_EPISODE, row["body"])
         return replace(episode, number=row["number"])
 
     def is_told(self, episode_id: str) -> bool:
@@ -105,8 +105,8 @@ class EpisodeLog(Database):
         with self._readable():
             told = "SELECT * FROM episodes WHERE came_of IS NOT NULL ORDER BY number DESC LIMIT ?"
             rows = self._connection.execute(told, (last,)).fetchall()
-        episodes = [replace(self._built(_EPISODE, row["body"]), number=row["number"]) for row in reversed(rows)]
-        came_of = [self._built(_OBSERVATION, row["came_of"]) for row in reversed(rows)]
+        episodes = [replace(self._read(_EPISODE, row["body"]), number=row["number"]) for row in reversed(rows)]
+        came_of = [self._read(_OBSERVATION, row["came_of"]) for row in reversed(rows)]
         return list(zip(episodes, came_of, strict=True))
 
     def delete(self, episode_ids: Iterable[str]) -> None:
@@ -115,13 +115,6 @@ class EpisodeLog(Database):
             connection.executemany("DELETE FROM episodes WHERE id = ?", [(one,) for one in episode_ids])
         with self._readable():
             self._connection.execute("VACUUM")
-
-    def _built(self, kind: TypeAdapter[Any], body: str) -> Any:
-        try:
-            return kind.validate_json(body)
-        except ValidationError as error:
-            told = f"{self.path}: holds what this version cannot read ({error.error_count()} wrong fields)"
-            raise SelfeditError(told) from error
 
     def _prepare(self) -> None:
         self._connection.execute("PRAGMA secure_delete = ON")

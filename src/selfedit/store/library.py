@@ -31,7 +31,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import TypeAdapter
 
 from selfedit.disk import make_folder, new_folder, replace_file, sync
 from selfedit.errors import SelfeditError
@@ -139,7 +139,7 @@ class LibraryFolder(Database):
     def lessons(self) -> dict[str, Lesson]:
         """By context id, what became of each context that was ever studied and not forgotten."""
         rows = self._rows("SELECT body FROM lessons ORDER BY context_id")
-        return {lesson.context_id: lesson for lesson in (self._built(_LESSON, row["body"]) for row in rows)}
+        return {lesson.context_id: lesson for lesson in (self._read(_LESSON, row["body"]) for row in rows)}
 
     def add_lessons(self, lessons: Sequence[Lesson]) -> None:
         """Stores lessons, in one transaction; one on a context that has one takes its place."""
@@ -149,7 +149,7 @@ class LibraryFolder(Database):
     def versions(self) -> list[LibraryVersion]:
         """All versions that can still be asked, oldest first."""
         rows = self._rows("SELECT number, body FROM versions WHERE body IS NOT NULL ORDER BY number")
-        return [self._rooted(replace(self._built(_VERSION, row["body"]), number=row["number"])) for row in rows]
+        return [self._rooted(replace(self._read(_VERSION, row["body"]), number=row["number"])) for row in rows]
 
     def numbers(self) -> set[int]:
         """Of all versions that can still be asked."""
@@ -333,13 +333,6 @@ class LibraryFolder(Database):
         with self._readable():
             return self._connection.execute(statement).fetchall()
 
-    def _built(self, kind: TypeAdapter[Any], body: str) -> Any:
-        try:
-            return kind.validate_json(body)
-        except ValidationError as error:
-            told = f"{self.path}: holds what this version cannot read ({error.error_count()} wrong fields)"
-            raise SelfeditError(told) from error
-
     def _prepare(self) -> None:
         self._connection.execute("PRAGMA secure_delete = ON")
         found = self._connection.execute("PRAGMA user_version").fetchone()[0]
@@ -395,6 +388,14 @@ def check_free(path: Path) -> None:
         raise SelfeditError(f"{path}: cannot be read ({error.strerror}); name another folder") from None
     if is_taken:
         raise SelfeditError(f"{path}: is no library, and not empty; name another folder")
+
+
+def check_weights(path: Path, sha256: str, mend: str) -> None:
+    """Refuses a model whose weights are not those that the library is for, where there is one; `mend`: what to do."""
+    if is_library(path):
+        with LibraryFolder(path) as library:
+            if sha256 != library.facts["weights_sha256"]:
+                raise SelfeditError(f"{path}: is for a model with other weights; {mend}")
 
 
 def is_library(path: Path) -> bool:

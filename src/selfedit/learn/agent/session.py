@@ -40,7 +40,7 @@ from selfedit.records import (
 )
 from selfedit.store.adapters import AdapterFolders
 from selfedit.store.episodes import EpisodeLog, is_agent_library
-from selfedit.store.library import LIVE, LibraryFolder, create_library, is_library
+from selfedit.store.library import LIVE, LibraryFolder, check_weights, create_library, is_library
 from selfedit.tasks.documents.task import token_counter
 from selfedit.tasks.episodes.edits import read_rendering
 from selfedit.tasks.probe import BUNDLED, load_probe
@@ -211,11 +211,7 @@ class AgentSession:
         if not self.engines:
             self.engines.append(self.load(AdapterFolders(self.path)))
         [engine] = self.engines
-        if is_library(self.path):
-            with LibraryFolder(self.path) as library:
-                wanted = library.facts["weights_sha256"]
-            if engine.facts["weights_sha256"] != wanted:
-                raise SelfeditError(f"{self.path}: is for a model with other weights; give the agent another folder")
+        check_weights(self.path, engine.facts["weights_sha256"], "give the agent another folder")
         return engine
 
     def grade(self, queries: Sequence[Query], answers: Sequence[Answer]) -> Sequence[GradedAnswer]:
