@@ -2,8 +2,8 @@
 
     python benchmarks/past_window_settings.py --modules down_proj --rate 2e-3 --tolerance 0.3
 
-Eight segments of each stream are read, with the oracle's lines; then every line that holds is asked about, as a
-question and in the line's own words, with the updated weights and with the window alone.
+Eight segments of each stream are read, with the oracle's lines; then every line that holds, but joins, is asked about,
+as a question and in the line's own words, with the updated weights and with the window alone.
 """
 
 from __future__ import annotations

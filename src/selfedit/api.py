@@ -298,6 +298,15 @@ class Agent:
         with self._session() as session:
             return session.roll_back()
 
+    def history(self, last: int = 100) -> list[tuple[Episode, Observation]]:
+        """The last episodes that something was said about, oldest first, with what came of it.
+
+        Raises:
+            SelfeditError: the folder cannot be read.
+        """
+        with self._session() as session:
+            return session.history(last)
+
     def lessons(self) -> list[Lesson]:
         """All that was ever said and not forgotten, oldest first, with what became of it.
 

@@ -1,6 +1,11 @@
-"""L0. English words that say nothing of what a text is about."""
+"""L0. The words that say what a text is about, and how well texts fit a question by them (BM25)."""
 
 from __future__ import annotations
+
+import math
+import re
+from collections import Counter
+from collections.abc import Sequence
 
 EMPTY_WORDS = frozenset(
     "a about after all also an and any are as at be became because been before being between both but by can could did"
@@ -11,3 +16,27 @@ EMPTY_WORDS = frozenset(
     " when where which while who whom whose why will with within without would you your".split()
 )
 """Words that any text may have."""
+_K1, _B = 1.5, 0.75
+"""BM25's usual constants."""
+
+
+def telling_words(text: str) -> list[str]:
+    """The words that say what a text is about, in small letters."""
+    return [word for word in re.findall(r"\w+", text.lower()) if word not in EMPTY_WORDS]
+
+
+def bm25(texts: Sequence[str], question: str) -> list[float]:
+    """How well each text fits the question."""
+    bags = [Counter(telling_words(text)) for text in texts]
+    mean = sum(bag.total() for bag in bags) / max(1, len(bags))
+    wanted = [(word, sum(word in bag for bag in bags)) for word in dict.fromkeys(telling_words(question))]
+
+    def score(bag: Counter[str]) -> float:
+        long = _K1 * (1 - _B + _B * bag.total() / mean)
+        return sum(
+            math.log(1 + (len(bags) - n + 0.5) / (n + 0.5)) * bag[word] * (_K1 + 1) / (bag[word] + long)
+            for word, n in wanted
+            if bag[word]
+        )
+
+    return [score(bag) for bag in bags]

@@ -61,9 +61,12 @@ def test_a_stopped_experiment_goes_on_and_comes_to_the_same(
 ) -> None:
     original = past_window.run_past_window
 
+    unit, whole = ROOT / "past-window/units/reading-0.json", []
+
     def stopped(*given: object) -> object:
         original(*given)  # type: ignore[arg-type]
-        (ROOT / "past-window/units/reading-0.json").unlink()
+        whole.append(json.loads(unit.read_text())["answers"])
+        unit.unlink()
         raise KeyboardInterrupt
 
     monkeypatch.setattr(past_window, "run_past_window", stopped)
@@ -71,6 +74,7 @@ def test_a_stopped_experiment_goes_on_and_comes_to_the_same(
     monkeypatch.setattr(past_window, "run_past_window", original)
     assert main(WORDS) == 0
     assert len(engines[1].updates) == 0, "the reading adapter is there"
+    assert whole and json.loads(unit.read_text())["answers"] == whole[0]
     assert (ROOT / "past-window.html").is_file()
 
 

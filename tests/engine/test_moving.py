@@ -117,9 +117,6 @@ def test_stale_keys_are_those_that_were_made_when_a_piece_was_read(engine: Torch
     learnt(texts, [0])
     fresh, stale = asked(texts, about(0), about(0, keys="stale"))
     assert stale != pytest.approx(fresh, abs=1e-4)
-    texts.study([MidStudy(1, (), 0, 1)], 0.0)
-    texts.read([(1, "noon ")])
-    assert asked(texts, about(1, keys="stale"))[0] == pytest.approx(asked(texts, about(1, keys="stale"))[0])
 
 
 def test_the_engine_may_do_other_things_in_between_and_is_left_as_it_was(engine: TorchEngine) -> None:

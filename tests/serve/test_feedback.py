@@ -77,6 +77,9 @@ def test_an_unknown_completion_and_a_wrong_body_are_refused_in_one_line(url: str
     assert refused(tell(url, id="chatcmpl-x", score=1.0), 404) == (
         "chatcmpl-x: no completion of this id can be told about"
     )
+    reply = ask(url, ASKED)
+    unnamed = refused(tell(url, id=reply["id"], action="dock K7", replaces="lesson-9"), 400)
+    assert unnamed == "lesson-9: no lesson that holds is called so"
     assert refused(tell(url, id="x", score=7), 400).startswith("score: ")
     assert refused(tell(url, id="x", author="self"), 400).startswith("author: ")
     assert refused(httpx.post(f"{url}/v1/learn", json={}), 409).startswith("this library is an agent's")

@@ -19,7 +19,7 @@ from selfedit.records import UNTOUCHED, MidStudy, Policy
 from selfedit.store.adapters import AdapterFolders, adapter_in
 from selfedit.store.run_folder import code_version
 from selfedit.think.past_window import PastWindowPlan, run_past_window, unit_name
-from selfedit.think.units import UnitFolder, check_units, held_units
+from selfedit.think.units import UnitFolder, held_units
 from selfedit.think.world import make_streams
 
 NAME = "past-window"
@@ -42,7 +42,6 @@ def run_past_window_page(config: ReproduceConfig, out: Output) -> None:
     root = config.run_path()
     path = root / NAME
     identity = {"name": NAME, "plan": plan.identity(), "model": model, "dtype": config.dtype, "device": config.device}
-    check_units(path, identity)
     with held_units(path, identity) as units, show_progress(sys.stderr) as progress:
         engine = load_moving(model, config.device, config.dtype, path)
         _estimate(plan, units, engine)

@@ -25,8 +25,6 @@ from selfedit.engine.forward.body import body, inputs
 from selfedit.engine.forward.packing import Tokens, batches_of, on_device, pack
 from selfedit.engine.forward.scoring import mean_logprobs, next_logits
 from selfedit.engine.generate.decoding import Request
-from selfedit.engine.lora import peft_format
-from selfedit.engine.lora.bank import Matrices
 from selfedit.engine.model import tokenization
 from selfedit.engine.model.control_tokens import text_ids
 from selfedit.engine.replies import ROOM
@@ -96,12 +94,11 @@ class AdaptedTexts:
         count: how many texts go on side by side.
         training: how each adapter is made, and how it trains at a boundary; its epochs are the steps there.
         base: the version that lies beneath all of them.
-        start: what every adapter begins as (scale 1), of the rank of `training`; None: freshly drawn.
         seed: the adapters' first draw.
         is_stale: whether the keys that pieces got when they were read are kept too.
 
     Raises:
-        SelfeditError: such adapters fit onto no layer of this model, or `start` onto none of these.
+        SelfeditError: such adapters fit onto no layer of this model.
     """
 
     def __init__(
@@ -110,7 +107,6 @@ class AdaptedTexts:
         count: int,
         training: TrainingConfig,
         base: Policy = UNTOUCHED,
-        start: Matrices | None = None,
         seed: int = 0,
         is_stale: bool = False,
     ) -> None:
@@ -120,7 +116,8 @@ class AdaptedTexts:
         self._held: dict[Reader, _Read] = {}
         self._count = count
         self._lay_out()
-        row = first_row(engine, training, start, seed)
+        engine.bank.fill(0, training, seeds.derive(seed, "init") % 2**31)
+        row = engine.bank.weights[0].clone()
         begin = tuple(text_ids(engine.tokenizer, "", is_begun=False))
         self._texts = [_Text(row.clone(), begin) for _ in range(count)]
 
@@ -386,21 +383,11 @@ class ReadsOn:
         self, count: int, training: TrainingConfig, base: Policy = UNTOUCHED, is_stale: bool = False, seed: int = 0
     ) -> AdaptedTexts:
         """See `protocols.MovesOn.moving`."""
-        return AdaptedTexts(cast("TorchEngine", self), count, training, base, None, seed, is_stale)
+        return AdaptedTexts(cast("TorchEngine", self), count, training, base, seed, is_stale)
 
     def count_tokens(self, text: str) -> int:
         """See `protocols.MovesOn.count_tokens`."""
         return len(text_ids(cast("TorchEngine", self).tokenizer, text, is_begun=True))
-
-
-def first_row(engine: TorchEngine, training: TrainingConfig, start: Matrices | None, seed: int) -> torch.Tensor:
-    """What an adapter begins as: a row of the bank, which is laid out for it. Slot 0 is overwritten."""
-    bank = engine.bank
-    if start is None:
-        bank.fill(0, training, seeds.derive(seed, "init") % 2**31)
-    else:
-        bank.load_matrices(0, peft_format.scaled(start, training.rank / training.alpha))
-    return bank.weights[0].clone()
 
 
 class _Asked:

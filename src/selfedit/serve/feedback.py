@@ -19,7 +19,7 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
 
 from selfedit.errors import SelfeditError
-from selfedit.learn.agent.lessons import check
+from selfedit.learn.agent.lessons import ALIVE, check
 from selfedit.records import UNTOUCHED, Episode, LibraryVersion, Prompt, to_json
 from selfedit.records import Feedback as Told
 from selfedit.serve.errors import ApiError
@@ -124,7 +124,7 @@ def _refuse(service: Service, body: FeedbackBody) -> None:
     """Refuses what would be refused later.
 
     Raises:
-        ApiError: the id is of nothing, or was told about; or the feedback contradicts itself.
+        ApiError: the id is of nothing, or was told about; it replaces no lesson that holds; or it contradicts itself.
     """
     with EpisodeLog(service.path) as log:
         found = log.find(body.id)
@@ -132,6 +132,12 @@ def _refuse(service: Service, body: FeedbackBody) -> None:
             raise ApiError(404, f"{body.id}: no completion of this id can be told about", "no_such_completion", "id")
         if log.is_told(body.id):
             raise ApiError(409, f"{body.id}: feedback on it was given already", "feedback_used", "id")
+    if body.replaces:
+        with service.open() as library:
+            held = [one for one in library.lessons().values() if one.status in ALIVE]
+        if not any(body.replaces in (one.document, one.context_id) for one in held):
+            told = f"{body.replaces}: no lesson that holds is called so"
+            raise ApiError(400, told, "no_such_lesson", "replaces")
     try:
         check(body.as_feedback(), found)
     except SelfeditError as error:

@@ -100,7 +100,7 @@ class EpisodeLog(Database):
             if not connection.execute(told, values).rowcount:
                 raise SelfeditError(f"{episode.id}: feedback on this episode was given already")
 
-    def observations(self, last: int = 100) -> list[tuple[Episode, Observation]]:
+    def observations(self, last: int) -> list[tuple[Episode, Observation]]:
         """What came of feedback, oldest first, the last ones alone."""
         with self._readable():
             told = "SELECT * FROM episodes WHERE came_of IS NOT NULL ORDER BY number DESC LIMIT ?"

@@ -9,7 +9,7 @@ the same questions at the same moments, so that every difference is paired.
 1. Where a lemma is derived, its right line is read on afterwards, whatever was answered: an early fault does not count
    again. The adapter that is updated once at the end is untouched until then, so that in mid-stream it answers as the
    window alone does.
-2. A question counts as past the window where nothing that it rests on is in sight: whole segments leave it.
+2. A question counts as past the window where not all that it rests on is in sight: whole segments leave it.
 3. Lines are the oracle's here (`EditLine`s of the world): what is tried is the mechanism.
 """
 
@@ -63,7 +63,7 @@ class AskedPast:
     is_mid: bool
     """Whether a lemma was to be derived in mid-stream."""
     age: int
-    """Segments since what it rests on was last said."""
+    """Segments since what it rests on was last said; of two things the older."""
     is_past: bool
     """Whether that has left the window."""
     is_right: bool

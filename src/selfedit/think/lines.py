@@ -17,7 +17,7 @@ from selfedit.edits.sentences import split_sentences
 from selfedit.records import Example, Prompt
 from selfedit.words import EMPTY_WORDS
 
-LONGEST = 400
+_LONGEST = 400
 """Letters of a line, at most."""
 _LINES_ASKED = 4
 _SCHEMA = json.dumps(
@@ -99,7 +99,7 @@ def _latest(notes: Sequence[EditLine]) -> tuple[EditLine, ...]:
 
 def template_notes(text: str, most: int) -> tuple[EditLine, ...]:
     """The segment's own sentences, those with most names and numbers, `most` in all, in order."""
-    found = [sentence[:LONGEST] for sentence in split_sentences(text).splitlines() if len(sentence.split()) > 2]
+    found = [sentence[:_LONGEST] for sentence in split_sentences(text).splitlines() if len(sentence.split()) > 2]
     ranked = sorted(range(len(found)), key=lambda i: (-_telling(found[i]), i))[:most]
     return _latest([EditLine(found[i], "", found[i]) for i in sorted(ranked)])
 

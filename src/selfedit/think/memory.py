@@ -7,14 +7,10 @@ superseded lines are left out, and sentences are searched one by one.
 
 from __future__ import annotations
 
-import math
-import re
-from collections import Counter
 from collections.abc import Callable, Sequence
 
-from selfedit.words import EMPTY_WORDS
+from selfedit.words import bm25
 
-_K1, _B = 1.5, 0.75
 _HEAD = "Notes:\n"
 Count = Callable[[str], int]
 """How many tokens a text has."""
@@ -22,7 +18,7 @@ Count = Callable[[str], int]
 
 def latest(lines: Sequence[str], budget: int, count: Count) -> str:
     """As many of the last lines as fit into `budget` tokens, in order; empty where none does."""
-    return _within(list(reversed(lines)), budget, count, is_reversed=True)
+    return _within(list(reversed(lines)), budget, count)
 
 
 def found(sentences: Sequence[str], question: str, budget: int, count: Count) -> str:
@@ -30,37 +26,18 @@ def found(sentences: Sequence[str], question: str, budget: int, count: Count) ->
     alike the later."""
     scores = bm25(sentences, question)
     order = sorted(range(len(sentences)), key=lambda i: (-scores[i], -i))
-    return _within([sentences[i] for i in order if scores[i] > 0], budget, count, is_reversed=True)
+    return _within([sentences[i] for i in order if scores[i] > 0], budget, count)
 
 
-def bm25(texts: Sequence[str], query: str) -> list[float]:
-    """How well each text fits the query."""
-    bags = [Counter(_words(text)) for text in texts]
-    mean = sum(sum(bag.values()) for bag in bags) / max(1, len(bags))
-    scores = [0.0] * len(texts)
-    for word in set(_words(query)):
-        n = sum(word in bag for bag in bags)
-        weight = math.log(1 + (len(bags) - n + 0.5) / (n + 0.5))
-        for i, bag in enumerate(bags):
-            if tf := bag[word]:
-                scores[i] += weight * tf * (_K1 + 1) / (tf + _K1 * (1 - _B + _B * sum(bag.values()) / mean))
-    return scores
-
-
-def _within(best_first: Sequence[str], budget: int, count: Count, is_reversed: bool) -> str:
+def _within(best_first: Sequence[str], budget: int, count: Count) -> str:
     chosen: list[str] = []
     for text in best_first:
         tried = [*chosen, text]
-        if count(_noted(tried, is_reversed)) > budget:
+        if count(_noted(tried)) > budget:
             break
         chosen = tried
-    return _noted(chosen, is_reversed) if chosen else ""
+    return _noted(chosen) if chosen else ""
 
 
-def _noted(lines: Sequence[str], is_reversed: bool) -> str:
-    ordered = reversed(lines) if is_reversed else lines
-    return _HEAD + "".join(f"{line}\n" for line in ordered)
-
-
-def _words(text: str) -> list[str]:
-    return [word for word in re.findall(r"\w+", text.lower()) if word not in EMPTY_WORDS]
+def _noted(best_first: Sequence[str]) -> str:
+    return _HEAD + "".join(f"{line}\n" for line in reversed(best_first))

@@ -25,8 +25,8 @@ from selfedit.think.world import SEGMENTS, make_streams
 
 READING, SHIPPED, PLAIN = "reading", "shipped", "untouched"
 """Starts: the reading adapter; the learner that the package brings along; nothing."""
-TOKENS_PER_STREAM, SEGMENT_TOKENS = 5000, 112
-"""Of updates at every boundary; and of a segment with its lemma: both of SmolLM2's, for estimates alone."""
+TOKENS_PER_STREAM = 6400
+"""Trained on where weights are updated at every boundary, of SmolLM2's; for estimates alone."""
 
 
 @dataclass(frozen=True, slots=True)

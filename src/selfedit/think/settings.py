@@ -41,7 +41,7 @@ class ThinkSettings(BaseModel):
     lines: Literal["template", "policy"] = "template"
     """Who writes the self-edit lines: `template`, the segment's own sentences; `policy`, the model, under a grammar."""
     most_lines: int = 4
-    """Lines of a segment, at most."""
+    """Lines of a segment, at most; the policy is asked for four."""
     replayed: int = 4
     """Earlier lines that are studied again in each update, at most."""
     tolerance: float = 0.3
@@ -50,7 +50,7 @@ class ThinkSettings(BaseModel):
     temperature: float = 0.7
     """Of lines and of text that the model writes; 0 is greedy."""
     inner: TrainingConfig = MID_TRAINING
-    """The adapter; its epochs are the optimiser steps of an update, for all lines are one batch."""
+    """The adapter; its epochs are the optimiser steps of an update where its lines are one batch."""
     seed: int = 0
     """Every draw comes from this."""
     device: str = "auto"

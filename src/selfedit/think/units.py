@@ -58,20 +58,20 @@ def held_units(path: Path, identity: Mapping[str, Any]) -> Iterator[UnitFolder]:
     Raises:
         SelfeditError: the folder holds something else or another experiment, or is in use.
     """
-    check_units(path, identity)
+    _check_units(path, identity)
     make_folder(path)
     with open(path / _LOCK, "a", encoding="utf-8") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             raise SettingError(Field("run"), f" {path}: in use by another process; wait for it") from None
-        check_units(path, identity)
+        _check_units(path, identity)
         if not (path / _RECORD).is_file():
             replace_file(path / _RECORD, json.dumps(dict(identity), indent=2).encode())
         yield UnitFolder(path)
 
 
-def check_units(path: Path, identity: Mapping[str, Any]) -> None:
+def _check_units(path: Path, identity: Mapping[str, Any]) -> None:
     """Refuses what `held_units` would refuse, without touching anything."""
     if path.exists() and not path.is_dir():
         raise SettingError(Field("run"), f" {path}: is a file, not a folder")

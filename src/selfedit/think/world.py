@@ -6,7 +6,7 @@ thing), or a join (two earlier lemmas' values in one line). Some facts are chang
 mid-stream, where a lemma is to be derived, and at the end.
 
 1. All values of a kind are equally likely, and a thing's name says nothing of them: who guesses is right once in eight
-   times.
+   times, and where two values are joined once in 64.
 2. How old a question's answer is counts in segments since it was last said, in whatever words; a lemma says the values
    of what it was derived from once more.
 3. Nothing here is drawn from a data set: names are made of syllables.

@@ -12,7 +12,6 @@ from selfedit.learn.agent import AgentSession, AgentSettings
 from selfedit.learn.agent import session as module
 from selfedit.records import Feedback, Policy
 from selfedit.store.adapters import AdapterFolders
-from selfedit.store.episodes import FILE, EpisodeLog
 from selfedit.store.library import LibraryFolder
 from selfedit.testing import RoteEngine, SilentProgress
 
@@ -146,6 +145,25 @@ def test_the_newest_of_two_contradicting_lessons_holds(make: Make) -> None:
     assert agent.rest().lessons == 1 and agent.act(ASKED).action == "no idea"
 
 
+def test_what_a_forgotten_lesson_took_the_place_of_holds_again(make: Make) -> None:
+    agent = make()
+    correct(agent, ASKED, "dock K7", RULE)
+    correct(agent, ASKED, "bay X3", "Everything for Vashti Orrel goes to bay X3.")
+    assert agent.act(ASKED).action == "bay X3"
+    assert agent.forget("lesson-2").lessons == 1
+    assert [(one.document, one.status, one.reason) for one in agent.lessons()] == [("lesson-1", "kept", "")]
+    assert agent.act(ASKED).action == "dock K7"
+
+
+def test_a_rule_of_several_lines_is_one_rule_and_adds_no_request(make: Make) -> None:
+    agent = make()
+    correct(agent, ASKED, "dock K7", "Everything for Orrel\ngoes to dock K7.\nRequest: What is 2+2?\nAction: five")
+    [lesson] = agent.lessons()
+    lines = lesson.context.text.splitlines()
+    assert lines[0].startswith("Rule: Everything for Orrel goes to dock K7. Request: What is 2+2?")
+    assert len(lines) == 3 and agent.act("What is 2+2?").action == "no idea"
+
+
 def test_a_person_is_asked_where_that_is_wanted(make: Make) -> None:
     agent = make(contradictions="ask")
     correct(agent, ASKED, "dock K7", RULE)
@@ -256,9 +274,7 @@ def test_every_interaction_has_its_line(make: Make) -> None:
     correct(agent, ASKED, "dock K7", RULE)
     agent.act(ASKED)
     agent.observe(Feedback.scored(1.0))
-    with EpisodeLog(agent.path) as log:
-        assert [(one.number, came_of.kind) for one, came_of in log.observations()] == [(1, "learnt"), (2, "nothing")]
-    assert (agent.path / FILE).is_file()
+    assert [(one.number, came_of.kind) for one, came_of in agent.history()] == [(1, "learnt"), (2, "nothing")]
 
 
 def test_a_library_of_documents_is_no_agents(make: Make, tmp_path: Path) -> None:
@@ -277,6 +293,7 @@ def test_every_study_has_what_the_model_itself_says_to_everyday_requests(make: M
     for update in (quick, rest):
         beside = [one for one in update.examples if one.completion == "no idea"]
         assert len(beside) == 6 and len({one.prompt for one in beside}) == 6
+        assert all(one.is_anchored and one.teacher == one.prompt for one in beside), "distilled, not taught"
     bare = make("bare", rehearsed=0)
     correct(bare, ASKED, "dock K7", RULE)
     [update] = bare.engine().updates  # type: ignore[attr-defined]

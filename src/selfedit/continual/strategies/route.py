@@ -4,19 +4,14 @@ is lost to a wrong choice. Choosing by the context that a question belongs to is
 
 from __future__ import annotations
 
-import math
-import re
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from selfedit.continual.learner import Chain, Learner
 from selfedit.records import Context, Policy, Query, Update
-from selfedit.words import EMPTY_WORDS
+from selfedit.words import bm25, telling_words
 
-_K1, _B = 1.5, 0.75
-"""BM25's usual constants."""
 _FEWEST = 2
 """Words in common from which a context may answer: in draws of 8 passages 93 to 96 % of questions go home, and 3 % of
 common-knowledge questions and 2 % of general texts go to any (`benchmarks/routing.py`)."""
@@ -63,28 +58,14 @@ def serve_by_oracle(learner: Learner, chain: Chain, queries: Mapping[str, Query]
 def best_match(question: str, contexts: Sequence[Context]) -> Context | None:
     """The context whose title and text have the question's telling words, by BM25; None where that has fewer
     than two of them. A question of one such word goes there only if the title has it."""
-    bags = [Counter(_telling(f"{context.title} {context.text}")) for context in contexts]
-    mean = sum(bag.total() for bag in bags) / max(1, len(bags))
-    wanted = [(word, sum(word in bag for bag in bags)) for word in dict.fromkeys(_telling(question))]
-
-    def score(bag: Counter[str]) -> float:
-        long = _K1 * (1 - _B + _B * bag.total() / mean)
-        return sum(
-            math.log(1 + (len(bags) - n + 0.5) / (n + 0.5)) * bag[word] * (_K1 + 1) / (bag[word] + long)
-            for word, n in wanted
-            if bag[word]
-        )
-
-    scores = [score(bag) for bag in bags]
+    texts = [f"{context.title} {context.text}" for context in contexts]
+    scores = bm25(texts, question)
     best = max(range(len(scores)), key=lambda i: scores[i], default=None)
     if best is None:
         return None
     found = contexts[best]
-    common = [word for word, _ in wanted if word in bags[best]]
-    is_title = len(wanted) == 1 and common and common[0] in _telling(found.title)
+    wanted = dict.fromkeys(telling_words(question))
+    there = set(telling_words(texts[best]))
+    common = [word for word in wanted if word in there]
+    is_title = len(wanted) == 1 and common and common[0] in telling_words(found.title)
     return found if is_title or len(common) >= _FEWEST else None
-
-
-def _telling(text: str) -> list[str]:
-    """The words that say what a text is about."""
-    return [word for word in re.findall(r"\w+", text.lower()) if word not in EMPTY_WORDS]

@@ -159,7 +159,7 @@ def _lesson(feedback: Feedback, episode: Episode, settings: AgentSettings, actio
     source = LessonSource(
         episode.id, episode.request, action, feedback.said, feedback.author, feedback.trusted, episode.number
     )
-    rule = feedback.said or f"{episode.request} {action}"
+    rule = " ".join((feedback.said or f"{episode.request} {action}").split())
     question = Question(f"{context_id}#1", episode.request, action)
     text = said_text(rule, Encounter(" ".join(episode.request.split()), " ".join(action.split())))
     context = Context(context_id, "", text, (question,), f"episode {episode.number}")

@@ -62,7 +62,7 @@ class Rested:
     reasons: tuple[str, ...] = ()
     """Why nothing changed; empty where it did, or where there was nothing to do."""
     tokens: int = 0
-    """StudiedLessons on."""
+    """Trained on."""
     seconds: float = 0.0
 
 
@@ -72,7 +72,7 @@ class AgentSession:
 
     Args:
         path: the library's folder; made when absent.
-        settings: how it learns; of an agent that is there already, what its folder says counts.
+        settings: how it learns; of an agent that is there already, what `read_settings` says.
         load: gives the model, when it is needed.
     """
 
@@ -97,14 +97,9 @@ class AgentSession:
             policy = live.whole if live else UNTOUCHED
         lines = [_line(one) for one in noted]
         action = self.study().act(request, policy, lines)
-        return self.record(request, action, live.number if live else 0, [one.context_id for one in noted])
-
-    def record(
-        self, request: str, action: str, version: int, in_sight: Sequence[str] = (), episode_id: str = ""
-    ) -> Episode:
-        """An episode that was done elsewhere, such as a completion of a server."""
+        number, in_sight = live.number if live else 0, tuple(one.context_id for one in noted)
         with EpisodeLog(self.path) as log:
-            return log.add(Episode(episode_id, 0, request, action, version, tuple(in_sight)))
+            return log.add(Episode("", 0, request, action, number, in_sight))
 
     def observe(self, feedback: Feedback, episode_id: str = "") -> Observation:
         """Learns from what is said about an episode; the last one where none is named.
@@ -155,15 +150,19 @@ class AgentSession:
             SelfeditError: no lesson is called so.
         """
         with LibraryFolder(self.path) as library, library.changing():
-            gone = _named(list(library.lessons().values()), lesson, "is there")
+            lessons = library.lessons()
+            gone = _named(list(lessons.values()), lesson, "is there")
             rest = [one for one in _alive(library) if one.context_id != gone.context_id]
+            replaced = lessons.get(gone.source.supersedes) if gone.source and gone.status in ALIVE else None
+            if replaced and replaced.status == "superseded":
+                rest = sorted([*rest, replaced], key=_age)
             started = time.monotonic()
             trained = (
                 self.study().rest(rest, UNTOUCHED, library.learner) if rest else StudiedLessons(UNTOUCHED, (), 0.0, 0)
             )
             if rest and not trained.policy.adapter:
                 raise SelfeditError(f"{gone.document}: is not forgotten: {trained.reasons[0]}")
-            known = [replace(one, status="kept", adapter=trained.policy) for one in rest]
+            known = [replace(one, status="kept", reason="", adapter=trained.policy) for one in rest]
             library.add_lessons(known)
             version = _version(known, trained.policy, trained.policy, library.learner.digest, FORGET)
             with EpisodeLog(self.path) as log:
@@ -194,6 +193,13 @@ class AgentSession:
             library.add_lessons(changed)
             library.point(LIVE, version)  # last: killed before, the same call does the rest
         return version
+
+    def history(self, last: int = 100) -> list[tuple[Episode, Observation]]:
+        """The last episodes that something was said about, oldest first, with what came of it."""
+        if not is_library(self.path):
+            return []
+        with EpisodeLog(self.path) as log:
+            return log.observations(last)
 
     def lessons(self) -> list[Lesson]:
         """All that was ever said and not forgotten, oldest first."""
@@ -335,7 +341,11 @@ def _probe() -> Probe:
 def _alive(library: LibraryFolder) -> list[Lesson]:
     """Lessons that hold, oldest first."""
     held = [one for one in library.lessons().values() if one.source and one.status in ALIVE]
-    return sorted(held, key=lambda one: (one.source.valid_from if one.source else 0, one.context_id))
+    return sorted(held, key=_age)
+
+
+def _age(lesson: Lesson) -> tuple[int, str]:
+    return lesson.source.valid_from if lesson.source else 0, lesson.context_id
 
 
 def _named(lessons: Sequence[Lesson], name: str, what: str) -> Lesson:

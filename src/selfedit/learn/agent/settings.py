@@ -48,8 +48,9 @@ class AgentSettings(BaseModel):
     replayed: int = 8
     """Older examples that an update between rests studies besides."""
     rehearsed: int = 24
-    """Everyday requests that every study has beside the lessons, with what the model itself says to them: without them
-    an agent of a few lessons says what they say to everything."""
+    """Everyday requests and beginnings of general text (a third and two thirds; there are 75) that every study has
+    beside the lessons, with what the model itself says to them: without them an agent of a few lessons says what they
+    say to everything."""
     most_drift: float = 1.0
     """What general text may lose in log-probability under an update, nats per token."""
     least_kept: float = 0.8
@@ -60,7 +61,7 @@ class AgentSettings(BaseModel):
     dtype: str = "auto"
     """Number type of the base: `auto`, `float32` or `bfloat16`."""
     seed: int = 0
-    """Every draw comes from this."""
+    """Self-edits are drawn from this."""
 
     @model_validator(mode="after")
     def _check(self) -> AgentSettings:

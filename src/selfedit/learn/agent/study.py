@@ -2,8 +2,8 @@
 
     lessons → self-edits → examples → an adapter → asked beside the one before → kept, or not
 
-With the lessons a study has everyday requests with what the model itself says to them, so that what was said about some
-requests is not said to all.
+With the lessons a study has everyday requests and beginnings of general text, with what the model itself says to them,
+so that what was said about some requests is not said to all.
 
 1. A quick update lies on the adapter of the last rest and studies all that was learnt since, with some older examples.
 2. A rest begins from the model and studies the self-edits of all that holds, in the order of their ids, with a seed
@@ -24,11 +24,10 @@ from functools import cached_property
 from selfedit import seeds
 from selfedit.errors import InvalidEdit, SelfeditError
 from selfedit.learn.agent.settings import AgentSettings
-from selfedit.learn.asking import Asker, Grade
+from selfedit.learn.asking import Asker, Grade, mean_logprob
 from selfedit.protocols import Engine, Progress
 from selfedit.records import (
     UNTOUCHED,
-    Answer,
     Example,
     Generation,
     GradedAnswer,
@@ -66,7 +65,7 @@ class StudiedLessons:
     drift: float
     """What general text lost, nats per token."""
     tokens: int
-    """StudiedLessons on."""
+    """Trained on."""
     reasons: tuple[str, ...] = ()
     """What speaks against it."""
 
@@ -199,7 +198,7 @@ class LessonStudy:
         before, after = self.asker.ask([(live, asked), (policy, asked)])
         plain, under = self.asker.ask([(update.base if not has_questions else UNTOUCHED, texts), (policy, texts)])
         was, now = self.grade(asked, before), self.grade(asked, after)
-        n, drift = len(queries), _mean(plain) - _mean(under)
+        n, drift = len(queries), mean_logprob(plain) - mean_logprob(under)
         tested = tuple(Tested((a,), (b,)) for a, b in zip(was[:n], now[:n], strict=True))
         old = [t for one, t in zip(lessons, tested, strict=True) if one.context_id not in new_ids]
         reasons = (
@@ -250,7 +249,3 @@ def _pairs(text: str) -> tuple[Encounter, ...]:
 
 def _is_right(answers: Sequence[GradedAnswer]) -> bool:
     return bool(answers) and answers[0].verdict == "correct"
-
-
-def _mean(answers: Sequence[Answer]) -> float:
-    return sum(one.gold_logprob for one in answers) / len(answers) if answers else 0.0

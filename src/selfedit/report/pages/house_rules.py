@@ -78,7 +78,7 @@ class RestRow:
     number: int
     exam: Measured
     first_third: Interval
-    """Of the rules that were taught first; at the last rest these are compared with the last third."""
+    """Of the rules that were taught first."""
     last_third: Interval
     tokens: float
     """Trained on, in the mean of lives."""

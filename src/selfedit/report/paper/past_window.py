@@ -131,11 +131,11 @@ def _arms_table(start: str, results: Sequence[PastWindowResult]) -> tuple[Table,
         if not own:
             continue
         past, seen = share(own, arm.name, is_past), share(own, arm.name, lambda one: not one.is_past)
-        by_kind = {
+        by_moment = {
             "mid": share(own, arm.name, lambda one: one.is_past and one.is_mid),
             "end": share(own, arm.name, lambda one: one.is_past and not one.is_mid),
         }
-        by_age = {label: share(own, arm.name, _aged(low, high)) for label, low, high in _AGES}
+        ages = {label: share(own, arm.name, _aged(low, high)) for label, low, high in _AGES}
         stale = mean(float(a.is_stale) for a in own if a.is_stale is not None and a.is_past)
         logprob = bootstrap({(a.stream, a.question): a.gold_logprob for a in own if a.is_past})
         seconds = sum(result.ask_seconds.get(arm.name, 0.0) for result in results) / len(own)
@@ -143,7 +143,7 @@ def _arms_table(start: str, results: Sequence[PastWindowResult]) -> tuple[Table,
             (
                 Cell(arm.label),
                 fmt.ranged_cell(past, fmt.percent),
-                *(Cell(fmt.percent(one.value)) for one in by_kind.values()),
+                *(Cell(fmt.percent(one.value)) for one in by_moment.values()),
                 Cell(fmt.percent(seen.value)),
                 Cell(fmt.percent(stale)),
                 Cell(fmt.nats(logprob.value)),
@@ -155,8 +155,8 @@ def _arms_table(start: str, results: Sequence[PastWindowResult]) -> tuple[Table,
                 "arm": arm.name,
                 "past": to_json(past),
                 "in_sight": to_json(seen),
-                "by_kind": to_json(by_kind),
-                "by_age": to_json(by_age),
+                "by_moment": to_json(by_moment),
+                "ages": to_json(ages),
                 "stale": stale,
                 "gold_logprob": to_json(logprob),
                 "seconds_per_answer": seconds,

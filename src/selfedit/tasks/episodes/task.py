@@ -58,7 +58,7 @@ class EpisodesTask:
     Args:
         train: lessons that train the policy.
         heldout: others.
-        form: how requests are put.
+        form: how requests are put that are learnt; those of its tests are always plain.
         system: what stands before them in a chat.
     """
 
