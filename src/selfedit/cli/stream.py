@@ -73,10 +73,8 @@ def run_stream(config: StreamConfig, path: Path, out: Output) -> Path:
 def stream_amount(config: StreamConfig, streams: tuple[DocumentStream, ...], count: CountTokens) -> StreamAmount:
     """What a run takes; self-edits of a policy are taken for the documents' own sentences, twice."""
     kinds = {arm.kind for arm in config.arm_list()}
-    is_fast, is_slow = (
-        bool(kinds & {"route", "fast+slow", "text+weights"}),
-        bool(kinds - {"none", "retrieval", "merge"}),
-    )
+    is_fast = bool(kinds & {"route", "fast+slow", "text+weights"})
+    is_slow = bool(kinds & {"fast+slow", "text+weights", "other"})
     trained, asked = 0, 0
     for stream in streams:
         sizes = {one.number: _tokens(_lines(config, one), count) for one in stream.events if one.text}

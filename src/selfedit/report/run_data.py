@@ -28,11 +28,16 @@ from selfedit.store.ledger import read_ledger
 from selfedit.store.run_folder import RunKind
 from selfedit.tasks import all_tasks
 
-PartKind = Literal["train", "single", "cpt-lora", "cpt-full", "reward", "puzzles", "sequences", "house-rules"]
+PartKind = Literal["train", "single", "cpt-lora", "cpt-full", "reward", "puzzles", "sequences", "house-rules", "stream"]
 """What a run measures in a reproduction: training; held-out contexts one by one; all together with LoRA, with all
-weights; the noise of the reward; held-out puzzles; sequences of updates; agents that are told rules."""
+weights; the noise of the reward; held-out puzzles; sequences of updates; agents that are told rules; streams of
+documents."""
 T = TypeVar("T")
-_PAGES: Mapping[str, Literal["sequences", "house-rules"]] = {"continual": "sequences", "house-rules": "house-rules"}
+_PAGES: Mapping[str, Literal["sequences", "house-rules", "stream"]] = {
+    "continual": "sequences",
+    "house-rules": "house-rules",
+    "stream": "stream",
+}
 """Kinds of runs that have a page of their own, whatever their task."""
 
 
@@ -45,7 +50,7 @@ class RunData:
     kind: RunKind
     part: PartKind | None
     """What it measures in a reproduction; None for a run by itself."""
-    page: Literal["contexts", "puzzles", "sequences", "house-rules"]
+    page: Literal["contexts", "puzzles", "sequences", "house-rules", "stream"]
     """Which page tells it."""
     noun: str
     """What its task calls a context, e.g. `passage`."""

@@ -320,8 +320,8 @@ class StreamRun:
             queries = [query for _, query in own]
             found = [replace(self.answers[_place(*pair)], question_id=pair[1].question_id) for pair in own]
             graded = tuple(self.runtime.grade(queries, found))
-            key = digest(stage.name, name, method, [(who.digest, query.prompt.text, query.gold) for who, query in own])
-            outcomes.append(Outcome(key, stage, method, name, "", 0, 0, graded, seconds=pace * len(own)))
+            mark = digest(stage.name, name, method, [(who.digest, query.prompt.text, query.gold) for who, query in own])
+            outcomes.append(Outcome(mark, stage, method, name, "", 0, 0, graded, seconds=pace * len(own)))
         self.runtime.ledger.add_outcomes(outcomes)
 
     def _served(self, arm: StreamArm, kept: Kept, name: str, question: str, gold: str) -> tuple[Policy, Query]:

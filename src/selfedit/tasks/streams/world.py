@@ -106,7 +106,8 @@ class _Maker:
 
     def _lots(self) -> list[int]:
         """How many facts each change changes: edits and notices by turns, as many facts of each."""
-        found, left = [], self.changes
+        found: list[int] = []
+        left = self.changes
         while left:
             size = min(left, _PER_NOTICE if len(found) % 2 else min(_PER_NOTICE, self.n_facts))
             found.append(size)
