@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Literal
 
 from selfedit.grading.metrics import contains
@@ -104,7 +105,8 @@ class QuestionLife:
         """For each change but the first answer, after how many further events the new answer is right for the first
         time; None where it never is while it holds."""
         found: list[int | None] = []
-        for start, end in zip(self.changes[1:], [*self.changes[2:], None], strict=True):
+        for start, end in pairwise([*self.changes[1:], None]):
+            assert start is not None
             held = [event for event in self.events if event >= start and (end is None or event < end)]
             held = [event for event in held if self.answers[event].gold]
             found.append(next((held.index(event) for event in held if correctness(self.answers[event])), None))
