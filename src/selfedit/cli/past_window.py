@@ -67,7 +67,7 @@ def _base_of(start: str) -> Policy:
 def _estimate(plan: PastWindowPlan, units: UnitFolder, engine: MovesOn) -> None:
     """Says what it takes, from one update that is thrown away."""
     groups = range(-(-plan.streams // plan.together))
-    wanted = [unit_name(start.name, number) for number in groups for start in plan.starts]
+    wanted = [unit_name(start.label, number) for number in groups for start in plan.starts]
     left = [name for name in wanted if units.recall(name) is None]
     if not left:
         return

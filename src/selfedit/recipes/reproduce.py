@@ -16,7 +16,7 @@ Departures from the paper:
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -39,7 +39,9 @@ from selfedit.tasks import with_task_args
 
 Kind = Literal["train", "single", "cpt-lora", "cpt-full", "reward", "puzzles", "sequences", "house-rules", "stream"]
 """What a step measures: training; held-out passages one by one; all together with LoRA, with all weights; the noise of
-the reward; held-out puzzles; sequences of updates; agents that are told rules."""
+the reward; held-out puzzles; sequences of updates; agents that are told rules; streams of documents."""
+OwnRuns = Callable[[str, dict[str, object], Path], Sequence[tuple[str, HouseRulesConfig | StreamConfig]]]
+"""(scale, settings of all, root) → (folder, settings) of each run."""
 
 PROMPT = "implications"
 """The prompt of the paper's main results."""
@@ -328,18 +330,10 @@ class _Planner:
         values = with_task_args(self._recipe().shared() | self._inputs() | sizes)
         return Step("sequences", "sequences", ContinualConfig.model_validate(values))
 
-    def house_rules(self) -> tuple[Step, ...]:
-        """Agents in worlds of invented rules, by who writes their self-edits."""
-        runs = house_rules_runs(self.config.scale, self._where(), self.config.run_path())
-        return tuple(Step(folder, "house-rules", config) for folder, config in runs)
-
-    def stream(self) -> tuple[Step, ...]:
-        """Documents that come, change and go, by who writes self-edits about them."""
-        runs = stream_runs(self.config.scale, self._where(), self.config.run_path())
-        return tuple(Step(folder, "stream", config) for folder, config in runs)
-
-    def _where(self) -> dict[str, object]:
-        return {**{name: getattr(self.config, name) for name in ("seed", "device", "dtype")}, "model": self._model()}
+    def own(self, kind: Kind, runs: OwnRuns) -> tuple[Step, ...]:
+        """Of an experiment with worlds of its own, by who writes the self-edits."""
+        values = {name: getattr(self.config, name) for name in ("seed", "device", "dtype")} | {"model": self._model()}
+        return tuple(Step(name, kind, one) for name, one in runs(self.config.scale, values, self.config.run_path()))
 
     def _external(self, kind: Kind, values: dict[str, object]) -> list[Step]:
         """The same with the self-edits of other writers, where there are any."""
@@ -436,6 +430,6 @@ _PLANS: dict[str, Callable[[_Planner], tuple[Step, ...]]] = {
     "cost": _one_policy,
     "reward": lambda planner: (planner.reward(),),
     "worth": lambda planner: planner.worth(),
-    "house-rules": lambda planner: planner.house_rules(),
-    "stream": lambda planner: planner.stream(),
+    "house-rules": lambda planner: planner.own("house-rules", house_rules_runs),
+    "stream": lambda planner: planner.own("stream", stream_runs),
 }

@@ -19,6 +19,7 @@ from selfedit.protocols import MovesOn, MovingTexts
 from selfedit.records import UNTOUCHED, MetaStep, MidStudied, Policy, TrainingConfig, WarmUp, to_json
 from selfedit.think.arms import ARMS, WEIGHTS, WINDOW, WindowArm
 from selfedit.think.experiment import AskedPast, BoundaryDone, GroupResult, MidConfig, run_group
+from selfedit.think.lines import LineWriter
 from selfedit.think.starting import FOLDER, meta_plan
 from selfedit.think.units import UnitFolder
 from selfedit.think.world import SEGMENTS, make_streams
@@ -37,6 +38,13 @@ class StartPlan:
     """`reading`, `shipped` or `untouched`."""
     arms: tuple[WindowArm, ...]
     """In the order in which they are asked."""
+    lines: LineWriter = "oracle"
+    """Who writes the lines."""
+
+    @property
+    def label(self) -> str:
+        """In tables and names of units: the start, and the writer where it is not the oracle."""
+        return self.name if self.lines == "oracle" else f"{self.name}-{self.lines}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +95,7 @@ class PastWindowResult:
     """What came of a unit."""
 
     start: str
+    """Its label."""
     group: int
     answers: tuple[AskedPast, ...]
     boundaries: tuple[BoundaryDone, ...]
@@ -117,17 +126,17 @@ def run_past_window(
     runtime.progress.stage("past the window", len(groups) * len(plan.starts) * SEGMENTS)
     for number, group in enumerate(groups):
         for start in plan.starts:
-            name = unit_name(start.name, number)
+            name = unit_name(start.label, number)
             held = units.recall(name)
             if held is None:
                 base = reading if start.name == READING else base_of(start.name)
                 opened = partial(_opened, engine, base, plan.seed)
                 told = group, start.arms, plan.config, opened, engine.count_tokens, plan.seed, runtime.progress
-                units.keep(name, _as_json(run_group(*told)))
+                units.keep(name, _as_json(run_group(*told, start.lines)))
                 held = units.recall(name)
             else:
                 runtime.progress.advance(SEGMENTS, is_recalled=True)
-            results.append(_result(start.name, number, held))
+            results.append(_result(start.label, number, held))
     return results
 
 
@@ -156,9 +165,12 @@ def _opened(
     return engine.moving(count, training, base, is_stale, seed)
 
 
-def starts_of(names: Sequence[str]) -> tuple[StartPlan, ...]:
-    """All arms on the first, the window and the weights on the others."""
-    return tuple(StartPlan(name, ARMS if number == 0 else (WINDOW, WEIGHTS)) for number, name in enumerate(names))
+def starts_of(names: Sequence[str], writers: Sequence[LineWriter] = ()) -> tuple[StartPlan, ...]:
+    """All arms on the first, the window and the weights on the others; then the first again with the lines of other
+    writers."""
+    two = (WINDOW, WEIGHTS)
+    perfect = [StartPlan(name, ARMS if number == 0 else two) for number, name in enumerate(names)]
+    return *perfect, *(StartPlan(names[0], two, writer) for writer in writers)
 
 
 def _as_json(result: GroupResult) -> dict[str, Any]:

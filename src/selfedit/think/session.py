@@ -12,12 +12,10 @@ from dataclasses import dataclass, replace
 from selfedit import seeds
 from selfedit.protocols import MovesOn, MovingTexts
 from selfedit.records import UNTOUCHED, MidQuestion, MidStudied, MidStudy, Policy, Prompt, SamplingParams
-from selfedit.think.lines import EditLine, Notebook, policy_notes, policy_prompt, template_notes
+from selfedit.think.lines import LINE_TOKENS, EditLine, Notebook, policy_notes, policy_prompt, template_notes
 from selfedit.think.segments import segments_of
 from selfedit.think.settings import ThinkSettings
 
-_LINE_TOKENS = 240
-"""Of a reply that holds lines, at most."""
 _ANSWER_TOKENS = 48
 
 
@@ -135,7 +133,7 @@ class ReadingSession:
         settings = self.settings
         if settings.lines == "template":
             return template_notes(segment, settings.most_lines)
-        sampling = SamplingParams(settings.temperature, 0.95, _LINE_TOKENS)
+        sampling = SamplingParams(settings.temperature, 0.95, LINE_TOKENS)
         seed = seeds.derive(settings.seed, "lines", self.number)
         asked = MidQuestion(0, prompt=policy_prompt(segment), sampling=sampling, seed=seed, is_behind_text=False)
         [reply] = self.texts.ask([asked])

@@ -12,7 +12,7 @@ from selfedit.errors import SettingError
 from selfedit.grading import grade_answers, load_grader
 from selfedit.learn.stream import ASKED, KNOWN_STILL, StreamArm, StreamConfig, StreamRun, streams_of
 from selfedit.learn.stream.experiment import reader_examples
-from selfedit.learn.stream.keeping import Kept
+from selfedit.learn.stream.keeping import KeptSoFar
 from selfedit.loop import Runtime
 from selfedit.records import Policy
 from selfedit.report.pages.stream import page
@@ -61,10 +61,10 @@ def run(
         return ledger.fingerprint(), engine
 
 
-def kept(stream: DocumentStream, event: int, slept: int) -> Kept:
+def kept(stream: DocumentStream, event: int, slept: int) -> KeptSoFar:
     fast = {one.number: Policy(0, f"fast-{one.number}", "f") for one in stream.events if one.text}
     start, slow = Policy(0, "start", "a"), Policy(0, "slow", "b")
-    return Kept(
+    return KeptSoFar(
         stream.documents_at(event), start, Policy(0, "merged", "c"), fast, slow, slept, Policy(0, "other", "d"), count
     )
 

@@ -22,7 +22,7 @@ from dataclasses import dataclass, field, replace
 from selfedit import seeds
 from selfedit.errors import Field, InvalidEdit, SelfeditError, SettingError
 from selfedit.learn.asking import Asker
-from selfedit.learn.stream.keeping import CountTokens, Kept
+from selfedit.learn.stream.keeping import CountTokens, KeptSoFar
 from selfedit.learn.stream.settings import StreamArm, StreamConfig
 from selfedit.loop.runtime import Runtime
 from selfedit.loop.writing import WritingPlan, write_edits
@@ -129,11 +129,11 @@ class StreamRun:
         every = self.config.sleep_every
         return [e.number for e in stream.events if e.number in (last,) or not e.number % every or e.kind == "delete"]
 
-    def _kept(self, chain: int, event: int, reader: Policy) -> Kept:
+    def _kept(self, chain: int, event: int, reader: Policy) -> KeptSoFar:
         own = {row: self._versions(row, chain) for row in (FAST, MERGED, SLOW)}
         merged = [version for version in own[MERGED] if version.step <= event]
         slow = [version for version in own[SLOW] if version.step <= event]
-        return Kept(
+        return KeptSoFar(
             documents=self.streams[chain].documents_at(event),
             start=reader,
             merged=merged[-1].policy if merged else reader,
@@ -286,7 +286,7 @@ class StreamRun:
 
     # What is asked.
 
-    def _ask(self, chain: int, event: int, arm: StreamArm, kept: Kept) -> None:
+    def _ask(self, chain: int, event: int, arm: StreamArm, kept: KeptSoFar) -> None:
         """What an arm answers after an event: all questions that a document has answered by then, and at the end what
         it still knows besides."""
         stream = self.streams[chain]
@@ -324,7 +324,7 @@ class StreamRun:
             outcomes.append(Outcome(mark, stage, method, name, "", 0, 0, graded, seconds=pace * len(own)))
         self.runtime.ledger.add_outcomes(outcomes)
 
-    def _served(self, arm: StreamArm, kept: Kept, name: str, question: str, gold: str) -> tuple[Policy, Query]:
+    def _served(self, arm: StreamArm, kept: KeptSoFar, name: str, question: str, gold: str) -> tuple[Policy, Query]:
         who, documents = kept.serve(arm, question)
         return who, put_timed(name, question, gold, documents)
 

@@ -21,7 +21,7 @@ _TRIED = 3
 
 
 @dataclass(frozen=True)
-class Kept:
+class KeptSoFar:
     """What there is to answer from after an event."""
 
     documents: Sequence[DocumentEvent]

@@ -239,7 +239,8 @@ def _sentences(demands: Sequence[Demand], beside: str, starts: Sequence[str], n:
         told.append("Not shown: " + "; ".join(missed) + "." if missed else "All that was to be shown was shown.")
     if beside:
         told.append(beside)
-    told.append(f"{fmt.count(n, 'stream')}; starts: {', '.join(starts)}. Lines are the oracle's.")
+    lines = "Lines are the oracle's, but where a start's name ends in another writer's"
+    told.append(f"{fmt.count(n, 'stream')}; starts: {', '.join(starts)}. {lines}.")
     if n < MIN_CONTEXTS_FOR_CLAIM:
         told.append(f"Fewer than {MIN_CONTEXTS_FOR_CLAIM} streams: no interval here is to be relied on.")
     if READING in starts:
