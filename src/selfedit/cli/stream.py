@@ -11,7 +11,7 @@ import tyro
 from selfedit.cli.open_run import opened
 from selfedit.cli.output import JsonCommand, Output, say
 from selfedit.learn.stream import StreamConfig, StreamRun, streams_of
-from selfedit.learn.stream.experiment import reader_examples
+from selfedit.learn.stream.experiment import check_reader, reader_examples
 from selfedit.learn.stream.keeping import CountTokens
 from selfedit.records import Example
 from selfedit.store.run_folder import check_run
@@ -58,6 +58,7 @@ class StreamAmount:
 def run_stream(config: StreamConfig, path: Path, out: Output) -> Path:
     """Makes or resumes the experiment in the folder `path`, which it returns."""
     check_run(path, config.identity(), config.defaults())
+    check_reader(config)
     streams, task, count = streams_of(config), load_task(config), token_counter(config.model)
     amount = stream_amount(config, streams, count)
     say(

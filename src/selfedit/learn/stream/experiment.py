@@ -24,13 +24,16 @@ from selfedit.errors import Field, InvalidEdit, SelfeditError, SettingError
 from selfedit.learn.asking import Asker
 from selfedit.learn.stream.keeping import CountTokens, KeptSoFar
 from selfedit.learn.stream.settings import StreamArm, StreamConfig
+from selfedit.loop.regrading import grade_missing
 from selfedit.loop.runtime import Runtime
 from selfedit.loop.writing import WritingPlan, write_edits
 from selfedit.records import (
+    REGRADING,
     SHARED_EDITS,
     UNTOUCHED,
     Answer,
     Example,
+    GradedAnswer,
     Outcome,
     Policy,
     Probe,
@@ -104,6 +107,8 @@ class StreamRun:
             if arms:
                 kept = replace(self._kept(chain, len(stream.events), reader), other=slow[others[0]])
                 self._ask(chain, len(stream.events), arms[0], kept)
+        grade_missing(self.runtime.ledger, self.runtime.grade, self.runtime.ledger.outcomes())
+        self.runtime.note_usage(REGRADING, "judge", self.runtime.judge)
 
     def _live(self, chain: int, reader: Policy) -> Policy:
         """All events of a stream; returns the adapter of its last sleep."""
@@ -196,11 +201,9 @@ class StreamRun:
     def _reader(self) -> Policy:
         """What all arms lie on."""
         ledger = self.runtime.ledger
-        if folder := self.config.reader_adapter:
-            if not is_adapter(folder):
-                told = f" {folder}: no adapter lies there; run what makes it first"
-                raise SettingError(Field("reader_adapter"), told)
-            return adapter_in(folder)
+        if self.config.reader_adapter:
+            check_reader(self.config)
+            return adapter_in(self.config.reader_adapter)
         known = ledger.warm_up()
         if known and self.runtime.has_adapter(known.policy):
             return known.policy
@@ -319,10 +322,24 @@ class StreamRun:
         for (name, method), own in lots.items():
             queries = [query for _, query in own]
             found = [replace(self.answers[_place(*pair)], question_id=pair[1].question_id) for pair in own]
-            graded = tuple(self.runtime.grade(queries, found))
+            graded = self._graded(queries, found, is_spoken=method != FLUENT_STILL)
             mark = digest(stage.name, name, method, [(who.digest, query.prompt.text, query.gold) for who, query in own])
             outcomes.append(Outcome(mark, stage, method, name, "", 0, 0, graded, seconds=pace * len(own)))
         self.runtime.ledger.add_outcomes(outcomes)
+        self.runtime.note_usage(stage, "judge", self.runtime.judge)
+
+    def _graded(self, queries: Sequence[Query], found: Sequence[Answer], is_spoken: bool) -> tuple[GradedAnswer, ...]:
+        """Verdicts, but for what nobody can know any more and for general text, which have none."""
+        due = [(query, one) for query, one in zip(queries, found, strict=True) if is_spoken and query.gold]
+        fresh = iter(self.runtime.grade([query for query, _ in due], [one for _, one in due]) if due else ())
+        return tuple(
+            next(fresh)
+            if is_spoken and query.gold
+            else GradedAnswer(
+                one.question_id, query.question, "", one.text, one.gold_logprob, "ungraded", False, 0.0, False
+            )
+            for query, one in zip(queries, found, strict=True)
+        )
 
     def _served(self, arm: StreamArm, kept: KeptSoFar, name: str, question: str, gold: str) -> tuple[Policy, Query]:
         who, documents = kept.serve(arm, question)
@@ -356,6 +373,17 @@ def streams_of(config: StreamConfig) -> tuple[DocumentStream, ...]:
         SelfeditError: its file cannot be used.
     """
     return tuple(config.task_args.stream(number) for number in range(config.streams))
+
+
+def check_reader(config: StreamConfig) -> None:
+    """Refuses a reader that is not there.
+
+    Raises:
+        SettingError: no adapter lies where one is named.
+    """
+    if config.reader_adapter and not is_adapter(config.reader_adapter):
+        told = f" {config.reader_adapter}: no adapter lies there; run what makes it first"
+        raise SettingError(Field("reader_adapter"), told)
 
 
 def reader_examples(n: int, seed: int) -> tuple[Example, ...]:

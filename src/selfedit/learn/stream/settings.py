@@ -91,6 +91,8 @@ class StreamConfig(RunConfig):
     def _check_stream(self) -> StreamConfig:
         if self.task != "stream":
             raise SettingError(Field("task"), f" {self.task}: streams are of documents that come, change and go")
+        if self.recipe:
+            raise SettingError(Field("recipe"), f" {self.recipe}: has no use here; streams have defaults of their own")
         if self.learner:
             raise SettingError(Field("learner"), " has no use here: all arms lie on an adapter of the run's own")
         if self.task_args.data != INVENTED_STREAM and self.writer == "oracle":
