@@ -79,7 +79,7 @@ class StreamConfig(RunConfig):
     the end."""
     sampling: SamplingParams = SamplingParams(temperature=0.8, top_p=0.95, max_new_tokens=192)
     """How the policy writes."""
-    reader_examples: int = 320
+    reader_examples: int = 480
     """Of the adapter that all arms lie on, which knows how questions are answered, with documents in sight or without;
     made on other worlds."""
     reader: TrainingConfig = TrainingConfig(rank=16, alpha=32.0, learning_rate=1e-3, epochs=1, batch_size=2)
