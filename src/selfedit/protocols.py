@@ -155,6 +155,11 @@ class ThinksAgain(LeaveOneOut, Protocol):
         """How many rounds."""
         ...
 
+    @property
+    def cannot_rethink(self) -> str:
+        """Why it cannot, as it is set, such as `grids are written as arrays`; empty where it can."""
+        ...
+
     def probe(self, part: Context, edit: str | None) -> TrialSpec:
         """A short study of a context without one of its parts, which is asked. Raises InvalidEdit."""
         ...

@@ -31,6 +31,10 @@ AGAIN = "rethink"
 """The method whose cost is matched by `longer`."""
 
 
+PROBE = "probe"
+"""What the outcome of a short study with a part left out is called, as in `Outcome.method`."""
+
+
 @dataclass(slots=True)
 class _Case:
     """A study that is thought about."""
@@ -144,7 +148,7 @@ def _hold_out(source: Bench, cases: Sequence[_Case]) -> None:
                 spec = task.probe(part, case.edit)
             except InvalidEdit:
                 continue
-            one = source.trials.given("probe", part.id, spec, case.planned.edit_key, case.planned.seed_index)
+            one = source.trials.given(PROBE, part.id, spec, case.planned.edit_key, case.planned.seed_index)
             planned.append(one)
             made.append((case, part, one))
     runtime.ledger.put_contexts("rethink", [part for parts in parts_of.values() for part in parts])

@@ -50,7 +50,7 @@ from selfedit.records.results import (
     TrialResult,
     Verdict,
 )
-from selfedit.records.rethinking import Agreed, Beliefs, HeldOut, Rethought, Said, Tallied, Tally
+from selfedit.records.rethinking import Agreed, Beliefs, HeldOut, Rethought, Tallied, Tally, ViewAnswer
 from selfedit.records.stages import (
     REGRADING,
     SHARED_EDITS,
@@ -144,7 +144,6 @@ __all__ = [
     "Refused",
     "Rethought",
     "Role",
-    "Said",
     "SamplingParams",
     "ScoredEdit",
     "SelfEdit",
@@ -166,6 +165,7 @@ __all__ = [
     "Usage",
     "Verdict",
     "Version",
+    "ViewAnswer",
     "WarmConfig",
     "WarmUp",
     "digest",

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
+class ViewAnswer:
     """One answer of several views."""
 
     text: str
@@ -23,7 +23,7 @@ class Tally:
     """Which question."""
     asked: int
     """Views in which it was asked."""
-    said: tuple[Said, ...]
+    said: tuple[ViewAnswer, ...]
     """Different answers, the most frequent first; those that could not be read are left out."""
 
     @property

@@ -14,7 +14,7 @@ import json
 from collections import Counter
 from collections.abc import Sequence
 
-from selfedit.records import Agreed, Beliefs, Context, HeldOut, Said, Tally
+from selfedit.records import Agreed, Beliefs, Context, HeldOut, Tally, ViewAnswer
 from selfedit.tasks.arc.contexts import pair_of
 from selfedit.tasks.arc.grids import COLOURS, Grid, Pair, grid_of
 
@@ -31,7 +31,7 @@ NOTHING_TRUSTED = 2.0
 def tally_of(question_id: str, asked: int, grids: Sequence[Grid]) -> Tally:
     """What `asked` views answered; of answers that are equally frequent the first stands first."""
     counted = Counter(grids).most_common()
-    return Tally(question_id, asked, tuple(Said(written(grid), count) for grid, count in counted))
+    return Tally(question_id, asked, tuple(ViewAnswer(written(grid), count) for grid, count in counted))
 
 
 def written(grid: Grid) -> str:

@@ -55,6 +55,8 @@ from selfedit.tasks.plugin import TaskPlugin
 
 MAX_LEFT_OUT = 2
 """Demonstrations that are left out in turn where the answer is unknown."""
+MOST_ROUNDS = 10
+"""Of thinking again."""
 HELDOUT_SHARE = 0.4
 """Share of the puzzles, from the end, that is held out where no second source is given."""
 NONE = "none"
@@ -135,6 +137,13 @@ class ArcTask:
     def leave_one_out(self, context: Context) -> list[Context]:
         """The puzzle with one demonstration less, which is asked instead of the test input; the last ones in turn."""
         return leave_one_out(context)
+
+    @property
+    def cannot_rethink(self) -> str:
+        """Why there is no agreement to go by."""
+        if self.format != "cells":
+            return "grids are written as arrays, and only as cells are they asked in views enough"
+        return "" if self.n_views > 1 else "a single view has nothing to agree with"
 
     def probe(self, part: Context, edit: str | None) -> TrialSpec:
         """A study of the puzzle without one demonstration, on the first part of its training sequences."""
@@ -233,7 +242,7 @@ class ArcSettings(TaskSettings):
     @model_validator(mode="after")
     def _check_views(self) -> ArcSettings:
         at_least(1, "views", self.views)
-        at_least(1, "rethink", self.rethink, 100)
+        at_least(1, "rethink", self.rethink, MOST_ROUNDS)
         return self
 
 
