@@ -45,8 +45,10 @@ LABELS = {
     "longer": "One pass of the cost of thinking again",
 }
 """What rows are called, in their order. {}: rounds of training, or self-edits chosen among."""
-PAIRS = (("synthetic", "seal"), ("synthetic", "seal-edits"), ("synthetic", "loo"), ("seal", "loo"))
-PAIRS += (("synthetic", "rethink-edits"), ("oracle", "rethink"), ("longer", "rethink"), ("rethink-wrong", "rethink"))
+PAIRS = (
+    *(("synthetic", "seal"), ("synthetic", "seal-edits"), ("synthetic", "loo"), ("seal", "loo")),
+    *(("synthetic", "rethink-edits"), ("oracle", "rethink"), ("longer", "rethink"), ("rethink-wrong", "rethink")),
+)
 """(before, after) of the differences that are told."""
 
 
