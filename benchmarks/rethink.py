@@ -91,6 +91,7 @@ def count(folder: Path) -> dict[str, Any]:
             "rethink": sum(one.steps for one in tried),
             "longer": sum(one.outcomes["longer"].steps for one in tried),
         },
+        "right_answers": _right_answers(tried),
         "agreement": {
             "first answers": _by_agreement([pair for one in tried for pair in _first(one)]),
             "held-out demonstrations": _by_agreement([pair for one in tried for pair in _held_out(one)]),
@@ -147,6 +148,18 @@ def _first(one: Measured) -> list[tuple[float, bool]]:
     return [(tally.agreement, tally.agreed == gold) for tally, gold in zip(one.first, golds, strict=True) if gold]
 
 
+def _right_answers(tried: Sequence[Measured]) -> dict[str, int]:
+    """Of test inputs whose first attempts miss the output: how many, and in how many it was some view's answer, so that
+    choosing otherwise among what was said could have found it."""
+    missed = said = 0
+    for one in tried:
+        for tally, answer in zip(one.first, one.outcomes["oracle"].answers, strict=True):
+            if answer.verdict == "incorrect":
+                missed += 1
+                said += any(view.text == answer.gold for view in tally.said)
+    return {"missed": missed, "said_by_some_view": said}
+
+
 def _held_out(one: Measured) -> list[tuple[float, bool]]:
     return [(part.agreement, part.is_correct) for thought in one.thoughts[:1] for part in thought.beliefs.held_out]
 
@@ -185,7 +198,9 @@ def table(found: dict[str, Any]) -> str:
     for place, (low, _) in enumerate(BINS):
         cells = [f"{one[place]['right']} of {one[place]['n']}" for one in found["agreement"].values()]
         lines.append(f"| from {low:.0%} | " + " | ".join(cells) + " |")
-    return "\n".join(lines)
+    right = found["right_answers"]
+    told = f"{right['missed']} test inputs missed at first; the output was some view's answer in"
+    return "\n".join([*lines, "", f"{told} {right['said_by_some_view']}"])
 
 
 def _share(one: dict[str, Any]) -> str:
