@@ -148,7 +148,7 @@ class TalliesViews(Followup, Protocol):
 @runtime_checkable
 class ThinksAgain(LeaveOneOut, Protocol):
     """A task whose contexts can be studied anew in the light of what was answered; for `rethink`. No method of it looks
-    at the answers to the context's own questions."""
+    at the answers to the context's own questions. Self-edits are given to it that `compile` takes."""
 
     @property
     def rethink(self) -> int:
@@ -161,26 +161,25 @@ class ThinksAgain(LeaveOneOut, Protocol):
         ...
 
     def probe(self, part: Context, edit: str | None) -> TrialSpec:
-        """A short study of a context without one of its parts, which is asked. Raises InvalidEdit."""
-        ...
-
-    def believe(
-        self, context: Context, seen: Sequence[Tally], held_out: Sequence[tuple[Context, Tally]], is_other: bool
-    ) -> Beliefs:
-        """What to make of what the views answered last, and of what they answered of each part that was left out.
-        `is_other`: of each trusted answer another one is believed, as a control."""
+        """A short study of a context without one of its parts, which is asked."""
         ...
 
     def study_again(
-        self, context: Context, edit: str | None, beliefs: Beliefs, round: int, seen: Sequence[Sequence[Tally]]
-    ) -> TrialSpec | None:
-        """The study that follows, with all that views have answered so far counted in; None where there is nothing to
-        study. Raises InvalidEdit."""
+        self,
+        context: Context,
+        edit: str | None,
+        seen: Sequence[Sequence[Tally]],
+        held_out: Sequence[tuple[Context, Tally]],
+        is_other: bool,
+    ) -> tuple[Beliefs, TrialSpec | None]:
+        """What to make of what the views answered, trial by trial, and of what they answered of each part that was left
+        out; and the study that follows, None where there is nothing to study. `is_other`: of each trusted answer
+        another one is believed, as a control."""
         ...
 
     def study_longer(self, context: Context, edit: str | None, steps: int, times: int) -> TrialSpec:
-        """The study of before with this many optimiser steps, asked in `times` as many views; the control of equal
-        cost. Raises InvalidEdit."""
+        """The study of before with this many optimiser steps, asked in `times` as many views: the control of equal
+        cost."""
         ...
 
 

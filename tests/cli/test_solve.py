@@ -160,6 +160,24 @@ def test_self_edits_are_thought_about_again_and_no_round_changes_nothing(
     assert {"eval-synthetic-0", "eval-loo-0", "eval-rethink-edits-0", "rethink-synthetic-0"} <= methods
 
 
+def test_a_second_study_that_fails_is_told_and_the_attempts_stand(
+    capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def start(config: RunConfig, adapters: AdapterFolders) -> FakeEngine:
+        engine = on(FakeEngine, adapters)
+        engine.broken = lambda trial: "out of luck" if len(trial.spec.examples) > 32 else ""
+        return engine
+
+    use_engine(monkeypatch, start)
+    words = ["known.json", "--directives", FEW, "--run", "run"]
+    first = solve(capsys, *words[:3], "--run", "first")
+    found = solve(capsys, *words, "--rethink", "2")
+    assert found["attempts"] == first["attempts"] and not found["failure"]
+    assert [(one["failure"], one["agreement_after"]) for one in found["rethought"]] == [("out of luck", None)]
+    assert main(["solve", *words, "--rethink", "2"]) == 0
+    assert "the study failed (out of luck), the attempts stand" in capsys.readouterr().out
+
+
 def test_an_id_that_is_a_path_stays_within_the_run(capsys: Capture, folder: Path, model: str) -> None:
     ids = ["../../out", f"{folder}/absolute", "a" * 300, "nul\x00byte", "@@", "."]
     (folder / "challenges.json").write_text(json.dumps(dict.fromkeys(ids, KNOWN)))

@@ -26,21 +26,24 @@ class SecondThought:
     trusted: tuple[bool, ...]
     """Whether that answer was then studied as if it were a demonstration."""
     agreement_after: tuple[float, ...] | None
-    """The same share afterwards; None where there was nothing to study, so that the answers stand."""
+    """The same share afterwards; None where there was nothing to study, or the study failed: the attempts stand."""
     is_changed: bool
     """Whether the attempts are others now."""
+    failure: str
+    """Why the study failed; empty where it did not."""
 
 
 def second_thoughts(ledger: Ledger, context_id: str, own: Sequence[Outcome]) -> tuple[SecondThought, ...]:
     """The rounds of one puzzle, of whose outcomes `own` are; none where it was not thought about again."""
     rounds = [one for _, one in ledger.rethoughts() if one.context_id == context_id]
     tallies = {one.key: one.tallies for _, one in ledger.tallies()}
-    said = {one.key: tuple(answer.text for answer in one.answers) for one in own if one.answers}
-    return tuple(_told(one, tallies, said) for one in sorted(rounds, key=lambda one: one.round))
+    by_key = {one.key: one for one in own}
+    return tuple(_told(one, tallies, by_key) for one in sorted(rounds, key=lambda one: one.round))
 
 
-def _told(one: Rethought, tallies: Mapping[str, Sequence[Tally]], said: Mapping[str, tuple[str, ...]]) -> SecondThought:
+def _told(one: Rethought, tallies: Mapping[str, Sequence[Tally]], by_key: Mapping[str, Outcome]) -> SecondThought:
     beliefs, after = one.beliefs, tallies.get(one.next_key)
+    before, now = by_key[one.key], by_key[one.next_key]
     return SecondThought(
         round=one.round,
         held_out=len(beliefs.held_out),
@@ -49,8 +52,13 @@ def _told(one: Rethought, tallies: Mapping[str, Sequence[Tally]], said: Mapping[
         agreement=tuple(answer.agreement for answer in beliefs.answers),
         trusted=tuple(answer.is_trusted for answer in beliefs.answers),
         agreement_after=None if one.is_idle or after is None else tuple(tally.agreement for tally in after),
-        is_changed=one.next_key in said and said[one.next_key] != said.get(one.key),
+        is_changed=now.status == "done" and _attempts(now) != _attempts(before),
+        failure=now.failure,
     )
+
+
+def _attempts(one: Outcome) -> list[str]:
+    return [answer.text for answer in one.answers]
 
 
 def in_words(one: SecondThought) -> str:
@@ -60,6 +68,7 @@ def in_words(one: SecondThought) -> str:
     for number, (agreement, is_trusted) in enumerate(zip(one.agreement, one.trusted, strict=True), 1):
         told.append(f"test input {number}: {agreement:.0%} of views agree, {'' if is_trusted else 'not '}studied")
     if one.agreement_after is None:
-        return "; ".join([*told, "nothing to study, the attempts stand"])
+        why = f"the study failed ({one.failure})" if one.failure else "nothing to study"
+        return "; ".join([*told, f"{why}, the attempts stand"])
     shares = ", ".join(f"{share:.0%}" for share in one.agreement_after)
     return "; ".join([*told, f"now {shares} agree, attempts {'changed' if one.is_changed else 'as before'}"])

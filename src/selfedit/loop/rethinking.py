@@ -5,7 +5,7 @@ A round, of contexts whose questions are asked in many views:
 1. Parts of the context are left out, one at a time, and asked after a short study of the rest. What the views agree on
    there can be checked, so that it says how far the views can be trusted.
 2. The task makes beliefs of that: which of the answers to its own questions are trusted, and what was not understood
-   (`ThinksAgain.believe`).
+   (`ThinksAgain.study_again`).
 3. A fresh adapter studies the context as before, together with these, and answers again. What the views said before is
    counted in. Where there is nothing to study, the answers stand.
 
@@ -18,7 +18,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
-from selfedit.errors import InvalidEdit, SelfeditError
+from selfedit.errors import SelfeditError
 from selfedit.loop.evaluation import Bench
 from selfedit.loop.leave_one_out import WRITTEN_BY, choose_by_leaving_out
 from selfedit.loop.trials import PlannedTrial, try_all
@@ -144,10 +144,7 @@ def _hold_out(source: Bench, cases: Sequence[_Case]) -> None:
     made: list[tuple[_Case, Context, PlannedTrial]] = []
     for case in cases:
         for part in parts_of[case.context.id]:
-            try:
-                spec = task.probe(part, case.edit)
-            except InvalidEdit:
-                continue
+            spec = task.probe(part, case.edit)
             one = source.trials.given(PROBE, part.id, spec, case.planned.edit_key, case.planned.seed_index)
             planned.append(one)
             made.append((case, part, one))
@@ -174,11 +171,7 @@ def _round(bench: Bench, cases: Sequence[_Case], number: int, is_other: bool) ->
     going: list[_Case] = []
     thoughts = []
     for case in cases:
-        beliefs = task.believe(case.context, case.seen[-1], case.held_out, is_other)
-        try:
-            spec = task.study_again(case.context, case.edit, beliefs, number, case.seen)
-        except InvalidEdit:
-            spec = None
+        beliefs, spec = task.study_again(case.context, case.edit, case.seen, case.held_out, is_other)
         key = case.planned.key
         if spec is None:
             case.is_open = False

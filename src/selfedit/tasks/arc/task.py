@@ -150,20 +150,20 @@ class ArcTask:
         spec = self.compile(part, edit)
         return replace(spec, examples=spec.examples[: max(1, round(PROBE_SHARE * len(spec.examples)))])
 
-    def believe(
-        self, context: Context, seen: Sequence[Tally], held_out: Sequence[tuple[Context, Tally]], is_other: bool
-    ) -> Beliefs:
-        """Which answers are trusted (`rethinking.believe`)."""
-        return believe(seen, held_out, is_other)
-
     def study_again(
-        self, context: Context, edit: str | None, beliefs: Beliefs, round: int, seen: Sequence[Sequence[Tally]]
-    ) -> TrialSpec | None:
+        self,
+        context: Context,
+        edit: str | None,
+        seen: Sequence[Sequence[Tally]],
+        held_out: Sequence[tuple[Context, Tally]],
+        is_other: bool,
+    ) -> tuple[Beliefs, TrialSpec | None]:
         """The study of before, and beside it each trusted answer and each demonstration that was not understood, in
         `EXTRA_VIEWS` views behind all other demonstrations; None where there is neither."""
+        beliefs = believe(seen[-1], held_out, is_other)
         demos = demos_of(context)
-        trusted, wrong = to_study(context, self.leave_one_out(context), beliefs)
-        seed = seeds.derive("rethink", context.id, round)
+        trusted, wrong = to_study(context, [part for part, _ in held_out], beliefs)
+        seed = seeds.derive("rethink", context.id, len(seen))
         lists = [
             pairs
             for place, pair in enumerate([*trusted, *wrong])
@@ -172,13 +172,13 @@ class ArcTask:
             )
         ]
         if not lists:
-            return None
+            return beliefs, None
         spec = self.compile(context, edit)
         followup = spec.followup
         assert isinstance(followup, Votes)
         said = tuple(tally for tallies in seen for tally in tallies)
         examples = tuple(example_of_cells(pairs, "completion") for pairs in lists)
-        return replace(spec, examples=spec.examples + examples, followup=replace(followup, earlier=said))
+        return beliefs, replace(spec, examples=spec.examples + examples, followup=replace(followup, earlier=said))
 
     def study_longer(self, context: Context, edit: str | None, steps: int, times: int) -> TrialSpec:
         """The study of before with so many steps, asked in `times` as many views."""
