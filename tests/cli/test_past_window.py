@@ -42,7 +42,10 @@ def test_it_runs_from_nothing_to_its_page_and_its_data(capsys: Capture) -> None:
     assert arms["weights"]["past"]["value"] > arms["window"]["past"]["value"] + 0.2
     assert arms["whole"]["past"]["value"] > arms["window"]["past"]["value"]
     assert all(one["arm"] in arms for run in told["runs"] for one in run["answers"])
-    assert len(told["demands"]) == 4 and told["demands"][0]["is_met"]
+    assert len(told["demands"]) == 5 and told["demands"][0]["is_met"]
+    seconds = told["demands"][-1]
+    assert seconds["text"] == "every update ≤ 15 s" and seconds["is_met"] and seconds["difference"]["value"] == 0.1
+    assert "every update ≤ 15 s" in (ROOT / "past-window.html").read_text()
     assert "no interval here is to be relied on" in (ROOT / "past-window.md").read_text()
 
 

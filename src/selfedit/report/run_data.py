@@ -14,10 +14,12 @@ from selfedit.records import (
     Outcome,
     Policy,
     Preview,
+    Rethought,
     ScoredEdit,
     SelfEdit,
     Stage,
     StageUsage,
+    Tallied,
     Timing,
     Version,
     WarmUp,
@@ -69,6 +71,10 @@ class RunData:
     """What was found of self-edits' lines, where the run checked them."""
     previews: Mapping[Stage, Sequence[Preview]]
     """What a few steps on self-edits let hope for, where the run chose by it."""
+    tallies: Mapping[Stage, Sequence[Tallied]]
+    """What the views of each trial's questions answered, where the run went by their agreement."""
+    rethoughts: Mapping[Stage, Sequence[Rethought]]
+    """What was made of that, where the run thought again."""
     timings: Sequence[Timing]
     """Wall times, as they happened."""
     usages: Sequence[StageUsage]
@@ -145,6 +151,8 @@ def read_run_data(path: Path, part: PartKind | None = None) -> RunData:
             scored=_by_stage(ledger.scored()),
             checks=_by_stage(ledger.checks()),
             previews=_by_stage(ledger.previews()),
+            tallies=_by_stage(ledger.tallies()),
+            rethoughts=_by_stage(ledger.rethoughts()),
             timings=sorted(ledger.timings(), key=lambda one: run_order(one.stage, one.part)),
             usages=sorted(ledger.usages(), key=lambda one: run_order(one.stage)),
             policies=policies,

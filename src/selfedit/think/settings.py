@@ -47,6 +47,9 @@ class ThinkSettings(BaseModel):
     tolerance: float = 0.3
     """By how much the visible text's loss may rise in an update, nats per token; where it rises more, the update is
     taken back."""
+    budget_s: float = 0.0
+    """Seconds that one update may take, checks included: passes are cut, or the update is skipped, so that it keeps
+    within them, and its line says so. 0: no bound."""
     temperature: float = 0.7
     """Of lines and of text that the model writes; 0 is greedy."""
     inner: TrainingConfig = MID_TRAINING
@@ -68,6 +71,10 @@ class ThinkSettings(BaseModel):
         at_least(1, "most_lines", self.most_lines, 64)
         at_least(0, "replayed", self.replayed, 1000)
         at_least(0, "tolerance", self.tolerance)
+        at_least(0, "budget_s", self.budget_s)
+        if self.budget_s and self.inner.budget:
+            apart = Field("inner.budget"), " fixes how long an update is; leave one of them out"
+            raise SettingError(Field("budget_s"), f" {self.budget_s:g}: cuts passes, and ", *apart)
         at_least(0, "temperature", self.temperature)
         check_training("inner", self.inner)
         if self.inner.method != "lora":
