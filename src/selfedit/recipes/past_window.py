@@ -16,6 +16,7 @@ def past_window_plan(scale: str, is_embedded: bool, seed: int) -> PastWindowPlan
         return PastWindowPlan(
             2, 2, starts_of([READING], ["template"]), config, seed, studies=4, studies_together=2, meta_streams=2
         )
-    names = [READING, *([SHIPPED] if is_embedded else []), PLAIN]
+    shipped = [SHIPPED] if is_embedded and scale == "small" else []
     streams = {"small": 4, "paper": 12}[scale]
-    return PastWindowPlan(streams, 2, starts_of(names, ["template", "policy"]), config, seed, studies=40)
+    starts = starts_of([READING, *shipped, PLAIN], ["template", "policy"])
+    return PastWindowPlan(streams, 2, starts, config, seed, studies=40)

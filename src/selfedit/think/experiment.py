@@ -35,6 +35,7 @@ from selfedit.think.lines import (
     template_notes,
 )
 from selfedit.think.memory import Count, found, latest
+from selfedit.think.settings import REPLAYED
 from selfedit.think.world import Stream, StreamQuestion
 
 Opener = Callable[[int, TrainingConfig, bool], MovingTexts]
@@ -51,7 +52,7 @@ class MidConfig:
     """W: tokens that are visible at a time, in whole segments …"""
     segment: int = 128
     """… of at most so many."""
-    replayed: int = 4
+    replayed: int = REPLAYED
     """Earlier lines that are studied again in each update, at most."""
     tolerance: float = 0.3
     """τ: by how much the visible text's loss may rise in an update, nats per token."""

@@ -17,11 +17,15 @@ MID_TRAINING = TrainingConfig(
     top_layers=0.5,
     learning_rate=2e-3,
     epochs=6,
-    batch_size=16,
+    batch_size=64,
     skip_above=0.5,
 )
 """An update at a boundary: six steps on all its lines together, and no loss where the model is likelier right than
 not. Chosen on other streams than those that are reported (docs/results/past-window.md)."""
+
+
+REPLAYED = 48
+"""Earlier lines in an update, at most: all that hold of some twenty segments."""
 
 
 class ThinkSettings(BaseModel):
@@ -42,8 +46,8 @@ class ThinkSettings(BaseModel):
     """Who writes the self-edit lines: `template`, the segment's own sentences; `policy`, the model, under a grammar."""
     most_lines: int = 4
     """Lines of a segment, at most; the policy is asked for four."""
-    replayed: int = 4
-    """Earlier lines that are studied again in each update, at most."""
+    replayed: int = REPLAYED
+    """Earlier lines that are studied again in each update, at most: what is not studied again is forgotten."""
     tolerance: float = 0.3
     """By how much the visible text's loss may rise in an update, nats per token; where it rises more, the update is
     taken back."""

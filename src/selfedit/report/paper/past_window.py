@@ -66,7 +66,7 @@ def past_window_page(title: str, results: Sequence[PastWindowResult], facts: dic
     blocks: list[Block] = []
     demands: list[Demand] = []
     at = 0
-    data: dict[str, Any] = {"facts": facts, "starts": {}, "runs": [to_json(result) for result in results]}
+    data: dict[str, Any] = {"facts": facts, "starts": {}, "answers": _answers(results)}
     for start in starts:
         own = [result for result in results if result.start == start]
         answers = [answer for result in own for answer in result.answers]
@@ -84,6 +84,15 @@ def past_window_page(title: str, results: Sequence[PastWindowResult], facts: dic
     n = len({answer.stream for result in results for answer in result.answers})
     first = [answer for result in results if result.start == starts[0] for answer in result.answers]
     return document_of(NAME, title, _sentences(demands, _best_text(first), starts, n), tuple(blocks), data)
+
+
+def _answers(results: Sequence[PastWindowResult]) -> dict[str, Any]:
+    """Every answer in a row, without what the columns before it say already."""
+    columns = ("stream", "question", "arm", "kind", "is_mid", "age", "is_past", "is_right", "is_stale", "gold_logprob")
+    rows = [
+        [result.start, *(getattr(answer, name) for name in columns)] for result in results for answer in result.answers
+    ]
+    return {"columns": ["start", *columns], "rows": rows}
 
 
 def share(answers: Sequence[AskedPast], arm: str, which: Which = lambda one: True) -> Interval:
