@@ -13,8 +13,7 @@ import tyro
 
 from selfedit.cli.ask import Ask
 from selfedit.cli.consolidate import Consolidate
-from selfedit.cli.learn import LIBRARY
-from selfedit.cli.output import JsonCommand, Output, show
+from selfedit.cli.output import LIBRARY, JsonCommand, Output, show
 from selfedit.cli.progress import show_progress
 from selfedit.errors import SelfeditError
 from selfedit.learn import Session, load_with, settings_of
@@ -216,7 +215,7 @@ def version_data(
     """A version as plain values."""
     ids = {chunk.context_id for document in version.documents for chunk in document.chunks}
     known = dict(version.adapters).keys()
-    kept = [one for one in held(version, lessons) if one.context_id in known]
+    kept = [one for one in held(version, as_answered(version, lessons)) if one.context_id in known]
     probe = version.probe
     by_one = [answer for _, answers in version.whole_report for answer in answers]
     one = {

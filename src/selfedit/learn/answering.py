@@ -9,7 +9,7 @@ decided by words alone (routing.py), so that one with two words in common with a
 A version that was consolidated answers by its one adapter. The words of the question name the chunk all the same: the
 question is put behind its title, and it is the source that is shown. Where chunks have been learnt since, the best
 match decides: what is about a chunk that the one adapter knows is asked of that alone, as before they came; where a
-newer one fits best, the likeliest are tried: newer ones by their own adapters, and the one adapter once for all it knows.
+newer one fits best, the likeliest are tried: newer ones by their own adapters, the one adapter once for all it knows.
 """
 
 from __future__ import annotations

@@ -239,8 +239,8 @@ def _lacking(library: LibraryFolder, version: LibraryVersion) -> SettingError:
     names = [one.name for one in version.documents if any(chunk.context_id in newer for chunk in one.chunks)]
     shown = ", ".join(names[:4]) + (", …" if len(names) > 4 else "")
     documents = f"{len(names)} newer document{'s' * (len(names) > 1)} ({shown})"
-    told = f"{library.folder}: the one adapter of version {version.number} does not know {documents}; make it anew with "
-    mend = "`selfedit library consolidate`, name one chunk with "
+    told = f"{library.folder}: the one adapter of version {version.number} does not know {documents}; "
+    mend = "make it anew with `selfedit library consolidate`, name one chunk with "
     return SettingError(f"{told}{mend}", Field("document"), " or ", Field("chunk"), ", or take ", Field("each"))
 
 
