@@ -186,5 +186,6 @@ class LibraryVersion:
         whatever was learnt and forgotten on the way."""
         held = [(context_id, adapter.digest) for context_id, adapter in self.adapters]
         places = [(document.name, document.sha256) for document in self.documents]
-        whole = [self.whole.digest] if self.whole.adapter else []
+        whole: list[object] = [self.whole.digest] if self.whole.adapter else []
+        whole += [self.newer] if self.whole.adapter and self.newer else []
         return digest("library version", held, self.learner, places, *whole)
