@@ -85,6 +85,21 @@ def test_where_nothing_changes_one_adapter_is_made_and_made_anew_when_more_is_kn
     assert waited == [300]
 
 
+def test_a_version_that_has_the_adapter_already_is_live_again_and_nothing_is_trained(
+    docs: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def write(text: str) -> Callable[[], object]:
+        return lambda: (docs / "bridge.md").write_text(text)
+
+    changed = TEXTS["bridge.md"].replace("1911", "1912")
+    watched(monkeypatch, idle, write(changed), write(TEXTS["bridge.md"]), idle)
+    assert main([*WATCH, "--json"]) == 0
+    found = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [one["version"] for one in found] == [1, 2, 3, 4, 2]
+    assert (found[1]["is_new"], found[-1]["is_new"], found[-1]["tokens"]) == (True, False, 0)
+    assert versions() == [(1, "learn", 0), (2, "consolidate", 2), (3, "learn", 0), (4, "learn", 0)]
+
+
 def test_what_was_refused_is_told_with_the_reason_and_not_tried_again_until_something_changes(
     docs: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -48,10 +48,11 @@ class Sleeper:
                 due = own.consolidating(library, live)
                 if not due.is_due:
                     return
-                planned = estimate(own, due)
-            lessons, tokens, minutes = (planned[name] for name in ("lessons", "tokens", "minutes"))
-            said = f"one adapter for {lessons} lessons of version {version}, {tokens} tokens, {minutes:g} minutes"
-            say(f"learn: nothing has changed for {self.minutes:g} minutes: {said}")
+                planned = {} if due.made_before() else estimate(own, due)
+            if planned:
+                lessons, tokens, minutes = (planned[name] for name in ("lessons", "tokens", "minutes"))
+                said = f"one adapter for {lessons} lessons of version {version}, {tokens} tokens, {minutes:g} minutes"
+                say(f"learn: nothing has changed for {self.minutes:g} minutes: {said}")
             self.tried = version
             tell_sleep(out, version, own.consolidate(str(version)))
         except (SelfeditError, OSError) as error:
@@ -64,10 +65,12 @@ def tell_sleep(out: Output, before: int, found: Consolidation) -> None:
     """What came of it, in one line. `before`: the version that was live."""
     version = found.version.number if found.version else before
     if out.is_json:
-        values = {**figures(found), "version": version, "consolidated": bool(found.version)}
+        values = {**figures(found), "version": version, "consolidated": bool(found.version), "is_new": found.is_new}
         print(json.dumps({**values, "reasons": list(found.reasons)}), flush=True)
         return
-    if found.version:
+    if found.version and not found.is_new:
+        show(f"version {version} is live again: it has one adapter for these {found.lessons} lessons")
+    elif found.version:
         right = f"{found.right_with_one} of {found.questions} right by it, {found.right_with_routing} by routing"
         show(f"version {version}: one adapter for {found.lessons} lessons, {right}, {found.seconds:.1f} s")
     else:
