@@ -18,5 +18,5 @@ def past_window_plan(scale: str, is_embedded: bool, seed: int) -> PastWindowPlan
         )
     shipped = [SHIPPED] if is_embedded and scale == "small" else []
     streams = {"small": 4, "paper": 12}[scale]
-    starts = starts_of([READING, *shipped, PLAIN], ["template", "policy"])
+    starts = starts_of([READING, *shipped, PLAIN], ["template", "policy"], groups=2)
     return PastWindowPlan(streams, 2, starts, config, seed, studies=40)

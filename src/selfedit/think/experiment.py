@@ -36,7 +36,7 @@ from selfedit.think.lines import (
 )
 from selfedit.think.memory import Count, found, latest
 from selfedit.think.settings import REPLAYED
-from selfedit.think.world import Stream, StreamQuestion
+from selfedit.think.world import LINES, Stream, StreamQuestion
 
 Opener = Callable[[int, TrainingConfig, bool], MovingTexts]
 """(how many texts, how their adapters train, whether stale keys are kept) → the texts."""
@@ -127,7 +127,8 @@ class _Group:
         wants = {arm.answerer for arm in arms}
         self.texts = opened(n, training, any(arm.keys == "stale" for arm in arms))
         self.whole = opened(n, training, False) if any(arm.memory == "whole" for arm in arms) else None
-        self.at_end = opened(n, _once(training), False) if "end" in wants else None
+        once = _once(training, config.replayed, len(streams[0].segments))
+        self.at_end = opened(n, once, False) if "end" in wants else None
         self.is_learning = bool(wants & {"own", "other"})
         self.notebooks = [Notebook() for _ in streams]
         self.lengths: list[list[int]] = [[] for _ in streams]
@@ -294,7 +295,9 @@ def run_group(
     return GroupResult(tuple(group.answers), tuple(group.boundaries), group.ask_seconds)
 
 
-def _once(training: TrainingConfig) -> TrainingConfig:
-    """The same, for one update at the end that studies each line as often as updates at every boundary do: when it
-    is new, and with what is drawn again about one and a half times more."""
-    return replace(training, epochs=5 * training.epochs // 2, batch_size=min(8, training.batch_size))
+def _once(training: TrainingConfig, replayed: int, segments: int) -> TrainingConfig:
+    """The same, for one update at the end that studies each line as often as updates at every boundary do: when it is
+    new, and as often as it is drawn again."""
+    studied = sum(LINES + min(replayed, LINES * before) for before in range(segments))
+    times = studied / (LINES * segments)
+    return replace(training, epochs=round(times * training.epochs), batch_size=min(8, training.batch_size))

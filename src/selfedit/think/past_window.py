@@ -26,7 +26,7 @@ from selfedit.think.world import SEGMENTS, make_streams
 
 READING, SHIPPED, PLAIN = "reading", "shipped", "untouched"
 """Starts: the reading adapter; the learner that the package brings along; nothing."""
-TOKENS_PER_STREAM = 6400
+TOKENS_PER_STREAM = 21_700
 """Trained on where weights are updated at every boundary, of SmolLM2's; for estimates alone."""
 
 
@@ -40,6 +40,8 @@ class StartPlan:
     """In the order in which they are asked."""
     lines: LineWriter = "oracle"
     """Who writes the lines."""
+    groups: int = 0
+    """Groups of streams that it is asked on, from the first; 0: all."""
 
     @property
     def label(self) -> str:
@@ -56,7 +58,7 @@ class PastWindowPlan:
     together: int
     """Streams of a unit: they go on side by side, and each is the other's control."""
     starts: tuple[StartPlan, ...]
-    """In order; of each group of streams all of them, before the next group begins."""
+    """In order: all groups of streams of one, before the next begins."""
     config: MidConfig
     """How texts are read past their window."""
     seed: int
@@ -77,9 +79,16 @@ class PastWindowPlan:
     @property
     def tokens(self) -> int:
         """About as many are trained on; reading and asking take half as long again."""
-        learning = sum(any(arm.answerer == "own" for arm in start.arms) for start in self.starts)
-        ending = sum(any(arm.answerer == "end" for arm in start.arms) for start in self.starts)
-        return self.streams * TOKENS_PER_STREAM * (learning + ending) + self.studies * 900
+        passes = [
+            (len(self.units_of(start)), {arm.answerer for arm in start.arms} & {"own", "end"}) for start in self.starts
+        ]
+        streams = sum(self.together * groups * len(learning) for groups, learning in passes)
+        return streams * TOKENS_PER_STREAM + self.studies * 900
+
+    def units_of(self, start: StartPlan) -> list[str]:
+        """Names of a start's units, group by group."""
+        groups = -(-self.streams // self.together)
+        return [unit_name(start.label, number) for number in range(min(groups, start.groups or groups))]
 
     def meta(self) -> MetaPlan | None:
         """The meta-steps that make the reading adapter; None where none is wanted."""
@@ -123,11 +132,10 @@ def run_past_window(
     streams = make_streams("past-window", plan.streams, plan.seed)
     groups = [streams[at : at + plan.together] for at in range(0, len(streams), plan.together)]
     results = []
-    runtime.progress.stage("past the window", len(groups) * len(plan.starts) * SEGMENTS)
-    for number, group in enumerate(groups):
-        for start in plan.starts:
-            name = unit_name(start.label, number)
-            held = units.recall(name)
+    runtime.progress.stage("past the window", sum(len(plan.units_of(start)) for start in plan.starts) * SEGMENTS)
+    for start in plan.starts:
+        for number, name in enumerate(plan.units_of(start)):
+            group, held = groups[number], units.recall(name)
             if held is None:
                 base = reading if start.name == READING else base_of(start.name)
                 opened = partial(_opened, engine, base, plan.seed)
@@ -165,12 +173,12 @@ def _opened(
     return engine.moving(count, training, base, is_stale, seed)
 
 
-def starts_of(names: Sequence[str], writers: Sequence[LineWriter] = ()) -> tuple[StartPlan, ...]:
-    """All arms on the first, the window and the weights on the others; then the first again with the lines of other
-    writers."""
+def starts_of(names: Sequence[str], writers: Sequence[LineWriter] = (), groups: int = 0) -> tuple[StartPlan, ...]:
+    """All arms on the first start; then the window and the weights: the first again with the lines of other writers,
+    and the other starts. `groups`: how many groups of streams these are asked on; 0: all."""
     two = (WINDOW, WEIGHTS)
-    perfect = [StartPlan(name, ARMS if number == 0 else two) for number, name in enumerate(names)]
-    return *perfect, *(StartPlan(names[0], two, writer) for writer in writers)
+    written = [StartPlan(names[0], two, writer, groups) for writer in writers]
+    return StartPlan(names[0], ARMS), *written, *(StartPlan(name, two, groups=groups) for name in names[1:])
 
 
 def _as_json(result: GroupResult) -> dict[str, Any]:
