@@ -32,14 +32,24 @@ class Arm:
     """What it is."""
     tokens: int = 0
     """Of lessons in sight, at most; 0 where there are none, or all."""
-    has_weights: bool = False
-    """Whether the adapter is there besides."""
+    is_joined: bool = False
+    """Whether the adapter is there beside lessons in sight."""
 
     @property
     def name(self) -> str:
         """As it is typed: `weights+bm25:256`."""
         told = f"{self.kind}:{self.tokens}" if self.tokens else self.kind
-        return f"weights+{told}" if self.has_weights else told
+        return f"weights+{told}" if self.is_joined else told
+
+    @property
+    def has_weights(self) -> bool:
+        """Whether this world's adapter answers, with lessons in sight or without."""
+        return self.is_joined or self.kind == "weights"
+
+    @property
+    def is_trained(self) -> bool:
+        """Whether any world's adapter answers, so that another training says something else."""
+        return self.has_weights or self.kind == "other"
 
     @classmethod
     def parse(cls, text: str) -> Arm:
@@ -48,15 +58,15 @@ class Arm:
         Raises:
             ValueError: there is no such arm.
         """
-        has_weights = text.startswith("weights+")
+        is_joined = text.startswith("weights+")
         kind, _, tokens = text.removeprefix("weights+").partition(":")
         is_known = kind in ("none", "weights", "other", "all", *BUDGETED)
         is_number = tokens.isascii() and tokens.isdigit() and 0 < len(tokens) < 6
         if not is_known or bool(tokens) != (kind in BUDGETED) or (tokens and not is_number):
             raise ValueError(text)
-        if has_weights and kind not in BUDGETED:
+        if is_joined and kind not in BUDGETED:
             raise ValueError(text)
-        return cls(kind, int(tokens or 0), has_weights)  # type: ignore[arg-type]
+        return cls(kind, int(tokens or 0), is_joined)  # type: ignore[arg-type]
 
 
 class HouseRulesConfig(RunConfig):
@@ -91,6 +101,11 @@ class HouseRulesConfig(RunConfig):
     """Interactions after which there is one. 0: none between rests."""
     replayed: int = 8
     """Older examples that it studies besides."""
+    in_sight: float = 0.4
+    """Share of the requests of a study that are studied with some lessons in sight, drawn anew in each epoch."""
+    rehearsed: int = 24
+    """Beginnings of general text and everyday requests that a rest and the shared adapter study besides, so that what
+    the model says of them stays."""
     form_adapter: str = ""
     """Folder of the adapter that all arms share, made before by another run; empty: this one makes it."""
     form_examples: int = 320
@@ -107,7 +122,9 @@ class HouseRulesConfig(RunConfig):
             raise SettingError(Field("learner"), " has no use here: all arms lie on an adapter of the run's own")
         for name, most in (("worlds", 100), ("seeds", 100), ("rests", 1_000), ("form_examples", 100_000)):
             at_least(1, name, getattr(self, name), most)
-        for name in ("renderings", "quick_every", "replayed"):
+        if not 0 <= self.in_sight <= 1:
+            raise SettingError(Field("in_sight"), f" {self.in_sight:g}: must be from 0 to 1")
+        for name in ("renderings", "quick_every", "replayed", "rehearsed"):
             at_least(0, name, getattr(self, name), 1_000)
         for name in ("quick", "form"):
             check_training(name, getattr(self, name))

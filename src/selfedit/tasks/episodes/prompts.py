@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cache
 from importlib import resources
 from typing import Literal
 
-from selfedit.records import Example, Prompt, Query
+from selfedit.records import Example, LossOn, Prompt, Query
+from selfedit.tasks.episodes.world import Encounter
 
 ACTION_TOKENS = 16
 """Length bound of an action."""
@@ -62,6 +64,23 @@ def put_example(
 ) -> Example:
     """A request that is learnt together with its action."""
     return Example(action, put_request(request, lessons, form, system))
+
+
+def put_requests(met: Sequence[Encounter], lessons: Sequence[str]) -> Example:
+    """Requests that are learnt one after another, with the same rules in sight of all. The first action carries loss
+    where it is the only one."""
+    asked = [put_request(one.request, lessons if not n else ()).text for n, one in enumerate(met)]
+    turns = [text if not n else f"\n\n{text}" for n, text in enumerate(asked)]
+    history = tuple((turn, one.action) for turn, one in zip(turns[:-1], met, strict=False))
+    loss_on: LossOn = "later replies" if history else "completion"
+    return Example(met[-1].action, Prompt(turns[-1], raw=True, history=history), loss_on=loss_on)
+
+
+def in_sight_of(example: Example, lessons: Sequence[str]) -> Example:
+    """A request that is learnt with its action, in plain form, behind lessons."""
+    assert example.prompt is not None and example.prompt.raw
+    told = _IN_SIGHT.format(rules="\n".join(f"- {lesson}" for lesson in lessons))
+    return replace(example, prompt=replace(example.prompt, text=told + example.prompt.text))
 
 
 @cache

@@ -37,6 +37,12 @@ class EpisodesSettings(TaskSettings):
     """Rules that each of them teaches, a multiple of 3 up to 48."""
     untaught: int = 16
     """Rules that each of them has besides, and never tells."""
+    changed: int = 0
+    """Rules of each that change when they come up again. 0: one in twenty."""
+
+    def made(self, seed: int) -> World:
+        """The world of a seed."""
+        return make_world(seed, self.rules, self.untaught, changed=self.changed)
 
     @model_validator(mode="after")
     def _check(self) -> EpisodesSettings:
@@ -47,6 +53,7 @@ class EpisodesSettings(TaskSettings):
         at_least(0, "world", self.world)
         at_least(3, "rules", self.rules, MOST_RULES)
         at_least(0, "untaught", self.untaught, 24)
+        at_least(0, "changed", self.changed, self.rules)
         if self.rules % len(KINDS):
             raise SettingError(Field("rules"), f" {self.rules}: must be a multiple of {len(KINDS)}")
         return self
@@ -112,7 +119,7 @@ def load_episodes(settings: TaskSettings, run: RunConfig) -> EpisodesTask:
     """Two worlds: one that trains, and another that is held out."""
     assert isinstance(settings, EpisodesSettings)
     del run
-    worlds = [make_world(settings.world + n, settings.rules, settings.untaught) for n in range(2)]
+    worlds = [settings.made(settings.world + n) for n in range(2)]
     train, heldout = ([rule_context(world, rule) for rule in world.rules] for world in worlds)
     return EpisodesTask(train, heldout)
 
