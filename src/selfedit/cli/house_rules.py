@@ -9,14 +9,15 @@ from pathlib import Path
 from selfedit.cli.open_run import opened
 from selfedit.cli.output import Output, say
 from selfedit.learn.house_rules import HouseRules, HouseRulesConfig, lives_of
-from selfedit.learn.house_rules.experiment import form_examples
+from selfedit.learn.house_rules.form import form_examples
 from selfedit.learn.house_rules.memory import CountTokens
 from selfedit.records import Example, TrainingConfig
 from selfedit.store.run_folder import check_run
-from selfedit.tasks import load_task
+from selfedit.tasks import load_probe, load_task
 from selfedit.tasks.documents.task import token_counter
 from selfedit.tasks.episodes.edits import read_rendering
 from selfedit.tasks.episodes.task import rule_context
+from selfedit.tasks.probe import BUNDLED
 
 TRAINED_PER_SECOND, READ_PER_SECOND = 100, 300
 """Tokens, on a quiet core of the kind of a laptop's (docs/performance.md); other machines scale both."""
@@ -47,7 +48,7 @@ def run_house_rules(config: HouseRulesConfig, path: Path, out: Output) -> Path:
         f" {max(1, round(amount.minutes)):,} minutes on one quiet core; what is there already is not done again"
     )
     with opened("house-rules", config, path, task, out) as runtime:
-        HouseRules(config, runtime, count, lives_of(config)).run()
+        HouseRules(config, runtime, count, lives_of(config), load_probe(BUNDLED)).run()
     return path
 
 

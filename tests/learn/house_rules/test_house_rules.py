@@ -10,11 +10,11 @@ import pytest
 from selfedit.errors import SettingError
 from selfedit.grading import grade_answers, load_grader
 from selfedit.learn.house_rules import EXAM, Arm, HouseRules, HouseRulesConfig, lives_of
-from selfedit.learn.house_rules.experiment import form_examples
+from selfedit.learn.house_rules.form import form_examples
 from selfedit.learn.house_rules.memory import Sight, interactions, notes_after
 from selfedit.loop import Runtime
 from selfedit.store import Ledger
-from selfedit.tasks import load_task
+from selfedit.tasks import load_probe, load_task
 from selfedit.tasks.episodes.task import EpisodesSettings
 from selfedit.tasks.episodes.world import make_world
 from selfedit.testing import FakeEngine, SilentProgress, Stopped
@@ -46,7 +46,7 @@ def run(folder: Path, config: HouseRulesConfig = CONFIG, stop_at: int | None = N
             ledger=ledger,
             progress=SilentProgress(),
         )
-        HouseRules(config, runtime, count, lives_of(config)).run()
+        HouseRules(config, runtime, count, lives_of(config), load_probe("bundled")).run()
         return ledger.fingerprint(), engine
 
 
@@ -80,7 +80,9 @@ def test_what_is_in_sight_fits_and_the_likeliest_stands_last() -> None:
 def test_the_shared_adapter_sees_no_words_of_an_exam() -> None:
     asked = {one.request for rule in make_world(0).rules for one in rule.exam}
     for example in form_examples(30, 0):
-        assert example.prompt and not any(one in example.prompt.text for one in asked)
+        assert example.prompt
+        said = example.prompt.text + "".join(request for request, _ in example.prompt.history)
+        assert not any(one in said for one in asked)
 
 
 def test_a_stopped_run_goes_on_and_ends_as_one_that_was_not(tmp_path: Path) -> None:

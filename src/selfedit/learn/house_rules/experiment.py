@@ -15,7 +15,7 @@ from __future__ import annotations
 import math
 import random
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
@@ -25,7 +25,7 @@ from selfedit.learn.house_rules.form import form_examples
 from selfedit.learn.house_rules.memory import CountTokens, Interaction, Note, Sight, interactions, notes_after
 from selfedit.learn.house_rules.settings import Arm, HouseRulesConfig
 from selfedit.learn.house_rules.study import Piece, pieces_of, varied
-from selfedit.learn.house_rules.writing import write_about
+from selfedit.learn.house_rules.writing import taught_examples, write_about
 from selfedit.learn.rehearsal import rehearsals
 from selfedit.loop.runtime import Runtime
 from selfedit.loop.trials import TrialPlanner, try_all
@@ -57,8 +57,8 @@ GENERAL, KNOWN = "general", "known"
 """Methods of outcomes: general text, which is not asked but read; common knowledge."""
 UNTOUCHED_ROW, FORM_ROW = "untouched", "form"
 """Rows of these: the model as it comes, and what all arms lie on."""
-REST, QUICK = "rest", "quick"
-"""Notes of versions."""
+REST, QUICK, TAUGHT = "rest", "quick", "taught"
+"""Notes of versions; the last is the writer's."""
 FORM = "adapters/form"
 """Where the adapter lies that all arms share, in the folder of the run that makes it."""
 
@@ -82,6 +82,17 @@ class Life:
 
 Counts = dict[str, dict[str, int]]
 """By arm, by rule: how often its note was in sight and the action right, less how often it was wrong."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where an adapter stands in the ledger."""
+
+    row: str
+    chain: int
+    step: int
+    about: str
+    """The last rule that it has heard of."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,11 +133,12 @@ class HouseRules:
             SelfeditError: something could not be trained.
         """
         form, arms = self._form(), self.config.arm_list()
+        taught = self._taught() if self.config.writer == "taught" else UNTOUCHED
         self._probe(UNTOUCHED_ROW, 0, 0, UNTOUCHED)
         self._probe(FORM_ROW, 0, 0, form)
         lived: dict[int, Lived] = {}
         for life in self.lives:
-            self.edits.update(write_about(self.config, self.runtime, life.world, life.heard, form))
+            self.edits.update(write_about(self.config, self.runtime, life.world, life.heard, form, taught))
             found = lived[life.index] = self._live(life, form)
             self._probe(WEIGHTS.name, life.index, len(life.heard), found.policy)
             for arm in (one for one in arms if one.kind != "other"):
@@ -151,7 +163,8 @@ class HouseRules:
         examples = [*form_examples(self.config.form_examples, self.config.seed), *self.rehearsals]
         started = time.monotonic()
         self.runtime.progress.stage("the adapter that all arms share: training", 1)
-        result = self._trained(UNTOUCHED, FORM, examples, self.config.form, seeds.derive(self.config.seed, "form"))
+        seed = seeds.derive(self.config.seed, "form")
+        result = self._trained(Update(UNTOUCHED, FORM, tuple(examples), self.config.form, seed))
         self.runtime.progress.advance()
         seconds = time.monotonic() - started
         made = WarmUp(result.policies[0], 0, len(examples), result.losses, result.steps, result.tokens, seconds)
@@ -160,13 +173,21 @@ class HouseRules:
         ledger.add_warm_up(made)
         return made.policy
 
-    def _trained(
-        self, base: Policy, folder: str, examples: Sequence[Example], training: TrainingConfig, seed: int
-    ) -> UpdateResult:
-        update = Update(base, folder, tuple(examples), training, seed)
+    def _taught(self) -> Policy:
+        """The writer that was shown perfect self-edits of other worlds."""
+        seed, folder = seeds.derive(self.config.seed, TAUGHT), f"adapters/{TAUGHT}"
+
+        def update() -> Update:
+            examples = taught_examples(self.config.taught_examples, self.config.renderings, self.config.seed)
+            self.runtime.progress.stage("the writer that is taught: training", 1)
+            return Update(UNTOUCHED, folder, examples, self.config.form, seed)
+
+        return self._version(Place(TAUGHT, 0, 1, ""), TAUGHT, update)
+
+    def _trained(self, update: Update) -> UpdateResult:
         [result] = [one for done in self.runtime.writer.update([[update]]) for one in done.results]
         if result.failure or not all(map(math.isfinite, result.losses)):
-            raise SelfeditError(f"{folder} could not be trained: {result.failure or 'its loss is not finite'}")
+            raise SelfeditError(f"{update.folder} could not be trained: {result.failure or 'its loss is not finite'}")
         return result
 
     def _live(self, life: Life, form: Policy) -> Lived:
@@ -174,17 +195,17 @@ class HouseRules:
         rests, policy, rested_at = life.rests(self.config.rests), form, 0
         resting = form
         self.runtime.progress.stage(f"world {life.world.seed}: {len(life.heard)} interactions", len(life.heard))
-        counts: dict[str, dict[str, int]] = {}
+        counts: Counts = {}
         for start, end in _windows(len(life.heard), self.config.quick_every, rests):
             self._recur(life, start, end, policy, form, counts)
             notes = notes_after(life.world, life.heard[:end])
             if end in rests:
                 examples = self._examples(life, end, notes, self.config.inner)
-                policy = resting = self._version(life, end, form, REST, examples, self.config.inner)
+                policy = resting = self._life_version(life, end, form, REST, examples, self.config.inner)
                 rested_at = end
                 self._ask(life, end, WEIGHTS, policy, EXAM, [note.rule for note in notes], notes)
             elif examples := self._quick_examples(life, end, notes, rested_at):
-                policy = self._version(life, end, resting, QUICK, examples, self.config.quick)
+                policy = self._life_version(life, end, resting, QUICK, examples, self.config.quick)
             self.runtime.progress.advance(end - start)
         return Lived(resting, counts)
 
@@ -211,24 +232,29 @@ class HouseRules:
         lessons = [note.line for note in sorted(notes, key=lambda one: one.context.id)]
         return varied(pieces, lessons, training.epochs, self.config.in_sight, seed)
 
-    def _version(
+    def _life_version(
         self, life: Life, step: int, base: Policy, note: str, examples: Sequence[Example], training: TrainingConfig
     ) -> Policy:
-        """An adapter on `base`, or the one that was made before."""
+        seed = seeds.derive(self.config.seed, life.world.seed, life.seed_index, step, note)
+        update = Update(base, f"adapters/life-{life.index}-{step}", tuple(examples), training, seed)
+        place = Place(WEIGHTS.name, life.index, step, life.heard[step - 1].rule.id)
+        return self._version(place, note, lambda: update)
+
+    def _version(self, place: Place, note: str, update: Callable[[], Update]) -> Policy:
+        """An adapter, or the one that was made before."""
         ledger = self.runtime.ledger
-        known = next((v for v in ledger.versions(WEIGHTS.name) if (v.chain, v.step) == (life.index, step)), None)
+        kept = ledger.versions(place.row)
+        known = next((v for v in kept if (v.chain, v.step) == (place.chain, place.step)), None)
         if known and self.runtime.has_adapter(known.policy):
             return known.policy
-        started = time.monotonic()
-        seed = seeds.derive(self.config.seed, life.world.seed, life.seed_index, step, note)
-        result = self._trained(base, f"adapters/life-{life.index}-{step}", examples, training, seed)
+        started, due = time.monotonic(), update()
+        result = self._trained(due)
         policy = result.policies[0]
         if known:
             self.runtime.check_same([known.policy], [policy])
-        last = life.heard[step - 1].rule.id
         made = Version(
-            WEIGHTS.name, life.index, step, last, "", policy, base, 1.0, note, result.losses, result.steps,
-            result.tokens, time.monotonic() - started,
+            place.row, place.chain, place.step, place.about, "", policy, due.base, 1.0, note, result.losses,
+            result.steps, result.tokens, time.monotonic() - started,
         )  # fmt: skip
         ledger.add_versions([made])
         return policy

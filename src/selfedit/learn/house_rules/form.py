@@ -17,7 +17,7 @@ from selfedit.records import Example
 from selfedit.tasks.episodes.prompts import put_requests
 from selfedit.tasks.episodes.world import Encounter, HouseRule, RuleKind, make_world
 
-_WORLDS = 1_000_000
+WORLDS = 1_000_000
 """Seeds of these worlds begin here; worlds of an experiment are below."""
 _WORLD_SIZES = (12, 24, 48)
 _IN_SIGHT = (0, 1, 1, 2, 3, 4, 6, 8, 12, 12, 12, 24)
@@ -34,7 +34,7 @@ def form_examples(n: int, seed: int) -> tuple[Example, ...]:
 
 
 def _example(rng: random.Random) -> Example:
-    world = make_world(_WORLDS + rng.randrange(10**9), rng.choice(_WORLD_SIZES), 0)
+    world = make_world(WORLDS + rng.randrange(10**9), rng.choice(_WORLD_SIZES), 0)
     shown = _shown(world.rules, rng.choice(_IN_SIGHT), rng.choice(_NEAR), rng)
     asked = rng.sample(shown, min(rng.randint(1, _MOST_ASKED), len(shown))) if shown else [rng.choice(world.rules)]
     lines = [rule.lesson for rule in shown]

@@ -22,6 +22,15 @@ DEFAULT_ARMS = (
     "none,text:128,text:256,text:512,text:1200,bm25:128,bm25:256,bm25:512,playbook:256,weights,weights+bm25:256,"
     "other,all"
 )
+_MOST = {
+    "worlds": 100,
+    "seeds": 100,
+    "rests": 1_000,
+    "form_examples": 100_000,
+    "drafts": 100,
+    "taught_examples": 100_000,
+}
+"""Settings that are at least 1, and what they are at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,11 +89,16 @@ class HouseRulesConfig(RunConfig):
     """Different worlds, from the task's on."""
     seeds: int = 2
     """Trainings of each world's adapters."""
-    writer: Literal["oracle", "template", "policy"] = "oracle"
+    writer: Literal["oracle", "template", "policy", "taught"] = "oracle"
     """Who writes self-edits about lessons: `oracle` knows the world, and shows what the mechanism can do; `template`
-    knows only what was said; `policy`, the model."""
+    knows only what was said; `policy`, the model; `taught`, the model after training on perfect self-edits of other
+    worlds."""
     renderings: int = 6
-    """Requests of an oracle's self-edit about each lesson."""
+    """Requests of an oracle's self-edit about each lesson; of what a model wrote, so many are kept at most."""
+    drafts: int = 4
+    """Texts of a model about each lesson, whose requests it checks by itself."""
+    taught_examples: int = 120
+    """Self-edits of other worlds that the taught writer is trained on."""
     arms: str = DEFAULT_ARMS
     """Ways of remembering that are compared, joined by commas."""
     inner: TrainingConfig = TrainingConfig(
@@ -102,7 +116,7 @@ class HouseRulesConfig(RunConfig):
     replayed: int = 8
     """Older examples that it studies besides."""
     in_sight: float = 0.4
-    """Share of the requests of a study that are studied with some lessons in sight, drawn anew in each epoch."""
+    """Share of the requests of a study that are studied with some lessons in sight, in an epoch."""
     rehearsed: int = 24
     """Beginnings of general text and everyday requests that a rest and the shared adapter study besides, so that what
     the model says of them stays."""
@@ -120,7 +134,7 @@ class HouseRulesConfig(RunConfig):
             raise SettingError(Field("task"), f" {self.task}: house rules are about episodes")
         if self.learner:
             raise SettingError(Field("learner"), " has no use here: all arms lie on an adapter of the run's own")
-        for name, most in (("worlds", 100), ("seeds", 100), ("rests", 1_000), ("form_examples", 100_000)):
+        for name, most in _MOST.items():
             at_least(1, name, getattr(self, name), most)
         if not 0 <= self.in_sight <= 1:
             raise SettingError(Field("in_sight"), f" {self.in_sight:g}: must be from 0 to 1")

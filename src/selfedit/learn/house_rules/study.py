@@ -1,7 +1,7 @@
 """L3. What is studied of lessons: their self-edits, some requests of them with lessons in sight.
 
-An adapter that is only ever trained with nothing in sight forgets how to use what is there. So in each epoch a share of
-the requests is studied behind a few lessons: half of these lists have the right one, the others are only beside the
+An adapter that is only ever trained with nothing in sight forgets how to use what is there. So a share of the
+requests is studied behind a few lessons: half of these lists have the right one, the others are only beside the
 point, so that what is known must hold against them.
 """
 
@@ -20,6 +20,8 @@ from selfedit.tasks.episodes.prompts import in_sight_of
 
 _MOST_IN_SIGHT = 6
 """Lessons in sight of one request, at most."""
+_VARIANTS = 2
+"""Ways in which each request is studied, by turns: what is the same again costs less."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +53,7 @@ def varied(pieces: Sequence[Piece], lessons: Sequence[str], epochs: int, share: 
 
     Args:
         lessons: all that can be in sight.
-        share: of requests, how many have lessons in sight in one epoch.
+        share: of requests, how many have lessons in sight in an epoch.
         seed: decides which, and what is in sight of them.
     """
     if not share:
@@ -59,7 +61,7 @@ def varied(pieces: Sequence[Piece], lessons: Sequence[str], epochs: int, share: 
     found = []
     for epoch in range(epochs):
         for number, piece in enumerate(pieces):
-            rng = random.Random(seeds.derive(seed, "in sight", epoch, number))
+            rng = random.Random(seeds.derive(seed, "in sight", epoch % _VARIANTS, number))
             example = piece.example
             if example.prompt is not None and rng.random() < share:
                 example = in_sight_of(example, _drawn(piece.lesson, lessons, rng))

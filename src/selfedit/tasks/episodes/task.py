@@ -67,13 +67,19 @@ class EpisodesTask:
         heldout: others.
         form: how requests are put that are learnt; those of its tests are always plain.
         system: what stands before them in a chat.
+        has_shots: whether who writes a self-edit is shown examples.
     """
 
     def __init__(
-        self, train: Sequence[Context], heldout: Sequence[Context], form: Form = "plain", system: str = ""
+        self,
+        train: Sequence[Context],
+        heldout: Sequence[Context],
+        form: Form = "plain",
+        system: str = "",
+        has_shots: bool = True,
     ) -> None:
         self._form: Form = form
-        self._system = system
+        self._system, self._has_shots = system, has_shots
         self._splits = {"train": tuple(train), "heldout": tuple(heldout)}
 
     def contexts(self, split: str) -> Sequence[Context]:
@@ -82,7 +88,7 @@ class EpisodesTask:
 
     def prompt(self, context: Context) -> Prompt:
         """How the policy is asked for a self-edit about what was said."""
-        return ask_for_renderings(context.text)
+        return ask_for_renderings(context.text, self._has_shots)
 
     def compile(self, context: Context, edit: str | None) -> TrialSpec:
         """What was said, then what the self-edit adds. Raises InvalidEdit."""
