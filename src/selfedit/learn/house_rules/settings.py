@@ -122,11 +122,11 @@ class HouseRulesConfig(RunConfig):
     the model says of them stays."""
     form_adapter: str = ""
     """Folder of the adapter that all arms share, made before by another run; empty: this one makes it."""
-    form_examples: int = 320
-    """Of the adapter that all arms share, which knows the form of requests, rules in sight and actions, of other
-    worlds."""
-    form: TrainingConfig = TrainingConfig(rank=16, alpha=32.0, learning_rate=1e-3, epochs=1, batch_size=2)
-    """How that is trained."""
+    form_examples: int = 640
+    """Of the adapter that all arms share, which reads: it knows the form of requests, rules in sight and actions, of
+    other worlds."""
+    form: TrainingConfig = TrainingConfig(rank=16, alpha=32.0, learning_rate=1e-3, epochs=1, batch_size=1)
+    """How that is trained, and the writer that is taught."""
 
     @model_validator(mode="after")
     def _check_rules(self) -> HouseRulesConfig:
