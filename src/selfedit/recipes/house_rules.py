@@ -29,10 +29,12 @@ _SCALES: dict[str, dict[str, Any]] = {
         "quick": TrainingConfig(rank=16, alpha=32.0, learning_rate=1e-3, epochs=1, batch_size=24),
     },
     "small": {
-        "task_args": EpisodesSettings(rules=18, untaught=6, changed=3),
+        "task_args": EpisodesSettings(rules=15, untaught=6, changed=3),
         "worlds": 2,
         "seeds": 1,
-        "arms": "none,text:48,text:96,text:192,bm25:48,bm25:96,bm25:192,playbook:96,weights,weights+bm25:96,other,all",
+        "arms": "none,text:40,text:80,text:160,bm25:40,bm25:80,bm25:160,playbook:80,weights,weights+bm25:80,other,all",
+        "inner": TrainingConfig(rank=16, alpha=32.0, top_layers=0.5, learning_rate=2e-3, epochs=5, batch_size=8),
+        "quick": TrainingConfig(rank=16, alpha=32.0, top_layers=0.5, learning_rate=2e-3, epochs=4, batch_size=24),
     },
     "paper": {},
 }
