@@ -95,7 +95,7 @@ class HouseRulesConfig(RunConfig):
     worlds."""
     renderings: int = 6
     """Requests of an oracle's self-edit about each lesson; of what a model wrote, so many are kept at most."""
-    drafts: int = 4
+    drafts: int = 3
     """Texts of a model about each lesson, whose requests it checks by itself."""
     taught_examples: int = 120
     """Self-edits of other worlds that the taught writer is trained on."""

@@ -48,9 +48,9 @@ CHECKED = "checked"
 """Row and method of what the reader says to drafted requests."""
 _LISTS = 2
 """How often each is asked, with other lessons in sight."""
-_OTHERS = 5
+_OTHERS = 3
 """Lessons in sight beside the one that it is about."""
-_MOST_CHECKED = 24
+_MOST_CHECKED = 10
 """Requests of all drafts about one lesson."""
 
 
