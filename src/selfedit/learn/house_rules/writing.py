@@ -7,8 +7,8 @@
 
 What a model writes is checked by the model itself, without anybody who knows better. Each request that it drafted is
 put to the adapter that reads, twice, with the lesson and others in sight. It is kept where both actions are the
-lesson's: every word that the lesson has in common with its action is in them, and the others stand in the request.
-Studied is what was kept, with that action.
+lesson's: every word that the lesson has in common with its action is in them, at the same end, and the others stand in the
+request. Studied is what was kept, with that action.
 """
 
 from __future__ import annotations
@@ -172,7 +172,14 @@ def _kept(note: Note, requests: Sequence[str], outcome: Outcome | None, most: in
 
 def _is_of(note: Note, request: str, action: str) -> bool:
     said, key = _words(action), _telling(note)
-    return bool(key) and key <= said and said - key <= _words(request)
+    is_alike = _ends(action, key) == _ends(note.rule.meeting.action, key)
+    return bool(key) and key <= said and said - key <= _words(request) and is_alike
+
+
+def _ends(action: str, key: set[str]) -> tuple[bool, bool]:
+    """Whether an action begins, and whether it ends, with what it has of its rule."""
+    words = action.lower().split() or [""]
+    return words[0] in key, words[-1] in key
 
 
 def _telling(note: Note) -> set[str]:
