@@ -7,8 +7,8 @@
 
 What a model writes is checked by the model itself, without anybody who knows better. Each request that it drafted is
 put to the adapter that reads, twice, with the lesson and others in sight. It is kept where both actions are the
-lesson's: every word that the lesson has in common with its action is in them, at the same end, and the others stand in the
-request. Studied is what was kept, with that action.
+lesson's: every word that the lesson has in common with its action is in them, at the same end, and the others stand in
+the request. Studied is what was kept, with that action.
 """
 
 from __future__ import annotations
