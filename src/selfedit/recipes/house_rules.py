@@ -29,10 +29,10 @@ _SCALES: dict[str, dict[str, Any]] = {
         "quick": TrainingConfig(rank=16, alpha=32.0, learning_rate=1e-3, epochs=1, batch_size=24),
     },
     "small": {
-        "task_args": EpisodesSettings(rules=15, untaught=6, changed=3),
+        "task_args": EpisodesSettings(rules=12, untaught=6, changed=2),
         "worlds": 2,
         "seeds": 1,
-        "arms": "none,text:40,text:80,text:160,bm25:40,bm25:80,bm25:160,playbook:80,weights,weights+bm25:80,other,all",
+        "arms": "none,text:32,text:64,text:128,bm25:32,bm25:64,bm25:128,playbook:64,weights,weights+bm25:64,other,all",
         "inner": TrainingConfig(rank=16, alpha=32.0, top_layers=0.5, learning_rate=2e-3, epochs=5, batch_size=8),
         "quick": TrainingConfig(rank=16, alpha=32.0, top_layers=0.5, learning_rate=2e-3, epochs=4, batch_size=24),
     },
@@ -62,6 +62,6 @@ def house_rules_runs(scale: str, values: Mapping[str, Any], root: Path) -> list[
         ("house-rules", HouseRulesConfig(**first)),
         *(
             (f"house-rules-{writer}", HouseRulesConfig(**{**others, "writer": writer}))
-            for writer in ("template", "policy", "taught")
+            for writer in ("template", "taught", "policy")
         ),
     ]
