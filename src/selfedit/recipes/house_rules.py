@@ -41,7 +41,7 @@ _SCALES: dict[str, dict[str, Any]] = {
 """What differs from the settings' own defaults; `paper` is the whole protocol."""
 
 
-_SAMPLING = SamplingParams(temperature=0.8, top_p=0.95, max_new_tokens=192)
+_SAMPLING = SamplingParams(temperature=0.6, top_p=0.95, max_new_tokens=192)
 """How the model writes about a lesson."""
 
 
