@@ -16,7 +16,7 @@ from selfedit.records import Policy, Probe, Prompt, Query
 from selfedit.report import read_run_data
 from selfedit.report.pages.house_rules import page
 from selfedit.report.stats.intervals import Interval
-from selfedit.report.tables.house_rules import Bound, Demand, HouseRulesTables
+from selfedit.report.tables.house_rules import Bound, Requirement, HouseRulesTables
 from selfedit.store import Ledger
 from selfedit.store.run_folder import open_run
 from selfedit.tasks import load_task
@@ -78,7 +78,7 @@ def test_a_demand_is_reached_by_its_value_and_where_so_fixed_by_an_interval_off_
 ) -> None:
     wanted = 0.4 if bound == "at least" else 0.3
     found = Interval(value, low, None if low is None else 0.9, 12, 24)
-    assert Demand("x", found, bound, wanted, must_be_clear).is_reached is is_reached
+    assert Requirement("x", found, bound, wanted, must_be_clear).is_reached is is_reached
 
 
 def test_every_demand_stands_on_the_page_and_general_text_is_what_versions_lost(tmp_path: Path) -> None:

@@ -85,7 +85,7 @@ Counts = dict[str, dict[str, int]]
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class VersionPlace:
     """Where an adapter stands in the ledger."""
 
     row: str
@@ -182,7 +182,7 @@ class HouseRules:
             self.runtime.progress.stage("the writer that is taught: training", 1)
             return Update(UNTOUCHED, folder, examples, self.config.form, seed)
 
-        return self._version(Place(TAUGHT, 0, 1, ""), TAUGHT, update)
+        return self._version(VersionPlace(TAUGHT, 0, 1, ""), TAUGHT, update)
 
     def _trained(self, update: Update) -> UpdateResult:
         [result] = [one for done in self.runtime.writer.update([[update]]) for one in done.results]
@@ -237,10 +237,10 @@ class HouseRules:
     ) -> Policy:
         seed = seeds.derive(self.config.seed, life.world.seed, life.seed_index, step, note)
         update = Update(base, f"adapters/life-{life.index}-{step}", tuple(examples), training, seed)
-        place = Place(WEIGHTS.name, life.index, step, life.heard[step - 1].rule.id)
+        place = VersionPlace(WEIGHTS.name, life.index, step, life.heard[step - 1].rule.id)
         return self._version(place, note, lambda: update)
 
-    def _version(self, place: Place, note: str, update: Callable[[], Update]) -> Policy:
+    def _version(self, place: VersionPlace, note: str, update: Callable[[], Update]) -> Policy:
         """An adapter, or the one that was made before."""
         ledger = self.runtime.ledger
         kept = ledger.versions(place.row)

@@ -15,7 +15,7 @@ from selfedit.report.figures.charts import MethodMark
 from selfedit.report.figures.style import BLUE, GREY, ORANGE
 from selfedit.report.run_data import RunData, identify
 from selfedit.report.stats.intervals import Interval
-from selfedit.report.tables.house_rules import ArmRow, Demand, GeneralRow, HouseRulesTables, RestRow
+from selfedit.report.tables.house_rules import ArmRow, Requirement, GeneralRow, HouseRulesTables, RestRow
 from selfedit.tasks.episodes.world import KINDS
 
 NOUN = "rule"
@@ -117,7 +117,7 @@ def _arm_table(rows: Sequence[ArmRow], has_again: bool) -> Table:
     )
 
 
-def _demand_table(demands: Sequence[Demand]) -> Table:
+def _demand_table(demands: Sequence[Requirement]) -> Table:
     return fmt.table_of(
         "What was to be shown",
         demands,
@@ -133,7 +133,7 @@ def _demand_table(demands: Sequence[Demand]) -> Table:
     )
 
 
-def _form(demand: Demand) -> Callable[[float | None], str]:
+def _form(demand: Requirement) -> Callable[[float | None], str]:
     if demand.is_nats:
         return fmt.nats
     return fmt.points if " less " in demand.what else fmt.percent

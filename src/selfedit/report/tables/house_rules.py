@@ -71,7 +71,7 @@ class ArmRow:
 
 
 @dataclass(frozen=True, slots=True)
-class Demand:
+class Requirement:
     """Something that was to be shown."""
 
     what: str
@@ -157,45 +157,45 @@ class HouseRulesTables:
         )
 
     @cached_property
-    def demands(self) -> list[Demand]:
+    def demands(self) -> list[Requirement]:
         """What was to be shown; also what was not measured."""
         return [
             *self._contrasts(),
-            Demand(
+            Requirement(
                 "the adapter of another world less none",
                 paired_difference(_of(self.last, "none", EXAM), _of(self.last, "other", EXAM)).accuracy,
                 "within",
                 MOST_OTHER,
             ),
-            Demand(
+            Requirement(
                 f"after rest {self.config.rests} less after rest 1, rules of the first",
                 self._rests_apart(),
                 "at least",
                 -MOST_FALL,
             ),
-            Demand(
+            Requirement(
                 "rules that changed: the newest, by weights",
                 measure([one for one in _of(self.last, "weights", EXAM) if one.context_id in self._changed]).accuracy,
                 "at least",
                 LEAST_CHANGED,
             ),
-            Demand(
+            Requirement(
                 "never taught: right by weights", measure(_of(self.last, "weights", UNTAUGHT)).accuracy, "at most",
                 MOST_OTHER,
             ),
-            Demand("first third of rules less last third", self._thirds_apart(), "at least", -MOST_FALL),
-            Demand(
+            Requirement("first third of rules less last third", self._thirds_apart(), "at least", -MOST_FALL),
+            Requirement(
                 "general text lost after the last rest, nats", self._lost(), "at most", MOST_LOST, is_nats=True
             ),
         ]  # fmt: skip
 
-    def _contrasts(self) -> Iterator[Demand]:
+    def _contrasts(self) -> Iterator[Requirement]:
         tokens = SIGHT * self.config.task_args.rules // MOST_RULES
         for kind, kinds, least in CONTRASTS:
             arm = Arm(kind, tokens if kind in BUDGETED else 0).name
             said = "all rules" if kinds == KINDS else " and ".join(f"{one}s" for one in kinds)
             apart = paired_difference(self._exam(arm, kinds), self._exam("weights", kinds)).accuracy
-            yield Demand(f"weights less {arm}, {said}", apart, "at least", least, must_be_clear=True)
+            yield Requirement(f"weights less {arm}, {said}", apart, "at least", least, must_be_clear=True)
 
     @cached_property
     def rests(self) -> list[RestRow]:
