@@ -16,7 +16,7 @@ from selfedit.records import Policy, Probe, Prompt, Query
 from selfedit.report import read_run_data
 from selfedit.report.pages.house_rules import page
 from selfedit.report.stats.intervals import Interval
-from selfedit.report.tables.house_rules import Bound, Requirement, HouseRulesTables
+from selfedit.report.tables.house_rules import Bound, HouseRulesTables, Requirement
 from selfedit.store import Ledger
 from selfedit.store.run_folder import open_run
 from selfedit.tasks import load_task

@@ -15,7 +15,7 @@ from selfedit.report.figures.charts import MethodMark
 from selfedit.report.figures.style import BLUE, GREY, ORANGE
 from selfedit.report.run_data import RunData, identify
 from selfedit.report.stats.intervals import Interval
-from selfedit.report.tables.house_rules import ArmRow, Requirement, GeneralRow, HouseRulesTables, RestRow
+from selfedit.report.tables.house_rules import ArmRow, GeneralRow, HouseRulesTables, Requirement, RestRow
 from selfedit.tasks.episodes.world import KINDS
 
 NOUN = "rule"
