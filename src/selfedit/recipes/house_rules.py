@@ -56,7 +56,7 @@ def house_rules_runs(scale: str, values: Mapping[str, Any], root: Path) -> list[
         root: the folder that their folders are in.
     """
     first = {**values, **_SCALES[scale]}
-    shared = {"form_adapter": str(root / "house-rules" / FORM), "sampling": _SAMPLING}
+    shared: dict[str, Any] = {"form_adapter": str(root / "house-rules" / FORM), "sampling": _SAMPLING}
     others = {**first, **shared, "arms": "weights", "rests": 1, "quick_every": 0}
     return [
         ("house-rules", HouseRulesConfig(**first)),
