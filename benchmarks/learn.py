@@ -145,10 +145,10 @@ def answered(
             ("learner", asker.learner, asker.queries(sight, [question])),
             ("learner-sight", asker.learner, seen),
         ]
-        if sight.id in respondent.adapters:
-            ways.append(("both", respondent.adapters[sight.id], seen))
+        if sight.id in respondent.policies:
+            ways.append(("both", respondent.policies[sight.id], seen))
         if home:
-            ways.append(("home", respondent.adapters[home.id], asker.queries(home, [question])))
+            ways.append(("home", respondent.policies[home.id], asker.queries(home, [question])))
         for way, policy, queries in ways:
             asked.append((policy, queries))
             places.append((number, way))

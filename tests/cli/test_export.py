@@ -100,6 +100,21 @@ def test_a_consolidated_version_is_one_adapter_that_knows_all_documents(
     assert "before these were made one" in card
     [own] = told(capsys, "1 --document doc-0.md --to chunk")["exported"]
     assert own["name"] != row["name"]
+    assert "another adapter for all documents. This one by itself was not asked" in Path("chunk/README.md").read_text()
+
+
+def test_one_adapter_that_does_not_know_newer_documents_is_refused_and_their_own_are_exported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    made = make_library(tmp_path, documents=3, is_whole=True)
+    with LibraryFolder(made.path) as library:
+        library.publish(replace(made.version, whole_report=((made.version.adapters[1][0], ()),)))
+    line = refused(capsys, ["live", "--library", "notes", "--to", "out"])
+    assert "the one adapter of version 2 does not know 2 newer documents (doc-0.md, doc-2.md); make it anew" in line
+    assert "`selfedit library consolidate`, name one chunk with --document or --chunk, or take --each" in line
+    [own] = told(capsys, "live --document doc-0.md --to chunk")["exported"]
+    assert own["chunk"] == "doc-0.md:1-4"
 
 
 def test_several_adapters_are_exported_one_folder_each_with_a_manifest(notes: MadeLibrary, capsys: Capture) -> None:

@@ -23,6 +23,7 @@ from selfedit.store.adapters import AdapterFolders
 from selfedit.store.library import LibraryFolder
 from selfedit.testing.engines import FakeEngine
 from selfedit.testing.tasks import SilentProgress
+from tests.learn.test_consolidation import TIDE
 from tests.learn.test_session import TEXTS
 
 Capture = pytest.CaptureFixture[str]
@@ -146,6 +147,29 @@ def test_a_version_is_consolidated_shown_verified_and_routed_again_by_forgetting
     assert main(["forget", "ferry.md"]) == 0
     assert "make it anew: selfedit library consolidate --library library" in capsys.readouterr().err
     assert not told(capsys, ["library", "show"])["one_adapter"]
+
+
+def test_of_documents_learnt_after_it_was_consolidated_a_version_says_how_many_chunks_are_answered_by_their_own(
+    docs: Path, capsys: Capture
+) -> None:
+    told(capsys, ["learn", "docs"])
+    told(capsys, ["library", "consolidate"])
+    names = ("chunks_known", "chunks_by_one_adapter", "chunks_by_their_own", "questions", "questions_to_one_adapter")
+    assert [told(capsys, ["library", "show"])[name] for name in names] == [2, 2, 0, 4, 4]
+    (docs / "tide.md").write_text(TIDE)
+    found = told(capsys, ["learn", "docs"])
+    assert (found["chunks_known"], found["chunks_by_one_adapter"], found["chunks_by_their_own"]) == (3, 2, 1)
+    shown = told(capsys, ["library", "show"])
+    assert [shown[name] for name in names] == [3, 2, 1, 6, 4] and shown["one_adapter"]
+    assert (shown["right_before"], shown["right_with_one_adapter"], shown["right_after"]) == (0, 4, 6)
+    (docs / "tide.md").write_text(TIDE.replace("1962", "1963"))
+    assert main(["learn", "docs"]) == 0
+    assert "beside the one; make it anew: selfedit library consolidate --library library" in capsys.readouterr().err
+    (docs / "bridge.md").unlink()
+    assert main(["learn", "docs"]) == 0
+    said = capsys.readouterr().err
+    assert "is used no more; make it anew: selfedit library consolidate --library library" in said
+    assert "beside" not in said
 
 
 def test_where_the_gate_does_not_hold_consolidating_fails_with_figures(
@@ -308,4 +332,6 @@ def test_a_watch_of_what_is_not_there_is_refused_at_once(
     watched(monkeypatch)
     assert "nowhere: no such file or folder" in refused(capsys, ["learn", "nowhere", "--watch"])
     assert "library: no such folder" in refused(capsys, ["learn", "--watch"])
+    assert "--sleep-after is for --watch" in refused(capsys, ["learn", "docs", "--sleep-after", "5"])
+    assert "--sleep-after must be at least 0, not -1" in refused(capsys, ["learn", "docs", "--sleep-after=-1"])
     assert "--watch and --dry-run exclude one another" in refused(capsys, ["learn", "docs", "--watch", "--dry-run"])

@@ -13,6 +13,7 @@ from selfedit.engine import load_engine
 from selfedit.errors import SelfeditError, SettingError
 from selfedit.learn import LearnSettings, Session, WholeSettings
 from selfedit.learn import session as sessions
+from selfedit.learn.consolidation import Consolidating
 from selfedit.protocols import Engine
 from selfedit.records import LibraryVersion, Policy, Trial
 from selfedit.store.adapters import AdapterFolders
@@ -28,22 +29,6 @@ TIDE = """# The tide mill of Varnholt
 The tide mill grinds rye on every ebb. The miller Jonna Reed rebuilt its wheel in 1962 from larch. It has 28 paddles.
 Its sluice keeper is called Piet Osk, and the pond holds 900 barrels.
 """
-
-
-@pytest.fixture
-def talking(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever is asked without a gold answer is answered by the name of who answers."""
-    real = FakeEngine._result
-
-    def say(engine: FakeEngine, trial: Trial, trace: float) -> Any:
-        queries = tuple(replace(query, gold=query.gold or _name(trial.base)) for query in trial.spec.queries)
-        return real(engine, replace(trial, spec=replace(trial.spec, queries=queries)), trace)
-
-    monkeypatch.setattr(FakeEngine, "_result", say)
-
-
-def _name(policy: Policy) -> str:
-    return "one adapter" if "whole" in policy.adapter else "its own adapter"
 
 
 def live(shop: Workshop) -> LibraryVersion:
@@ -161,16 +146,17 @@ def test_general_text_may_lose_no_more_than_lessons_may(shop: Workshop, monkeypa
     assert any("general text loses" in reason and "above 3" in reason for reason in found.reasons)
 
 
-def test_with_another_document_forgotten_or_learnt_the_version_is_routed_again(shop: Workshop) -> None:
+def test_with_a_lesson_of_it_forgotten_or_changed_the_version_is_routed_again(shop: Workshop) -> None:
     shop.learn()
     shop.session().consolidate()
     left = shop.session().forget(["ferry.md"])
     assert not left.whole.adapter and not wholes(shop)
     assert shop.session().consolidate().version is not None
     shop.write("tide.md", TIDE)
-    (shop.docs / "ferry.md").unlink()
+    shop.write("bridge.md", TEXTS["bridge.md"].replace("1911", "1912"))
     report = shop.learn()
     assert report.version is not None and not report.version.whole.adapter
+    assert len(report.version.newer) == len(report.version.adapters) > 0
     assert len(wholes(shop)) == 1, "the earlier version can still be gone back to"
 
 
@@ -198,6 +184,20 @@ def test_a_consolidation_that_is_killed_leaves_the_version_live_and_its_leavings
     with LibraryFolder(shop.path) as library, library.changing():
         assert not wholes(shop)
     assert shop.session().consolidate().version is not None
+
+
+def test_a_consolidation_that_somebody_stops_leaves_nothing(shop: Workshop, monkeypatch: pytest.MonkeyPatch) -> None:
+    shop.learn()
+    before = folders(shop)
+
+    def stopped(*given: Any) -> Any:
+        assert wholes(shop), "it has been trained"
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Consolidating, "_asked", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        shop.session().consolidate()
+    assert (live(shop).number, folders(shop)) == (1, before)
 
 
 def test_an_adapter_that_cannot_be_trained_is_told_and_nothing_is_published(shop: Workshop) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import queue
 import shutil
 import threading
@@ -21,15 +22,20 @@ QUIET = 1.5
 class Watcher:
     """A watch in a thread of its own."""
 
-    def __init__(self, places: Sequence[Path], library: Path) -> None:
+    def __init__(self, places: Sequence[Path], library: Path, idle_seconds: float = math.inf) -> None:
         self.stop = threading.Event()
-        self.seen: queue.Queue[frozenset[str]] = queue.Queue()
-        watched = Watched(tuple(map(str, places)), library)
+        self.seen: queue.Queue[frozenset[str] | None] = queue.Queue()
+        watched = Watched(tuple(map(str, places)), library, idle_seconds)
         self.thread = threading.Thread(target=lambda: [self.seen.put(one) for one in watched.rounds(self.stop, 100)])
         self.thread.start()
 
     def next(self) -> set[str]:
-        return {Path(name).name for name in self.seen.get(timeout=PATIENCE)}
+        found = self.seen.get(timeout=PATIENCE)
+        assert found is not None
+        return {Path(name).name for name in found}
+
+    def is_idle(self) -> bool:
+        return self.seen.get(timeout=PATIENCE) is None
 
     def comes(self, name: str) -> bool:
         """Whether a round tells of this name."""
@@ -62,8 +68,8 @@ def docs(tmp_path: Path) -> Path:
 def watch(docs: Path) -> Iterator[Callable[..., Watcher]]:
     begun: list[Watcher] = []
 
-    def begin(*places: Path) -> Watcher:
-        begun.append(Watcher(places or (docs,), docs / "notes"))
+    def begin(*places: Path, **more: float) -> Watcher:
+        begun.append(Watcher(places or (docs,), docs / "notes", **more))
         assert begun[-1].next() == set(), "a round before any change"
         return begun[-1]
 
@@ -109,12 +115,38 @@ def test_changes_during_a_round_make_the_next_one(docs: Path) -> None:
     stop = threading.Event()
     found = []
     for changed in Watched((str(docs),), docs / "notes").rounds(stop, 100):
-        found.append({Path(name).name for name in changed})
+        found.append({Path(name).name for name in changed or ()})
         if len(found) == 1:
             (docs / "late.md").write_text("while others are learnt")
         else:
             stop.set()
     assert found == [set(), {"late.md"}]
+
+
+def test_where_nothing_has_changed_for_long_it_is_said_and_what_is_no_document_does_not_count(
+    docs: Path, watch: Callable[..., Watcher]
+) -> None:
+    seen = watch(idle_seconds=1.0)
+    writes = threading.Event()
+
+    def write() -> None:
+        while not writes.wait(0.05):
+            (docs / "a.tmp").write_text("in the making")
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    try:
+        assert seen.is_idle() and seen.is_idle(), "again after as long"
+    finally:
+        writes.set()
+        writer.join()
+    (docs / "b.md").write_text("second")
+    while (found := seen.seen.get(timeout=PATIENCE)) is None:
+        pass
+    assert {Path(name).name for name in found} == {"b.md"}
+    shutil.rmtree(docs)
+    seen.comes("docs")
+    assert seen.is_idle(), "of a folder that is gone, too"
 
 
 def test_a_file_that_an_editor_replaces_is_still_watched_and_its_neighbours_are_not(

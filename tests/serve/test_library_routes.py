@@ -14,8 +14,9 @@ import httpx2 as httpx
 import pytest
 
 from selfedit.errors import SelfeditError
-from selfedit.records import Policy
+from selfedit.records import Policy, Prompt
 from selfedit.serve import library_data, worker
+from selfedit.serve.knowledge import KnowledgeShelf
 from selfedit.store.library import LibraryFolder
 from selfedit.testing.tasks import SilentProgress
 from tests.learn.test_session import Workshop
@@ -89,6 +90,25 @@ def test_of_a_consolidated_version_the_answers_of_its_one_adapter_are_told(serve
     assert routed["right_after"] > 0 and told["right_after"] == 0
     assert told["right_before"] == routed["right_before"] and told["questions_asked"] == routed["questions_asked"]
     assert {q["after"] for d in told["documents"] for c in d["chunks"] for q in c["questions"]} == {"other"}
+    assert (told["chunks_by_one_adapter"], told["chunks_by_their_own"]) == (2, 0)
+
+
+def test_of_chunks_that_the_one_adapter_does_not_know_their_own_are_asked_and_told(served: Served) -> None:
+    one = Policy(9, "adapters/whole", "d")
+    with LibraryFolder(served.shop.path) as library:
+        version, lessons = library.resolve(), library.lessons()
+        [(first, _), (second, own)] = version.adapters
+        wrong = tuple(replace(answer, text="other", verdict="incorrect") for answer in lessons[first].report.after)
+        made = library.publish(replace(version, whole=one, whole_report=((first, wrong),)), version.number)
+        told = library_data.version_data(library, made)
+        known = KnowledgeShelf().get(library, str(made.number))
+    assert (told["chunks_by_one_adapter"], told["chunks_by_their_own"], told["is_consolidated"]) == (1, 1, True)
+    said = {c["context_id"]: {q["after"] for q in c["questions"]} for d in told["documents"] for c in d["chunks"]}
+    assert said == {first: {"other"}, second: {answer.text for answer in lessons[second].report.after}}
+    about = {lessons[one].context.title.lower(): one for one in (first, second)}
+    asked = {title: known.choose(f"Who built {title}?", Prompt("?"), None).policy for title in about}
+    assert asked == {title: one if name == first else own for title, name in about.items()}
+    assert known.choose("Who wrote Carmen?", Prompt("?"), None).policy == one
 
 
 def test_a_question_is_answered_with_source_and_version_or_not_at_all(served: Served) -> None:

@@ -91,7 +91,7 @@ def test_served_answers_of_many_adapters_at_once_are_those_of_the_engines_trials
         respondent = library.respondent(folder, version)
     matched = [respondent.router.match(question)[0].context for question in every]
     queries = [respondent.asker.queries(c, [Question("q", q, "")]) for c, q in zip(matched, every, strict=True)]
-    pairs = [(respondent.adapters[c.id], own) for c, own in zip(matched, queries, strict=True)]
+    pairs = [(respondent.policies[c.id], own) for c, own in zip(matched, queries, strict=True)]
     expected = [answers[0].text for answers in respondent.asker.ask(pairs)]
     assert [reply["choices"][0]["message"]["content"] for reply in replies] == expected
     assert len({one.digest for one, _ in pairs}) > 2 and len(set(expected)) > 1

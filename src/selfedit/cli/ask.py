@@ -9,8 +9,7 @@ from typing import Annotated
 
 import tyro
 
-from selfedit.cli.learn import LIBRARY
-from selfedit.cli.output import JsonCommand, Output, show
+from selfedit.cli.output import LIBRARY, JsonCommand, Output, show
 from selfedit.cli.progress import show_progress
 from selfedit.errors import SettingError
 from selfedit.learn import LibraryReply, Session, load_with, settings_of

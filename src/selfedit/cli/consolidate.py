@@ -10,8 +10,7 @@ from typing import Annotated, Any
 import tyro
 
 from selfedit.cli.demo import measure
-from selfedit.cli.learn import LIBRARY
-from selfedit.cli.output import JsonCommand, Output, say
+from selfedit.cli.output import LIBRARY, JsonCommand, Output, say
 from selfedit.cli.progress import show_progress
 from selfedit.errors import SelfeditError
 from selfedit.learn import Consolidation, Session, WholeSettings, load_with, settings_of
@@ -45,12 +44,12 @@ class Consolidate(JsonCommand):
                 version = library.resolve(self.version)
                 due = session.consolidating(library, version, self.settings)
                 made = due.made_before()
-                estimate = {} if made else _estimate(session, due)
+                planned = {} if made else estimate(session, due)
             if self.dry_run:
-                out.rows(f"{self.library}: nothing is done yet", {"version": version.number, **estimate})
+                out.rows(f"{self.library}: nothing is done yet", {"version": version.number, **planned})
                 return
-            if estimate:
-                lessons, tokens, minutes = (estimate[name] for name in ("lessons", "tokens", "minutes"))
+            if planned:
+                lessons, tokens, minutes = (planned[name] for name in ("lessons", "tokens", "minutes"))
                 say(f"consolidate: {lessons} lessons of version {version.number}, {tokens} tokens, {minutes:g} minutes")
             found = session.consolidate(str(version.number), self.settings)
         if not found.is_new and found.version:
@@ -82,7 +81,8 @@ def _title(path: Path, found: Consolidation) -> str:
     return f"{path.absolute().name}@{found.version.number}" if found.version else f"{path}: the gate does not hold"
 
 
-def _estimate(session: Session, due: Consolidating) -> dict[str, Any]:
+def estimate(session: Session, due: Consolidating) -> dict[str, Any]:
+    """What a consolidation takes here: lessons, tokens, minutes."""
     lessons, training = due.lessons, due.training
     budget = Budget.parse(training.budget)
     assert budget is not None

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
-from selfedit.cli.learn import LIBRARY
-from selfedit.cli.output import JsonCommand, Output, say
+from selfedit.cli.output import LIBRARY, JsonCommand, Output, say
 from selfedit.cli.progress import show_progress
 from selfedit.config import EMBEDDED_MODEL
 from selfedit.errors import Field, SelfeditError, SettingError

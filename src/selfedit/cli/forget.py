@@ -9,8 +9,8 @@ from typing import Annotated
 
 import tyro
 
-from selfedit.cli.learn import LIBRARY, ROUTED_AGAIN
-from selfedit.cli.output import JsonCommand, Output, say
+from selfedit.cli.learn import ROUTED_AGAIN
+from selfedit.cli.output import LIBRARY, JsonCommand, Output, say
 from selfedit.cli.progress import show_progress
 from selfedit.learn import Session, load_with, settings_of
 from selfedit.learn.session import live_version

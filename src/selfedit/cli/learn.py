@@ -17,8 +17,9 @@ import tyro
 
 from selfedit.cli.demo import measure
 from selfedit.cli.doctor import known_shape
-from selfedit.cli.output import JsonCommand, Output, say, show
+from selfedit.cli.output import LIBRARY, JsonCommand, Output, say, show
 from selfedit.cli.progress import show_progress
+from selfedit.cli.sleeping import Sleeper
 from selfedit.config import at_least
 from selfedit.disk import told
 from selfedit.errors import Field, SelfeditError, SettingError
@@ -34,15 +35,15 @@ from selfedit.store.library import LibraryFolder, is_library
 from selfedit.tasks.passages.task import PassagesTask
 from selfedit.tasks.probe import BUNDLED, load_probe
 
-LIBRARY = Path("library")
-"""Where a library lies where nobody says."""
 WEIGHT_BYTES = 4
 """Of a lesson's adapter."""
 _PROBED = 3
 """What a lesson's probe takes, in chunks' questions asked."""
 _SHOWN = 5
-ROUTED_AGAIN = "the one adapter knew other lessons, and is used no more; make it anew: selfedit library consolidate"
+ROUTED_AGAIN = "the one adapter knew what is gone, and is used no more; make it anew: selfedit library consolidate"
 """What is said where a consolidated version gives way to one that is not."""
+BESIDE = "newer chunks are answered by their own adapters beside the one; make it anew: selfedit library consolidate"
+"""What is said where documents were learnt that the one adapter of a version does not know."""
 _BY_EDITS = "minutes_by_self_edits"
 
 
@@ -65,6 +66,9 @@ class Learn(JsonCommand):
     """Say what would be learnt and what it would take, and do nothing."""
     watch: bool = False
     """Go on: wait until documents change, and learn again, a line each time, until Ctrl-C."""
+    sleep_after: float = 0.0
+    """With `--watch`: where nothing has changed for so many minutes, make one adapter for all that is known, as
+    `library consolidate` does, if the live version has none or that does not know all. 0: never."""
     trust: tuple[str, ...] = ()
     """Names of documents that may hold orders to a model, such as a handbook of prompts; they are not quarantined for
     that."""
@@ -73,6 +77,9 @@ class Learn(JsonCommand):
     def run(self, out: Output) -> None:
         """Learns, and tells what came of it."""
         at_least(0, "minutes", self.minutes)
+        at_least(0, "sleep_after", self.sleep_after)
+        if self.sleep_after and not self.watch:
+            raise SettingError(Field("sleep_after"), " is for ", Field("watch"))
         if self.watch and self.dry_run:
             raise SettingError(Field("watch"), " and ", Field("dry_run"), " exclude one another")
         if self.watch:
@@ -104,12 +111,18 @@ class Learn(JsonCommand):
         return session.learn(self._where, self.questions, 60 * self.minutes or math.inf, note)
 
     def _watch(self, out: Output) -> None:
-        """Learns, and again after every change, until somebody stops it."""
+        """Learns, and again after every change, until somebody stops it; consolidates where nothing changes."""
         with suppress(KeyboardInterrupt):
             with show_progress(sys.stderr) as progress:
                 session = self._session(progress)
             places = self._where or known_places(self.library)
-            for number, _ in enumerate(Watched(places, self.library).rounds()):
+            sleeper = Sleeper(self.library, self.sleep_after)
+            watched = Watched(places, self.library, 60 * self.sleep_after or math.inf)
+            for number, changed in enumerate(watched.rounds()):
+                if changed is None:
+                    with show_progress(sys.stderr) as progress:
+                        sleeper.sleep(session, progress, out)
+                    continue
                 try:
                     with show_progress(sys.stderr) as progress:
                         report = self._learnt(replace(session, progress=progress))
@@ -211,10 +224,13 @@ def tell(out: Output, path: Path, report: LearningReport) -> None:
     with LibraryFolder(path) as library:
         lessons, name = library.lessons(), library.name
         wholes = {version.number for version in library.versions() if version.whole.adapter}
-    assert report.version is not None
-    out.rows(f"{name}@{report.version.number}", learning_data(report.version, lessons, report))
-    if report.version.parent in wholes and report.version.number not in wholes:
+    version = report.version
+    assert version is not None
+    out.rows(f"{name}@{version.number}", learning_data(version, lessons, report))
+    if version.parent in wholes and version.number not in wholes:
         say(f"{path}: {ROUTED_AGAIN} --library {path}")
+    if version.number in wholes and version.newer:
+        say(f"{path}: {BESIDE} --library {path}")
     if out.is_json:
         return
     for lesson in [one for one in report.lessons if one.status != "kept"][:_SHOWN]:

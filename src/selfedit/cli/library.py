@@ -13,12 +13,11 @@ import tyro
 
 from selfedit.cli.ask import Ask
 from selfedit.cli.consolidate import Consolidate
-from selfedit.cli.learn import LIBRARY
-from selfedit.cli.output import JsonCommand, Output, show
+from selfedit.cli.output import LIBRARY, JsonCommand, Output, show
 from selfedit.cli.progress import show_progress
 from selfedit.errors import SelfeditError
 from selfedit.learn import Session, load_with, settings_of
-from selfedit.learn.figures import as_answered
+from selfedit.learn.figures import as_answered, one_adapter_data
 from selfedit.records import Lesson, LibraryVersion
 from selfedit.store.library import LIVE, LibraryFolder
 from selfedit.terminal import escape_controls
@@ -216,9 +215,14 @@ def version_data(
     """A version as plain values."""
     ids = {chunk.context_id for document in version.documents for chunk in document.chunks}
     known = dict(version.adapters).keys()
-    kept = [one for one in held(version, lessons) if one.context_id in known]
+    kept = [one for one in held(version, as_answered(version, lessons)) if one.context_id in known]
     probe = version.probe
-    whole = [answer for _, answers in version.whole_report for answer in answers]
+    by_one = [answer for _, answers in version.whole_report for answer in answers]
+    one = {
+        **one_adapter_data(version),
+        "questions_to_one_adapter": len(by_one),
+        "right_with_one_adapter": sum(a.verdict == "correct" for a in by_one),
+    }
     told = {
         "version": version.number,
         "aliases": list(names),
@@ -233,7 +237,7 @@ def version_data(
         "right_before": sum(a.verdict == "correct" for one in kept for a in one.report.before),
         "right_after": sum(a.verdict == "correct" for one in kept for a in one.report.after),
         "one_adapter": bool(version.whole.adapter),
-        **({"right_with_one_adapter": sum(a.verdict == "correct" for a in whole)} if version.whole.adapter else {}),
+        **(one if version.whole.adapter else {}),
         "known_before": len(probe.right_before) if probe else None,
         "still_known": len(probe.still_right) if probe else None,
     }

@@ -14,6 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 from selfedit.terminal import escape_controls
 
+LIBRARY = Path("library")
+"""Where a library lies where nobody says."""
+
 if TYPE_CHECKING:
     from selfedit.report.blocks import Document
 

@@ -10,8 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from selfedit.cli.learn import LIBRARY
-from selfedit.cli.output import Command, Output, say, show
+from selfedit.cli.output import LIBRARY, Command, Output, say, show
 from selfedit.cli.progress import show_progress
 from selfedit.config import at_least
 from selfedit.errors import Field, SelfeditError, SettingError

@@ -7,7 +7,9 @@ without is shown beside it: it confirms where an answer is from. Whether a quest
 decided by words alone (routing.py), so that one with two words in common with a chunk is answered from that.
 
 A version that was consolidated answers by its one adapter. The words of the question name the chunk all the same: the
-question is put behind its title, and it is the source that is shown.
+question is put behind its title, and it is the source that is shown. Where chunks have been learnt since, the best
+match decides: what is about a chunk that the one adapter knows is asked of that alone, as before they came; where a
+newer one fits best, the likeliest are tried: newer ones by their own adapters, the one adapter once for all it knows.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 from selfedit.errors import SelfeditError
 from selfedit.learn.asking import Asker
@@ -75,15 +78,15 @@ class Respondent:
     asker: Asker
     router: Router
     """Over the contexts that have adapters, each with the place where it stands."""
-    adapters: Mapping[str, Policy]
-    """By context id."""
+    policies: Mapping[str, Policy]
+    """Who answers about a context, by its id; one adapter may for several."""
     whole: Policy = UNTOUCHED
-    """One adapter that answers everything; untouched: that of the chunk does."""
+    """The one adapter of a consolidated version, which is not weighed against others where it knows the chunk that fits
+    best; untouched: there is none."""
 
     def answer(self, questions: Sequence[str]) -> list[LibraryReply]:
         """A reply to each question, all of them asked together."""
-        tried = 1 if self.whole.adapter else TRIED
-        matches = [self.router.match(question, tried) for question in questions]
+        matches = [self._tried(question) for question in questions]
         flat = [(question, match) for question, own in zip(questions, matches, strict=True) for match in own]
         weighed = iter(self._weigh(flat))
         return [
@@ -91,9 +94,23 @@ class Respondent:
             for question, own in zip(questions, matches, strict=True)
         ]
 
+    def _tried(self, question: str) -> list[Match]:
+        """The chunks that are asked: the likeliest of each adapter, and of the one adapter alone where that knows the
+        likeliest of all."""
+        likeliest: dict[Policy, Match] = {}
+        for match in self.router.match(question, self._most):
+            likeliest.setdefault(self.policies[match.context.id], match)
+        is_settled = bool(self.whole.adapter) and next(iter(likeliest), None) == self.whole
+        return list(likeliest.values())[: 1 if is_settled else TRIED]
+
+    @cached_property
+    def _most(self) -> int:
+        """Chunks that are looked for: one where the one adapter knows all, for it is not weighed against itself."""
+        return TRIED if any(policy != self.whole for policy in self.policies.values()) else 1
+
     def _weigh(self, asked: Sequence[tuple[str, Match]]) -> list[Weighed]:
         queries = [self.asker.queries(match.context, [Question("asked", question, "")]) for question, match in asked]
-        policies = [self.whole if self.whole.adapter else self.adapters[match.context.id] for _, match in asked]
+        policies = [self.policies[match.context.id] for _, match in asked]
         said = [answers[0].text for answers in self.asker.ask(list(zip(policies, queries, strict=True)))]
         again = [_scored(own, text) for own, text in zip(queries, said, strict=True)]
         sure = self.asker.ask(list(zip(policies, again, strict=True)))

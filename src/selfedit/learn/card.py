@@ -104,12 +104,11 @@ def _gate(version: LibraryVersion, choice: ExportChoice) -> str:
             f"\n\nOf {probe.asked} questions of common knowledge {len(probe.right_before)} were right before, and"
             f" {kept} of these still are, as `selfedit ask` answers them"
         )
-        is_whole = bool(version.whole.adapter) and not choice.place
-        told += (
-            ": by this adapter alone."
-            if is_whole
-            else ", which puts to an adapter only what its chunk is about. This one by itself was not asked them."
-        )
+        if version.whole.adapter:
+            told += ": by this adapter alone." if not choice.place else ", which has another adapter for all documents."
+        else:
+            told += ", which puts to an adapter only what its chunk is about."
+        told += " This one by itself was not asked them." if choice.place else ""
     return told
 
 

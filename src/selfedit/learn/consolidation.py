@@ -7,8 +7,9 @@ lessons, by context id → one update on the library's learner → asked → bes
    whatever was forgotten between (on one machine, with the same thread count and library versions).
 2. It passes the same gate as lessons do: gate questions of every document, general text, what was known before; and it
    must answer about as much as routing does. Where that does not hold, nothing is published.
-3. The adapters of single contexts stay in the version: one may go back, and forgetting stays exact. A version that
-   knows other lessons is routed again, until it is consolidated itself.
+3. The adapters of single contexts stay in the version: one may go back, and forgetting stays exact. What is learnt
+   later is answered by its own adapter, beside the one, until the version is consolidated anew. A version in which a
+   lesson that the one adapter was made of is gone or another has it no more, and is routed as before.
 """
 
 from __future__ import annotations
@@ -165,12 +166,26 @@ class Consolidating:
         versions = [one for one in self.learning.library.versions() if one.whole.adapter == self.place]
         return next((one for one in reversed(versions) if (one.documents, one.adapters) == wanted), None)
 
+    @property
+    def is_due(self) -> bool:
+        """Whether the version has lessons that its one adapter does not know. False where a later version has one for
+        all of them: somebody went back from that."""
+        made = self.made_before() if self.version.newer else None
+        return bool(self.version.newer) and not (made and made.number > self.version.number)
+
     def run(self) -> Consolidation:
         """Trains the adapter, asks it, and publishes a version where the gate holds. The library must be held.
 
         Raises:
-            SelfeditError: it cannot be trained or asked; then nothing is published.
+            SelfeditError: it cannot be trained or asked; then nothing is published, and nothing is left.
         """
+        try:
+            return self._run()
+        except (SelfeditError, KeyboardInterrupt):
+            self.learning.library.sweep()
+            raise
+
+    def _run(self) -> Consolidation:
         started = time.monotonic()
         library, lessons = self.learning.library, self.lessons
         if made := self.made_before():
@@ -278,10 +293,13 @@ class Consolidating:
 
 
 def still_whole(version: LibraryVersion, live: LibraryVersion | None) -> LibraryVersion:
-    """A version that knows the very lessons of the live one has its one adapter too; any other is routed."""
-    if live is None or not live.whole.adapter or live.adapters != version.adapters:
+    """A version has the live one's one adapter as long as every lesson that this was made of is in it, unchanged."""
+    if live is None or not live.whole.adapter:
         return version
-    return replace(version, whole=live.whole, whole_report=live.whole_report)
+    before, now = dict(live.adapters), dict(version.adapters)
+    is_unchanged = all(one in now and now[one] == before.get(one) for one in live.consolidated)
+    is_told = bool(live.whole_report) or now == before  # without a report it knows what the version knew, and no more
+    return replace(version, whole=live.whole, whole_report=live.whole_report) if is_unchanged and is_told else version
 
 
 def _losing(lessons: Sequence[Lesson]) -> list[str]:

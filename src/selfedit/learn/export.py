@@ -76,6 +76,8 @@ def choose(
     if not (chunks or (version.whole.adapter and own)):
         raise SelfeditError(f"{library.folder}: version {version.number} knows nothing that could be exported")
     if version.whole.adapter and own and not (document or chunk or each):
+        if version.newer:
+            raise _lacking(library, version)
         return [ExportChoice(_name(library, version, version.digest), version.whole, own, version.documents)]
     if document and document not in {one.name for one in version.documents}:
         known = ", ".join(one.name for one in version.documents[:4]) or "none"
@@ -229,6 +231,17 @@ def _chunks(library: LibraryFolder, version: LibraryVersion) -> list[ExportChoic
                 name = _name(library, version, policy.digest)
                 found[chunk.context_id] = ExportChoice(name, policy, (lesson,), (document,), chunk.place)
     return list(found.values())
+
+
+def _lacking(library: LibraryFolder, version: LibraryVersion) -> SettingError:
+    """That the one adapter does not know all of the version."""
+    newer = set(version.newer)
+    names = [one.name for one in version.documents if any(chunk.context_id in newer for chunk in one.chunks)]
+    shown = ", ".join(names[:4]) + (", …" if len(names) > 4 else "")
+    documents = f"{len(names)} newer document{'s' * (len(names) > 1)} ({shown})"
+    told = f"{library.folder}: the one adapter of version {version.number} does not know {documents}; "
+    mend = "make it anew with `selfedit library consolidate`, name one chunk with "
+    return SettingError(f"{told}{mend}", Field("document"), " or ", Field("chunk"), ", or take ", Field("each"))
 
 
 def _kept(library: LibraryFolder, version: LibraryVersion) -> tuple[Lesson, ...]:

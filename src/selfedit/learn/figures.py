@@ -21,12 +21,22 @@ def learning_data(version: LibraryVersion, lessons: Mapping[str, Lesson], report
         "documents": len(version.documents),
         **{name: len(getattr(report, name)) for name in ("new", "changed", "gone")},
         "chunks_known": len(kept),
+        **one_adapter_data(version),
         **{f"chunks_{name}": n for name in ("rejected", "quarantined", "failed") if (n := _count(own, name))},
         **asked_data(kept),
         **({"known_before": len(probe.right_before), "still_known": len(probe.still_right)} if probe else {}),
         "seconds": round(report.seconds, 1),
         "digest": version.digest,
     }
+
+
+def one_adapter_data(version: LibraryVersion) -> dict[str, int]:
+    """Of a consolidated version, how many of its chunks the one adapter answers, and how many, learnt since, are
+    answered by their own; nothing of any other."""
+    if not version.whole.adapter:
+        return {}
+    newer = len(version.newer)
+    return {"chunks_by_one_adapter": len(version.adapters) - newer, "chunks_by_their_own": newer}
 
 
 def asked_data(lessons: Sequence[Lesson]) -> dict[str, int]:

@@ -15,7 +15,7 @@ from dataclasses import replace
 
 from selfedit.learn.answering import Respondent
 from selfedit.learn.pipeline import Learning
-from selfedit.records import Lesson, LibraryDocument, LibraryVersion, Policy, ProbeResult
+from selfedit.records import Answer, Lesson, LibraryDocument, LibraryVersion, ProbeResult, Query
 from selfedit.store.library import LibraryFolder
 
 _SPREAD = 2.4
@@ -70,8 +70,9 @@ def probe_version(
     learning: Learning, version: LibraryVersion, live: LibraryVersion | None, respondent: Callable[[], Respondent]
 ) -> ProbeResult:
     """What was known before, as the version answers it: by the adapters of the chunks that a question goes astray to;
-    by its one adapter, every question. What the learner alone answers right is taken from `live`, where that was
-    probed."""
+    every other question, and those that go astray to a chunk that its one adapter knows, by that, where it has one.
+    What the learner alone answers right is taken from `live`, where that was probed, and so is what the one adapter
+    does, where both have the same."""
     questions = learning.probe.questions
     if live and live.probe and live.probe.asked == len(questions):
         before = live.probe.right_before
@@ -79,27 +80,33 @@ def probe_version(
         asker = learning.asker  # loads the model, where that is still to be done
         learning.progress.stage("asking what was known before", len(questions))
         [answers] = asker.ask([(learning.library.learner, questions)])
-        graded = learning.grade(questions, answers)
-        before = tuple(one.question_id for one in graded if one.verdict == "correct")
+        before = tuple(_right(learning, questions, answers))
         learning.progress.advance(len(questions))
-    if version.whole.adapter:
-        return _probe_whole(learning, version.whole, respondent(), before)
     replies = respondent().answer([query.question for query in questions]) if version.adapters else []
     astray = [(query, reply) for query, reply in zip(questions, replies, strict=False) if reply.is_known]
-    right = {
-        query.question_id
-        for query, reply in astray
-        if learning.grade([query], [reply.as_answer(query.question_id)])[0].verdict == "correct"
-    }
-    gone = {query.question_id for query, _ in astray}
-    after = tuple(q.question_id for q in questions if q.question_id in right or q.question_id in set(before) - gone)
-    return ProbeResult(len(questions), before, after, tuple(q.question_id for q, _ in astray))
+    newer = set(version.newer)
+    own = {q.question_id: (q, r) for q, r in astray if any(one.match.context.id in newer for one in r.tried)}
+    right = {name for name, (q, reply) in own.items() if _right(learning, [q], [reply.as_answer(name)])}
+    rest = [query for query in questions if query.question_id not in own]
+    right |= _right_with_one(learning, version, live, rest) if version.whole.adapter else set(before) - own.keys()
+    after = tuple(query.question_id for query in questions if query.question_id in right)
+    return ProbeResult(len(questions), before, after, tuple(query.question_id for query, _ in astray))
 
 
-def _probe_whole(learning: Learning, whole: Policy, respondent: Respondent, before: tuple[str, ...]) -> ProbeResult:
-    """Every question asked of one adapter."""
-    questions = learning.probe.questions
-    [answers] = learning.asker.ask([(whole, questions)])
-    after = tuple(one.question_id for one in learning.grade(questions, answers) if one.verdict == "correct")
-    astray = tuple(query.question_id for query in questions if respondent.router.match(query.question))
-    return ProbeResult(len(questions), before, after, astray)
+def _right_with_one(
+    learning: Learning, version: LibraryVersion, live: LibraryVersion | None, questions: Sequence[Query]
+) -> set[str]:
+    """Ids of those that the one adapter answers right. What it did in the live version, where that has it, it would do
+    again; but what went astray there may have been answered by a chunk's own."""
+    learnt = live.probe if live and live.whole == version.whole else None
+    held = learnt if learnt and learnt.asked == len(learning.probe.questions) else None
+    known = set(held.right_after) - set(held.astray) if held else set()
+    due = [one for one in questions if held is None or one.question_id in held.astray]
+    [answers] = learning.asker.ask([(version.whole, due)]) if due else [()]
+    return known & {one.question_id for one in questions} | set(_right(learning, due, answers))
+
+
+def _right(learning: Learning, questions: Sequence[Query], answers: Sequence[Answer]) -> list[str]:
+    """Ids of those that are answered right."""
+    graded = learning.grade(questions, answers)
+    return [one.question_id for one in graded if one.verdict == "correct"]

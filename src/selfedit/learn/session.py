@@ -232,14 +232,10 @@ class Session:
     def verify(self, library: LibraryFolder, version: LibraryVersion) -> dict[str, int]:
         """How many of a version's questions are answered as they were when it was made."""
         asker = Asker(self.engine(), library.learner, self.settings.inner, self.settings.answer_tokens)
-        known = dict(version.adapters)
         asked = [one for one in known_lessons(library, version) if one.report.after]
         queries = [asker.again(one.context, one.report.after) for one in asked]
-        whole, recorded = version.whole, dict(version.whole_report)
-        pairs = [
-            (whole if whole.adapter else known[one.context_id], own) for one, own in zip(asked, queries, strict=True)
-        ]
-        said = asker.ask(pairs)
+        policies, recorded = version.policies, dict(version.whole_report)
+        said = asker.ask([(policies[one.context_id], own) for one, own in zip(asked, queries, strict=True)])
         same = [
             now.text == then.text
             for one, answers in zip(asked, said, strict=True)
@@ -264,7 +260,7 @@ class Session:
         """Who answers from a version."""
         contexts = known_contexts(library, version)
         asker = Asker(self.engine(), library.learner, self.settings.inner, self.settings.answer_tokens)
-        return Respondent(asker, Router(contexts), dict(version.adapters), version.whole)
+        return Respondent(asker, Router(contexts), version.policies, version.whole)
 
     def consolidate(self, reference: str = LIVE, settings: WholeSettings | None = None) -> Consolidation:
         """One adapter for all that a version knows; published as a version where the gate holds, and live where the

@@ -1,4 +1,5 @@
-"""L3. Folders are watched, and each time that something in them has changed and come to rest, it is said.
+"""L3. Folders are watched, and each time that something in them has changed and come to rest, it is said; and so it is
+where nothing has changed for long.
 
 What a library writes itself is no change, and neither are the temporary files that editors and downloads leave beside a
 document, nor anything hidden, which is not read as a document either. A file is watched by its folder, since editors
@@ -7,8 +8,10 @@ put a new file in its place; a folder that is taken away and comes back is watch
 
 from __future__ import annotations
 
+import math
 import re
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,10 +34,13 @@ class Watched:
     """Absolute files, folders or patterns."""
     library: Path
     """A folder that is written while documents are learnt."""
+    idle_seconds: float = math.inf
+    """So long nothing must have changed since the last round for it to be said."""
 
-    def rounds(self, stop: threading.Event | None = None, rest_ms: int = REST_MS) -> Iterator[frozenset[str]]:
+    def rounds(self, stop: threading.Event | None = None, rest_ms: int = REST_MS) -> Iterator[frozenset[str] | None]:
         """Paths that have changed: none at the beginning, which comes as soon as the watch has begun; then those since
-        the last round, changes during it too. Ends when `stop` is set.
+        the last round, changes during it too. None: nothing has changed for `idle_seconds`, and again when as much time
+        has passed since. Ends when `stop` is set.
 
         Raises:
             KeyboardInterrupt: somebody stops it.
@@ -42,19 +48,19 @@ class Watched:
         from watchfiles import Change, watch
 
         ended = stop or threading.Event()
-        is_begun = False
+        is_begun, idle_from = False, math.inf
         while not ended.is_set():
             roots = self._roots()
             before = {root: _identity(root) for root in roots}
             if not any(before.values()):
-                if not is_begun:
-                    yield frozenset()
-                is_begun = True
+                if not is_begun or self._is_idle(idle_from):
+                    yield None if is_begun else frozenset()
+                    is_begun, idle_from = True, time.monotonic()
                 ended.wait(_TICK_MS / 1000)
                 continue
             changes = watch(
                 *(root for root in roots if before[root]),
-                watch_filter=lambda _, path: self._is_document(path),
+                watch_filter=None,  # what is no document is a change to it all the same, so that time is told meanwhile
                 debounce=max(MOST_REST_MS, rest_ms),
                 step=rest_ms,
                 stop_event=ended,
@@ -63,15 +69,22 @@ class Watched:
                 ignore_permission_denied=True,
             )
             is_fresh = True
-            for found in changes:
+            for seen in changes:
+                found = [one for one in seen if self._is_document(one[1])]
                 gone = {Path(path) for change, path in found if change == Change.deleted} & set(roots)
                 is_lost = bool(gone) or any(_identity(root) != before[root] for root in roots)
                 if found or is_fresh or is_lost:
                     named = frozenset(path for _, path in found)
                     yield named or frozenset(map(str, roots if is_begun else ()))
-                    is_fresh, is_begun = False, True
+                    is_fresh, is_begun, idle_from = False, True, time.monotonic()
+                elif self._is_idle(idle_from):
+                    yield None
+                    idle_from = time.monotonic()
                 if is_lost:  # whatever lies there now is another folder, even where the system gives it the same number
                     break
+
+    def _is_idle(self, since: float) -> bool:
+        return time.monotonic() - since >= self.idle_seconds
 
     def _roots(self) -> list[Path]:
         """Folders that hold all places."""

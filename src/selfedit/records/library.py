@@ -151,14 +151,34 @@ class LibraryVersion:
     probe: ProbeResult | None = None
     """None where nothing was probed."""
     whole: Policy = UNTOUCHED
-    """One adapter that knows all of it, where the version was consolidated; untouched where each context has its own
-    alone."""
+    """One adapter for all that was known when it was made (`library consolidate`); untouched where each context has its
+    own alone. What has been learnt since is answered by its own: see `policies`."""
     whole_report: tuple[tuple[str, tuple[GradedAnswer, ...]], ...] = ()
-    """(context id, what the one adapter answered to its questions that decided nothing), where there is one."""
+    """(context id, what the one adapter answered to its questions that decided nothing), of every context that it
+    knows; empty where there is none, and of an agent."""
     created: str = ""
     """UTC, ISO 8601."""
     resting: Policy = UNTOUCHED
     """Of an agent: the adapter of its last rest, which quick updates lie on."""
+
+    @property
+    def consolidated(self) -> frozenset[str]:
+        """Ids of the contexts that the one adapter knows; none where there is no such adapter."""
+        if not self.whole.adapter:
+            return frozenset()
+        return frozenset(one for one, _ in self.whole_report or self.adapters)
+
+    @property
+    def newer(self) -> tuple[str, ...]:
+        """Ids of the contexts that are known by their own adapters alone: all, where there is no one adapter."""
+        consolidated = self.consolidated
+        return tuple(one for one, _ in self.adapters if one not in consolidated)
+
+    @property
+    def policies(self) -> dict[str, Policy]:
+        """Context id → who answers about it: the one adapter where that knows it, else its own."""
+        consolidated = self.consolidated
+        return {one: self.whole if one in consolidated else own for one, own in self.adapters}
 
     @property
     def digest(self) -> str:
@@ -166,5 +186,6 @@ class LibraryVersion:
         whatever was learnt and forgotten on the way."""
         held = [(context_id, adapter.digest) for context_id, adapter in self.adapters]
         places = [(document.name, document.sha256) for document in self.documents]
-        whole = [self.whole.digest] if self.whole.adapter else []
+        whole: list[object] = [self.whole.digest] if self.whole.adapter else []
+        whole += [self.newer] if self.whole.adapter and self.newer else []
         return digest("library version", held, self.learner, places, *whole)

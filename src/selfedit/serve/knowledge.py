@@ -42,24 +42,24 @@ class Knowledge:
     version: LibraryVersion
     router: Router
     """Over the contexts that have adapters, each with the place where it stands."""
-    adapters: Mapping[str, Policy]
-    """By context id."""
+    policies: Mapping[str, Policy]
+    """Who answers about a context, by its id."""
 
     def choose(self, question: str, prompt: Prompt, asker: Asker | None) -> Choice:
-        """The best matching chunk's adapter answers; the version's one adapter where it was consolidated; the untouched
-        model where nothing matches.
+        """Who answers about the best matching chunk: its adapter, or the version's one adapter where that knows it.
+        Where nothing matches, the one adapter; without one, the untouched model.
 
         Args:
             question: what decides.
             prompt: how it is put where no adapter was trained on its form.
             asker: puts a single question as adapters were trained to be asked; None: `prompt` is put.
         """
-        found = self.router.match(question) if self.adapters else []
+        found = self.router.match(question) if self.policies else []
         whole = self.version.whole
         if not found:
             return Choice(whole if whole.adapter else UNTOUCHED, prompt)
         context = found[0].context
-        policy = whole if whole.adapter else self.adapters[context.id]
+        policy = self.policies[context.id]
         if asker is None:
             return Choice(policy, prompt, True, context.source)
         [query] = asker.queries(context, [Question("asked", question, "")])
@@ -101,4 +101,4 @@ def _known(library: LibraryFolder, version: LibraryVersion) -> Knowledge:
     router = Router(known_contexts(library, version))
     if router.contexts:
         router.match(" ".join(router.contexts[0].text.split()[:2]))  # makes the index
-    return Knowledge(version, router, dict(version.adapters))
+    return Knowledge(version, router, version.policies)

@@ -7,7 +7,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from selfedit.learn.figures import as_answered, asked_data
+from selfedit.learn.figures import as_answered, asked_data, one_adapter_data
 from selfedit.records import Lesson, LibraryDocument, LibraryVersion, ProbeResult
 from selfedit.serve.inbox import inbox_names, inbox_root
 from selfedit.store.library import LIVE, LibraryFolder
@@ -54,6 +54,7 @@ def _version_data(version: LibraryVersion, aliases: Mapping[str, int]) -> dict[s
         "documents": len(version.documents),
         "known": len(version.adapters),
         "is_consolidated": bool(version.whole.adapter),
+        **one_adapter_data(version),
     }
 
 

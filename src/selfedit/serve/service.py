@@ -98,7 +98,7 @@ class Service:
             Busy: too many wait.
         """
         known = await asyncio.to_thread(self.knowledge, reference)
-        respondent = Respondent(self.asker, known.router, known.adapters, known.version.whole)
+        respondent = Respondent(self.asker, known.router, known.policies, known.version.whole)
         [reply] = await asyncio.wrap_future(self.model.call(lambda: respondent.answer([question])))
         return known.version, reply
 

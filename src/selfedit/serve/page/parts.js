@@ -197,9 +197,13 @@ export function versionItem(one, parentIsThere, shown, does) {
   return el("li", { class: isLive ? "version live" : "version", "aria-current": isLive ? "true" : null, value: one.number },
     el("h3", {}, label, isLive ? el("span", { class: "badge live" }, "● live") : null,
       ...others.map((alias) => el("span", { class: "badge" }, alias)),
-      one.is_consolidated ? el("span", { class: "badge" }, "consolidated") : null),
+      one.is_consolidated ? el("span", { class: "badge" }, one.chunks_by_their_own ? "consolidated in part" : "consolidated") : null),
     el("p", { class: "small" }, `${when(one.created)} · ${plural(one.documents, "document")}, ${plural(one.known, "chunk")} known · `,
       one.parent ? `made from version ${one.parent}` : "made from none"),
+    one.chunks_by_their_own
+      ? el("p", { class: "small" }, `One adapter answers about ${plural(one.chunks_by_one_adapter, "chunk")}; ` +
+          `${one.chunks_by_their_own} newer by their own.`)
+      : null,
     one.note ? el("p", { class: "small", dir: "auto" }, one.note) : null,
     el("div", { class: "row" },
       isLive
