@@ -23,6 +23,7 @@ from selfedit.cli.main import main as selfedit
 from selfedit.records import Context, Outcome, Rethought, Tally
 from selfedit.report.stats.intervals import solved, solved_difference
 from selfedit.store import read_ledger
+from selfedit.store.run_folder import read_run
 from selfedit.tasks.arc.contexts import demos_of
 from selfedit.tasks.arc.puzzles import load_puzzles
 
@@ -82,7 +83,12 @@ def count(folder: Path) -> dict[str, Any]:
     tried = [one for context in in_order() if (one := read(folder / context.id, context))]
     outcomes = {name: [one.outcomes[name] for one in tried] for name in METHODS}
     pairs = (("oracle", "rethink"), ("longer", "rethink"), ("oracle", "longer"))
+    facts = read_run(folder / tried[0].context.id)["facts"] if tried else {}
     return {
+        "facts": {
+            name: facts[name] for name in ("model", "weights_sha256", "device", "dtype", "torch") if name in facts
+        },
+        "of": len(in_order()),
         "puzzles": [_puzzle(one) for one in tried],
         "solved": {name: asdict(solved(found)) for name, found in outcomes.items()},
         "differences": {f"{b} - {a}": _difference(outcomes[a], outcomes[b]) for a, b in pairs},
@@ -180,7 +186,7 @@ def _by_agreement(pairs: Sequence[tuple[float, bool]]) -> list[dict[str, Any]]:
 
 def table(found: dict[str, Any]) -> str:
     n = len(found["puzzles"])
-    lines = [f"{n} puzzles", "", "| | solved, % | optimiser steps |", "|---|---|---|"]
+    lines = [f"{n} of {found['of']} puzzles", "", "| | solved, % | optimiser steps |", "|---|---|---|"]
     names = {"oracle": "first attempts", "rethink": "after thinking again", "longer": "one pass of that cost"}
     for name, told in names.items():
         lines.append(
