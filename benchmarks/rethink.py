@@ -79,9 +79,9 @@ def _cells(context: Context) -> int:
 
 
 def count(folder: Path) -> dict[str, Any]:
-    """What came out on the puzzles that every method has tried."""
+    """What came out on the puzzles that have been thought about again; differences of those that both methods tried."""
     tried = [one for context in in_order() if (one := read(folder / context.id, context))]
-    outcomes = {name: [one.outcomes[name] for one in tried] for name in METHODS}
+    outcomes = {name: [one.outcomes[name] for one in tried if name in one.outcomes] for name in METHODS}
     pairs = (("oracle", "rethink"), ("longer", "rethink"), ("oracle", "longer"))
     facts = read_run(folder / tried[0].context.id)["facts"] if tried else {}
     return {
@@ -93,9 +93,9 @@ def count(folder: Path) -> dict[str, Any]:
         "solved": {name: asdict(solved(found)) for name, found in outcomes.items()},
         "differences": {f"{b} - {a}": _difference(outcomes[a], outcomes[b]) for a, b in pairs},
         "steps": {
-            "first": sum(one.outcomes["oracle"].steps for one in tried),
+            "oracle": sum(one.outcomes["oracle"].steps for one in tried),
             "rethink": sum(one.steps for one in tried),
-            "longer": sum(one.outcomes["longer"].steps for one in tried),
+            "longer": sum(one.steps for one in outcomes["longer"]),
         },
         "right_answers": _right_answers(tried),
         "agreement": {
@@ -115,7 +115,8 @@ def read(path: Path, context: Context) -> Measured | None:
         by_method = {one.stage.method: one for one in all_outcomes if one.stage.kind == "eval"}
         tallies = {one.key: one.tallies for _, one in ledger.tallies()}
         thoughts = sorted((one for _, one in ledger.rethoughts()), key=lambda one: one.round)
-    if any(name not in by_method or by_method[name].status != "done" for name in METHODS):
+    by_method = {name: one for name, one in by_method.items() if one.status == "done"}
+    if not {"oracle", "rethink"} <= set(by_method):
         return None
     probes = sum(one.steps for one in all_outcomes if one.stage.kind == "rethink")
     first = by_method["oracle"]
@@ -126,7 +127,8 @@ def read(path: Path, context: Context) -> Measured | None:
 
 
 def _difference(before: Sequence[Outcome], after: Sequence[Outcome]) -> dict[str, Any]:
-    pairs = [(a.accuracy == 1.0, b.accuracy == 1.0) for a, b in zip(before, after, strict=True)]
+    of = {one.context_id: one.accuracy == 1.0 for one in before}
+    pairs = [(of[one.context_id], one.accuracy == 1.0) for one in after if one.context_id in of]
     flips = {"gained": pairs.count((False, True)), "lost": pairs.count((True, False))}
     return {**asdict(solved_difference(before, after)), **flips}
 
@@ -186,12 +188,11 @@ def _by_agreement(pairs: Sequence[tuple[float, bool]]) -> list[dict[str, Any]]:
 
 def table(found: dict[str, Any]) -> str:
     n = len(found["puzzles"])
-    lines = [f"{n} of {found['of']} puzzles", "", "| | solved, % | optimiser steps |", "|---|---|---|"]
+    lines = [f"{n} of {found['of']} puzzles", "", "| | solved, % | puzzles | optimiser steps |", "|---|---|---|---|"]
     names = {"oracle": "first attempts", "rethink": "after thinking again", "longer": "one pass of that cost"}
     for name, told in names.items():
-        lines.append(
-            f"| {told} | {_share(found['solved'][name])} | {found['steps'].get(name, found['steps']['first'])} |"
-        )
+        solved_by = found["solved"][name]
+        lines.append(f"| {told} | {_share(solved_by)} | {solved_by['n_contexts']} | {found['steps'][name]} |")
     lines += ["", "| difference | points | gained | lost |", "|---|---|---|---|"]
     lines += [
         f"| {name} | {_share(one)} | {one['gained']} | {one['lost']} |" for name, one in found["differences"].items()
