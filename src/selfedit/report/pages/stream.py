@@ -69,6 +69,8 @@ class KeepingRow:
     """Less what none answers."""
     fluent: float | None
     """Log-probability of general text, less that of none, nats per token."""
+    behind: Interval
+    """Fast + slow less this at the end."""
     seconds: float | None
     """Of an answer."""
 
@@ -156,8 +158,9 @@ def _rows(run: RunData, config: StreamConfig) -> list[KeepingRow]:
         own = [one for one in found if (one.stage.row, one.method) == (arm, method)]
         return [part for one in own for part in _each(one)]
 
-    rows = []
-    for arm, lives in _arms(run, config).items():
+    rows, arms = [], _arms(run, config)
+    main = arms.get(MAIN, [])
+    for arm, lives in arms.items():
         known = probed(arm, KNOWN_STILL)
         lags = [lag for one in lives if arm != "other" for lag in one.lags()]
         come = [lag for lag in lags if lag is not None]
@@ -182,6 +185,7 @@ def _rows(run: RunData, config: StreamConfig) -> list[KeepingRow]:
                 known=measure(known).accuracy,
                 forgotten=paired_difference(probed("none", KNOWN_STILL), known).accuracy,
                 fluent=None if plain is None or under is None else under - plain,
+                behind=paired_lives(lives, main, QuestionLife.final),
                 seconds=sum(one.seconds for one in timed) / answers if answers else None,
             )
         )
@@ -268,6 +272,9 @@ def _main_table(rows: Sequence[KeepingRow]) -> Table:
             "at the end": _share(lambda row: row.final),
             "just learnt": _share(lambda row: row.learnt),
             "difference": lambda row: fmt.ranged_cell(row.lost, fmt.points),
+            "fast + slow less this": lambda row: (
+                Cell(fmt.NOTHING) if row.name == MAIN else fmt.ranged_cell(row.behind, fmt.points)
+            ),
             "first third": _share(lambda row: row.first_third),
             "common knowledge": _share(lambda row: row.known),
             "general text, nats": lambda row: fmt.signed(row.fluent),
