@@ -45,7 +45,7 @@ def main() -> None:
     )
     config = MidConfig(training, replayed=options.replayed, tolerance=options.tolerance)
     arms = [arm for arm in ARMS if arm.name in options.arms.split(",")]
-    engine = load_engine(EMBEDDED_MODEL, "cpu", adapters=AdapterFolders(Path(options.reading or ".")))
+    engine = load_engine(EMBEDDED_MODEL, "cpu", options.dtype, adapters=AdapterFolders(Path(options.reading or ".")))
     base = _base(options)
     progress = PlainProgress(sys.stderr)
     streams = make_streams(options.world, options.streams, options.seed)
@@ -108,6 +108,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--tolerance", type=float, default=0.3)
     parser.add_argument("--learner", default="", help="`shipped`, or the folder of an adapter")
     parser.add_argument("--reading", default="", help="folder of a run that has made a reading adapter")
+    parser.add_argument("--dtype", default="auto")
     parser.add_argument("--out", default="")
     return parser.parse_args()
 

@@ -51,8 +51,9 @@ class RunConfig(BaseModel):
     """Source of defaults: paper, embedded, documents, arc, arc-paper, demo or demo-quick. Empty: what suits task and
     model."""
     task: str = "passages"
-    """What is learnt: passages, documents (without questions), episodes (what an agent was told), arc (few-shot
-    puzzles), or a task that another package adds. Some flags are the task's own: `--task NAME --help` lists them."""
+    """What is learnt: passages, documents (without questions), episodes (what an agent was told), stream (documents
+    that come, change and go), arc (few-shot puzzles), or a task that another package adds. Some flags are the task's
+    own: `--task NAME --help` lists them."""
     task_args: SerializeAsAny[TaskSettings] = TaskSettings()
     """Settings of the task's own, a record of its type; a plain `TaskSettings`: its defaults."""
     model: str = EMBEDDED_MODEL

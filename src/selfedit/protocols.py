@@ -8,8 +8,8 @@
     LiveWriter  texts token by token, for a server                    engine/, testing
     MovingTexts  texts that go on while the adapter of each changes   engine/, testing
 
-A task may do more: `InContext`, `TwoStep`, `Variable`, `LineByLine`, `Examines` and `LeaveOneOut` name what some
-methods ask of it. What a task has not is never guessed: `isinstance` says it, by the protocol's name.
+A task may do more: `InContext`, `TwoStep`, `Variable`, `LineByLine`, `Examines`, `LeaveOneOut` and `ThinksAgain` name
+what some methods ask of it. What a task has not is never guessed: `isinstance` says it, by the protocol's name.
 """
 
 from __future__ import annotations
@@ -21,9 +21,12 @@ from typing import Generic, Literal, Protocol, Self, TypeVar, runtime_checkable
 
 from selfedit.records import (
     UNTOUCHED,
+    Answer,
+    Beliefs,
     Completion,
     Context,
     Example,
+    Followup,
     Generation,
     Invalid,
     LivePiece,
@@ -36,6 +39,7 @@ from selfedit.records import (
     Prompt,
     Query,
     Refused,
+    Tally,
     TrainingConfig,
     Trial,
     TrialResult,
@@ -129,6 +133,53 @@ class LeaveOneOut(Protocol):
 
     def leave_one_out(self, context: Context) -> Sequence[Context]:
         """The context without a part of it, which is asked instead; one for each part left out."""
+        ...
+
+
+@runtime_checkable
+class TalliesViews(Followup, Protocol):
+    """A follow-up whose queries ask each question in several views; for methods that go by how far these agree."""
+
+    def tally(self, answers: Sequence[Answer]) -> Sequence[Tally]:
+        """What the views of each question answered, after one answer per query of the trial."""
+        ...
+
+
+@runtime_checkable
+class ThinksAgain(LeaveOneOut, Protocol):
+    """A task whose contexts can be studied anew in the light of what was answered; for `rethink`. No method of it looks
+    at the answers to the context's own questions. Self-edits are given to it that `compile` takes."""
+
+    @property
+    def rethink(self) -> int:
+        """How many rounds."""
+        ...
+
+    @property
+    def cannot_rethink(self) -> str:
+        """Why it cannot, as it is set, such as `grids are written as arrays`; empty where it can."""
+        ...
+
+    def probe(self, part: Context, edit: str | None) -> TrialSpec:
+        """A short study of a context without one of its parts, which is asked."""
+        ...
+
+    def study_again(
+        self,
+        context: Context,
+        edit: str | None,
+        seen: Sequence[Sequence[Tally]],
+        held_out: Sequence[tuple[Context, Tally]],
+        is_other: bool,
+    ) -> tuple[Beliefs, TrialSpec | None]:
+        """What to make of what the views answered, trial by trial, and of what they answered of each part that was left
+        out; and the study that follows, None where there is nothing to study. `is_other`: of each trusted answer
+        another one is believed, as a control."""
+        ...
+
+    def study_longer(self, context: Context, edit: str | None, steps: int, times: int) -> TrialSpec:
+        """The study of before with this many optimiser steps, asked in `times` as many views: the control of equal
+        cost."""
         ...
 
 

@@ -127,6 +127,16 @@ def fingerprint(run: str) -> str:
         (["train", "--task", "arc", "--data", "absent.json"], "absent.json: there is no such file"),
         (["train", "--task", "arc", "--views", "0"], "--views must be at least 1"),
         (["eval", "--task", "arc", "--methods", "passage"], "--methods passage: not for --task arc; choose from base"),
+        (["eval", "--methods", "rethink"], "--methods rethink: not for --task passages"),
+        (
+            ["eval", "--task", "arc", "--methods", "rethink", "--ask-style", "arrays", "--vote", "published"],
+            "--methods rethink: grids are written as arrays",
+        ),
+        (
+            ["eval", "--task", "arc", "--methods", "longer", "--views", "1"],
+            "--methods longer: a single view has",
+        ),
+        (["eval", "--task", "arc", "--rethink", "0"], "--rethink must be at least 1, not 0"),
         (["continual", "--task", "arc"], "--task arc: puzzles are learnt one by one, not in sequences"),
         (["eval", "--task", "arc", "--setting", "cpt"], "--setting cpt: puzzles are learnt one by one"),
         (["doctor", "--task", "arc"], "--task arc: estimates are for passages"),

@@ -41,8 +41,12 @@ def test_it_runs_from_nothing_to_its_page_and_its_data(capsys: Capture) -> None:
     assert len(arms) == 11
     assert arms["weights"]["past"]["value"] > arms["window"]["past"]["value"] + 0.2
     assert arms["whole"]["past"]["value"] > arms["window"]["past"]["value"]
-    assert all(one["arm"] in arms for run in told["runs"] for one in run["answers"])
-    assert len(told["demands"]) == 4 and told["demands"][0]["is_met"]
+    column = told["answers"]["columns"].index("arm")
+    assert {row[column] for row in told["answers"]["rows"]} == set(arms) and len(told["answers"]["rows"]) > 500
+    assert len(told["demands"]) == 5 and told["demands"][0]["is_met"]
+    seconds = told["demands"][-1]
+    assert seconds["text"] == "every update ≤ 15 s" and seconds["is_met"] and seconds["difference"]["value"] == 0.1
+    assert "every update ≤ 15 s" in (ROOT / "past-window.html").read_text()
     assert "no interval here is to be relied on" in (ROOT / "past-window.md").read_text()
 
 
@@ -52,7 +56,7 @@ def test_what_is_there_is_not_done_again(engines: list[FakeEngine], capsys: Capt
     capsys.readouterr()
     assert main([*WORDS, "--json"]) == 0
     again = json.loads(capsys.readouterr().out)
-    assert again["runs"] == json.loads(first)["runs"]
+    assert again["answers"] == json.loads(first)["answers"]
     assert engines[0].moved and not engines[1].moved
 
 

@@ -71,7 +71,7 @@ def test_every_name_runs_from_nothing_to_its_page_and_its_data(name: str, capsys
     out, err = capsys.readouterr()
     assert f"page: {ROOT}/{name}.html" in out and f"reproduce {name}, 1 of" in err
     page = (ROOT / f"{name}.html").read_text()
-    noun = {"table1": "puzzles", "house-rules": "lessons"}.get(name, "passages")
+    noun = {"table1": "puzzles", "house-rules": "lessons", "stream": "documents"}.get(name, "passages")
     assert f"too few {noun} to go by" in page and "<svg" in page
     assert (ROOT / f"figures/{name}.svg").is_file() and (ROOT / f"figures/{name}.png").is_file()
     assert json.loads((ROOT / f"{name}.json").read_text())["runs"]

@@ -40,6 +40,8 @@ QUICK = json.dumps(
     }
 )
 
+FEW = QUICK.replace('"views": 64', '"views": 32')
+
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> str:
@@ -107,12 +109,73 @@ def test_a_folder_is_solved_puzzle_by_puzzle(capsys: Capture, folder: Path, mode
         (["known.json", "--edits", "2", "--directives", QUICK], "--directives: leave out --edits and --policy"),
         (["known.json", "--directives", "{}"], "--directives: data_generation: Field required"),
         (["known.json", "--recipe", "embedded"], "--recipe embedded: is not for puzzles"),
+        (["known.json", "--rethink", "-1"], "--rethink must be at least 0, not -1"),
+        (["known.json", "--rethink", "11"], "--rethink must be at most 10"),
+        (["known.json", "--rethink", "1", "--recipe", "arc-paper"], "--rethink 1: arc-paper writes grids as arrays"),
     ],
 )
 def test_what_cannot_be_solved_is_told_in_one_line(words: list[str], told: str, capsys: Capture) -> None:
     assert main(["solve", *words]) == 2
     said = capsys.readouterr()
     assert told in said.err and said.err.count("\n") == 1 and not said.out
+
+
+def test_thinking_again_is_told_and_looks_at_no_answer(capsys: Capture, folder: Path, model: str) -> None:
+    """The puzzle with its answer, with another one and without: the same attempts, to the last cell."""
+    other = {**KNOWN, "test": [{"input": [[5, 6]], "output": [[0, 0], [0, 0]]}]}
+    unknown = {**KNOWN, "test": [{"input": [[5, 6]]}]}
+    found = []
+    for name, puzzle in {"a": KNOWN, "b": other, "c": unknown}.items():
+        (folder / name).mkdir()
+        (folder / name / "same.json").write_text(json.dumps(puzzle))
+        words = [f"{name}/same.json", "--directives", FEW, "--rethink", "1", "--model", model, "--run", f"run-{name}"]
+        found.append(solve(capsys, *words))
+    first, *others = found
+    assert first["attempts"] != [[]] and first["rethought"] and not first["failure"]
+    for one in others:
+        assert (one["attempts"], one["rethought"]) == (first["attempts"], first["rethought"])
+    assert [one["solved"] for one in others] == [False, None]
+    thought = first["rethought"][0]
+    assert (thought["round"], thought["held_out"]) == (1, 2) and thought["held_out_right"] in (0, 1, 2)
+    assert len(thought["agreement"]) == len(thought["trusted"]) == 1
+    assert main(["solve", *words]) == 0
+    told = capsys.readouterr().out
+    assert "thought again (1): of 2 demonstrations held out" in told and "of views agree" in told
+    assert main(["report", "run-a"]) == 0
+    assert "Thinking again" in Path("run-a/report.html").read_text()
+
+
+def test_self_edits_are_thought_about_again_and_no_round_changes_nothing(
+    capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    use_engine(monkeypatch)
+    words = ["known.json", "--edits", "2"]
+    before = solve(capsys, *words, "--run", "before")
+    none = solve(capsys, *words, "--rethink", "0", "--run", "before")
+    assert none == before and "rethought" not in before
+    again = solve(capsys, *words, "--rethink", "1", "--run", "again")
+    assert again["rethought"] and again["directives"] == before["directives"]
+    with Ledger(Path("again/ledger.db")) as ledger:
+        methods = {outcome.stage.name for outcome in ledger.outcomes()}
+    assert {"eval-synthetic-0", "eval-loo-0", "eval-rethink-edits-0", "rethink-synthetic-0"} <= methods
+
+
+def test_a_second_study_that_fails_is_told_and_the_attempts_stand(
+    capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def start(config: RunConfig, adapters: AdapterFolders) -> FakeEngine:
+        engine = on(FakeEngine, adapters)
+        engine.broken = lambda trial: "out of luck" if len(trial.spec.examples) > 32 else ""
+        return engine
+
+    use_engine(monkeypatch, start)
+    words = ["known.json", "--directives", FEW, "--run", "run"]
+    first = solve(capsys, *words[:3], "--run", "first")
+    found = solve(capsys, *words, "--rethink", "2")
+    assert found["attempts"] == first["attempts"] and not found["failure"]
+    assert [(one["failure"], one["agreement_after"]) for one in found["rethought"]] == [("out of luck", None)]
+    assert main(["solve", *words, "--rethink", "2"]) == 0
+    assert "the study failed (out of luck), the attempts stand" in capsys.readouterr().out
 
 
 def test_an_id_that_is_a_path_stays_within_the_run(capsys: Capture, folder: Path, model: str) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from selfedit.cli import think
 from selfedit.cli.main import main
-from selfedit.testing import FakeEngine
+from selfedit.testing import FakeEngine, FakeMovingTexts
 
 Capture = pytest.CaptureFixture[str]
 TEXT = "The gate of Velmar is green. " + "It rained all day and nobody came. " * 12 + "Toskin has seven boats."
@@ -54,8 +54,6 @@ def test_json_alone_goes_to_standard_output(capsys: Capture) -> None:
 def test_an_update_that_made_the_window_worse_is_shown_as_taken_back(
     engines: list[FakeEngine], monkeypatch: pytest.MonkeyPatch, capsys: Capture
 ) -> None:
-    from selfedit.testing import FakeMovingTexts
-
     original = FakeMovingTexts.__init__
 
     def rising(self: FakeMovingTexts, count: int) -> None:
@@ -65,6 +63,49 @@ def test_an_update_that_made_the_window_worse_is_shown_as_taken_back(
     monkeypatch.setattr(FakeMovingTexts, "__init__", rising)
     assert main(["think", "notes.txt", *SMALL]) == 0
     assert "the window's 3.00 → 5.00 · taken back" in capsys.readouterr().out
+
+
+def slow(monkeypatch: pytest.MonkeyPatch, seconds_per_pass: float) -> None:
+    original = FakeMovingTexts.__init__
+
+    def slowed(self: FakeMovingTexts, count: int) -> None:
+        original(self, count)
+        self.seconds_per_pass = seconds_per_pass
+
+    monkeypatch.setattr(FakeMovingTexts, "__init__", slowed)
+
+
+def test_an_update_is_cut_to_the_seconds_that_it_may_take_and_says_so(
+    engines: list[FakeEngine], monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    slow(monkeypatch, 0.1)
+    assert main(["think", "notes.txt", *SMALL, "--budget-s", "6", "--json"]) == 0
+    done = json.loads(capsys.readouterr().out)["boundaries"]
+    studies = engines[0].moved[0].studies
+    assert all(one["studied"]["seconds"] <= 6 for one in done)
+    cut = [(one, study) for one, study in zip(done, studies, strict=True) if one["cut"]]
+    assert cut and all(one["cut"].startswith("cut to ") and 0 < study.passes < 6 for one, study in cut)
+    assert main(["think", "notes.txt", *SMALL, "--budget-s", "6"]) == 0
+    assert " · kept · cut to " in capsys.readouterr().out
+
+
+def test_an_update_that_cannot_be_made_in_its_seconds_is_skipped_and_says_so(
+    engines: list[FakeEngine], monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    slow(monkeypatch, 10.0)
+    assert main(["think", "notes.txt", *SMALL, "--budget-s", "6"]) == 0
+    told = capsys.readouterr().out
+    assert " · nothing to learn · skipped: one pass takes about " in told and "and 6 s are allowed" in told
+    assert "to see what fits into 6 s; took longer than the 6 s allowed" in told
+    assert "Toskin has seven boats." in told
+    pieces = engines[0].moved[0].pieces[0]
+    assert len(pieces) < 4, "what is past the window goes all the same"
+
+
+def test_without_a_bound_nothing_is_cut(engines: list[FakeEngine], capsys: Capture) -> None:
+    assert main(["think", "notes.txt", *SMALL, "--json"]) == 0
+    assert {one["cut"] for one in json.loads(capsys.readouterr().out)["boundaries"]} == {""}
+    assert {study.passes for study in engines[0].moved[0].studies} == {0}
 
 
 def test_the_policy_writes_lines_under_a_grammar(engines: list[FakeEngine], capsys: Capture) -> None:
@@ -116,6 +157,11 @@ def test_who_stops_it_is_told_that_nothing_is_kept(monkeypatch: pytest.MonkeyPat
         (["notes.txt", "--lines-to", "no/lines.txt"], "--lines-to no/lines.txt: its folder is missing"),
         (["notes.txt", "--inner.method", "full"], "--inner.method must be lora"),
         (["notes.txt", "--tolerance", "-1"], "--tolerance must be at least 0"),
+        (["notes.txt", "--budget-s", "-1"], "--budget-s must be at least 0"),
+        (
+            ["notes.txt", "--budget-s", "5", "--inner.budget", "steps:9"],
+            "--budget-s 5: cuts passes, and --inner.budget",
+        ),
     ],
 )
 def test_what_cannot_be_read_is_refused_in_one_line(words: list[str], told: str, capsys: Capture) -> None:

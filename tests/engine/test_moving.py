@@ -102,6 +102,14 @@ def test_what_makes_the_visible_text_less_likely_is_taken_back(engine: TorchEngi
     assert asked(texts, about(0)) == before
 
 
+def test_a_study_may_make_fewer_passes_than_the_adapter_s_training_says(engine: TorchEngine) -> None:
+    texts = opened(engine)
+    [whole] = learnt(texts, [0])
+    [cut] = texts.study([MidStudy(1, LEARN, 1, 9, passes=1)], 99.0)
+    assert (whole.steps, cut.steps) == (4, 1) and len(cut.line_losses) == 1
+    assert 0 < cut.training_seconds <= cut.seconds
+
+
 def test_past_the_window_only_the_newest_pieces_are_read(engine: TorchEngine) -> None:
     texts = opened(engine)
     [done] = texts.study([MidStudy(1, (), 0, 1)], 0.0)

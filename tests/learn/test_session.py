@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from selfedit.errors import SelfeditError, SettingError
-from selfedit.learn import LearningReport, LearnSettings, Session
+from selfedit.learn import LearningReport, LearnSettings, Session, settings_of
 from selfedit.learn import material as materials
 from selfedit.store.adapters import AdapterFolders
 from selfedit.store.library import LibraryFolder
@@ -159,6 +159,17 @@ def test_a_library_is_learnt_into_with_the_learner_that_it_was_begun_with_alone(
     with pytest.raises(SettingError, match=r"untouched: .* was begun with another; name another library"):
         shop.learn(learner="untouched")
     assert shop.learn(learner="shipped").is_idle
+
+
+def test_a_library_is_opened_in_the_number_type_that_it_was_made_in_unless_another_is_named(shop: Workshop) -> None:
+    def in_bfloat16(engine: FakeEngine) -> None:
+        engine.facts["dtype"] = "bfloat16"
+
+    shop.session(in_bfloat16, dtype="bfloat16").learn([str(shop.docs)])
+    assert settings_of(shop.path).dtype == "bfloat16"
+    assert settings_of(shop.path, dtype="float32").dtype == "float32"
+    assert settings_of(shop.path, begun=LearnSettings()).dtype == "bfloat16"
+    assert settings_of(shop.path, begun=LearnSettings(dtype="float32")).dtype == "float32"
 
 
 def test_to_forget_what_is_not_known_is_refused_in_one_line(shop: Workshop) -> None:

@@ -20,7 +20,9 @@ def words(text: str) -> int:
     return len(text.split())
 
 
-def group(arms=ARMS, rise: float = 0.0, config: MidConfig = CONFIG) -> tuple[GroupResult, list[FakeMovingTexts]]:
+def group(
+    arms=ARMS, rise: float = 0.0, config: MidConfig = CONFIG, lines="oracle"
+) -> tuple[GroupResult, list[FakeMovingTexts]]:
     opened: list[FakeMovingTexts] = []
 
     def open_texts(count: int, training: TrainingConfig, is_stale: bool) -> FakeMovingTexts:
@@ -28,7 +30,7 @@ def group(arms=ARMS, rise: float = 0.0, config: MidConfig = CONFIG) -> tuple[Gro
         opened[-1].rise = rise
         return opened[-1]
 
-    return run_group(STREAMS, arms, config, open_texts, words, 0, SilentProgress()), opened
+    return run_group(STREAMS, arms, config, open_texts, words, 0, SilentProgress(), lines), opened
 
 
 def right(result: GroupResult, arm: str, is_past: bool = True) -> float:
@@ -75,6 +77,19 @@ def test_superseded_lines_are_not_studied_again() -> None:
             assert example.prompt is not None
             assert latest[study.text, example.prompt.text] == example.completion
         assert len(study.examples) <= len(notes) + CONFIG.replayed
+
+
+@pytest.mark.parametrize("writer", ["template", "policy"])
+def test_lines_of_other_writers_are_of_the_segment_and_no_more_than_were_wanted(writer: str) -> None:
+    _, [texts, *_] = group((WINDOW, WEIGHTS), config=replace(CONFIG, most_lines=3, replayed=0), lines=writer)
+    first = texts.studies[0]
+    studied = [f"{one.prompt.text if one.prompt else ''} {one.completion}" for one in first.examples]
+    assert 1 <= len(studied) <= 3
+    said = (STREAMS[0].segments[0].text + STREAMS[0].segments[0].lemma).lower()
+    for line in studied:
+        assert all(word.strip(".,:").lower() in said for word in line.split())
+    asked = [one for one in texts.questions if one.prompt]
+    assert len(asked) == (32 if writer == "policy" else 0) and not any(one.is_behind_text for one in asked)
 
 
 def test_the_window_holds_whole_segments_and_leaves_room_for_the_next_one() -> None:

@@ -9,17 +9,21 @@ from pathlib import Path
 from selfedit.cli.open_run import opened
 from selfedit.cli.output import Output, say
 from selfedit.learn.house_rules import HouseRules, HouseRulesConfig, lives_of
-from selfedit.learn.house_rules.experiment import form_examples
+from selfedit.learn.house_rules.form import form_examples
 from selfedit.learn.house_rules.memory import CountTokens
-from selfedit.records import Example, TrainingConfig
+from selfedit.learn.house_rules.writing import taught_examples
+from selfedit.records import Example, Prompt
 from selfedit.store.run_folder import check_run
-from selfedit.tasks import load_task
+from selfedit.tasks import load_probe, load_task
 from selfedit.tasks.documents.task import token_counter
 from selfedit.tasks.episodes.edits import read_rendering
 from selfedit.tasks.episodes.task import rule_context
+from selfedit.tasks.probe import BUNDLED
 
 TRAINED_PER_SECOND, READ_PER_SECOND = 100, 300
 """Tokens, on a quiet core of the kind of a laptop's (docs/performance.md); other machines scale both."""
+_LESSONS_IN_SIGHT, _REHEARSED_TOKENS = 3.5, 40
+"""In the mean: of requests that are studied with some in sight, and of what is rehearsed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +51,7 @@ def run_house_rules(config: HouseRulesConfig, path: Path, out: Output) -> Path:
         f" {max(1, round(amount.minutes)):,} minutes on one quiet core; what is there already is not done again"
     )
     with opened("house-rules", config, path, task, out) as runtime:
-        HouseRules(config, runtime, count, lives_of(config)).run()
+        HouseRules(config, runtime, count, lives_of(config), load_probe(BUNDLED)).run()
     return path
 
 
@@ -59,24 +63,29 @@ def estimate_amount(config: HouseRulesConfig, count: CountTokens) -> Amount:
     said = [read_rendering(context.text) for context in lessons]
     per_lesson = sum(count(rule) + 3 for one in said for rule in one.rules) / len(said)
     per_pair = sum(count(pair.request) + count(pair.action) + 7 for one in said for pair in one.pairs) / len(said)
-    own = per_lesson + per_pair * (1 + config.renderings)
+    studied = per_pair + config.in_sight * _LESSONS_IN_SIGHT * per_lesson
+    own = per_lesson + studied * (1 + config.renderings)
     rests = life.rests(config.rests)
     told = [sum(one.is_told for one in life.heard[:end]) for end in rests]
-    slow = sum(told) * own * _passes(config.inner)
+    slow = (sum(told) * own + len(rests) * config.rehearsed * _REHEARSED_TOKENS) * config.inner.epochs
     n_quick = len(life.heard) // config.quick_every if config.quick_every else 0
-    quick = (
-        n_quick * (len(life.world.rules) / config.rests / 2 * own + config.replayed * per_pair) * _passes(config.quick)
+    new = len(life.world.rules) / config.rests / 2
+    quick = n_quick * (new * own + config.replayed * studied) * config.quick.epochs
+    shared = () if config.form_adapter else form_examples(config.form_examples, config.seed)
+    taught = (
+        taught_examples(config.taught_examples, config.renderings, config.seed) if config.writer == "taught" else ()
     )
-    form = _tokens(form_examples(config.form_examples, config.seed), count) * _passes(config.form)
+    form = _tokens([*shared, *taught], count) * config.form.epochs
     asked = 2 * (len(life.world.rules) + len(life.world.untaught))
     sight = [arm.tokens or (sum(told[-1:]) * per_lesson if arm.kind == "all" else 0) for arm in config.arm_list()]
     read = sum((one + per_pair) * asked for one in sight)
     return Amount(round(form + len(lives) * (slow + quick)), round(len(lives) * read))
 
 
-def _passes(training: TrainingConfig) -> int:
-    return training.epochs
-
-
 def _tokens(examples: Iterable[Example], count: CountTokens) -> int:
-    return sum(count(one.completion) + (count(one.prompt.text) if one.prompt else 0) + 1 for one in examples)
+    texts = [(one.completion, *_prompt_texts(one.prompt)) for one in examples]
+    return sum(count("".join(parts)) + 1 for parts in texts)
+
+
+def _prompt_texts(prompt: Prompt | None) -> tuple[str, ...]:
+    return (*(part for turn in prompt.history for part in turn), prompt.text) if prompt else ()

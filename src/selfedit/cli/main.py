@@ -41,6 +41,7 @@ from selfedit.cli.reproduce import Reproduce
 from selfedit.cli.serve import Serve
 from selfedit.cli.setup import SetUp
 from selfedit.cli.solve import Solve
+from selfedit.cli.stream import StreamCommand
 from selfedit.cli.think import Think
 from selfedit.cli.train import Train
 from selfedit.cli.versions import Versions
@@ -48,6 +49,7 @@ from selfedit.config import RunConfig
 from selfedit.continual import ContinualConfig
 from selfedit.disk import told
 from selfedit.errors import SelfeditError, SettingError
+from selfedit.learn.stream import StreamConfig
 from selfedit.loop import EvalConfig, TrainConfig
 from selfedit.shortage import is_out_of_memory
 
@@ -56,6 +58,7 @@ COMMANDS: dict[str, type[Command]] = {
     "train": Train,
     "eval": Eval,
     "continual": Continual,
+    "stream": StreamCommand,
     "learn": Learn,
     "ask": Ask,
     "library": LibraryCommand,
@@ -77,11 +80,12 @@ SETTINGS: dict[type[Command], type[RunConfig]] = {
     Train: TrainConfig,
     Eval: EvalConfig,
     Continual: ContinualConfig,
+    StreamCommand: StreamConfig,
     Doctor: TrainConfig,
 }
 """Commands that take a run's settings."""
 _UNREAD = 128 + signal.SIGPIPE
-_RESUMABLE = ("demo", "learn", "train", "eval", "continual", "reproduce", "solve")
+_RESUMABLE = ("demo", "learn", "train", "eval", "continual", "stream", "reproduce", "solve")
 
 
 def main(argv: Sequence[str] | None = None) -> int:

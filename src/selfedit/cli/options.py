@@ -86,6 +86,8 @@ def load_defaults(kind: type[C], words: Sequence[str]) -> C:
     """
     path = peek(words, "--config")
     given = _load_config(Path(path)) if path else {}
+    if kind.model_fields["task"].default != RunConfig.model_fields["task"].default:
+        return _own_defaults(kind, path, given)
     model = peek(words, "--model") or str(given.get("model") or EMBEDDED_MODEL)
     name = peek(words, "--recipe") or str(given.get("recipe") or "")
     task = peek(words, "--task") or str(given.get("task") or "")
@@ -100,9 +102,21 @@ def load_defaults(kind: type[C], words: Sequence[str]) -> C:
     own = plugin.settings.model_fields
     given_args = {**given.pop("task_args", {}), **{name: given.pop(name) for name in list(given) if name in own}}
     values["task_args"] = {**values["task_args"].model_dump(), **given_args}
+    return _validated(kind, path, _overlay(values, {**given, "recipe": recipe.recipe, "task": plugin.name}))
+
+
+def _own_defaults(kind: type[C], path: str, given: dict[str, Any]) -> C:
+    """Of settings that are for one task alone, and that no recipe knows: their own, overlaid with the file."""
+    values = kind()
+    own = type(values.task_args).model_fields
+    given_args = {**given.pop("task_args", {}), **{name: given.pop(name) for name in list(given) if name in own}}
+    below = {**dict(values), "task_args": values.task_args.model_dump()}
+    return _validated(kind, path, _overlay(below, {**given, "task_args": given_args}))
+
+
+def _validated(kind: type[C], path: str, values: dict[str, Any]) -> C:
     try:
-        merged = _overlay(values, {**given, "recipe": recipe.recipe, "task": plugin.name})
-        return kind.model_validate(with_task_args(merged))
+        return kind.model_validate(with_task_args(values))
     except ValidationError as error:
         raise SelfeditError(f"{path}: {explain(error)}" if path else explain(error)) from error
 

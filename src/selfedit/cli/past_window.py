@@ -18,9 +18,9 @@ from selfedit.recipes.reproduce import ReproduceConfig
 from selfedit.records import UNTOUCHED, MidStudy, Policy
 from selfedit.store.adapters import AdapterFolders, adapter_in
 from selfedit.store.run_folder import code_version
-from selfedit.think.past_window import PastWindowPlan, run_past_window, unit_name
+from selfedit.think.past_window import PastWindowPlan, run_past_window
 from selfedit.think.units import UnitFolder, held_units
-from selfedit.think.world import make_streams
+from selfedit.think.world import SEGMENTS, make_streams
 
 NAME = "past-window"
 _UNUSED = ("data", "heldout_data", "edits", "writer", "grader", "judge", "prompts")
@@ -65,16 +65,15 @@ def _base_of(start: str) -> Policy:
 
 
 def _estimate(plan: PastWindowPlan, units: UnitFolder, engine: MovesOn) -> None:
-    """Says what it takes, from one update that is thrown away."""
-    groups = range(-(-plan.streams // plan.together))
-    wanted = [unit_name(start.name, number) for number in groups for start in plan.starts]
+    """Says what it takes, from one update of the middle of a stream that is thrown away."""
+    wanted = [name for start in plan.starts for name in plan.units_of(start)]
     left = [name for name in wanted if units.recall(name) is None]
     if not left:
         return
-    segment = make_streams("estimate", 1, plan.seed)[0].segments[0]
+    segments = make_streams("estimate", 1, plan.seed)[0].segments[: SEGMENTS // 2]
     texts = engine.moving(1, plan.config.training)
-    texts.read([(0, segment.text)])
-    examples = tuple(note.example for note in segment.notes)
+    texts.read([(0, segments[0].text)])
+    examples = tuple(note.example for segment in segments for note in segment.notes)
     started = time.monotonic()
     [done] = texts.study([MidStudy(0, examples, 0, 1)], plan.config.tolerance)
     pace = (time.monotonic() - started) / max(1, done.tokens)

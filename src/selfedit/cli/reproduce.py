@@ -18,12 +18,14 @@ from selfedit.cli.continual import run_continual
 from selfedit.cli.evaluate import run_evaluation
 from selfedit.cli.house_rules import run_house_rules
 from selfedit.cli.output import JsonCommand, Output, say, show_document
+from selfedit.cli.stream import run_stream
 from selfedit.cli.train import run_train
 from selfedit.continual import ContinualConfig
 from selfedit.disk import replace_file
 from selfedit.edits import load_prompt, read_edit_files
 from selfedit.errors import Field, SelfeditError, SettingError
 from selfedit.learn.house_rules import HouseRulesConfig
+from selfedit.learn.stream import StreamConfig
 from selfedit.loop import EvalConfig, TrainConfig, find_method, plan_evaluation
 from selfedit.recipes.reproduce import NAMES, ReproduceConfig, Step, plan
 from selfedit.records import digest
@@ -41,8 +43,8 @@ class Reproduce(JsonCommand):
 
     name: tyro.conf.Positional[str]
     """table1, table2, figure4, figure5, figure6, prompts, cost, reward (how noisy it is), worth (methods at equal
-    budgets), house-rules (an agent that self-edits after each interaction) or past-window (weights that are updated
-    while a text goes on)."""
+    budgets), house-rules (an agent that self-edits after each interaction), stream (documents that come, change and
+    go) or past-window (weights that are updated while a text goes on)."""
     settings: Annotated[ReproduceConfig, tyro.conf.arg(name="")]
 
     def run(self, out: Output) -> None:
@@ -77,6 +79,8 @@ def _run(step: Step, root: Path, out: Output, title: str) -> Step:
         run_continual(step.config, path, out)
     elif isinstance(step.config, HouseRulesConfig):
         run_house_rules(step.config, path, out)
+    elif isinstance(step.config, StreamConfig):
+        run_stream(step.config, path, out)
     else:
         run_evaluation(step.config, path, out)
     from selfedit import report
@@ -106,8 +110,9 @@ def _has_policy(run: Path) -> bool:
 def _mark(step: Step) -> str:
     """Of settings, passages and other writers' files."""
     task = load_task(step.config)
-    files = {} if isinstance(step.config, TrainConfig | HouseRulesConfig) else read_edit_files(step.config.edits)
-    return digest(step.config.identity(), [task.contexts("train"), task.contexts("heldout")], files)
+    config = step.config
+    files = read_edit_files(config.edits) if isinstance(config, EvalConfig | ContinualConfig) else {}
+    return digest(config.identity(), [task.contexts("train"), task.contexts("heldout")], files)
 
 
 def _has_ended(path: Path, mark: str) -> bool:
@@ -117,7 +122,7 @@ def _has_ended(path: Path, mark: str) -> bool:
 
 def _check(step: Step, root: Path, config: ReproduceConfig) -> None:
     """Refuses what the step would refuse later."""
-    if isinstance(step.config, HouseRulesConfig):  # its worlds are as large as it asks for
+    if isinstance(step.config, HouseRulesConfig | StreamConfig):  # its worlds are as large as it asks for
         _check_folder(step, root / step.folder)
         return
     task, noun = load_task(step.config), f"{find_task(step.config.task).noun}s"

@@ -111,7 +111,9 @@ def _estimate(session: ReadingSession, engine: MovesOn, text: str, write: int) -
     if not notes:
         return
     started = time.monotonic()
-    texts.study([MidStudy(0, tuple(note.example for note in notes), 0, 1)], settings.tolerance)
+    [done] = texts.study([MidStudy(0, tuple(note.example for note in notes), 0, 1)], settings.tolerance)
+    if session.pace:
+        session.pace.note(done, session.tokens_of(notes), settings.inner.epochs)
     each = (time.monotonic() - started) * (1 + settings.replayed / (2 * len(notes)))
     n = len(segments) + -(-write // settings.update_every)
     say(f"think: {n} segments of at most {settings.update_every} tokens, about {n * each:.0f} s on this machine")
@@ -128,7 +130,7 @@ def _told(one: Boundary, is_json: bool) -> Boundary:
         parts.append(f"their loss {studied.line_losses[0]:.2f} → {studied.line_losses[-1]:.2f}")
         parts.append(f"the window's {studied.loss_before:.2f} → {studied.loss_after:.2f}")
     verdict = studied.failure or ("kept" if studied.is_kept else "taken back" if studied.steps else "nothing to learn")
-    parts += [verdict, f"{one.dropped} dropped" if one.dropped else "", f"{studied.seconds:.1f} s"]
+    parts += [verdict, one.cut, f"{one.dropped} dropped" if one.dropped else "", f"{studied.seconds:.1f} s"]
     show(" · ".join(part for part in parts if part))
     for line in one.lines:
         show(f"    {line if len(line) <= _SHOWN else line[: _SHOWN - 1] + '…'}")

@@ -145,7 +145,7 @@ class AdaptedTexts:
         self._ready()
         able = [one for one in studies if one.examples]
         before = self._losses([one.text for one in able])
-        trials = [Trial("", TrialSpec(one.examples, ()), self.training, one.seed) for one in able]
+        trials = [Trial("", TrialSpec(one.examples, ()), self._training_of(one), one.seed) for one in able]
         jobs = [job_of(self.engine.tokenizer, trial, self.engine.max_context) for trial in trials]
         ready = [
             replace(job, start=self._texts[one.text].row)
@@ -154,7 +154,9 @@ class AdaptedTexts:
         ]
         engine = self.engine
         engine.holder.is_recomputed = engine.sizes.is_recomputed
+        begun = time.perf_counter()
         done = iter(train(engine.model, engine.holder, engine.bank, ready, engine.sizes.pack_tokens, engine.lower))
+        in_steps = (time.perf_counter() - begun) / max(1, len(ready))
         found: dict[int, MidStudied] = {}
         rows: dict[int, torch.Tensor] = {}
         for one, job in zip(able, jobs, strict=True):
@@ -163,7 +165,7 @@ class AdaptedTexts:
                 continue
             trained = next(done)
             spent = tuple(trained.losses), trained.steps, trained.tokens
-            found[one.text] = MidStudied(False, 0.0, 0.0, *spent, failure=trained.failure)
+            found[one.text] = MidStudied(False, 0.0, 0.0, *spent, failure=trained.failure, training_seconds=in_steps)
             if trained.row is not None:
                 rows[one.text] = trained.row
         self._check(able, before, rows, found, tolerance)
@@ -171,6 +173,9 @@ class AdaptedTexts:
             self._evict(one.text, one.keep)
         seconds = (time.perf_counter() - started) / max(1, len(studies))
         return [replace(found.get(one.text, MidStudied()), seconds=seconds) for one in studies]
+
+    def _training_of(self, study: MidStudy) -> TrainingConfig:
+        return replace(self.training, epochs=study.passes) if study.passes else self.training
 
     def ask(self, questions: Sequence[MidQuestion]) -> list[MidAnswer]:
         """See `protocols.MovingTexts.ask`."""

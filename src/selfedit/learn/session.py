@@ -357,20 +357,25 @@ def load_with(settings: LearnSettings) -> LoadEngine:
 def settings_of(
     path: Path, device: str = "auto", dtype: str = "auto", begun: LearnSettings | None = None
 ) -> LearnSettings:
-    """How a library's questions are put; for `begun`, how it is learnt into: with its model, where none is named.
+    """How a library's questions are put; for `begun`, how it is learnt into: with its model, where none is named. Where
+    nobody names a number type it is the one that the library was made in: its adapters lie on those very weights.
 
     Raises:
         SelfeditError: there is no library, or it cannot be read.
     """
     with LibraryFolder(path) as library:
-        held = library.settings
+        held, made_in = library.settings, library.facts.get("dtype", dtype)
     try:
         kept = LearnSettings.model_validate(held)
     except ValidationError as error:
         raise SelfeditError(f"{path}: its settings cannot be read ({error.error_count()} wrong fields)") from error
+    wanted = dtype if begun is None else begun.dtype
+    if wanted == "auto":
+        wanted = made_in
     if begun is None:
-        return kept.model_copy(update={"device": device, "dtype": dtype})
-    return begun if begun.model != EMBEDDED_MODEL else begun.model_copy(update={"model": kept.model})
+        return kept.model_copy(update={"device": device, "dtype": wanted})
+    model = kept.model if begun.model == EMBEDDED_MODEL else begun.model
+    return begun.model_copy(update={"model": model, "dtype": wanted})
 
 
 def live_version(library: LibraryFolder) -> LibraryVersion | None:

@@ -79,6 +79,9 @@ class Method:
     """The setting without which it has no rows: `policy`, `edits` or `writer`."""
     tasks: tuple[str, ...] = ()
     """Tasks that it adds itself to, beside those that list it."""
+    goes_by_views: bool = False
+    """True: it goes by how far the views of a question agree, so that a run with it keeps what each trial's views
+    answered."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,6 +156,11 @@ class HeldoutPlan:
     is_checked: bool = False
     """Of written self-edits only those lines are studied that a check leaves."""
 
+    @property
+    def keeps_tallies(self) -> bool:
+        """Whether what each trial's views answered is kept."""
+        return any(row.method.goes_by_views for row in self.rows)
+
 
 @dataclass(frozen=True, slots=True)
 class Bench:
@@ -178,7 +186,7 @@ class Bench:
 
     def try_all(self, planned: Sequence[PlannedTrial]) -> list[Outcome]:
         """The outcomes of what is planned."""
-        return try_all(self.runtime, self.row.stage, planned)
+        return try_all(self.runtime, self.row.stage, planned, keeps_tallies=self.plan.keeps_tallies)
 
     def study(self, edits: Sequence[SelfEdit], is_written: bool = True) -> list[Outcome]:
         """Every self-edit tried with its context; or all contexts together with all of them. `is_written`: somebody has

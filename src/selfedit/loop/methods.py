@@ -24,6 +24,7 @@ from selfedit.loop.evaluation import (
     study_written,
 )
 from selfedit.loop.leave_one_out import choose_by_leaving_out
+from selfedit.loop.rethinking import believe_another, study_longer, think_again, think_again_about_edits
 from selfedit.plugins import by_name, load_plugins
 from selfedit.records import UNTOUCHED, Policy, Stage
 
@@ -72,9 +73,9 @@ def base_of(policy: Policy) -> Row:
     return Row(Stage.of("base", policy.version), find_method("base"), policy, policy)
 
 
-def _loo(request: RowRequest) -> list[Row]:
+def _chosen_among(name: str, request: RowRequest) -> list[Row]:
     policies = request.policies or (UNTOUCHED,)
-    return [Row(Stage.of("loo", one.version), find_method("loo"), one, one) for one in policies]
+    return [Row(Stage.of(name, one.version), find_method(name), one, one) for one in policies]
 
 
 def _named(prompt: str, request: RowRequest) -> list[Row]:
@@ -228,9 +229,48 @@ _METHODS = (
         "loo",
         "of the self-edits of each policy (untrained without one) the best with parts of the context left out",
         "other",
-        _loo,
+        lambda request: _chosen_among("loo", request),
         choose_by_leaving_out,
         label="Best by leave-one-out, {time}",
+    ),
+    Method(
+        "rethink",
+        "oracle, then studied anew with what the answers' own agreement and held-out parts tell, and answered again",
+        "other",
+        lambda request: once("rethink"),
+        think_again,
+        label="Settings known to work, thought about again",
+        compared_with=("base", "oracle"),
+        goes_by_views=True,
+    ),
+    Method(
+        "rethink-edits",
+        "the same of self-edits by each policy (untrained without one); of several, the best by leave-one-out",
+        "other",
+        lambda request: _chosen_among("rethink-edits", request),
+        think_again_about_edits,
+        label="Self-edits thought about again, {time}",
+        goes_by_views=True,
+    ),
+    Method(
+        "rethink-wrong",
+        "the same as rethink, but that of each trusted answer another one is studied",
+        "control",
+        lambda request: once("rethink-wrong"),
+        believe_another,
+        label="The same with another answer believed",
+        compared_with=("base", "oracle"),
+        goes_by_views=True,
+    ),
+    Method(
+        "longer",
+        "oracle in one pass of the cost of rethink: as many optimiser steps, as many answers",
+        "control",
+        lambda request: once("longer"),
+        study_longer,
+        label="One pass of the cost of thinking again",
+        compared_with=("base", "oracle"),
+        goes_by_views=True,
     ),
 )
 METHODS: Mapping[str, Method] = {method.name: method for method in _METHODS}

@@ -21,7 +21,7 @@ from selfedit.loop.methods import find_method, plan_rows
 from selfedit.loop.settings import EvalConfig, Reward, TrainConfig
 from selfedit.loop.trials import compile_edit
 from selfedit.loop.warm_up import unseen
-from selfedit.protocols import Task, TwoStep, Variable
+from selfedit.protocols import Task, ThinksAgain, TwoStep, Variable
 from selfedit.records import Budget, Context, Policy, SamplingParams, TrainingConfig, TrialSpec
 from selfedit.tasks import TaskPlugin, find_task, with_own_settings
 from selfedit.tasks.plugin import TEXT_GRADERS
@@ -283,6 +283,10 @@ def _check_method(config: EvalConfig, plugin: TaskPlugin, task: Task, request: M
         raise SettingError(Field("methods"), f" {request}: {request.name} takes no prompt")
     if method.needs and not getattr(config, method.needs):
         raise SettingError(Field("methods"), f" {request.name} needs ", Field(method.needs))
+    if method.goes_by_views:
+        why = task.cannot_rethink if isinstance(task, ThinksAgain) else f"{plugin.noun}s are not asked in views"
+        if why:
+            raise SettingError(Field("methods"), f" {request}: {why}")
     if request.prompt:
         if not isinstance(task, Variable):
             raise SettingError(Field("methods"), f" {request}: {plugin.noun}s have no other prompts")

@@ -26,7 +26,7 @@ from selfedit import seeds
 from selfedit.errors import InvalidEdit, SelfeditError
 from selfedit.loop.regrading import grade_missing
 from selfedit.loop.runtime import Grade, Runtime
-from selfedit.protocols import Task
+from selfedit.protocols import TalliesViews, Task
 from selfedit.records import (
     Answer,
     Context,
@@ -39,6 +39,7 @@ from selfedit.records import (
     Query,
     SelfEdit,
     Stage,
+    Tallied,
     TrainingConfig,
     Trial,
     TrialResult,
@@ -126,6 +127,11 @@ class TrialPlanner:
             for index in range(self.n_seeds)
             for trial in [self._trial(self.change(spec), trial_seed(self.seed, context.id, index))]
         ]
+
+    def given(self, method: str, context_id: str, spec: TrialSpec, edit_key: str, seed_index: int) -> PlannedTrial:
+        """One outcome of a study that is given."""
+        trial = self._trial(spec, trial_seed(self.seed, context_id, seed_index))
+        return PlannedTrial(method, context_id, self.base, trial, edit_key, seed_index)
 
     def each_edit(self, method: str, contexts: Sequence[Context], edits: Sequence[SelfEdit]) -> list[PlannedTrial]:
         """Every self-edit of each context, under every seed."""
@@ -238,10 +244,12 @@ def try_all(
     planned: Sequence[PlannedTrial],
     note: Note = lambda outcomes: "",
     is_open: bool = True,
+    keeps_tallies: bool = False,
 ) -> list[Outcome]:
     """The outcomes of all that is planned, in its order; what the ledger of `stage` already holds is not run again.
 
-    `is_open`: nothing has been built on the verdicts yet, so that missing ones may still come.
+    `is_open`: nothing has been built on the verdicts yet, so that missing ones may still come. `keeps_tallies`: what
+    the views of each question answered is kept too, where follow-ups can say it.
     """
     ledger, progress = runtime.ledger, runtime.progress
     untried = [_untried(stage, one, one.work) for one in planned if not isinstance(one.work, Trial)]
@@ -249,6 +257,8 @@ def try_all(
     known = {_slot(outcome): outcome for outcome in ledger.outcomes(stage)}
     for group, results in run_planned(runtime, stage, "trials", planned, lambda one: _planned_slot(one) in known):
         outcomes = _outcomes(runtime.grade, stage, group, results)
+        if keeps_tallies and (tallied := _tallied(group, results)):
+            ledger.add_tallies(stage, tallied)
         ledger.add_outcomes(outcomes)
         runtime.note_usage(stage, "judge", runtime.judge)
         known.update((_slot(outcome), outcome) for outcome in outcomes)
@@ -302,6 +312,17 @@ def _outcomes(grade: Grade, stage: Stage, group: TrialGroup, results: Sequence[T
         )
         for one in group.planned
     ]
+
+
+def _tallied(group: TrialGroup, results: Sequence[TrialResult]) -> list[Tallied]:
+    """What the views of each trial's questions answered, where its follow-up can say it."""
+    context_of = {one.key: one.context_id for one in group.planned}
+    found = []
+    for trial, result in zip(group.trials, results, strict=True):
+        followup = trial.spec.followup
+        if isinstance(followup, TalliesViews) and not checked_result(trial, result).failure:
+            found.append(Tallied(trial.key, context_of[trial.key], tuple(followup.tally(result.answers))))
+    return found
 
 
 def _own_answers(one: PlannedTrial, answers: Sequence[GradedAnswer]) -> tuple[GradedAnswer, ...]:

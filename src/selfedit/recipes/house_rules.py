@@ -1,6 +1,6 @@
 """L4. House rules as runs: how large they are at each scale, and who writes the self-edits.
 
-The settings of `small` were chosen on a world that is none of its own (docs/results/house-rules.md).
+The settings were chosen on worlds that are none of its own (docs/results/house-rules.md).
 """
 
 from __future__ import annotations
@@ -21,33 +21,34 @@ _SCALES: dict[str, dict[str, Any]] = {
         "rests": 2,
         "renderings": 2,
         "form_examples": 8,
+        "rehearsed": 4,
+        "drafts": 1,
+        "taught_examples": 4,
         "arms": "none,text:128,bm25:128,weights,other,all",
         "inner": TrainingConfig(rank=16, alpha=32.0, learning_rate=1e-3, epochs=2, batch_size=8),
         "quick": TrainingConfig(rank=16, alpha=32.0, learning_rate=1e-3, epochs=1, batch_size=24),
     },
     "small": {
-        "task_args": EpisodesSettings(rules=12, untaught=3),
+        "task_args": EpisodesSettings(rules=12, untaught=6, changed=2),
         "worlds": 2,
         "seeds": 1,
-        "rests": 1,
-        "quick_every": 0,
-        "renderings": 6,
-        "form_examples": 200,
-        "arms": "none,text:64,bm25:64,weights,weights+bm25:64,other,all",
-        "inner": TrainingConfig(rank=16, alpha=32.0, top_layers=0.5, learning_rate=2e-3, epochs=6, batch_size=8),
+        "arms": "none,text:32,text:64,text:128,bm25:32,bm25:64,bm25:128,playbook:64,weights,weights+bm25:64,other,all",
+        "inner": TrainingConfig(rank=16, alpha=32.0, top_layers=0.5, learning_rate=2e-3, epochs=5, batch_size=8),
+        "quick": TrainingConfig(rank=16, alpha=32.0, top_layers=0.5, learning_rate=2e-3, epochs=4, batch_size=24),
     },
     "paper": {},
 }
 """What differs from the settings' own defaults; `paper` is the whole protocol."""
 
 
-_SAMPLING = SamplingParams(temperature=0.8, top_p=0.95, max_new_tokens=192)
+_SAMPLING = SamplingParams(temperature=0.6, top_p=0.95, max_new_tokens=192)
 """How the model writes about a lesson."""
 
 
 def house_rules_runs(scale: str, values: Mapping[str, Any], root: Path) -> list[tuple[str, HouseRulesConfig]]:
-    """(folder, settings) of each run: all ways of remembering with perfect self-edits, and then weights alone with
-    self-edits that nobody wrote, and with those of the model. All lie on the first run's adapter.
+    """(folder, settings) of each run: all ways of remembering with perfect self-edits, and then weights alone after one
+    rest at the end, with self-edits that nobody wrote, of the model, and of the model after it was taught. All lie on
+    the first run's adapter.
 
     Args:
         scale: smoke, small or paper.
@@ -55,11 +56,12 @@ def house_rules_runs(scale: str, values: Mapping[str, Any], root: Path) -> list[
         root: the folder that their folders are in.
     """
     first = {**values, **_SCALES[scale]}
-    others = {**first, "form_adapter": str(root / "house-rules" / FORM), "arms": "weights", "sampling": _SAMPLING}
+    shared: dict[str, Any] = {"form_adapter": str(root / "house-rules" / FORM), "sampling": _SAMPLING}
+    others = {**first, **shared, "arms": "weights", "rests": 1, "quick_every": 0}
     return [
         ("house-rules", HouseRulesConfig(**first)),
         *(
             (f"house-rules-{writer}", HouseRulesConfig(**{**others, "writer": writer}))
-            for writer in ("template", "policy")
+            for writer in ("template", "taught", "policy")
         ),
     ]

@@ -13,7 +13,10 @@ def past_window_plan(scale: str, is_embedded: bool, seed: int) -> PastWindowPlan
     """What is run at `smoke`, `small` or `paper`. `is_embedded`: the shipped learner fits the model."""
     config = MidConfig(MID_TRAINING)
     if scale == "smoke":
-        return PastWindowPlan(2, 2, starts_of([READING]), config, seed, studies=4, studies_together=2, meta_streams=2)
-    names = [READING, *([SHIPPED] if is_embedded else []), PLAIN]
+        return PastWindowPlan(
+            2, 2, starts_of([READING], ["template"]), config, seed, studies=4, studies_together=2, meta_streams=2
+        )
+    shipped = [SHIPPED] if is_embedded and scale == "small" else []
     streams = {"small": 4, "paper": 12}[scale]
-    return PastWindowPlan(streams, 2, starts_of(names), config, seed, studies=40)
+    starts = starts_of([READING, *shipped, PLAIN], ["template", "policy"], groups=2)
+    return PastWindowPlan(streams, 2, starts, config, seed, studies=40)

@@ -16,7 +16,7 @@ Departures from the paper:
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -27,17 +27,21 @@ from selfedit.config import EMBEDDED_MODEL, FIXED_LEARNER, WARM_LEARNER, judge_s
 from selfedit.continual import ContinualConfig
 from selfedit.errors import Field, SelfeditError, SettingError
 from selfedit.learn.house_rules import HouseRulesConfig
+from selfedit.learn.stream import StreamConfig
 from selfedit.loop import EvalConfig, TrainConfig
 from selfedit.loop.settings import VERDICT_REWARDS
 from selfedit.loop.warm_up import FOLDER as WARM_FOLDER
 from selfedit.recipes import RECIPES, SHORT_ANSWER, find_recipe
 from selfedit.recipes.house_rules import house_rules_runs
+from selfedit.recipes.stream import stream_runs
 from selfedit.records import TrainingConfig
 from selfedit.tasks import with_task_args
 
-Kind = Literal["train", "single", "cpt-lora", "cpt-full", "reward", "puzzles", "sequences", "house-rules"]
+Kind = Literal["train", "single", "cpt-lora", "cpt-full", "reward", "puzzles", "sequences", "house-rules", "stream"]
 """What a step measures: training; held-out passages one by one; all together with LoRA, with all weights; the noise of
-the reward; held-out puzzles; sequences of updates; agents that are told rules."""
+the reward; held-out puzzles; sequences of updates; agents that are told rules; streams of documents."""
+OwnRuns = Callable[[str, dict[str, object], Path], Sequence[tuple[str, HouseRulesConfig | StreamConfig]]]
+"""(scale, settings of all, root) → (folder, settings) of each run."""
 
 PROMPT = "implications"
 """The prompt of the paper's main results."""
@@ -118,7 +122,7 @@ class Step:
     """Its folder's name, the same for all names that need it."""
     kind: Kind
     """What it measures."""
-    config: TrainConfig | EvalConfig | ContinualConfig | HouseRulesConfig
+    config: TrainConfig | EvalConfig | ContinualConfig | HouseRulesConfig | StreamConfig
     """Its settings."""
 
 
@@ -326,12 +330,10 @@ class _Planner:
         values = with_task_args(self._recipe().shared() | self._inputs() | sizes)
         return Step("sequences", "sequences", ContinualConfig.model_validate(values))
 
-    def house_rules(self) -> tuple[Step, ...]:
-        """Agents in worlds of invented rules, by who writes their self-edits."""
-        given = {name: getattr(self.config, name) for name in ("seed", "device", "dtype")}
-        values = {**given, "model": self._model()}
-        runs = house_rules_runs(self.config.scale, values, self.config.run_path())
-        return tuple(Step(folder, "house-rules", config) for folder, config in runs)
+    def own(self, kind: Kind, runs: OwnRuns) -> tuple[Step, ...]:
+        """Of an experiment with worlds of its own, by who writes the self-edits."""
+        values = {name: getattr(self.config, name) for name in ("seed", "device", "dtype")} | {"model": self._model()}
+        return tuple(Step(name, kind, one) for name, one in runs(self.config.scale, values, self.config.run_path()))
 
     def _external(self, kind: Kind, values: dict[str, object]) -> list[Step]:
         """The same with the self-edits of other writers, where there are any."""
@@ -402,6 +404,7 @@ NAMES = {
     "reward": "How noisy the reward is",
     "worth": "What a self-edit is worth: methods at equal budgets, on a plain and on a warm learner",
     "house-rules": "House rules: an agent that self-edits after each interaction, beside agents that keep notes",
+    "stream": "Streams of documents: what is known of old, changed and gone ones, by each way of keeping up",
 }
 """Everything that comes down to runs, with its title."""
 EXPERIMENTS = ("past-window",)
@@ -414,6 +417,7 @@ _NOT_FOR: dict[str, tuple[str, ...]] = {
     "reward": ("edits", "writer"),
     "worth": ("writer",),
     "house-rules": ("edits", "writer", "grader", "judge"),
+    "stream": ("edits", "writer", "grader", "judge"),
 }
 """Settings that a name has no use for, and refuses."""
 _PLANS: dict[str, Callable[[_Planner], tuple[Step, ...]]] = {
@@ -426,5 +430,6 @@ _PLANS: dict[str, Callable[[_Planner], tuple[Step, ...]]] = {
     "cost": _one_policy,
     "reward": lambda planner: (planner.reward(),),
     "worth": lambda planner: planner.worth(),
-    "house-rules": lambda planner: planner.house_rules(),
+    "house-rules": lambda planner: planner.own("house-rules", house_rules_runs),
+    "stream": lambda planner: planner.own("stream", stream_runs),
 }

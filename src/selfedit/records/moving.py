@@ -80,6 +80,8 @@ class MidStudy:
     """Data order."""
     keep: int
     """How many of the newest pieces stay visible afterwards."""
+    passes: int = 0
+    """Passes over the examples; 0: as many as the adapter's training says."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,3 +104,5 @@ class MidStudied:
     """This text's share of the wall time, checks included."""
     failure: str = ""
     """Why nothing was learnt; empty where something was, or where there was nothing to learn."""
+    training_seconds: float = 0.0
+    """Of `seconds`, what the optimiser steps took."""

@@ -10,10 +10,11 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
-StageKind = Literal["round", "eval", "loo", "start", "edits", "sequence", "regrading", "learn"]
+StageKind = Literal["round", "eval", "loo", "start", "edits", "sequence", "regrading", "learn", "rethink"]
 """`round`: a round of training. `eval`: a method on held-out contexts. `loo`: self-edits tried with a part of each
 context left out. `start`, `edits` and `sequence`: sequences of updates before anything is learnt, self-edits that all
-rows share, and a row. `regrading`: verdicts given again. `learn`: documents learnt for good."""
+rows share, and a row. `regrading`: verdicts given again. `learn`: documents learnt for good. `rethink`:
+parts of contexts left out, and rounds of studying anew, before a context is answered again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,11 +24,12 @@ class Stage:
     kind: StageKind
     """What is done in it."""
     method: str = ""
-    """`eval`: the method, as in `loop.methods`."""
+    """`eval`: the method, as in `loop.methods`; of `rethink` too."""
     variant: str = ""
-    """`eval`: the prompt, file or model that tells methods of one name apart; empty for the run's own prompt."""
+    """`eval`: the prompt, file or model that tells methods of one name apart; empty for the run's own prompt.
+    `rethink`: the round, from 1."""
     version: int | None = None
-    """`round`: its number. `eval` and `loo`: version of the policy that writes; None where none does."""
+    """`round`: its number. `eval`, `loo` and `rethink`: version of the policy that writes; None where none does."""
     row: str = ""
     """`sequence`: its strategies."""
     chain: int | None = None

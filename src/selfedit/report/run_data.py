@@ -14,10 +14,12 @@ from selfedit.records import (
     Outcome,
     Policy,
     Preview,
+    Rethought,
     ScoredEdit,
     SelfEdit,
     Stage,
     StageUsage,
+    Tallied,
     Timing,
     Version,
     WarmUp,
@@ -28,11 +30,16 @@ from selfedit.store.ledger import read_ledger
 from selfedit.store.run_folder import RunKind
 from selfedit.tasks import all_tasks
 
-PartKind = Literal["train", "single", "cpt-lora", "cpt-full", "reward", "puzzles", "sequences", "house-rules"]
+PartKind = Literal["train", "single", "cpt-lora", "cpt-full", "reward", "puzzles", "sequences", "house-rules", "stream"]
 """What a run measures in a reproduction: training; held-out contexts one by one; all together with LoRA, with all
-weights; the noise of the reward; held-out puzzles; sequences of updates; agents that are told rules."""
+weights; the noise of the reward; held-out puzzles; sequences of updates; agents that are told rules; streams of
+documents."""
 T = TypeVar("T")
-_PAGES: Mapping[str, Literal["sequences", "house-rules"]] = {"continual": "sequences", "house-rules": "house-rules"}
+_PAGES: Mapping[str, Literal["sequences", "house-rules", "stream"]] = {
+    "continual": "sequences",
+    "house-rules": "house-rules",
+    "stream": "stream",
+}
 """Kinds of runs that have a page of their own, whatever their task."""
 
 
@@ -45,7 +52,7 @@ class RunData:
     kind: RunKind
     part: PartKind | None
     """What it measures in a reproduction; None for a run by itself."""
-    page: Literal["contexts", "puzzles", "sequences", "house-rules"]
+    page: Literal["contexts", "puzzles", "sequences", "house-rules", "stream"]
     """Which page tells it."""
     noun: str
     """What its task calls a context, e.g. `passage`."""
@@ -64,6 +71,10 @@ class RunData:
     """What was found of self-edits' lines, where the run checked them."""
     previews: Mapping[Stage, Sequence[Preview]]
     """What a few steps on self-edits let hope for, where the run chose by it."""
+    tallies: Mapping[Stage, Sequence[Tallied]]
+    """What the views of each trial's questions answered, where the run went by their agreement."""
+    rethoughts: Mapping[Stage, Sequence[Rethought]]
+    """What was made of that, where the run thought again."""
     timings: Sequence[Timing]
     """Wall times, as they happened."""
     usages: Sequence[StageUsage]
@@ -140,6 +151,8 @@ def read_run_data(path: Path, part: PartKind | None = None) -> RunData:
             scored=_by_stage(ledger.scored()),
             checks=_by_stage(ledger.checks()),
             previews=_by_stage(ledger.previews()),
+            tallies=_by_stage(ledger.tallies()),
+            rethoughts=_by_stage(ledger.rethoughts()),
             timings=sorted(ledger.timings(), key=lambda one: run_order(one.stage, one.part)),
             usages=sorted(ledger.usages(), key=lambda one: run_order(one.stage)),
             policies=policies,

@@ -29,11 +29,13 @@ from selfedit.records import (
     Outcome,
     Policy,
     Preview,
+    Rethought,
     Role,
     ScoredEdit,
     SelfEdit,
     Stage,
     StageUsage,
+    Tallied,
     Timing,
     Usage,
     Version,
@@ -45,7 +47,10 @@ from selfedit.store.schema import LATER, LATER_COLUMNS, ORDERS, SCHEMA, SCHEMA_V
 
 _ADAPTERS: dict[Any, TypeAdapter[Any]] = {
     kind: TypeAdapter(kind)
-    for kind in (Context, SelfEdit, Outcome, LineCheck, Policy, Preview, ScoredEdit, Version, Stage, Timing, StageUsage)
+    for kind in (
+        *(Context, SelfEdit, Outcome, LineCheck, Policy, Preview, ScoredEdit, Version, Stage, Timing, StageUsage),
+        *(Rethought, Tallied),
+    )
 } | {WarmUp: TypeAdapter(WarmUp), list[str]: TypeAdapter(list[str])}
 """How each kind of record is built again from its JSON."""
 
@@ -121,7 +126,7 @@ class Ledger(Database):
 
     def add_checks(self, stage: Stage, checks: Sequence[LineCheck]) -> None:
         """Store what was found of self-edits' lines in `stage`; identity: (stage, edit_key)."""
-        self._add_later("checks", stage, checks)
+        self._add_later("checks", stage, [(one.context_id, one.edit_key, one) for one in checks])
 
     def checks(self, stage: Stage | None = None) -> list[tuple[Stage, LineCheck]]:
         """(stage, what was found of a self-edit's lines there), of one stage or of all; nothing where none were
@@ -130,12 +135,28 @@ class Ledger(Database):
 
     def add_previews(self, stage: Stage, previews: Sequence[Preview]) -> None:
         """Store what a few steps on self-edits let hope for in `stage`; identity: (stage, edit_key)."""
-        self._add_later("previews", stage, previews)
+        self._add_later("previews", stage, [(one.context_id, one.edit_key, one) for one in previews])
 
     def previews(self, stage: Stage | None = None) -> list[tuple[Stage, Preview]]:
         """(stage, what a few steps on a self-edit let hope for), of one stage or of all; nothing where there were
         none."""
         return self._later(Preview, "previews", stage)
+
+    def add_tallies(self, stage: Stage, tallied: Sequence[Tallied]) -> None:
+        """Store what views answered in `stage`; identity: (stage, key)."""
+        self._add_later("tallies", stage, [(one.context_id, one.key, one) for one in tallied])
+
+    def tallies(self, stage: Stage | None = None) -> list[tuple[Stage, Tallied]]:
+        """(stage, what a trial's views answered there), of one stage or of all; nothing where none were counted."""
+        return self._later(Tallied, "tallies", stage)
+
+    def add_rethoughts(self, stage: Stage, rethoughts: Sequence[Rethought]) -> None:
+        """Store what was made of a trial's answers in `stage`; identity: (stage, key)."""
+        self._add_later("rethoughts", stage, [(one.context_id, one.key, one) for one in rethoughts])
+
+    def rethoughts(self, stage: Stage | None = None) -> list[tuple[Stage, Rethought]]:
+        """(stage, what was made of a trial's answers there), of one stage or of all."""
+        return self._later(Rethought, "rethoughts", stage)
 
     def add_scored(self, stage: Stage, scored: Sequence[ScoredEdit]) -> None:
         """Store what self-edits earned in `stage`; identity: (stage, context_id, edit_key)."""
@@ -275,11 +296,12 @@ class Ledger(Database):
             _name_stages(connection, stages)
             connection.executemany(f"INSERT OR REPLACE INTO {table} VALUES ({marks})", rows)
 
-    def _add_later(self, table: str, stage: Stage, records: Sequence[LineCheck | Preview]) -> None:
+    def _add_later(self, table: str, stage: Stage, records: Sequence[tuple[str, str, Any]]) -> None:
+        """`records`: (context's id, what identifies the record within the stage, the record) each."""
         with self._transaction() as connection:
             _name_stages(connection, [stage])
             connection.execute(f"CREATE TABLE IF NOT EXISTS {table} ({LATER_COLUMNS})")
-            rows = [(stage.name, one.context_id, one.edit_key, _encode(one)) for one in records]
+            rows = [(stage.name, context_id, key, _encode(one)) for context_id, key, one in records]
             connection.executemany(f"INSERT OR REPLACE INTO {table} VALUES (?, ?, ?, ?)", rows)
 
     def _later(self, kind: type[R], table: str, stage: Stage | None) -> list[tuple[Stage, R]]:

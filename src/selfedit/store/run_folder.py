@@ -27,7 +27,7 @@ from selfedit.store.ledger import read_ledger
 CONFIG = "config.json"
 SCHEMA = 2
 """Of a run folder: raised whenever an older run can neither be read nor resumed."""
-RunKind = Literal["train", "eval", "continual", "house-rules"]
+RunKind = Literal["train", "eval", "continual", "house-rules", "stream"]
 """What a run is: the outer loop, a table of methods, sequences of updates, or agents that are told rules."""
 _PARTS: dict[str, Callable[[Any], bool]] = {
     "kind": lambda held: isinstance(held, str) and held in get_args(RunKind),

@@ -45,10 +45,13 @@ ORDERS = {
     "stages": "name",
     "checks": "stage, context_id, edit_key",
     "previews": "stage, context_id, edit_key",
+    "tallies": "stage, context_id, edit_key",
+    "rethoughts": "stage, context_id, edit_key",
 }
 """The tables of records, each with the order in which it is listed."""
-LATER = ("checks", "previews")
-"""Of these, tables that came later: each is there in runs that needed it, a record for each stage and self-edit."""
+LATER = ("checks", "previews", "tallies", "rethoughts")
+"""Of these, tables that came later: each is there in runs that needed it, a record for each stage and self-edit, or of
+`tallies` and `rethoughts` for each trial, whose key stands in the place of the self-edit's."""
 LATER_COLUMNS = (
     "stage TEXT REFERENCES stages, context_id TEXT, edit_key TEXT, body TEXT NOT NULL, PRIMARY KEY (stage, edit_key)"
 )

@@ -16,8 +16,15 @@ from selfedit.tasks.episodes.task import EPISODES
 from selfedit.tasks.passages.task import PASSAGES, PassagesTask, load_passages
 from selfedit.tasks.plugin import TaskPlugin
 from selfedit.tasks.probe import load_probe
+from selfedit.tasks.streams.task import STREAM
 
-TASKS: Mapping[str, TaskPlugin] = {"passages": PASSAGES, "documents": DOCUMENTS, "episodes": EPISODES, "arc": ARC}
+TASKS: Mapping[str, TaskPlugin] = {
+    "passages": PASSAGES,
+    "documents": DOCUMENTS,
+    "episodes": EPISODES,
+    "stream": STREAM,
+    "arc": ARC,
+}
 """Those that come with the package, by name."""
 C = TypeVar("C", bound=RunConfig)
 GROUP = "selfedit.tasks"

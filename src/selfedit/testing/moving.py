@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from selfedit.errors import SelfeditError
 from selfedit.records import MidAnswer, MidQuestion, MidStudied, MidStudy, Prompt, digest
 
+PASSES = 6
+"""That an update makes where it is not told how many."""
 CONTEXT = 4096
 """Words that are visible at most."""
 
@@ -25,6 +27,8 @@ class FakeMovingTexts:
         self.learnt: list[list[str]] = [[] for _ in range(count)]
         self.rise = 0.0
         """What an update adds to the visible text's loss."""
+        self.seconds_per_pass = 0.0
+        """What a pass over a word takes; beside it an update takes 0.1 s."""
         self.studies: list[MidStudy] = []
         self.questions: list[MidQuestion] = []
 
@@ -48,7 +52,9 @@ class FakeMovingTexts:
                 ]
             kept = len(self.pieces[one.text]) - one.keep
             self.pieces[one.text] = self.pieces[one.text][max(0, kept) :]
-            told = (2.0, 0.5), 4, 40, 0.1
+            words = sum(len(f"{e.prompt.text if e.prompt else ''} {e.completion}".split()) for e in one.examples)
+            spent = self.seconds_per_pass * words * (one.passes or PASSES)
+            told = (2.0, 0.5), 4, 40, 0.1 + spent, "", spent
             done.append(MidStudied(is_kept, 3.0, 3.0 + self.rise, *told) if one.examples else MidStudied())
         return done
 

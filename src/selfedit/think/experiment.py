@@ -10,7 +10,8 @@ the same questions at the same moments, so that every difference is paired.
    again. The adapter that is updated once at the end is untouched until then, so that in mid-stream it answers as the
    window alone does.
 2. A question counts as past the window where not all that it rests on is in sight: whole segments leave it.
-3. Lines are the oracle's here (`EditLine`s of the world): what is tried is the mechanism.
+3. Lines are the oracle's (`EditLine`s of the world) where the mechanism is tried; the template's, sentences of the
+   segment, and the policy's, which the model writes in sight of it, where writers are.
 """
 
 from __future__ import annotations
@@ -22,11 +23,20 @@ from dataclasses import dataclass, replace
 from selfedit import seeds
 from selfedit.edits.sentences import split_sentences
 from selfedit.protocols import MovingTexts, Progress
-from selfedit.records import MidAnswer, MidQuestion, MidStudied, MidStudy, TrainingConfig
+from selfedit.records import MidAnswer, MidQuestion, MidStudied, MidStudy, SamplingParams, TrainingConfig
 from selfedit.think.arms import WindowArm
-from selfedit.think.lines import Notebook
+from selfedit.think.lines import (
+    LINE_TOKENS,
+    EditLine,
+    LineWriter,
+    Notebook,
+    policy_notes,
+    policy_prompt,
+    template_notes,
+)
 from selfedit.think.memory import Count, found, latest
-from selfedit.think.world import Stream, StreamQuestion
+from selfedit.think.settings import REPLAYED
+from selfedit.think.world import LINES, Stream, StreamQuestion
 
 Opener = Callable[[int, TrainingConfig, bool], MovingTexts]
 """(how many texts, how their adapters train, whether stale keys are kept) → the texts."""
@@ -42,10 +52,14 @@ class MidConfig:
     """W: tokens that are visible at a time, in whole segments …"""
     segment: int = 128
     """… of at most so many."""
-    replayed: int = 4
+    replayed: int = REPLAYED
     """Earlier lines that are studied again in each update, at most."""
     tolerance: float = 0.3
     """τ: by how much the visible text's loss may rise in an update, nats per token."""
+    most_lines: int = 4
+    """Lines that the template or the policy writes about a segment, at most."""
+    temperature: float = 0.7
+    """At which the policy writes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,13 +119,16 @@ class _Group:
         opened: Opener,
         count: Count,
         seed: int,
+        lines: LineWriter,
     ) -> None:
+        self.lines = lines
         self.streams, self.arms, self.config, self.count, self.seed = streams, arms, config, count, seed
         training, n = config.training, len(streams)
         wants = {arm.answerer for arm in arms}
         self.texts = opened(n, training, any(arm.keys == "stale" for arm in arms))
         self.whole = opened(n, training, False) if any(arm.memory == "whole" for arm in arms) else None
-        self.at_end = opened(n, _once(training), False) if "end" in wants else None
+        once = _once(training, config.replayed, len(streams[0].segments))
+        self.at_end = opened(n, once, False) if "end" in wants else None
         self.is_learning = bool(wants & {"own", "other"})
         self.notebooks = [Notebook() for _ in streams]
         self.lengths: list[list[int]] = [[] for _ in streams]
@@ -156,8 +173,9 @@ class _Group:
     def learn(self, segment: int) -> None:
         """Extract, update, check, evict."""
         studies = []
+        written = self._written(segment)
         for i, stream in enumerate(self.streams):
-            new = stream.segments[segment].notes
+            new = written[i]
             chosen = self.notebooks[i].chosen(new, self.config.replayed, seeds.derive(self.seed, stream.id, segment))
             self.notebooks[i].add(new)
             examples = tuple(note.example for note in chosen) if self.is_learning else ()
@@ -169,6 +187,30 @@ class _Group:
             self.at_end.study([replace(study, examples=()) for study in studies], 0.0)
         if self.is_learning:
             self.boundaries += [BoundaryDone(s.id, segment, one) for s, one in zip(self.streams, done, strict=True)]
+
+    def _written(self, segment: int) -> list[tuple[EditLine, ...]]:
+        """Each stream's lines about its segment."""
+        texts = [stream.segments[segment].text + stream.segments[segment].lemma for stream in self.streams]
+        if self.lines == "oracle":
+            return [stream.segments[segment].notes for stream in self.streams]
+        if self.lines == "template":
+            return [template_notes(text, self.config.most_lines) for text in texts]
+        sampling = SamplingParams(self.config.temperature, 0.95, LINE_TOKENS)
+        asked = [
+            MidQuestion(
+                i,
+                prompt=policy_prompt(text),
+                sampling=sampling,
+                seed=seeds.derive(self.seed, "lines", self.streams[i].id, segment),
+                is_behind_text=False,
+            )
+            for i, text in enumerate(texts)
+        ]
+        replies = self.texts.ask(asked)
+        return [
+            policy_notes(reply.reply, reply.is_finished, text)[: self.config.most_lines]
+            for reply, text in zip(replies, texts, strict=True)
+        ]
 
     def learn_once(self) -> None:
         """All lines that hold, for the adapter that is updated at the end alone."""
@@ -225,6 +267,7 @@ def run_group(
     count: Count,
     seed: int,
     progress: Progress,
+    lines: LineWriter = "oracle",
 ) -> GroupResult:
     """Streams of equally many segments, read side by side and asked in every arm; one alone has no other stream, and
     goes without that control.
@@ -233,12 +276,13 @@ def run_group(
         opened: makes the texts; their adapters begin alike.
         count: tokens of a text.
         progress: advanced once a segment.
+        lines: who writes them.
 
     Raises:
         SelfeditError: a segment is longer than the model's context.
     """
     able = arms if len(streams) > 1 else [arm for arm in arms if arm.answerer != "other"]
-    group = _Group(streams, able, config, opened, count, seed)
+    group = _Group(streams, able, config, opened, count, seed, lines)
     n_segments = len(streams[0].segments)
     for segment in range(n_segments):
         group.read([stream.segments[segment].text for stream in streams], is_new=True)
@@ -251,7 +295,9 @@ def run_group(
     return GroupResult(tuple(group.answers), tuple(group.boundaries), group.ask_seconds)
 
 
-def _once(training: TrainingConfig) -> TrainingConfig:
-    """The same, for one update at the end that studies each line as often as updates at every boundary do: when it
-    is new, and with what is drawn again about one and a half times more."""
-    return replace(training, epochs=5 * training.epochs // 2, batch_size=min(8, training.batch_size))
+def _once(training: TrainingConfig, replayed: int, segments: int) -> TrainingConfig:
+    """The same, for one update at the end that studies each line as often as updates at every boundary do: when it is
+    new, and as often as it is drawn again."""
+    studied = sum(LINES + min(replayed, LINES * before) for before in range(segments))
+    times = studied / (LINES * segments)
+    return replace(training, epochs=round(times * training.epochs), batch_size=min(8, training.batch_size))

@@ -12,11 +12,16 @@ import random
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from selfedit.edits.sentences import split_sentences
 from selfedit.records import Example, Prompt
 from selfedit.words import EMPTY_WORDS
 
+LineWriter = Literal["oracle", "template", "policy"]
+"""Who writes lines."""
+LINE_TOKENS = 240
+"""Of a reply that holds lines, at most."""
 _LONGEST = 400
 """Letters of a line, at most."""
 _LINES_ASKED = 4

@@ -19,13 +19,14 @@ from selfedit.protocols import MovesOn, MovingTexts
 from selfedit.records import UNTOUCHED, MetaStep, MidStudied, Policy, TrainingConfig, WarmUp, to_json
 from selfedit.think.arms import ARMS, WEIGHTS, WINDOW, WindowArm
 from selfedit.think.experiment import AskedPast, BoundaryDone, GroupResult, MidConfig, run_group
+from selfedit.think.lines import LineWriter
 from selfedit.think.starting import FOLDER, meta_plan
 from selfedit.think.units import UnitFolder
 from selfedit.think.world import SEGMENTS, make_streams
 
 READING, SHIPPED, PLAIN = "reading", "shipped", "untouched"
 """Starts: the reading adapter; the learner that the package brings along; nothing."""
-TOKENS_PER_STREAM = 6400
+TOKENS_PER_STREAM = 21_700
 """Trained on where weights are updated at every boundary, of SmolLM2's; for estimates alone."""
 
 
@@ -37,6 +38,15 @@ class StartPlan:
     """`reading`, `shipped` or `untouched`."""
     arms: tuple[WindowArm, ...]
     """In the order in which they are asked."""
+    lines: LineWriter = "oracle"
+    """Who writes the lines."""
+    groups: int = 0
+    """Groups of streams that it is asked on, from the first; 0: all."""
+
+    @property
+    def label(self) -> str:
+        """In tables and names of units: the start, and the writer where it is not the oracle."""
+        return self.name if self.lines == "oracle" else f"{self.name}-{self.lines}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +58,7 @@ class PastWindowPlan:
     together: int
     """Streams of a unit: they go on side by side, and each is the other's control."""
     starts: tuple[StartPlan, ...]
-    """In order; of each group of streams all of them, before the next group begins."""
+    """In order: all groups of streams of one, before the next begins."""
     config: MidConfig
     """How texts are read past their window."""
     seed: int
@@ -69,9 +79,16 @@ class PastWindowPlan:
     @property
     def tokens(self) -> int:
         """About as many are trained on; reading and asking take half as long again."""
-        learning = sum(any(arm.answerer == "own" for arm in start.arms) for start in self.starts)
-        ending = sum(any(arm.answerer == "end" for arm in start.arms) for start in self.starts)
-        return self.streams * TOKENS_PER_STREAM * (learning + ending) + self.studies * 900
+        passes = [
+            (len(self.units_of(start)), {arm.answerer for arm in start.arms} & {"own", "end"}) for start in self.starts
+        ]
+        streams = sum(self.together * groups * len(learning) for groups, learning in passes)
+        return streams * TOKENS_PER_STREAM + self.studies * 900
+
+    def units_of(self, start: StartPlan) -> list[str]:
+        """Names of a start's units, group by group."""
+        groups = -(-self.streams // self.together)
+        return [unit_name(start.label, number) for number in range(min(groups, start.groups or groups))]
 
     def meta(self) -> MetaPlan | None:
         """The meta-steps that make the reading adapter; None where none is wanted."""
@@ -87,6 +104,7 @@ class PastWindowResult:
     """What came of a unit."""
 
     start: str
+    """Its label."""
     group: int
     answers: tuple[AskedPast, ...]
     boundaries: tuple[BoundaryDone, ...]
@@ -114,20 +132,19 @@ def run_past_window(
     streams = make_streams("past-window", plan.streams, plan.seed)
     groups = [streams[at : at + plan.together] for at in range(0, len(streams), plan.together)]
     results = []
-    runtime.progress.stage("past the window", len(groups) * len(plan.starts) * SEGMENTS)
-    for number, group in enumerate(groups):
-        for start in plan.starts:
-            name = unit_name(start.name, number)
-            held = units.recall(name)
+    runtime.progress.stage("past the window", sum(len(plan.units_of(start)) for start in plan.starts) * SEGMENTS)
+    for start in plan.starts:
+        for number, name in enumerate(plan.units_of(start)):
+            group, held = groups[number], units.recall(name)
             if held is None:
                 base = reading if start.name == READING else base_of(start.name)
                 opened = partial(_opened, engine, base, plan.seed)
                 told = group, start.arms, plan.config, opened, engine.count_tokens, plan.seed, runtime.progress
-                units.keep(name, _as_json(run_group(*told)))
+                units.keep(name, _as_json(run_group(*told, start.lines)))
                 held = units.recall(name)
             else:
                 runtime.progress.advance(SEGMENTS, is_recalled=True)
-            results.append(_result(start.name, number, held))
+            results.append(_result(start.label, number, held))
     return results
 
 
@@ -156,9 +173,12 @@ def _opened(
     return engine.moving(count, training, base, is_stale, seed)
 
 
-def starts_of(names: Sequence[str]) -> tuple[StartPlan, ...]:
-    """All arms on the first, the window and the weights on the others."""
-    return tuple(StartPlan(name, ARMS if number == 0 else (WINDOW, WEIGHTS)) for number, name in enumerate(names))
+def starts_of(names: Sequence[str], writers: Sequence[LineWriter] = (), groups: int = 0) -> tuple[StartPlan, ...]:
+    """All arms on the first start; then the window and the weights: the first again with the lines of other writers,
+    and the other starts. `groups`: how many groups of streams these are asked on; 0: all."""
+    two = (WINDOW, WEIGHTS)
+    written = [StartPlan(names[0], two, writer, groups) for writer in writers]
+    return StartPlan(names[0], ARMS), *written, *(StartPlan(name, two, groups=groups) for name in names[1:])
 
 
 def _as_json(result: GroupResult) -> dict[str, Any]:

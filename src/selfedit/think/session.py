@@ -6,18 +6,17 @@ they were. What is worth keeping are the lines, which can be given to `learn` li
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from selfedit import seeds
 from selfedit.protocols import MovesOn, MovingTexts
 from selfedit.records import UNTOUCHED, MidQuestion, MidStudied, MidStudy, Policy, Prompt, SamplingParams
-from selfedit.think.lines import EditLine, Notebook, policy_notes, policy_prompt, template_notes
+from selfedit.think.lines import LINE_TOKENS, EditLine, Notebook, policy_notes, policy_prompt, template_notes
+from selfedit.think.pacing import AllowedUpdate, UpdatePace
 from selfedit.think.segments import segments_of
 from selfedit.think.settings import ThinkSettings
 
-_LINE_TOKENS = 240
-"""Of a reply that holds lines, at most."""
 _ANSWER_TOKENS = 48
 
 
@@ -39,6 +38,8 @@ class Boundary:
     """Segments that have left the window."""
     visible: int
     """Tokens that are still visible."""
+    cut: str = ""
+    """Why the update was made smaller, or not at all, to keep within its seconds; empty where it was not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +65,8 @@ class ReadingSession:
         self.engine, self.settings = engine, settings
         self.texts: MovingTexts = engine.moving(1, settings.inner, base, False, settings.seed)
         self.notebook = Notebook()
+        self.pace = UpdatePace(settings.budget_s, settings.inner.epochs) if settings.budget_s else None
+        """What fits into an update's seconds; None where they are not bounded."""
         self.number = 0
         self._lengths: list[int] = []
         """Tokens of each visible segment."""
@@ -115,11 +118,40 @@ class ReadingSession:
         dropped = len(self._lengths) - keep
         self._lengths = self._lengths[dropped:]
         order = seeds.derive(settings.seed, "order", self.number)
-        study = MidStudy(0, tuple(note.example for note in chosen), order, keep)
+        allowed = self._allowed(chosen, len(new))
+        chosen = chosen if allowed.has_replay else chosen[: len(new)]
+        examples = tuple(note.example for note in chosen) if allowed.passes else ()
+        study = MidStudy(0, examples, order, keep, allowed.passes if allowed.why else 0)
         [studied] = self.texts.study([study], settings.tolerance)
+        self._note(studied, chosen, allowed)
         lines = tuple(note.text for note in new)
         visible = sum(self._lengths)
-        return Boundary(self.number, n_tokens, lines, max(0, len(chosen) - len(new)), studied, dropped, visible)
+        replayed = max(0, len(examples) - len(new))
+        return Boundary(self.number, n_tokens, lines, replayed, studied, dropped, visible, self._cut(studied, allowed))
+
+    def _allowed(self, chosen: Sequence[EditLine], n_new: int) -> AllowedUpdate:
+        """What the update may do; all that is wanted where its seconds are not bounded, or there is nothing to do."""
+        if self.pace is None or not chosen:
+            return AllowedUpdate(self.settings.inner.epochs, True, "")
+        return self.pace.allow(self.tokens_of(chosen[:n_new]), self.tokens_of(chosen[n_new:]))
+
+    def tokens_of(self, notes: Sequence[EditLine]) -> int:
+        """Of lines, as they are studied."""
+        return sum(self.engine.count_tokens(note.text) for note in notes)
+
+    def _note(self, studied: MidStudied, chosen: Sequence[EditLine], allowed: AllowedUpdate) -> None:
+        if self.pace is None or not chosen:
+            return
+        if allowed.passes:
+            self.pace.note(studied, self.tokens_of(chosen), allowed.passes)
+        else:
+            self.pace.note_skipped()
+
+    def _cut(self, studied: MidStudied, allowed: AllowedUpdate) -> str:
+        """What is to be told of the seconds that an update may take."""
+        budget = self.settings.budget_s
+        over = f"took longer than the {budget:g} s allowed" if budget and studied.seconds > budget else ""
+        return "; ".join(filter(None, (allowed.why, over)))
 
     def _keep(self) -> int:
         """Segments that stay: those that leave room for the next one."""
@@ -135,7 +167,7 @@ class ReadingSession:
         settings = self.settings
         if settings.lines == "template":
             return template_notes(segment, settings.most_lines)
-        sampling = SamplingParams(settings.temperature, 0.95, _LINE_TOKENS)
+        sampling = SamplingParams(settings.temperature, 0.95, LINE_TOKENS)
         seed = seeds.derive(settings.seed, "lines", self.number)
         asked = MidQuestion(0, prompt=policy_prompt(segment), sampling=sampling, seed=seed, is_behind_text=False)
         [reply] = self.texts.ask([asked])

@@ -17,11 +17,15 @@ MID_TRAINING = TrainingConfig(
     top_layers=0.5,
     learning_rate=2e-3,
     epochs=6,
-    batch_size=16,
+    batch_size=64,
     skip_above=0.5,
 )
 """An update at a boundary: six steps on all its lines together, and no loss where the model is likelier right than
 not. Chosen on other streams than those that are reported (docs/results/past-window.md)."""
+
+
+REPLAYED = 48
+"""Earlier lines in an update, at most: all that hold of some twenty segments."""
 
 
 class ThinkSettings(BaseModel):
@@ -42,11 +46,14 @@ class ThinkSettings(BaseModel):
     """Who writes the self-edit lines: `template`, the segment's own sentences; `policy`, the model, under a grammar."""
     most_lines: int = 4
     """Lines of a segment, at most; the policy is asked for four."""
-    replayed: int = 4
-    """Earlier lines that are studied again in each update, at most."""
+    replayed: int = REPLAYED
+    """Earlier lines that are studied again in each update, at most: what is not studied again is forgotten."""
     tolerance: float = 0.3
     """By how much the visible text's loss may rise in an update, nats per token; where it rises more, the update is
     taken back."""
+    budget_s: float = 0.0
+    """Seconds that one update may take, checks included: passes are cut, or the update is skipped, so that it keeps
+    within them, and its line says so. 0: no bound."""
     temperature: float = 0.7
     """Of lines and of text that the model writes; 0 is greedy."""
     inner: TrainingConfig = MID_TRAINING
@@ -68,6 +75,10 @@ class ThinkSettings(BaseModel):
         at_least(1, "most_lines", self.most_lines, 64)
         at_least(0, "replayed", self.replayed, 1000)
         at_least(0, "tolerance", self.tolerance)
+        at_least(0, "budget_s", self.budget_s)
+        if self.budget_s and self.inner.budget:
+            apart = Field("inner.budget"), " fixes how long an update is; leave one of them out"
+            raise SettingError(Field("budget_s"), f" {self.budget_s:g}: cuts passes, and ", *apart)
         at_least(0, "temperature", self.temperature)
         check_training("inner", self.inner)
         if self.inner.method != "lora":

@@ -33,6 +33,8 @@ _MID_AGES = (2, 1, 4, 4, 8, 8, 1, 2, 12, 12, 8, 4)
 """Wanted ages of what the last lemmas rest on, a lemma a segment: these are asked."""
 _FACTS = 2
 """Statements of a segment, before its lemma."""
+LINES = _FACTS + 1
+"""Lines that an oracle writes about a segment."""
 _CHANGED = 0.3
 """Share of facts that are changed later."""
 _WORDS = 92

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -10,13 +11,18 @@ import pytest
 from selfedit.errors import SettingError
 from selfedit.grading import grade_answers, load_grader
 from selfedit.learn.house_rules import EXAM, Arm, HouseRules, HouseRulesConfig, lives_of
-from selfedit.learn.house_rules.experiment import form_examples
+from selfedit.learn.house_rules.form import form_examples
 from selfedit.learn.house_rules.memory import Sight, interactions, notes_after
+from selfedit.learn.house_rules.study import Piece, varied
+from selfedit.learn.house_rules.writing import write_about
 from selfedit.loop import Runtime
+from selfedit.records import UNTOUCHED, Answer, Example, Prompt, TrialResult
 from selfedit.store import Ledger
-from selfedit.tasks import load_task
+from selfedit.tasks import load_probe, load_task
+from selfedit.tasks.episodes.edits import read_rendering, template_edit
+from selfedit.tasks.episodes.prompts import put_example
 from selfedit.tasks.episodes.task import EpisodesSettings
-from selfedit.tasks.episodes.world import make_world
+from selfedit.tasks.episodes.world import Encounter, make_world
 from selfedit.testing import FakeEngine, SilentProgress, Stopped
 
 CONFIG = HouseRulesConfig(
@@ -26,6 +32,7 @@ CONFIG = HouseRulesConfig(
     rests=2,
     renderings=2,
     form_examples=4,
+    rehearsed=2,
     arms="none,text:40,bm25:40,playbook:40,weights,weights+bm25:40,other,all",
 )
 
@@ -34,19 +41,23 @@ def count(text: str) -> int:
     return len(text.split())
 
 
+def runtime_of(config: HouseRulesConfig, engine: FakeEngine, ledger: Ledger) -> Runtime:
+    return Runtime(
+        task=load_task(config),
+        writer=engine,
+        learner=engine,
+        grade=partial(grade_answers, load_grader("line")),
+        ledger=ledger,
+        progress=SilentProgress(),
+    )
+
+
 def run(folder: Path, config: HouseRulesConfig = CONFIG, stop_at: int | None = None) -> tuple[str, FakeEngine]:
     """The ledger's fingerprint at the end, and the engine."""
     engine = FakeEngine(home=folder, stop_at=stop_at)
     with Ledger(folder / "ledger.db") as ledger:
-        runtime = Runtime(
-            task=load_task(config),
-            writer=engine,
-            learner=engine,
-            grade=partial(grade_answers, load_grader("line")),
-            ledger=ledger,
-            progress=SilentProgress(),
-        )
-        HouseRules(config, runtime, count, lives_of(config)).run()
+        runtime = runtime_of(config, engine, ledger)
+        HouseRules(config, runtime, count, lives_of(config), load_probe("bundled")).run()
         return ledger.fingerprint(), engine
 
 
@@ -80,7 +91,9 @@ def test_what_is_in_sight_fits_and_the_likeliest_stands_last() -> None:
 def test_the_shared_adapter_sees_no_words_of_an_exam() -> None:
     asked = {one.request for rule in make_world(0).rules for one in rule.exam}
     for example in form_examples(30, 0):
-        assert example.prompt and not any(one in example.prompt.text for one in asked)
+        assert example.prompt
+        said = example.prompt.text + "".join(request for request, _ in example.prompt.history)
+        assert not any(one in said for one in asked)
 
 
 def test_a_stopped_run_goes_on_and_ends_as_one_that_was_not(tmp_path: Path) -> None:
@@ -118,12 +131,94 @@ def test_every_arm_is_examined_on_every_rule(tmp_path: Path) -> None:
         assert len({one.context_id for one in outcomes if one.stage.row == arm.name}) == 12, arm
 
 
-@pytest.mark.parametrize("writer", ["template", "policy"])
+@pytest.mark.parametrize("writer", ["template", "policy", "taught"])
 def test_other_writers_run_too_and_what_cannot_be_read_falls_back_on_what_was_said(tmp_path: Path, writer: str) -> None:
-    config = CONFIG.model_copy(update={"writer": writer, "arms": "none,weights", "worlds": 1})
+    config = CONFIG.model_copy(update={"writer": writer, "arms": "none,weights", "worlds": 1, "taught_examples": 2})
     _, engine = run(tmp_path, config)
     last = engine.updates[-1]
-    assert len([one for one in last.examples if one.prompt is None]) == 6
+    in_one_epoch = [one for one in last.examples if one.prompt is None and one.in_epoch == 0]
+    assert len(in_one_epoch) == 6
+    assert ["adapters/taught" in update.folder for update in engine.updates].count(True) == (writer == "taught")
+
+
+def test_requests_of_a_model_are_kept_where_its_own_reading_gives_the_lessons_action(tmp_path: Path) -> None:
+    """A reader that finds the rule whose name is in the request; what it is asked about nobody, it says at random."""
+    config = CONFIG.model_copy(update={"writer": "policy", "drafts": 1})
+    world = lives_of(config)[0].world
+    named = {rule.meeting.action: rule for rule in world.rules if rule.kind == "name"}
+
+    class Reader(FakeEngine):
+        def run_trials(self, groups):  # type: ignore[no-untyped-def]
+            for done in super().run_trials(groups):
+                yield replace(done, results=tuple(map(self.read, done.results)))
+
+        def read(self, result: TrialResult) -> TrialResult:
+            return replace(result, answers=tuple(map(self.answer, result.answers)))
+
+        def answer(self, answer: Answer) -> Answer:
+            rule = next((one for one in named.values() if one.id in answer.question_id), None)
+            is_good = rule is not None and answer.question_id.split("-")[-2] == "0"
+            return replace(answer, text=rule.meeting.action if rule and is_good else "dock Q1")
+
+    def drafted(prompt: Prompt, seed: int) -> str:
+        return "Request: A hat has come.\nAction: x\nRequest: And a coat.\nAction: y\n"
+
+    engine = Reader(home=tmp_path)
+    engine.write_text = drafted
+    with Ledger(tmp_path / "ledger.db") as ledger:
+        life = lives_of(config)[0]
+        edits = write_about(config, runtime_of(config, engine, ledger), world, life.heard, UNTOUCHED, UNTOUCHED)
+    for rule in world.rules:
+        pairs = read_rendering(edits[f"w0-{rule.id}"].text).pairs
+        floor = read_rendering(template_edit(rule.lesson, rule.meeting)).pairs
+        added = [pair for pair in pairs if pair not in floor]
+        assert added == ([Encounter("A hat has come.", rule.meeting.action)] if rule.kind == "name" else [])
+
+
+def test_a_share_of_requests_is_studied_behind_lessons_and_the_same_in_every_second_epoch() -> None:
+    told = Piece(Example("House rule: x"), "x")
+    pieces = [told, *(Piece(put_example(f"Where to with {n}?", "dock K7"), f"Rule {n}.") for n in range(1, 400))]
+    lessons = [f"Rule {n}." for n in range(400)]
+    found = varied(pieces, lessons, 4, 0.5, 1)
+    by_epoch = [[replace(one, in_epoch=None) for one in found if one.in_epoch == epoch] for epoch in range(4)]
+    assert [len(one) for one in by_epoch] == [400] * 4
+    assert by_epoch[0] == by_epoch[2] != by_epoch[1] == by_epoch[3]
+    behind = [one.prompt.text for one in by_epoch[0] if one.prompt and one.prompt.text.startswith("House rules:")]
+    assert 160 < len(behind) < 240 and by_epoch[0][0] == told.example
+    right = [text for text in behind if f"- Rule {text.split('with ')[1].split('?')[0]}.\n" in text]
+    assert 0.4 < len(right) / len(behind) < 0.6
+    assert varied(pieces, lessons, 4, 0.0, 1) == [piece.example for piece in pieces]
+
+
+def test_a_note_of_a_playbook_counts_only_where_it_was_in_sight(tmp_path: Path) -> None:
+    """Nothing fits into one token, so that no note is ever in sight and none gets a count."""
+    seen: list[dict[str, int]] = []
+
+    class Watched(HouseRules):
+        def _live(self, life, form):  # type: ignore[no-untyped-def]
+            lived = super()._live(life, form)
+            seen.append(lived.counts)
+            return lived
+
+    for tokens in (1, 400):
+        (tmp_path / str(tokens)).mkdir()
+        config = CONFIG.model_copy(update={"arms": f"playbook:{tokens}", "worlds": 1})
+        engine = FakeEngine(home=tmp_path / str(tokens))
+        with Ledger(tmp_path / str(tokens) / "ledger.db") as ledger:
+            runtime = runtime_of(config, engine, ledger)
+            Watched(config, runtime, count, lives_of(config), load_probe("bundled")).run()
+    narrow, wide = (one.values() for one in seen)
+    assert not any(dict_ for dict_ in narrow) and any(dict_ for dict_ in wide)
+
+
+@pytest.mark.parametrize(
+    ("name", "has_weights", "is_trained"),
+    [("none", False, False), ("text:9", False, False), ("weights", True, True), ("weights+bm25:9", True, True),
+     ("other", False, True)],
+)  # fmt: skip
+def test_an_arm_says_whether_an_adapter_answers(name: str, has_weights: bool, is_trained: bool) -> None:
+    arm = Arm.parse(name)
+    assert (arm.name, arm.has_weights, arm.is_trained) == (name, has_weights, is_trained)
 
 
 @pytest.mark.parametrize("arms", ["text", "none:3", "weights+none", "weights+text", "text:x", "everything", ","])

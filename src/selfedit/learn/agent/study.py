@@ -25,6 +25,7 @@ from selfedit import seeds
 from selfedit.errors import InvalidEdit, SelfeditError
 from selfedit.learn.agent.settings import AgentSettings
 from selfedit.learn.asking import Asker, Grade, mean_logprob
+from selfedit.learn.rehearsal import rehearsals
 from selfedit.protocols import Engine, Progress
 from selfedit.records import (
     UNTOUCHED,
@@ -35,7 +36,6 @@ from selfedit.records import (
     Lesson,
     Policy,
     Probe,
-    Prompt,
     Query,
     SamplingParams,
     Tested,
@@ -48,8 +48,6 @@ from selfedit.tasks.episodes.task import EpisodesTask
 from selfedit.tasks.episodes.world import Encounter
 
 _SAMPLING = SamplingParams(temperature=0.8, top_p=0.95, max_new_tokens=192)
-_SAID_TOKENS = 24
-"""Length bound of what the model says to an everyday request; a longer one is cut there."""
 TEMPLATE, MODEL = "template", "model"
 """Who wrote a lesson's self-edit: nobody, or nobody and the model."""
 
@@ -114,15 +112,9 @@ class LessonStudy:
 
     @cached_property
     def rehearsals(self) -> tuple[Example, ...]:
-        """Everyday requests and beginnings of general text, with what the untouched model itself says. How likely that
-        model holds each next token is what is studied, not the words alone, which would make it surer than it is."""
+        """Everyday requests and beginnings of general text, with what the untouched model itself says."""
         asked = [put_request(one, (), "chat", self.settings.system) for one in everyday_requests()]
-        prompts = _spread([*asked, *self.probe.openings], self.settings.rehearsed)
-        sampling = SamplingParams(temperature=0.0, top_p=1.0, max_new_tokens=_SAID_TOKENS)
-        wanted = [Generation(UNTOUCHED, prompt, sampling, 0) for prompt in prompts]
-        said = [one for done in self.engine.generate([wanted]) for one in done.results] if wanted else []
-        pairs = [(prompt, one.text) for prompt, one in zip(prompts, said, strict=True) if not isinstance(one, Invalid)]
-        return tuple(Example(text, prompt, prompt, is_anchored=True) for prompt, text in pairs if text)
+        return rehearsals(self.engine, [*asked, *self.probe.openings], self.settings.rehearsed, is_anchored=True)
 
     def examples(self, lessons: Sequence[Lesson]) -> tuple[Example, ...]:
         """What these lessons are studied by, in the order of their ids."""
@@ -232,12 +224,6 @@ class LessonStudy:
         if sum(still) < self.settings.least_kept * len(still):
             return [f"of {what}, {sum(still)} of {len(still)} are still right, below {self.settings.least_kept:.0%}"]
         return []
-
-
-def _spread(prompts: Sequence[Prompt], n: int) -> list[Prompt]:
-    """`n` of them at most, from all of the list."""
-    step = len(prompts) / max(1, n)
-    return list(prompts) if step <= 1 else [prompts[int(i * step)] for i in range(n)]
 
 
 def _pairs(text: str) -> tuple[Encounter, ...]:

@@ -15,24 +15,27 @@ from __future__ import annotations
 import math
 import random
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 from selfedit import seeds
 from selfedit.errors import Field, SelfeditError, SettingError
+from selfedit.learn.house_rules.form import form_examples
 from selfedit.learn.house_rules.memory import CountTokens, Interaction, Note, Sight, interactions, notes_after
 from selfedit.learn.house_rules.settings import Arm, HouseRulesConfig
+from selfedit.learn.house_rules.study import Piece, pieces_of, varied
+from selfedit.learn.house_rules.writing import taught_examples, write_about
+from selfedit.learn.rehearsal import rehearsals
 from selfedit.loop.runtime import Runtime
-from selfedit.loop.trials import TrialPlanner, compile_edit, try_all
-from selfedit.loop.writing import WritingPlan, write_edits
+from selfedit.loop.trials import TrialPlanner, try_all
 from selfedit.records import (
-    SHARED_EDITS,
     UNTOUCHED,
     Context,
     Example,
-    Invalid,
     Outcome,
     Policy,
+    Probe,
     Query,
     SelfEdit,
     Stage,
@@ -42,24 +45,22 @@ from selfedit.records import (
     UpdateResult,
     Version,
     WarmUp,
-    digest,
 )
 from selfedit.store.adapters import adapter_in, is_adapter
-from selfedit.tasks.episodes.edits import oracle_edit, template_edit
-from selfedit.tasks.episodes.prompts import put_example, put_query
-from selfedit.tasks.episodes.world import Encounter, HouseRule, World, make_world
+from selfedit.tasks.episodes.prompts import everyday_requests, put_query, put_request
+from selfedit.tasks.episodes.world import Encounter, HouseRule, World
 
 WEIGHTS = Arm("weights")
 EXAM, RECURRENCE, UNTAUGHT = "exam", "recurrence", "untaught"
 """Methods of outcomes: unseen wordings of what was taught; the second meeting; what was never taught."""
-REST, QUICK = "rest", "quick"
-"""Notes of versions."""
+GENERAL, KNOWN = "general", "known"
+"""Methods of outcomes: general text, which is not asked but read; common knowledge."""
+UNTOUCHED_ROW, FORM_ROW = "untouched", "form"
+"""Rows of these: the model as it comes, and what all arms lie on."""
+REST, QUICK, TAUGHT = "rest", "quick", "taught"
+"""Notes of versions; the last is the writer's."""
 FORM = "adapters/form"
 """Where the adapter lies that all arms share, in the folder of the run that makes it."""
-_FORM_WORLDS = 1_000_000
-"""Seeds of the worlds that the shared adapter is made on begin here; worlds of an experiment are below."""
-_FORM_SIZES = (0, 0, 1, 1, 2, 3, 4, 6, 8, 12)
-"""Rules in sight of one example, drawn evenly."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +80,31 @@ class Life:
         return [round(len(self.heard) * (i + 1) / n) for i in range(n)]
 
 
+Counts = dict[str, dict[str, int]]
+"""By arm, by rule: how often its note was in sight and the action right, less how often it was wrong."""
+
+
+@dataclass(frozen=True, slots=True)
+class VersionPlace:
+    """Where an adapter stands in the ledger."""
+
+    row: str
+    chain: int
+    step: int
+    about: str
+    """The last rule that it has heard of."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lived:
+    """What is left of a life at its end."""
+
+    policy: Policy
+    """The adapter of its last rest."""
+    counts: Counts
+    """Of its playbooks."""
+
+
 @dataclass(frozen=True)
 class HouseRules:
     """The experiment, ready to be run."""
@@ -88,8 +114,17 @@ class HouseRules:
     count: CountTokens
     """Counts the model's tokens."""
     lives: tuple[Life, ...]
+    probe: Probe
+    """General text and common knowledge, which is asked for after the last rest; its openings are rehearsed."""
     edits: dict[str, SelfEdit] = field(default_factory=dict)
     """By context, what was written about it."""
+
+    @cached_property
+    def rehearsals(self) -> list[Example]:
+        """General text and everyday requests as the untouched model goes on with them."""
+        asked = [put_request(one, (), "chat") for one in everyday_requests()]
+        prompts = [*asked, *self.probe.openings]
+        return list(rehearsals(self.runtime.writer, prompts, self.config.rehearsed, is_anchored=False))
 
     def run(self) -> None:
         """Makes the shared adapter, lives through every life, and examines all arms.
@@ -98,17 +133,21 @@ class HouseRules:
             SelfeditError: something could not be trained.
         """
         form, arms = self._form(), self.config.arm_list()
-        finals: dict[int, Policy] = {}
+        taught = self._taught() if self.config.writer == "taught" else UNTOUCHED
+        self._probe(UNTOUCHED_ROW, 0, 0, UNTOUCHED)
+        self._probe(FORM_ROW, 0, 0, form)
+        lived: dict[int, Lived] = {}
         for life in self.lives:
-            self._write(life)
-            finals[life.index] = self._live(life, form)
+            self.edits.update(write_about(self.config, self.runtime, life.world, life.heard, form, taught))
+            found = lived[life.index] = self._live(life, form)
+            self._probe(WEIGHTS.name, life.index, len(life.heard), found.policy)
             for arm in (one for one in arms if one.kind != "other"):
-                has_weights = arm.has_weights or arm.kind == "weights"
-                self._examine(life, arm, finals[life.index] if has_weights else form)
+                base = found.policy if arm.has_weights else form
+                self._examine(life, arm, base, found.counts.get(arm.name, {}))
         for life in self.lives:
             others = [one.index for one in self.lives if one.world.seed != life.world.seed]
             for arm in (one for one in arms if one.kind == "other" and others):
-                self._examine(life, arm, finals[others[life.index % len(others)]])
+                self._examine(life, arm, lived[others[life.index % len(others)]].policy, {})
 
     def _form(self) -> Policy:
         """What all arms lie on."""
@@ -121,10 +160,11 @@ class HouseRules:
         known = ledger.warm_up()
         if known and self.runtime.has_adapter(known.policy):
             return known.policy
-        examples = form_examples(self.config.form_examples, self.config.seed)
+        examples = [*form_examples(self.config.form_examples, self.config.seed), *self.rehearsals]
         started = time.monotonic()
         self.runtime.progress.stage("the adapter that all arms share: training", 1)
-        result = self._trained(UNTOUCHED, FORM, examples, self.config.form, seeds.derive(self.config.seed, "form"))
+        seed = seeds.derive(self.config.seed, "form")
+        result = self._trained(Update(UNTOUCHED, FORM, tuple(examples), self.config.form, seed))
         self.runtime.progress.advance()
         seconds = time.monotonic() - started
         made = WarmUp(result.policies[0], 0, len(examples), result.losses, result.steps, result.tokens, seconds)
@@ -133,136 +173,132 @@ class HouseRules:
         ledger.add_warm_up(made)
         return made.policy
 
-    def _trained(
-        self, base: Policy, folder: str, examples: Sequence[Example], training: TrainingConfig, seed: int
-    ) -> UpdateResult:
-        update = Update(base, folder, tuple(examples), training, seed)
+    def _taught(self) -> Policy:
+        """The writer that was shown perfect self-edits of other worlds."""
+        seed, folder = seeds.derive(self.config.seed, TAUGHT), f"adapters/{TAUGHT}"
+
+        def update() -> Update:
+            examples = taught_examples(self.config.taught_examples, self.config.renderings, self.config.seed)
+            self.runtime.progress.stage("the writer that is taught: training", 1)
+            return Update(UNTOUCHED, folder, examples, self.config.form, seed)
+
+        return self._version(VersionPlace(TAUGHT, 0, 1, ""), TAUGHT, update)
+
+    def _trained(self, update: Update) -> UpdateResult:
         [result] = [one for done in self.runtime.writer.update([[update]]) for one in done.results]
         if result.failure or not all(map(math.isfinite, result.losses)):
-            raise SelfeditError(f"{folder} could not be trained: {result.failure or 'its loss is not finite'}")
+            raise SelfeditError(f"{update.folder} could not be trained: {result.failure or 'its loss is not finite'}")
         return result
 
-    def _write(self, life: Life) -> None:
-        """Self-edits about all that is ever told in a life."""
-        contexts = {}
-        for end in range(1, len(life.heard) + 1):
-            if life.heard[end - 1].is_told:
-                note = notes_after(life.world, life.heard[:end])[-1]
-                contexts[note.context.id] = note
-        if self.config.writer == "policy":
-            plan = WritingPlan(
-                Stage.of("synthetic", life.world.seed), UNTOUCHED, 1, self.config.sampling, self.config.seed
-            )
-            written = write_edits(self.runtime, plan, [note.context for note in contexts.values()])
-        else:
-            written = [self._by_rule(note) for note in contexts.values()]
-            self.runtime.ledger.add_edits(written)
-        self.edits.update({edit.context_id: edit for edit in written})
-
-    def _by_rule(self, note: Note) -> SelfEdit:
-        writer = self.config.writer
-        if writer == "oracle":
-            text = oracle_edit(note.rule, self.config.renderings)
-        else:
-            text = template_edit(note.rule.lesson, note.rule.meeting)
-        key = digest(writer, note.context.id, text)
-        return SelfEdit(key, note.context.id, SHARED_EDITS, 0, 0, text, 0, writer=writer)
-
-    def _examples(self, notes: Sequence[Note]) -> list[Example]:
-        """What is studied of some notes, by id; of a self-edit that cannot be studied, what was said alone."""
-        found: list[Example] = []
-        for note in sorted(notes, key=lambda one: one.context.id):
-            edit = self.edits[note.context.id]
-            spec = compile_edit(self.runtime.task, note.context, None if edit.invalid else edit.text)
-            if isinstance(spec, Invalid):
-                spec = self.runtime.task.compile(note.context, None)
-            found += spec.examples
-        return list(dict.fromkeys(found))
-
-    def _live(self, life: Life, form: Policy) -> Policy:
-        """All interactions of a life; returns the adapter of its last rest."""
+    def _live(self, life: Life, form: Policy) -> Lived:
+        """All interactions of a life."""
         rests, policy, rested_at = life.rests(self.config.rests), form, 0
         resting = form
         self.runtime.progress.stage(f"world {life.world.seed}: {len(life.heard)} interactions", len(life.heard))
-        counts: dict[str, dict[str, int]] = {}
+        counts: Counts = {}
         for start, end in _windows(len(life.heard), self.config.quick_every, rests):
             self._recur(life, start, end, policy, form, counts)
             notes = notes_after(life.world, life.heard[:end])
             if end in rests:
-                policy = resting = self._version(life, end, form, REST, self._examples(notes), self.config.inner)
+                examples = self._examples(life, end, notes, self.config.inner)
+                policy = resting = self._life_version(life, end, form, REST, examples, self.config.inner)
                 rested_at = end
                 self._ask(life, end, WEIGHTS, policy, EXAM, [note.rule for note in notes], notes)
-            elif new := [note for note in notes if note.since >= rested_at]:
-                examples = self._examples(new) + self._replayed(life, end, [n for n in notes if n.since < rested_at])
-                policy = self._version(life, end, resting, QUICK, examples, self.config.quick)
+            elif examples := self._quick_examples(life, end, notes, rested_at):
+                policy = self._life_version(life, end, resting, QUICK, examples, self.config.quick)
             self.runtime.progress.advance(end - start)
-        return resting
+        return Lived(resting, counts)
 
-    def _replayed(self, life: Life, end: int, older: Sequence[Note]) -> list[Example]:
-        every = self._examples(older)
+    def _examples(self, life: Life, end: int, notes: Sequence[Note], training: TrainingConfig) -> list[Example]:
+        """What a rest studies: all that holds, and what the model says of general text."""
+        pieces = pieces_of(self.runtime.task, notes, self.edits)
+        return [*self._varied(life, end, pieces, notes, training), *self.rehearsals]
+
+    def _quick_examples(self, life: Life, end: int, notes: Sequence[Note], rested_at: int) -> list[Example]:
+        """What an update between rests studies: what is new, and some of what is older."""
+        new, older = ([note for note in notes if (note.since >= rested_at) is is_new] for is_new in (True, False))
+        if not new:
+            return []
+        held = pieces_of(self.runtime.task, older, self.edits)
         rng = random.Random(seeds.derive(self.config.seed, life.index, end, "replayed"))
-        return rng.sample(every, min(self.config.replayed, len(every)))
+        replayed = rng.sample(held, min(self.config.replayed, len(held)))
+        pieces = [*pieces_of(self.runtime.task, new, self.edits), *replayed]
+        return self._varied(life, end, pieces, notes, self.config.quick)
 
-    def _version(
+    def _varied(
+        self, life: Life, end: int, pieces: Sequence[Piece], notes: Sequence[Note], training: TrainingConfig
+    ) -> list[Example]:
+        seed = seeds.derive(self.config.seed, life.world.seed, life.seed_index, end)
+        lessons = [note.line for note in sorted(notes, key=lambda one: one.context.id)]
+        return varied(pieces, lessons, training.epochs, self.config.in_sight, seed)
+
+    def _life_version(
         self, life: Life, step: int, base: Policy, note: str, examples: Sequence[Example], training: TrainingConfig
     ) -> Policy:
-        """An adapter on `base`, or the one that was made before."""
+        seed = seeds.derive(self.config.seed, life.world.seed, life.seed_index, step, note)
+        update = Update(base, f"adapters/life-{life.index}-{step}", tuple(examples), training, seed)
+        place = VersionPlace(WEIGHTS.name, life.index, step, life.heard[step - 1].rule.id)
+        return self._version(place, note, lambda: update)
+
+    def _version(self, place: VersionPlace, note: str, update: Callable[[], Update]) -> Policy:
+        """An adapter, or the one that was made before."""
         ledger = self.runtime.ledger
-        known = next((v for v in ledger.versions(WEIGHTS.name) if (v.chain, v.step) == (life.index, step)), None)
+        kept = ledger.versions(place.row)
+        known = next((v for v in kept if (v.chain, v.step) == (place.chain, place.step)), None)
         if known and self.runtime.has_adapter(known.policy):
             return known.policy
-        started = time.monotonic()
-        seed = seeds.derive(self.config.seed, life.world.seed, life.seed_index, step, note)
-        result = self._trained(base, f"adapters/life-{life.index}-{step}", examples, training, seed)
+        started, due = time.monotonic(), update()
+        result = self._trained(due)
         policy = result.policies[0]
         if known:
             self.runtime.check_same([known.policy], [policy])
-        last = life.heard[step - 1].rule.id
         made = Version(
-            WEIGHTS.name, life.index, step, last, "", policy, base, 1.0, note, result.losses, result.steps,
-            result.tokens, time.monotonic() - started,
+            place.row, place.chain, place.step, place.about, "", policy, due.base, 1.0, note, result.losses,
+            result.steps, result.tokens, time.monotonic() - started,
         )  # fmt: skip
         ledger.add_versions([made])
         return policy
 
-    def _recur(
-        self, life: Life, start: int, end: int, policy: Policy, form: Policy, counts: dict[str, dict[str, int]]
-    ) -> None:
+    def _recur(self, life: Life, start: int, end: int, policy: Policy, form: Policy, counts: Counts) -> None:
         """The recurrences of a window, by the arms that learn from them or should know them by now; where there are no
-        updates between rests, nobody is asked."""
-        if not self.config.quick_every:
-            return
+        updates between rests, nobody is asked. A note of a playbook that was in sight has helped, or has not."""
         met = [one.rule for one in life.heard[start:end] if one.kind == "recurrence" and not one.is_told]
+        if not met or not self.config.quick_every:
+            return
         notes = notes_after(life.world, life.heard[:start])
         for arm in self.config.arm_list():
-            if not met or arm.kind not in ("weights", "playbook"):
+            if arm.kind not in ("weights", "playbook"):
                 continue
             own = counts.setdefault(arm.name, {})
-            base = policy if arm.kind == "weights" or arm.has_weights else form
-            found = self._ask(life, end, arm, base, RECURRENCE, met, notes, own)
-            seen = {note.rule.id for note in notes}
+            sight = Sight(notes, self.count, dict(own))
+            found = self._ask(life, end, arm, policy if arm.has_weights else form, RECURRENCE, met, notes, own)
             for rule, outcome in zip(met, found, strict=True):
-                if rule.id in seen and outcome.accuracy is not None:
+                if rule.lesson in sight.of(arm, rule.recurrence.request) and outcome.accuracy is not None:
                     own[rule.id] = own.get(rule.id, 0) + (1 if outcome.accuracy == 1 else -1)
 
-    def _examine(self, life: Life, arm: Arm, base: Policy) -> None:
+    def _examine(self, life: Life, arm: Arm, base: Policy, counts: Mapping[str, int]) -> None:
         """The exam of one arm at the end of a life, and what was never taught."""
-        if life.seed_index and not (arm.has_weights or arm.kind in ("weights", "other")):
+        if life.seed_index and not arm.is_trained:
             return  # without trained weights a second life in the same world says the same
         notes, end = notes_after(life.world, life.heard), len(life.heard)
-        counts = self._counts(life, arm) if arm.kind == "playbook" else {}
         self._ask(life, end, arm, base, EXAM, life.world.final(), notes, counts)
         if life.world.untaught and arm.kind in ("none", "weights", "other"):  # notes say nothing of them
             self._ask(life, end, arm, base, UNTAUGHT, life.world.untaught, notes, counts)
 
-    def _counts(self, life: Life, arm: Arm) -> dict[str, int]:
-        """What the recurrences said of each note."""
-        found: dict[str, int] = {}
-        for outcome in self.runtime.ledger.outcomes():
-            stage = outcome.stage
-            if (stage.row, stage.chain, outcome.method) == (arm.name, life.index, RECURRENCE):
-                found[outcome.context_id] = found.get(outcome.context_id, 0) + (1 if outcome.accuracy == 1 else -1)
-        return {rule.id: found.get(rule_key(life.world, rule), 0) for rule in life.world.rules}
+    def _probe(self, row: str, life: int, step: int, base: Policy) -> None:
+        """What a version knows of what nobody told it: general text, common knowledge."""
+        planner, stage = self._planner(base), Stage.sequence(row, life, step)
+        lots = {GENERAL: self.probe.texts, KNOWN: self.probe.questions}
+        planned = [
+            planner.asked_only(what, Context("@probe", "", "", ()), TrialSpec((), queries))
+            for what, queries in lots.items()
+            if queries
+        ]
+        try_all(replace(self.runtime, progress=_Unwatched()), stage, planned)
+
+    def _planner(self, base: Policy) -> TrialPlanner:
+        runtime = self.runtime
+        return TrialPlanner(runtime.task, runtime.trial_facts, base, self.config.inner, 1, self.config.seed)
 
     def _ask(
         self,
@@ -278,9 +314,7 @@ class HouseRules:
         """What an arm answers; one outcome a rule."""
         sight = Sight(notes, self.count, counts or {})
         stage = Stage.sequence(arm.name, life.index, step)
-        planner = TrialPlanner(
-            self.runtime.task, self.runtime.trial_facts, base, self.config.inner, 1, self.config.seed
-        )
+        planner = self._planner(base)
         planned = []
         for rule in rules:
             asked = (rule.recurrence,) if what == RECURRENCE else rule.exam
@@ -313,26 +347,9 @@ def rule_key(world: World, rule: HouseRule) -> str:
 def lives_of(config: HouseRulesConfig) -> tuple[Life, ...]:
     """Every world of a run, as often as there are seeds."""
     settings = config.task_args
-    worlds = [make_world(settings.world + n, settings.rules, settings.untaught) for n in range(config.worlds)]
+    worlds = [settings.made(settings.world + n) for n in range(config.worlds)]
     pairs = [(world, n) for world in worlds for n in range(config.seeds)]
     return tuple(Life(index, world, n, interactions(world)) for index, (world, n) in enumerate(pairs))
-
-
-def form_examples(n: int, seed: int) -> tuple[Example, ...]:
-    """Requests with their actions, each of a world of its own, with the rule and others in sight or without any; in no
-    words of the exam."""
-    found = []
-    for number in range(n):
-        rng = random.Random(seeds.derive("form", seed, number))
-        world = make_world(_FORM_WORLDS + rng.randrange(10**9), rng.choice([12, 24, 48]), 0)
-        rule = rng.choice(world.rules)
-        met = rng.choice([rule.meeting, rule.recurrence, *rule.study])
-        size = min(rng.choice(_FORM_SIZES), len(world.rules))
-        lines = rng.sample([one.lesson for one in world.rules if one is not rule], max(0, size - 1))
-        lines += [rule.lesson] if size else []
-        rng.shuffle(lines)
-        found.append(put_example(met.request, met.action, lines))
-    return tuple(found)
 
 
 def _queries(

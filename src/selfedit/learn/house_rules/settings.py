@@ -22,6 +22,15 @@ DEFAULT_ARMS = (
     "none,text:128,text:256,text:512,text:1200,bm25:128,bm25:256,bm25:512,playbook:256,weights,weights+bm25:256,"
     "other,all"
 )
+_MOST = {
+    "worlds": 100,
+    "seeds": 100,
+    "rests": 1_000,
+    "form_examples": 100_000,
+    "drafts": 100,
+    "taught_examples": 100_000,
+}
+"""Settings that are at least 1, and what they are at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,14 +41,24 @@ class Arm:
     """What it is."""
     tokens: int = 0
     """Of lessons in sight, at most; 0 where there are none, or all."""
-    has_weights: bool = False
-    """Whether the adapter is there besides."""
+    is_joined: bool = False
+    """Whether the adapter is there beside lessons in sight."""
 
     @property
     def name(self) -> str:
         """As it is typed: `weights+bm25:256`."""
         told = f"{self.kind}:{self.tokens}" if self.tokens else self.kind
-        return f"weights+{told}" if self.has_weights else told
+        return f"weights+{told}" if self.is_joined else told
+
+    @property
+    def has_weights(self) -> bool:
+        """Whether this world's adapter answers, with lessons in sight or without."""
+        return self.is_joined or self.kind == "weights"
+
+    @property
+    def is_trained(self) -> bool:
+        """Whether any world's adapter answers, so that another training says something else."""
+        return self.has_weights or self.kind == "other"
 
     @classmethod
     def parse(cls, text: str) -> Arm:
@@ -48,15 +67,15 @@ class Arm:
         Raises:
             ValueError: there is no such arm.
         """
-        has_weights = text.startswith("weights+")
+        is_joined = text.startswith("weights+")
         kind, _, tokens = text.removeprefix("weights+").partition(":")
         is_known = kind in ("none", "weights", "other", "all", *BUDGETED)
         is_number = tokens.isascii() and tokens.isdigit() and 0 < len(tokens) < 6
         if not is_known or bool(tokens) != (kind in BUDGETED) or (tokens and not is_number):
             raise ValueError(text)
-        if has_weights and kind not in BUDGETED:
+        if is_joined and kind not in BUDGETED:
             raise ValueError(text)
-        return cls(kind, int(tokens or 0), has_weights)  # type: ignore[arg-type]
+        return cls(kind, int(tokens or 0), is_joined)  # type: ignore[arg-type]
 
 
 class HouseRulesConfig(RunConfig):
@@ -70,11 +89,16 @@ class HouseRulesConfig(RunConfig):
     """Different worlds, from the task's on."""
     seeds: int = 2
     """Trainings of each world's adapters."""
-    writer: Literal["oracle", "template", "policy"] = "oracle"
+    writer: Literal["oracle", "template", "policy", "taught"] = "oracle"
     """Who writes self-edits about lessons: `oracle` knows the world, and shows what the mechanism can do; `template`
-    knows only what was said; `policy`, the model."""
+    knows only what was said; `policy`, the model; `taught`, the model after training on perfect self-edits of other
+    worlds."""
     renderings: int = 6
-    """Requests of an oracle's self-edit about each lesson."""
+    """Requests of an oracle's self-edit about each lesson; of what a model wrote, so many are kept at most."""
+    drafts: int = 3
+    """Texts of a model about each lesson, whose requests it checks by itself."""
+    taught_examples: int = 120
+    """Self-edits of other worlds that the taught writer is trained on."""
     arms: str = DEFAULT_ARMS
     """Ways of remembering that are compared, joined by commas."""
     inner: TrainingConfig = TrainingConfig(
@@ -91,13 +115,18 @@ class HouseRulesConfig(RunConfig):
     """Interactions after which there is one. 0: none between rests."""
     replayed: int = 8
     """Older examples that it studies besides."""
+    in_sight: float = 0.4
+    """Share of the requests of a study that are studied with some lessons in sight, in an epoch."""
+    rehearsed: int = 24
+    """Beginnings of general text and everyday requests that a rest and the shared adapter study besides, so that what
+    the model says of them stays."""
     form_adapter: str = ""
     """Folder of the adapter that all arms share, made before by another run; empty: this one makes it."""
-    form_examples: int = 320
-    """Of the adapter that all arms share, which knows the form of requests, rules in sight and actions, of other
-    worlds."""
-    form: TrainingConfig = TrainingConfig(rank=16, alpha=32.0, learning_rate=1e-3, epochs=1, batch_size=2)
-    """How that is trained."""
+    form_examples: int = 640
+    """Of the adapter that all arms share, which reads: it knows the form of requests, rules in sight and actions, of
+    other worlds."""
+    form: TrainingConfig = TrainingConfig(rank=16, alpha=32.0, learning_rate=1e-3, epochs=1, batch_size=1)
+    """How that is trained, and the writer that is taught."""
 
     @model_validator(mode="after")
     def _check_rules(self) -> HouseRulesConfig:
@@ -105,9 +134,11 @@ class HouseRulesConfig(RunConfig):
             raise SettingError(Field("task"), f" {self.task}: house rules are about episodes")
         if self.learner:
             raise SettingError(Field("learner"), " has no use here: all arms lie on an adapter of the run's own")
-        for name, most in (("worlds", 100), ("seeds", 100), ("rests", 1_000), ("form_examples", 100_000)):
+        for name, most in _MOST.items():
             at_least(1, name, getattr(self, name), most)
-        for name in ("renderings", "quick_every", "replayed"):
+        if not 0 <= self.in_sight <= 1:
+            raise SettingError(Field("in_sight"), f" {self.in_sight:g}: must be from 0 to 1")
+        for name in ("renderings", "quick_every", "replayed", "rehearsed"):
             at_least(0, name, getattr(self, name), 1_000)
         for name in ("quick", "form"):
             check_training(name, getattr(self, name))

@@ -21,6 +21,7 @@ from selfedit.report.figures import puzzles as puzzle_figures
 from selfedit.report.figures.charts import MethodMark, colour_of
 from selfedit.report.pages.account import trouble
 from selfedit.report.pages.choices import choices, choices_data, choices_figure
+from selfedit.report.pages.rethinking import rethinking_table
 from selfedit.report.published import TABLE1, TABLE1_SOURCE
 from selfedit.report.run_data import RunData, identify
 from selfedit.report.stats.intervals import Interval, solved, solved_difference
@@ -37,10 +38,17 @@ LABELS = {
     "seal": "Self-edits, SEAL after {}",
     "seal-edits": "Written by SEAL after {}, untouched learner",
     "loo": "Best of {} by leave-one-out",
+    "rethink-edits": "Self-edits thought about again",
     "oracle": "Settings known to work",
+    "rethink": "Settings known to work, thought about again",
+    "rethink-wrong": "The same, another answer believed",
+    "longer": "One pass of the cost of thinking again",
 }
 """What rows are called, in their order. {}: rounds of training, or self-edits chosen among."""
-PAIRS = (("synthetic", "seal"), ("synthetic", "seal-edits"), ("synthetic", "loo"), ("seal", "loo"))
+PAIRS = (
+    *(("synthetic", "seal"), ("synthetic", "seal-edits"), ("synthetic", "loo"), ("seal", "loo")),
+    *(("synthetic", "rethink-edits"), ("oracle", "rethink"), ("longer", "rethink"), ("rethink-wrong", "rethink")),
+)
 """(before, after) of the differences that are told."""
 
 
@@ -102,6 +110,8 @@ def _document(name: str, title: str, runs: Sequence[RunData], gaps: Sequence[str
         "source": TABLE1_SOURCE,
         "runs": identify(runs),
     }
+    if thoughts := [one for run in tested for found in run.rethoughts.values() for one in found]:
+        data["rethoughts"] = to_json(thoughts)
     marks = [MethodMark(row.label, colour_of(row.stage), row.success, published=row.published) for row in rows]
     noun = runs[0].noun
     figure = Figure(
@@ -114,6 +124,7 @@ def _document(name: str, title: str, runs: Sequence[RunData], gaps: Sequence[str
     blocks += [choices_figure(name, groups) for name, groups in chosen.items() if any(groups.values())]
     blocks += _attempts(tested)
     blocks += [_difference_table(differences, noun), *map(_round_table, runs), _puzzle_table(tested, rows, outcomes)]
+    blocks += [rethinking_table(run) for run in tested if run.rethoughts]
     sentences = _result(rows, differences, noun) or _learnt(runs, noun), _basis(tested), *gaps
     return document_of(name, title, sentences, tuple(blocks), data)
 
@@ -266,7 +277,7 @@ def _attempts(runs: Sequence[RunData]) -> list[Block]:
     for run in runs:
         if run.config.get("task") != "arc":
             continue
-        rows = [row for row in _rows(run) if row.key != "oracle"] or _rows(run)
+        rows = [row for row in _rows(run) if row.key not in ("oracle", "longer", "rethink-wrong")] or _rows(run)
         shown = []
         for context in _heldout([run])[:PUZZLES_DRAWN] if rows else ():
             mine = [one for one in run.outcomes[rows[-1].stage] if one.context_id == context.id and one.answers]

@@ -11,7 +11,7 @@ from rich.console import Console
 from selfedit.errors import Field, SettingError
 from selfedit.report.blocks import Document
 from selfedit.report.document import print_document, write_document, write_page
-from selfedit.report.pages import contexts, house_rules, puzzles, sequences
+from selfedit.report.pages import contexts, house_rules, puzzles, sequences, stream
 from selfedit.report.run_data import RunData, read_run_data
 from selfedit.report.trusted import Said, read_trusted
 
@@ -20,6 +20,7 @@ PAGES: dict[str, Callable[[RunData], Document]] = {
     "puzzles": puzzles.page,
     "sequences": sequences.page,
     "house-rules": house_rules.page,
+    "stream": stream.page,
 }
 """`RunData.page` → the page that tells it."""
 

@@ -11,6 +11,7 @@ from selfedit.report.paper.house_rules import house_rules
 from selfedit.report.paper.knowledge import figure4, table2
 from selfedit.report.paper.prompts import prompts
 from selfedit.report.paper.reward import reward
+from selfedit.report.paper.stream import stream
 from selfedit.report.paper.worth import worth
 from selfedit.report.run_data import RunData
 
@@ -25,6 +26,7 @@ PAPER: Mapping[str, Callable[[str, Sequence[RunData], Sequence[str]], Document]]
     "reward": reward,
     "worth": worth,
     "house-rules": house_rules,
+    "stream": stream,
 }
 """What can be reproduced, by name → what makes its page: (title, the runs, what is missing and why) → the page."""
 

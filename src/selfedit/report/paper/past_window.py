@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from selfedit.records import to_json
 from selfedit.report import format as fmt
@@ -22,6 +22,8 @@ from selfedit.think.past_window import READING, PastWindowResult
 NAME = "past-window"
 _AGES = (("1", 1, 1), ("2–3", 2, 3), ("4–7", 4, 7), ("8–11", 8, 11), ("12 and more", 12, 99))
 """How ages are shown, with the first and the last of each."""
+MOST_SECONDS = 15
+"""That one update may take, as it was written down beforehand."""
 _DRAWN = {
     WEIGHTS.name: style.VERMILION,
     WINDOW.name: style.GREY,
@@ -43,6 +45,10 @@ class Demand:
     most: float | None
     difference: Interval
     """As measured."""
+    unit: Literal["points", "seconds"] = "points"
+    """What it is in: a share of answers, or seconds, of which the most were measured."""
+    average: float | None = None
+    """Seconds on average; None for points."""
 
     @property
     def is_met(self) -> bool | None:
@@ -59,7 +65,8 @@ def past_window_page(title: str, results: Sequence[PastWindowResult], facts: dic
     starts = list(dict.fromkeys(result.start for result in results))
     blocks: list[Block] = []
     demands: list[Demand] = []
-    data: dict[str, Any] = {"facts": facts, "starts": {}, "runs": [to_json(result) for result in results]}
+    at = 0
+    data: dict[str, Any] = {"facts": facts, "starts": {}, "answers": _answers(results)}
     for start in starts:
         own = [result for result in results if result.start == start]
         answers = [answer for result in own for answer in result.answers]
@@ -68,12 +75,24 @@ def past_window_page(title: str, results: Sequence[PastWindowResult], facts: dic
         data["starts"][start] = {"arms": rows, "updates": (updates := _updates(own))}
         blocks.append(Paragraph(_told(updates)))
         if start == starts[0]:
-            demands = _demands(answers)
-            blocks += [_demand_table(demands), _figure(answers)]
+            demands, at = _demands(answers), len(blocks)
+            blocks.append(_figure(answers))
+    if demands:
+        demands += _time_demand(results)
+        blocks.insert(at, _demand_table(demands))
     data["demands"] = [{**to_json(one), "is_met": one.is_met} for one in demands]
     n = len({answer.stream for result in results for answer in result.answers})
     first = [answer for result in results if result.start == starts[0] for answer in result.answers]
     return document_of(NAME, title, _sentences(demands, _best_text(first), starts, n), tuple(blocks), data)
+
+
+def _answers(results: Sequence[PastWindowResult]) -> dict[str, Any]:
+    """Every answer in a row, without what the columns before it say already."""
+    columns = ("stream", "question", "arm", "kind", "is_mid", "age", "is_past", "is_right", "is_stale", "gold_logprob")
+    rows = [
+        [result.start, *(getattr(answer, name) for name in columns)] for result in results for answer in result.answers
+    ]
+    return {"columns": ["start", *columns], "rows": rows}
 
 
 def share(answers: Sequence[AskedPast], arm: str, which: Which = lambda one: True) -> Interval:
@@ -115,12 +134,25 @@ def _demands(answers: Sequence[AskedPast]) -> list[Demand]:
     return [one for one in found if one.difference.value is not None]
 
 
+def _time_demand(results: Sequence[PastWindowResult]) -> list[Demand]:
+    """How long the slowest update took, on every start; nothing where none was made."""
+    seconds = [boundary.studied.seconds for result in results for boundary in result.boundaries]
+    if not seconds:
+        return []
+    n = len({boundary.stream for result in results for boundary in result.boundaries})
+    found = Interval(max(seconds), None, None, n, len(seconds))
+    return [Demand(f"every update ≤ {MOST_SECONDS} s", None, float(MOST_SECONDS), found, "seconds", mean(seconds))]
+
+
+def _measured(one: Demand) -> Cell:
+    if one.unit == "points":
+        return fmt.ranged_cell(one.difference, fmt.points)
+    return Cell(f"{one.difference.value:.1f} s", f"the slowest; {one.average:.1f} s on average")
+
+
 def _demand_table(demands: Sequence[Demand]) -> Table:
-    rows = tuple(
-        (Cell(one.text), fmt.ranged_cell(one.difference, fmt.points), Cell("yes" if one.is_met else "no"))
-        for one in demands
-    )
-    return Table("What must be shown, points", ("demand", "measured", "met"), rows)
+    rows = tuple((Cell(one.text), _measured(one), Cell("yes" if one.is_met else "no")) for one in demands)
+    return Table("What must be shown, points, or seconds where so said", ("demand", "measured", "met"), rows)
 
 
 def _arms_table(start: str, results: Sequence[PastWindowResult]) -> tuple[Table, list[dict[str, Any]]]:
@@ -239,7 +271,8 @@ def _sentences(demands: Sequence[Demand], beside: str, starts: Sequence[str], n:
         told.append("Not shown: " + "; ".join(missed) + "." if missed else "All that was to be shown was shown.")
     if beside:
         told.append(beside)
-    told.append(f"{fmt.count(n, 'stream')}; starts: {', '.join(starts)}. Lines are the oracle's.")
+    lines = "Lines are the oracle's, but where a start's name ends in another writer's"
+    told.append(f"{fmt.count(n, 'stream')}; starts: {', '.join(starts)}. {lines}.")
     if n < MIN_CONTEXTS_FOR_CLAIM:
         told.append(f"Fewer than {MIN_CONTEXTS_FOR_CLAIM} streams: no interval here is to be relied on.")
     if READING in starts:

@@ -13,8 +13,9 @@ from dataclasses import dataclass, replace
 from statistics import fmean
 from typing import TypeVar
 
-from selfedit.records import Answer, Query
+from selfedit.records import Answer, Query, Tally
 from selfedit.tasks.arc.grids import Format, Grid, read_array, read_rows, rows_text
+from selfedit.tasks.arc.rethinking import read, tally_of
 from selfedit.tasks.arc.transforms import View
 from selfedit.tasks.arc.voting import RULES, Predictions, Vote, rank
 
@@ -49,6 +50,8 @@ class Votes:
     """How answers become attempts."""
     asked: tuple[Asked, ...]
     """The trial's queries, in order."""
+    earlier: tuple[Tally, ...] = ()
+    """What views answered before, to be counted in where candidates are judged."""
 
     def queries(self, answers: Sequence[Answer]) -> list[Query]:
         """Every candidate in the views that judge; nothing where votes decide, or all can be handed in."""
@@ -79,20 +82,30 @@ class Votes:
 
     def said(self, answers: Sequence[Answer]) -> list[list[tuple[str, Grid | None]]]:
         """For each test input what every view answered, turned back: the symmetry's name, and the grid or None."""
-        read = read_array if self.format == "arrays" else read_rows
+        grid_in = read_array if self.format == "arrays" else read_rows
         found = []
         for asked, said in zip(self._by_question(self.asked), self._by_question(answers), strict=True):
-            grids = [(one.view, read(answer.text)) for one, answer in zip(asked, said, strict=True)]
+            grids = [(one.view, grid_in(answer.text)) for one, answer in zip(asked, said, strict=True)]
             found.append([(view.symmetry, view.undo(grid) if grid else None) for view, grid in grids])
         return found
 
+    def tally(self, answers: Sequence[Answer]) -> list[Tally]:
+        """What the views of each test input answered, without what was answered earlier."""
+        return [
+            tally_of(asked[0].question_id, len(asked), [grid for _, grid in said if grid])
+            for asked, said in zip(self._by_question(self.asked), self.said(answers), strict=True)
+        ]
+
     def _candidates(self, answers: Sequence[Answer]) -> list[tuple[list[Asked], list[Grid]]]:
         """(how it was asked, what was answered) for each test input: voted on, or those that most views gave."""
-        return list(zip(self._by_question(self.asked), map(self._best, self.said(answers)), strict=True))
+        asked = self._by_question(self.asked)
+        return [(ways, self._best(ways[0], said)) for ways, said in zip(asked, self.said(answers), strict=True)]
 
-    def _best(self, predictions: Predictions) -> list[Grid]:
+    def _best(self, asked: Asked, predictions: Predictions) -> list[Grid]:
         if self.vote == "judged":
-            return _most_frequent([grid for _, grid in predictions if grid])[:MAX_CANDIDATES]
+            before = [one for tally in self.earlier if tally.question_id == asked.question_id for one in tally.said]
+            repeated = [grid for one in before for grid in [read(one.text)] * one.views]
+            return _most_frequent([*(grid for _, grid in predictions if grid), *repeated])[:MAX_CANDIDATES]
         return RULES[self.vote](predictions)
 
     def _by_question(self, items: Sequence[T]) -> list[list[T]]:

@@ -110,6 +110,12 @@ def whole_lists(
     return list(lists)
 
 
+def asked_last(demos: Sequence[Pair], pair: Pair, n: int, seed: int, colours: Colours) -> list[tuple[Pair, ...]]:
+    """`n` times the demonstrations with `pair` behind them, each time another view of them all."""
+    chosen = views(n, len(demos), seed, is_zero_fixed=colours == "published")
+    return [(*one.demos, one.query) for one in (view.apply(Puzzle(tuple(demos), pair)) for view in chosen)]
+
+
 def _left_out(demos: Sequence[Pair], chosen: Sequence[str], leave: int, colours: Colours) -> list[Puzzle]:
     draws = RandomState(0)
     augmenters = [augmenter for name, family in families().items() if name in chosen for augmenter in family]

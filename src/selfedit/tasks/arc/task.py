@@ -25,7 +25,7 @@ Departures from the paper:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, get_args
 
@@ -34,33 +34,33 @@ from pydantic import model_validator
 from selfedit import seeds
 from selfedit.config import RunConfig, TaskSettings, at_least
 from selfedit.errors import Field, InvalidEdit, SettingError
-from selfedit.records import Context, Example, LossOn, Prompt, Query, Question, TrainingConfig, TrialSpec
-from selfedit.tasks.arc.attempts import JUDGING_VIEWS, Asked, Votes
-from selfedit.tasks.arc.contexts import context_of, demos_of, pair_of
-from selfedit.tasks.arc.directives import (
-    ALL_TOKENS,
-    Directives,
-    ExtendedTraining,
-    Kind,
-    ask_for_directives,
-    read_directives,
-)
-from selfedit.tasks.arc.examples import CAP, STEP_CAP, published_examples, published_queries, steps_of, whole_lists
-from selfedit.tasks.arc.grids import MAX_SIDE, Format, Grid, Pair, Puzzle, array_text, rows_text
+from selfedit.records import Beliefs, Context, Prompt, Tally, TrainingConfig, TrialSpec
+from selfedit.tasks.arc.attempts import Asked, Votes
+from selfedit.tasks.arc.contexts import context_of, demos_of
+from selfedit.tasks.arc.directives import Directives, ExtendedTraining, Kind, ask_for_directives, read_directives
+from selfedit.tasks.arc.examples import STEP_CAP, asked_last, steps_of
+from selfedit.tasks.arc.grids import Format, Pair
 from selfedit.tasks.arc.puzzles import load_puzzles
-from selfedit.tasks.arc.transforms import Colours, View, views
+from selfedit.tasks.arc.rethinking import EXTRA_VIEWS, PROBE_SHARE, believe, others_than, to_study
+from selfedit.tasks.arc.sequences import (
+    asked_as_arrays,
+    asked_as_cells,
+    example_of_cells,
+    examples_of_arrays,
+    examples_of_cells,
+)
+from selfedit.tasks.arc.transforms import Colours
 from selfedit.tasks.arc.voting import Vote
 from selfedit.tasks.plugin import TaskPlugin
 
 MAX_LEFT_OUT = 2
 """Demonstrations that are left out in turn where the answer is unknown."""
-_CONTEXT_CELLS = 3800
-"""Most cells of one sequence: as numpy prints them, some two tokens each."""
+MOST_ROUNDS = 10
+"""Of thinking again."""
 HELDOUT_SHARE = 0.4
 """Share of the puzzles, from the end, that is held out where no second source is given."""
 NONE = "none"
 """The source that has no puzzles."""
-_ANSWER = "\n="
 ORACLES: dict[Kind, str] = {
     "published": (
         '{"data_generation": {"use_basic_augmentations": true, "use_size_augmentations": true,'
@@ -75,15 +75,11 @@ ORACLES: dict[Kind, str] = {
     ),
 }
 """Directives that are known to work: those that the paper chose its puzzles by, and the best we know for cells."""
-_SYSTEM = (
-    "Find the rule that turns each input grid into its output grid, and give the output of the last input in the same"
-    " form, at once and without words.\nGrids are written as arrays of numbers. Examples:\n"
-)
 
 
 @dataclass(frozen=True, slots=True)
 class ArcTask:
-    """Learning puzzles; implements `protocols.Task`, `InContext` and `LeaveOneOut`."""
+    """Learning puzzles; implements `protocols.Task`, `InContext` and `ThinksAgain`."""
 
     train: tuple[Context, ...]
     """Puzzles that train the policy."""
@@ -105,6 +101,8 @@ class ArcTask:
     """How answers become attempts."""
     colours: Colours = "uniform"
     """How colours are exchanged in what is trained on."""
+    rethink: int = 1
+    """Rounds of thinking again, for the methods that do."""
 
     def contexts(self, split: str) -> Sequence[Context]:
         """Puzzles of `train` or `heldout`, in order."""
@@ -118,7 +116,7 @@ class ArcTask:
         """The demonstrations under the directives `edit`; under the task's own for None. Raises InvalidEdit."""
         directives = self.oracle if edit is None else read_directives(self.kind, edit)
         demos = demos_of(context)
-        make = _examples_of_arrays if self.format == "arrays" else _examples_of_cells
+        make = examples_of_arrays if self.format == "arrays" else examples_of_cells
         examples = make(context.id, demos, directives, self.colours)
         steps = steps_of(len(examples), directives.training.num_train_epochs)
         if self.kind == "published" and steps > STEP_CAP:
@@ -140,16 +138,57 @@ class ArcTask:
         """The puzzle with one demonstration less, which is asked instead of the test input; the last ones in turn."""
         return leave_one_out(context)
 
-    def _asked(self, context: Context, demos: Sequence[Pair]) -> tuple[Asked, ...]:
-        make = _asked_as_arrays if self.format == "arrays" else self._asked_as_cells
-        return tuple(one for question in context.questions for one in make(question, demos))
+    @property
+    def cannot_rethink(self) -> str:
+        """Why there is no agreement to go by."""
+        if self.format != "cells":
+            return "grids are written as arrays, and only as cells are they asked in views enough"
+        return "" if self.n_views > 1 else "a single view has nothing to agree with"
 
-    def _asked_as_cells(self, question: Question, demos: Sequence[Pair]) -> list[Asked]:
-        puzzle = Puzzle(tuple(demos), pair_of(question))
-        chosen = views(self.n_views, len(demos), seeds.derive("views", question.id))
-        asked = [_asked_as_cells(question, view.apply(puzzle), view) for view in chosen]
-        rest = [replace(one, query=replace(one.query, gold="")) for one in asked[JUDGING_VIEWS:]]
-        return [*asked[:JUDGING_VIEWS], *rest]
+    def probe(self, part: Context, edit: str | None) -> TrialSpec:
+        """A study of the puzzle without one demonstration, on the first part of its training sequences."""
+        spec = self.compile(part, edit)
+        return replace(spec, examples=spec.examples[: max(1, round(PROBE_SHARE * len(spec.examples)))])
+
+    def study_again(
+        self,
+        context: Context,
+        edit: str | None,
+        seen: Sequence[Sequence[Tally]],
+        held_out: Sequence[tuple[Context, Tally]],
+        is_other: bool,
+    ) -> tuple[Beliefs, TrialSpec | None]:
+        """The study of before, and beside it each trusted answer and each demonstration that was not understood, in
+        `EXTRA_VIEWS` views behind all other demonstrations; None where there is neither."""
+        beliefs = believe(seen[-1], held_out, is_other)
+        demos = demos_of(context)
+        trusted, wrong = to_study(context, [part for part, _ in held_out], beliefs)
+        seed = seeds.derive("rethink", context.id, len(seen))
+        lists = [
+            pairs
+            for place, pair in enumerate([*trusted, *wrong])
+            for pairs in asked_last(
+                others_than(demos, pair), pair, EXTRA_VIEWS, seeds.derive(seed, place), self.colours
+            )
+        ]
+        if not lists:
+            return beliefs, None
+        spec = self.compile(context, edit)
+        followup = spec.followup
+        assert isinstance(followup, Votes)
+        said = tuple(tally for tallies in seen for tally in tallies)
+        examples = tuple(example_of_cells(pairs, "completion") for pairs in lists)
+        return beliefs, replace(spec, examples=spec.examples + examples, followup=replace(followup, earlier=said))
+
+    def study_longer(self, context: Context, edit: str | None, steps: int, times: int) -> TrialSpec:
+        """The study of before with so many steps, asked in `times` as many views."""
+        spec = replace(self, n_views=times * self.n_views).compile(context, edit)
+        return replace(spec, training=replace(spec.training or self.inner, budget=f"steps:{steps}"))
+
+    def _asked(self, context: Context, demos: Sequence[Pair]) -> tuple[Asked, ...]:
+        if self.format == "arrays":
+            return tuple(one for question in context.questions for one in asked_as_arrays(question, demos))
+        return tuple(one for question in context.questions for one in asked_as_cells(question, demos, self.n_views))
 
 
 def leave_one_out(context: Context) -> list[Context]:
@@ -162,72 +201,6 @@ def leave_one_out(context: Context) -> list[Context]:
     ]
 
 
-def _asked_as_cells(question: Question, puzzle: Puzzle, view: View) -> Asked:
-    query = Query(
-        question_id=f"{question.id}@{view.label}",
-        question=question.question,
-        gold=rows_text(puzzle.query.output),
-        prompt=_prompt_of_cells(puzzle.demos, puzzle.query.input),
-        max_new_tokens=_room(puzzle, rows_text),
-        is_one_line=False,
-    )
-    return Asked(question.id, view, query)
-
-
-def _asked_as_arrays(question: Question, demos: Sequence[Pair]) -> list[Asked]:
-    asked = []
-    for number, one in enumerate(published_queries(demos, pair_of(question))):
-        view = View(one.symmetry)
-        query = Query(
-            question_id=f"{question.id}@{view.label}.{number}",
-            question=question.question,
-            gold=_array(one.puzzle.query.output) if question.answer else "",
-            prompt=_prompt_of_arrays(one.puzzle.demos, one.puzzle.query.input),
-            max_new_tokens=2 * _room(one.puzzle, array_text),
-            is_one_line=False,
-        )
-        asked.append(Asked(question.id, view, query))
-    return asked
-
-
-def _prompt_of_cells(demos: Sequence[Pair], asked: Grid) -> Prompt:
-    history = tuple((rows_text(pair.input) + _ANSWER, rows_text(pair.output)) for pair in demos)
-    return Prompt(rows_text(asked) + _ANSWER, raw=True, history=history, char_tokens=True)
-
-
-def _prompt_of_arrays(demos: Sequence[Pair], asked: Grid) -> Prompt:
-    shown = "".join(f"{array_text(pair.input)} -> {_array(pair.output)}\n" for pair in demos)
-    return Prompt(f"{array_text(asked)} ->", system=_SYSTEM + shown)
-
-
-def _array(grid: Grid) -> str:
-    return array_text(grid) + "#"
-
-
-def _examples_of_cells(
-    puzzle_id: str, demos: tuple[Pair, ...], directives: Directives, colours: Colours
-) -> tuple[Example, ...]:
-    seed = seeds.derive("lists", puzzle_id)
-    lists = whole_lists(demos, directives.families(), _n_examples(directives), seed, colours)
-    loss_on: LossOn = "all" if directives.training.strategy == ALL_TOKENS else "later replies"
-    return tuple(
-        Example(rows_text(pairs[-1].output), _prompt_of_cells(pairs[:-1], pairs[-1].input), loss_on=loss_on)
-        for pairs in lists
-    )
-
-
-def _examples_of_arrays(
-    puzzle_id: str, demos: tuple[Pair, ...], directives: Directives, colours: Colours
-) -> tuple[Example, ...]:
-    puzzles = published_examples(demos, directives.families(), cap=_n_examples(directives), colours=colours)
-    loss_on: LossOn = "all" if directives.training.strategy == ALL_TOKENS else "completion"
-    return tuple(
-        Example(_array(puzzle.query.output), _prompt_of_arrays(puzzle.demos, puzzle.query.input), loss_on=loss_on)
-        for puzzle in puzzles
-        if _cells(puzzle) <= _CONTEXT_CELLS
-    )
-
-
 def _chosen(directives: Directives, inner: TrainingConfig) -> dict[str, Any]:
     """What the directives say of training; the scale alpha / rank stays."""
     training = directives.training
@@ -235,22 +208,6 @@ def _chosen(directives: Directives, inner: TrainingConfig) -> dict[str, Any]:
     if isinstance(training, ExtendedTraining):
         values |= {"rank": training.rank, "alpha": inner.alpha / inner.rank * training.rank}
     return values
-
-
-def _n_examples(directives: Directives) -> int:
-    """At most so many examples."""
-    training = directives.training
-    return training.views if isinstance(training, ExtendedTraining) else CAP
-
-
-def _room(puzzle: Puzzle, write: Callable[[Grid], str]) -> int:
-    """Most characters of an answer: twice the largest output shown, and the test input."""
-    shown = max((len(write(pair.output)) for pair in puzzle.demos), default=0)
-    return min(2 * shown + len(write(puzzle.query.input)) + 1, (MAX_SIDE + 1) * MAX_SIDE)
-
-
-def _cells(puzzle: Puzzle) -> int:
-    return sum(len(grid) * len(grid[0]) for pair in (*puzzle.demos, puzzle.query) for grid in (pair.input, pair.output))
 
 
 class ArcSettings(TaskSettings):
@@ -278,10 +235,14 @@ class ArcSettings(TaskSettings):
     colours: str = "uniform"
     """How colours are exchanged in what is trained on. uniform: all ten, any with any. published: black stays, and
     colours that do not occur come first."""
+    rethink: int = 1
+    """Rounds of the methods that think again (rethink, rethink-edits, rethink-wrong, longer); others do none. Cells
+    only."""
 
     @model_validator(mode="after")
     def _check_views(self) -> ArcSettings:
         at_least(1, "views", self.views)
+        at_least(1, "rethink", self.rethink, MOST_ROUNDS)
         return self
 
 
@@ -303,7 +264,19 @@ def load_arc(settings: TaskSettings, run: RunConfig) -> ArcTask:
     vote, colours = _rules(settings, style)
     train, heldout = _split(settings)
     oracle = check_directives("oracle", kind, settings.oracle or ORACLES[kind])
-    return ArcTask(train, heldout, kind, style, run.inner, oracle, settings.views, settings.constrained, vote, colours)
+    return ArcTask(
+        train,
+        heldout,
+        kind,
+        style,
+        run.inner,
+        oracle,
+        settings.views,
+        settings.constrained,
+        vote,
+        colours,
+        settings.rethink,
+    )
 
 
 def _rules(settings: ArcSettings, style: Format) -> tuple[Vote, Colours]:
@@ -354,7 +327,21 @@ ARC = TaskPlugin(
     noun="puzzle",
     settings=ArcSettings,
     load=load_arc,
-    methods=("base", "in-context", "synthetic", "seal", "seal-edits", "oracle", "loo", "edits", "writer"),
+    methods=(
+        "base",
+        "in-context",
+        "synthetic",
+        "seal",
+        "seal-edits",
+        "oracle",
+        "loo",
+        "edits",
+        "writer",
+        "rethink",
+        "rethink-edits",
+        "rethink-wrong",
+        "longer",
+    ),
     baselines=("base", "oracle", "synthetic"),
     recipe_for=lambda model: "arc",
     eval_methods="base,synthetic,oracle",

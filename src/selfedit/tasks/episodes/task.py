@@ -37,6 +37,12 @@ class EpisodesSettings(TaskSettings):
     """Rules that each of them teaches, a multiple of 3 up to 48."""
     untaught: int = 16
     """Rules that each of them has besides, and never tells."""
+    changed: int = 0
+    """Rules of each that change when they come up again. 0: one in twenty."""
+
+    def made(self, seed: int) -> World:
+        """The world of a seed."""
+        return make_world(seed, self.rules, self.untaught, changed=self.changed)
 
     @model_validator(mode="after")
     def _check(self) -> EpisodesSettings:
@@ -47,6 +53,7 @@ class EpisodesSettings(TaskSettings):
         at_least(0, "world", self.world)
         at_least(3, "rules", self.rules, MOST_RULES)
         at_least(0, "untaught", self.untaught, 24)
+        at_least(0, "changed", self.changed, self.rules)
         if self.rules % len(KINDS):
             raise SettingError(Field("rules"), f" {self.rules}: must be a multiple of {len(KINDS)}")
         return self
@@ -60,13 +67,19 @@ class EpisodesTask:
         heldout: others.
         form: how requests are put that are learnt; those of its tests are always plain.
         system: what stands before them in a chat.
+        has_shots: whether who writes a self-edit is shown examples.
     """
 
     def __init__(
-        self, train: Sequence[Context], heldout: Sequence[Context], form: Form = "plain", system: str = ""
+        self,
+        train: Sequence[Context],
+        heldout: Sequence[Context],
+        form: Form = "plain",
+        system: str = "",
+        has_shots: bool = True,
     ) -> None:
         self._form: Form = form
-        self._system = system
+        self._system, self._has_shots = system, has_shots
         self._splits = {"train": tuple(train), "heldout": tuple(heldout)}
 
     def contexts(self, split: str) -> Sequence[Context]:
@@ -75,7 +88,7 @@ class EpisodesTask:
 
     def prompt(self, context: Context) -> Prompt:
         """How the policy is asked for a self-edit about what was said."""
-        return ask_for_renderings(context.text)
+        return ask_for_renderings(context.text, self._has_shots)
 
     def compile(self, context: Context, edit: str | None) -> TrialSpec:
         """What was said, then what the self-edit adds. Raises InvalidEdit."""
@@ -112,7 +125,7 @@ def load_episodes(settings: TaskSettings, run: RunConfig) -> EpisodesTask:
     """Two worlds: one that trains, and another that is held out."""
     assert isinstance(settings, EpisodesSettings)
     del run
-    worlds = [make_world(settings.world + n, settings.rules, settings.untaught) for n in range(2)]
+    worlds = [settings.made(settings.world + n) for n in range(2)]
     train, heldout = ([rule_context(world, rule) for rule in world.rules] for world in worlds)
     return EpisodesTask(train, heldout)
 

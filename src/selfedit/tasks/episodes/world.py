@@ -87,13 +87,14 @@ class World:
         return tuple(self.revised.get(rule.id, rule) for rule in self.rules)
 
 
-def make_world(seed: int, rules: int = MOST_RULES, untaught: int = 16, renderings: int = 6) -> World:
+def make_world(seed: int, rules: int = MOST_RULES, untaught: int = 16, renderings: int = 6, changed: int = 0) -> World:
     """The world of a seed.
 
     Args:
         rules: how many are taught, a multiple of 3 and at most `MOST_RULES`.
         untaught: how many more there are that nobody ever tells.
         renderings: requests of each rule that a perfect self-edit has.
+        changed: how many of the taught rules change at their recurrence; 0: one in twenty.
 
     Raises:
         ValueError: there are not as many.
@@ -107,8 +108,8 @@ def make_world(seed: int, rules: int = MOST_RULES, untaught: int = 16, rendering
     made = {kind: draw.rules(kind, each, unknown[kind]) for kind in KINDS}
     taught = [rule for kind in KINDS for rule in made[kind][:each]]
     draw.rng("order").shuffle(taught)
-    changed = sorted(draw.rng("changes").sample(range(rules), max(1, round(rules / 20))))
-    revised = {taught[i].id: draw.changed(taught[i]) for i in changed}
+    places = sorted(draw.rng("changes").sample(range(rules), changed or max(1, round(rules / 20))))
+    revised = {taught[i].id: draw.changed(taught[i]) for i in places}
     never = tuple(rule for kind in KINDS for rule in made[kind][each:])
     return World(seed, tuple(taught), never, revised)
 

@@ -1,0 +1,101 @@
+"""L5. `selfedit stream`: documents that come, change and go, and what each way of keeping up knows after every one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from selfedit.cli.open_run import opened
+from selfedit.cli.output import JsonCommand, Output, say
+from selfedit.learn.stream import StreamConfig, StreamRun, streams_of
+from selfedit.learn.stream.experiment import check_reader, reader_examples
+from selfedit.learn.stream.keeping import CountTokens
+from selfedit.records import Example
+from selfedit.store.run_folder import check_run
+from selfedit.tasks import load_probe, load_task
+from selfedit.tasks.documents.task import token_counter
+from selfedit.tasks.probe import BUNDLED
+from selfedit.tasks.streams.edits import oracle_lines, template_lines
+from selfedit.tasks.streams.events import DocumentEvent, DocumentStream
+from selfedit.tasks.streams.task import study
+
+TRAINED_PER_SECOND, ANSWERED_PER_SECOND = 150, 4
+"""Tokens and answers, on a quiet core of the kind of a laptop's (docs/performance.md); other machines scale both."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class StreamCommand(JsonCommand):
+    """Documents that come, change and go, and the same questions after each: what the model still knows, by every way
+    of keeping up."""
+
+    settings: Annotated[StreamConfig, tyro.conf.arg(name="")]
+    config: str = ""
+    """JSON or YAML file of defaults (a run's config.json will do); flags override it."""
+
+    def run(self, out: Output) -> None:
+        """Makes or resumes the stream, and shows its report."""
+        out.report(run_stream(self.settings, self.settings.run_path("stream"), out))
+
+
+@dataclass(frozen=True, slots=True)
+class StreamAmount:
+    """What a run comes to."""
+
+    trained: int
+    """Tokens trained on."""
+    asked: int
+    """Answers, at most: what stays the same is not asked again."""
+
+    @property
+    def minutes(self) -> float:
+        """On one quiet core."""
+        return (self.trained / TRAINED_PER_SECOND + self.asked / ANSWERED_PER_SECOND) / 60
+
+
+def run_stream(config: StreamConfig, path: Path, out: Output) -> Path:
+    """Makes or resumes the experiment in the folder `path`, which it returns."""
+    check_run(path, config.identity(), config.defaults())
+    check_reader(config)
+    streams, task, count = streams_of(config), load_task(config), token_counter(config.model)
+    amount = stream_amount(config, streams, count)
+    say(
+        f"about {amount.trained:,} tokens to train on and {amount.asked:,} answers at most,"
+        f" {max(1, round(amount.minutes)):,} minutes on one quiet core; what is there already is not done again"
+    )
+    with opened("stream", config, path, task, out) as runtime:
+        runtime.ledger.put_contexts("heldout", task.contexts("heldout"))
+        StreamRun(config, runtime, count, streams, load_probe(BUNDLED)).run()
+    return path
+
+
+def stream_amount(config: StreamConfig, streams: tuple[DocumentStream, ...], count: CountTokens) -> StreamAmount:
+    """What a run takes; self-edits of a policy are taken for the documents' own sentences, twice."""
+    kinds = {arm.kind for arm in config.arm_list()}
+    is_fast = bool(kinds & {"route", "fast+slow", "text+weights"})
+    is_slow = bool(kinds & {"fast+slow", "text+weights", "other"})
+    trained, asked = 0, 0
+    for stream in streams:
+        sizes = {one.number: _tokens(_lines(config, one), count) for one in stream.events if one.text}
+        trained += sum(sizes.values()) * config.inner.epochs * (is_fast + ("merge" in kinds))
+        last = len(stream.events)
+        sleeps = [e.number for e in stream.events if not e.number % config.sleep_every or e.kind == "delete"]
+        for event in {*sleeps, last} if is_slow else ():
+            trained += config.slow.epochs * sum(sizes[one.number] for one in stream.documents_at(event))
+        asked += sum(one.since <= e.number for e in stream.events for one in stream.questions) * max(1, len(kinds) // 2)
+    if not config.reader_adapter:
+        trained += _tokens(reader_examples(config.reader_examples, config.seed), count) * config.reader.epochs
+    return StreamAmount(trained, asked)
+
+
+def _lines(config: StreamConfig, event: DocumentEvent) -> tuple[Example, ...]:
+    if config.writer == "oracle":
+        return study(event.title, oracle_lines(event, {fact.key for fact in event.facts}, config.renderings))
+    own = study(event.title, template_lines(event))
+    return own * 2 if config.writer == "policy" else own
+
+
+def _tokens(examples: tuple[Example, ...], count: CountTokens) -> int:
+    return sum(count(one.completion) + (count(one.prompt.text) if one.prompt else 0) + 1 for one in examples)

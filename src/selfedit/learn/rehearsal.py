@@ -1,0 +1,33 @@
+"""L3. What a model should go on saying while it learns something else: beginnings of texts with what it says to them.
+
+How likely the model holds each next token is what is studied, not the words alone, which would make it surer than it
+is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from selfedit.protocols import Engine
+from selfedit.records import UNTOUCHED, Example, Generation, Invalid, Prompt, SamplingParams
+
+_SAID = SamplingParams(temperature=0.0, top_p=1.0, max_new_tokens=24)
+"""A longer text is cut there."""
+
+
+def rehearsals(engine: Engine, prompts: Sequence[Prompt], n: int, is_anchored: bool) -> tuple[Example, ...]:
+    """`n` of the prompts at most, from all of the list, with what the untouched model says to them.
+
+    Args:
+        is_anchored: the untouched model is the teacher, else the version that is trained on.
+    """
+    asked = _spread(prompts, n)
+    wanted = [Generation(UNTOUCHED, prompt, _SAID, 0) for prompt in asked]
+    said = [one for done in engine.generate([wanted]) for one in done.results] if wanted else []
+    pairs = [(prompt, one.text) for prompt, one in zip(asked, said, strict=True) if not isinstance(one, Invalid)]
+    return tuple(Example(text, prompt, prompt, is_anchored=is_anchored) for prompt, text in pairs if text)
+
+
+def _spread(prompts: Sequence[Prompt], n: int) -> list[Prompt]:
+    step = len(prompts) / max(1, n)
+    return list(prompts) if step <= 1 else [prompts[int(i * step)] for i in range(n)]

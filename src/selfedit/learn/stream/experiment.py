@@ -1,0 +1,407 @@
+"""L3. A stream of documents: each is learnt when it comes, and the same questions are asked after every one.
+
+    a document comes → a self-edit → an adapter of its own, at once → now and then a sleep: one adapter for all, anew
+
+1. All arms lie on one adapter, the reader, which was made on other worlds and knows how questions are answered, with
+   documents in sight or without. So no arm wins by learning the form of answers.
+2. A sleep begins from the reader and studies what is kept: of the documents that are there, in the order of their
+   names, what still holds. Its seed comes from that alone. So what a document taught is gone with it: the adapter is
+   the one that there would be had it never come.
+3. A question that is asked of the same adapter with the same in sight is not asked again: its answer is.
+4. Everything goes through the ledger: versions, self-edits, answers. Started again, it goes on.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from selfedit import seeds
+from selfedit.errors import Field, InvalidEdit, SelfeditError, SettingError
+from selfedit.learn.asking import Asker
+from selfedit.learn.stream.keeping import CountTokens, KeptSoFar
+from selfedit.learn.stream.settings import StreamArm, StreamConfig
+from selfedit.loop.regrading import grade_missing
+from selfedit.loop.runtime import Runtime
+from selfedit.loop.writing import WritingPlan, write_edits
+from selfedit.records import (
+    REGRADING,
+    SHARED_EDITS,
+    UNTOUCHED,
+    Answer,
+    Example,
+    GradedAnswer,
+    Outcome,
+    Policy,
+    Probe,
+    Query,
+    SelfEdit,
+    Stage,
+    TrainingConfig,
+    Update,
+    UpdateResult,
+    Version,
+    WarmUp,
+    digest,
+)
+from selfedit.store.adapters import adapter_in, is_adapter
+from selfedit.tasks.streams.edits import oracle_lines, template_lines
+from selfedit.tasks.streams.events import DocumentEvent, DocumentStream, TimedQuestion, asked_at
+from selfedit.tasks.streams.task import (
+    ANSWER_TOKENS,
+    document_text,
+    event_context,
+    put_answered,
+    put_timed,
+    study,
+)
+from selfedit.tasks.streams.world import make_document_stream, study_questions
+
+ASKED, KNOWN_STILL, FLUENT_STILL = "asked", "known", "fluent"
+"""Methods of outcomes: a document's questions; common knowledge; general text, whose log-probability alone is taken."""
+FAST, MERGED, SLOW = "fast", "merge", "slow"
+"""Rows of versions."""
+READER = "adapters/reader"
+"""Where the adapter lies that all arms share, in the folder of the run that makes it."""
+PROBE = "probe"
+"""In place of a document's name."""
+_READER_WORLDS = 1_000_000
+"""Seeds of the worlds that the reader is made on begin here; worlds of an experiment are below."""
+_READER_SIGHT = (0, 0, 1, 1, 2, 3)
+"""Documents in sight of one example, drawn evenly."""
+_PLAIN = (FLUENT_STILL, ("none", "merge", "fast+slow", "other"))
+"""Arms whose general text is one adapter's."""
+
+
+@dataclass(frozen=True)
+class StreamRun:
+    """The experiment, ready to be run."""
+
+    config: StreamConfig
+    runtime: Runtime
+    count: CountTokens
+    """Counts the model's tokens."""
+    streams: tuple[DocumentStream, ...]
+    probe: Probe
+    edits: dict[tuple[int, int], SelfEdit] = field(default_factory=dict)
+    """By (stream, event), what was written about the document."""
+    answers: dict[tuple[str, str, str], Answer] = field(default_factory=dict)
+    """By (hash of the adapter, prompt, gold answer), what was answered."""
+
+    def run(self) -> None:
+        """Makes the reader, and goes through every stream.
+
+        Raises:
+            SelfeditError: something could not be trained or asked.
+        """
+        reader = self._reader()
+        for chain in range(len(self.streams)):
+            self._write(chain)
+        slow = {chain: self._live(chain, reader) for chain in range(len(self.streams))}
+        for chain, stream in enumerate(self.streams):
+            others = [one for one in slow if one != chain]
+            arms = [arm for arm in self.config.arm_list() if arm.kind == "other" and others]
+            if arms:
+                kept = replace(self._kept(chain, len(stream.events), reader), other=slow[others[0]])
+                self._ask(chain, len(stream.events), arms[0], kept)
+        grade_missing(self.runtime.ledger, self.runtime.grade, self.runtime.ledger.outcomes())
+        self.runtime.note_usage(REGRADING, "judge", self.runtime.judge)
+
+    def _live(self, chain: int, reader: Policy) -> Policy:
+        """All events of a stream; returns the adapter of its last sleep."""
+        stream, arms = self.streams[chain], self.config.arm_list()
+        kinds = {arm.kind for arm in arms}
+        if kinds & {"route", "fast+slow", "text+weights"}:
+            self._learn_fast(chain, reader)
+        self.runtime.progress.stage(f"{stream.name}: {len(stream.events)} events", len(stream.events))
+        for event in stream.events:
+            if "merge" in kinds and event.text:
+                self._merge(chain, event, reader)
+            if kinds & {"fast+slow", "text+weights", "other"} and event.number in self.sleeps(stream):
+                self._sleep(chain, event.number, reader)
+            kept = self._kept(chain, event.number, reader)
+            for arm in (one for one in arms if one.kind != "other"):
+                self._ask(chain, event.number, arm, kept)
+            self.runtime.progress.advance()
+        return self._kept(chain, len(stream.events), reader).slow
+
+    def sleeps(self, stream: DocumentStream) -> list[int]:
+        """The events behind which there is a sleep."""
+        last = len(stream.events)
+        every = self.config.sleep_every
+        return [e.number for e in stream.events if e.number in (last,) or not e.number % every or e.kind == "delete"]
+
+    def _kept(self, chain: int, event: int, reader: Policy) -> KeptSoFar:
+        own = {row: self._versions(row, chain) for row in (FAST, MERGED, SLOW)}
+        merged = [version for version in own[MERGED] if version.step <= event]
+        slow = [version for version in own[SLOW] if version.step <= event]
+        return KeptSoFar(
+            documents=self.streams[chain].documents_at(event),
+            start=reader,
+            merged=merged[-1].policy if merged else reader,
+            fast={version.step: version.policy for version in own[FAST]},
+            slow=slow[-1].policy if slow else reader,
+            slept=slow[-1].step if slow else 0,
+            other=UNTOUCHED,
+            count=self.count,
+        )
+
+    def _versions(self, row: str, chain: int) -> list[Version]:
+        return sorted((v for v in self.runtime.ledger.versions(row) if v.chain == chain), key=lambda v: v.step)
+
+    # What is studied.
+
+    def _write(self, chain: int) -> None:
+        """Self-edits about every state of every document."""
+        stream = self.streams[chain]
+        told = [event for event in stream.events if event.text]
+        if self.config.writer == "policy":
+            plan = WritingPlan(Stage.of("synthetic", chain), UNTOUCHED, 1, self.config.sampling, self.config.seed)
+            written = write_edits(self.runtime, plan, [event_context(stream, event) for event in told])
+        else:
+            written = [self._by_rule(stream, event) for event in told]
+            self.runtime.ledger.add_edits(written)
+        of = {edit.context_id: edit for edit in written}
+        self.edits.update({(chain, one.number): of[event_context(stream, one).id] for one in told})
+
+    def _by_rule(self, stream: DocumentStream, event: DocumentEvent) -> SelfEdit:
+        context, writer = event_context(stream, event), self.config.writer
+        keys = {fact.key for fact in event.facts}
+        text = oracle_lines(event, keys, self.config.renderings) if writer == "oracle" else template_lines(event)
+        key = digest(writer, context.id, text)
+        return SelfEdit(key, context.id, SHARED_EDITS, 0, 0, text, 0, writer=writer)
+
+    def _studied(self, chain: int, event: DocumentEvent, valid: frozenset[tuple[int, str]] | None) -> list[Example]:
+        """What is trained on of a document. `valid`: what of it still holds, where somebody knows; None: all."""
+        edit = self.edits[chain, event.number]
+        if self.config.writer == "oracle":
+            keys = {fact.key for fact in event.facts if valid is None or (event.number, fact.key) in valid}
+            text = oracle_lines(event, keys, self.config.renderings)
+            return list(study(event.title, text)) if text else []
+        own = study(event.title, template_lines(event))
+        if self.config.writer == "template" or edit.invalid:
+            return list(own)
+        try:
+            return list(dict.fromkeys((*own, *study(event.title, edit.text))))
+        except InvalidEdit:
+            return list(own)
+
+    def kept_examples(self, chain: int, event: int) -> tuple[Example, ...]:
+        """What a sleep after this event studies: it depends on nothing but the documents that are there."""
+        stream = self.streams[chain]
+        valid = stream.valid_facts(event) if self.config.writer == "oracle" else None
+        found = [one for document in stream.documents_at(event) for one in self._studied(chain, document, valid)]
+        return tuple(dict.fromkeys(found))
+
+    # What is trained.
+
+    def _reader(self) -> Policy:
+        """What all arms lie on."""
+        ledger = self.runtime.ledger
+        if self.config.reader_adapter:
+            check_reader(self.config)
+            return adapter_in(self.config.reader_adapter)
+        known = ledger.warm_up()
+        if known and self.runtime.has_adapter(known.policy):
+            return known.policy
+        examples = reader_examples(self.config.reader_examples, self.config.seed)
+        started = time.monotonic()
+        self.runtime.progress.stage("the adapter that all arms share: training", 1)
+        update = Update(UNTOUCHED, READER, examples, self.config.reader, seeds.derive(self.config.seed, "reader"))
+        [result] = self._trained([update])
+        self.runtime.progress.advance()
+        seconds = time.monotonic() - started
+        made = WarmUp(result.policies[0], 0, len(examples), result.losses, result.steps, result.tokens, seconds)
+        if known:
+            self.runtime.check_same([known.policy], [made.policy])
+        ledger.add_warm_up(made)
+        return made.policy
+
+    def _learn_fast(self, chain: int, reader: Policy) -> None:
+        """An adapter for every state of every document, a bank of them at a time: they depend on nothing else."""
+        stream = self.streams[chain]
+        told = [event for event in stream.events if event.text]
+        size = max(1, self.runtime.writer.bank_size)
+        self.runtime.progress.stage(f"{stream.name}: {len(told)} documents, each by itself", len(told))
+        for at in range(0, len(told), size):
+            self._train(FAST, chain, told[at : at + size], reader, self.config.inner)
+            self.runtime.progress.advance(len(told[at : at + size]))
+
+    def _merge(self, chain: int, event: DocumentEvent, reader: Policy) -> None:
+        before = [one for one in self._versions(MERGED, chain) if one.step < event.number]
+        self._train(MERGED, chain, [event], before[-1].policy if before else reader, self.config.inner)
+
+    def _train(
+        self, row: str, chain: int, events: Sequence[DocumentEvent], base: Policy, training: TrainingConfig
+    ) -> None:
+        """An adapter for each of these documents."""
+        updates = {}
+        for event in events:
+            examples = tuple(self._studied(chain, event, None))
+            seed = seeds.derive(self.config.seed, row, digest([one.completion for one in examples]))
+            place = f"adapters/{row}-{chain}-{event.number}"
+            updates[event.number, event.document] = Update(base, place, examples, training, seed)
+        self._add(row, chain, updates)
+
+    def _sleep(self, chain: int, event: int, reader: Policy) -> None:
+        """One adapter for all that is kept, from the reader on."""
+        examples = self.kept_examples(chain, event)
+        if not examples:
+            return
+        seed = seeds.derive(self.config.seed, "sleep", digest([(one.prompt, one.completion) for one in examples]))
+        update = Update(reader, f"adapters/{SLOW}-{chain}-{event}", examples, self.config.slow, seed)
+        self._add(SLOW, chain, {(event, ""): update})
+
+    def _add(self, row: str, chain: int, updates: Mapping[tuple[int, str], Update]) -> None:
+        """Trains what is not there yet, and stores it. `updates`: by (event, document)."""
+        known = {one.step: one for one in self._versions(row, chain)}
+        if all(step in known and self.runtime.has_adapter(known[step].policy) for step, _ in updates):
+            return
+        started = time.monotonic()
+        results = self._trained(list(updates.values()))
+        share = (time.monotonic() - started) / len(updates)
+        made = [
+            Version(
+                row, chain, step, name, self._edit_key(chain, step), result.policies[0], update.base, 1.0, "",
+                result.losses, result.steps, result.tokens, share,
+            )
+            for ((step, name), update), result in zip(updates.items(), results, strict=True)
+        ]  # fmt: skip
+        for one in made:
+            if one.step in known:
+                self.runtime.check_same([known[one.step].policy], [one.policy])
+        self.runtime.ledger.add_versions([one for one in made if one.step not in known])
+
+    def _edit_key(self, chain: int, event: int) -> str:
+        edit = self.edits.get((chain, event))
+        return edit.key if edit else ""
+
+    def _trained(self, updates: Sequence[Update]) -> list[UpdateResult]:
+        results = [one for done in self.runtime.writer.update([updates]) for one in done.results]
+        for update, result in zip(updates, results, strict=True):
+            if result.failure or not all(map(math.isfinite, result.losses)):
+                why = result.failure or "its loss is not finite"
+                raise SelfeditError(f"{update.folder} could not be trained: {why}")
+        return results
+
+    # What is asked.
+
+    def _ask(self, chain: int, event: int, arm: StreamArm, kept: KeptSoFar) -> None:
+        """What an arm answers after an event: all questions that a document has answered by then, and at the end what
+        it still knows besides."""
+        stream = self.streams[chain]
+        stage = Stage.sequence(arm.name, chain, event)
+        by_document: dict[str, list[TimedQuestion]] = {}
+        for question in asked_at(stream.questions, event):
+            by_document.setdefault(question.document, []).append(question)
+        lots = {
+            (name, ASKED): [self._served(arm, kept, one.id, one.question, one.answer_at(event)) for one in own]
+            for name, own in by_document.items()
+        }
+        if event == len(stream.events):
+            asked = self.probe.questions
+            lots[PROBE, KNOWN_STILL] = [self._served(arm, kept, q.question_id, q.question, q.gold) for q in asked]
+            method, arms = _PLAIN
+            if arm.kind in arms:
+                who = {"none": kept.start, "merge": kept.merged, "fast+slow": kept.slow}.get(arm.kind, kept.other)
+                lots[PROBE, method] = [(who, text) for text in self.probe.texts]
+        known = {(one.context_id, one.method): one for one in self.runtime.ledger.outcomes(stage)}
+        if lots.keys() <= known.keys():
+            for key, pairs in lots.items():
+                self._recall(pairs, known[key])
+            return
+        pairs = [pair for own in lots.values() for pair in own]
+        fresh = [pair for pair in dict.fromkeys(pairs) if _place(*pair) not in self.answers]
+        started = time.monotonic()
+        self._answer(fresh, kept.start)
+        pace = (time.monotonic() - started) / len(fresh) if fresh else 0.0
+        outcomes = []
+        for (name, method), own in lots.items():
+            queries = [query for _, query in own]
+            found = [replace(self.answers[_place(*pair)], question_id=pair[1].question_id) for pair in own]
+            graded = self._graded(queries, found, is_spoken=method != FLUENT_STILL)
+            mark = digest(stage.name, name, method, [(who.digest, query.prompt.text, query.gold) for who, query in own])
+            outcomes.append(Outcome(mark, stage, method, name, "", 0, 0, graded, seconds=pace * len(own)))
+        self.runtime.ledger.add_outcomes(outcomes)
+        self.runtime.note_usage(stage, "judge", self.runtime.judge)
+
+    def _graded(self, queries: Sequence[Query], found: Sequence[Answer], is_spoken: bool) -> tuple[GradedAnswer, ...]:
+        """Verdicts, but for what nobody can know any more and for general text, which have none."""
+        due = [(query, one) for query, one in zip(queries, found, strict=True) if is_spoken and query.gold]
+        fresh = iter(self.runtime.grade([query for query, _ in due], [one for _, one in due]) if due else ())
+        return tuple(
+            next(fresh)
+            if is_spoken and query.gold
+            else GradedAnswer(
+                one.question_id, query.question, "", one.text, one.gold_logprob, "ungraded", False, 0.0, False
+            )
+            for query, one in zip(queries, found, strict=True)
+        )
+
+    def _served(self, arm: StreamArm, kept: KeptSoFar, name: str, question: str, gold: str) -> tuple[Policy, Query]:
+        who, documents = kept.serve(arm, question)
+        return who, put_timed(name, question, gold, documents)
+
+    def _answer(self, pairs: Sequence[tuple[Policy, Query]], reader: Policy) -> None:
+        by_policy: dict[Policy, list[Query]] = {}
+        for who, query in pairs:
+            by_policy.setdefault(who, []).append(query)
+        numbered = {
+            who: [replace(query, question_id=str(number)) for number, query in enumerate(own)]
+            for who, own in by_policy.items()
+        }
+        asker = Asker(self.runtime.writer, reader, self.config.inner, ANSWER_TOKENS)
+        for (who, own), answers in zip(by_policy.items(), asker.ask(list(numbered.items())), strict=True):
+            self.answers.update((_place(who, query), answer) for query, answer in zip(own, answers, strict=True))
+
+    def _recall(self, pairs: Sequence[tuple[Policy, Query]], outcome: Outcome) -> None:
+        for (who, query), answer in zip(pairs, outcome.answers, strict=True):
+            self.answers[_place(who, query)] = Answer(answer.question_id, answer.text, answer.gold_logprob)
+
+
+def _place(who: Policy, query: Query) -> tuple[str, str, str]:
+    return who.digest, query.prompt.text, query.gold
+
+
+def streams_of(config: StreamConfig) -> tuple[DocumentStream, ...]:
+    """Every stream of a run.
+
+    Raises:
+        SelfeditError: its file cannot be used.
+    """
+    return tuple(config.task_args.stream(number) for number in range(config.streams))
+
+
+def check_reader(config: StreamConfig) -> None:
+    """Refuses a reader that is not there.
+
+    Raises:
+        SettingError: no adapter lies where one is named.
+    """
+    if config.reader_adapter and not is_adapter(config.reader_adapter):
+        told = f" {config.reader_adapter}: no adapter lies there; run what makes it first"
+        raise SettingError(Field("reader_adapter"), told)
+
+
+def reader_examples(n: int, seed: int) -> tuple[Example, ...]:
+    """Questions with their answers, each of a world of its own, in sight of the documents that say the answer and of
+    others, or of none; in no words of an exam."""
+    return tuple(_reader_example(random.Random(seeds.derive("reader", seed, number))) for number in range(n))
+
+
+def _reader_example(rng: random.Random) -> Example:
+    stream = make_document_stream(_READER_WORLDS + rng.randrange(10**9), 8, 3, 0.4, 0)
+    end = len(stream.events)
+    documents = stream.documents_at(end)
+    valid = stream.valid_facts(end)
+    facts = {fact.key: fact for one in documents for fact in one.facts if (one.number, fact.key) in valid}
+    fact = facts[rng.choice(sorted(facts))]
+    saying = [one for one in documents if any(own.key == fact.key for own in one.facts)]
+    others = [one for one in documents if one not in saying]
+    size = rng.choice(_READER_SIGHT)
+    shown = [*saying, *rng.sample(others, min(max(0, size - len(saying)), len(others)))] if size else []
+    sight = [document_text(one.title, one.text) for one in sorted(shown, key=lambda one: one.number)]
+    return put_answered(rng.choice(list(study_questions(fact))), fact.value, sight)
