@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from selfedit.errors import InvalidEdit, SelfeditError, SettingError
-from selfedit.tasks.streams.edits import oracle_lines, read_lines, template_lines
+from selfedit.tasks.streams.edits import as_replied, oracle_lines, read_lines, template_lines
 from selfedit.tasks.streams.files import read_stream
 from selfedit.tasks.streams.task import StreamSettings, load_streams, study
 from selfedit.tasks.streams.world import make_document_stream, statements, study_questions, words
@@ -86,6 +86,11 @@ def test_sentences_and_questions_are_read_from_whatever_a_model_writes() -> None
         "- The mill is red.\nQuestion: What colour?\nAnswer: red\nQ: And when?\n\n2. It is old.\nQuestion: No answer?"
     )
     assert lines.statements == ("The mill is red.", "It is old.") and lines.answered == (("What colour?", "red"),)
+    numbered = read_lines(
+        as_replied(" What colour?\nAnswer: red\n\nQuestion 2: And when?\nAnswer 2: on Monday\nA. Lunt says so.")
+    )
+    assert numbered.answered == (("What colour?", "red"), ("And when?", "on Monday"))
+    assert numbered.statements == ("A. Lunt says so.",)
     examples = study("The mill", "It is red.\nQuestion: What colour?\nAnswer: red")
     assert examples[0].completion == "The mill\nIt is red." and examples[0].prompt is None
     assert examples[1].completion == "red" and examples[1].prompt is not None

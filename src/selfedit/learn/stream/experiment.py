@@ -48,7 +48,7 @@ from selfedit.records import (
     digest,
 )
 from selfedit.store.adapters import adapter_in, is_adapter
-from selfedit.tasks.streams.edits import oracle_lines, template_lines
+from selfedit.tasks.streams.edits import as_replied, oracle_lines, template_lines
 from selfedit.tasks.streams.events import DocumentEvent, DocumentStream, TimedQuestion, asked_at
 from selfedit.tasks.streams.task import (
     ANSWER_TOKENS,
@@ -185,7 +185,7 @@ class StreamRun:
         if self.config.writer == "template" or edit.invalid:
             return list(own)
         try:
-            return list(dict.fromkeys((*own, *study(event.title, edit.text))))
+            return list(dict.fromkeys((*own, *study(event.title, as_replied(edit.text)))))
         except InvalidEdit:
             return list(own)
 

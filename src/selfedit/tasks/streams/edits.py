@@ -14,13 +14,15 @@ import re
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from selfedit.edits import split_sentences
+from selfedit.edits import load_prompt, split_sentences
 from selfedit.errors import InvalidEdit
 from selfedit.tasks.streams.events import DocumentEvent
 from selfedit.tasks.streams.world import statements, study_questions
 
-_LABELLED = re.compile(r"^\s*(Question|Answer|Q|A)\s*:\s*(.*?)\s*$", re.IGNORECASE)
+_LABELLED = re.compile(r"^\s*(?:[-*•]\s*)?(Question|Answer|Q|A)\s*\d{0,3}\s*:\s*(.*?)\s*$", re.IGNORECASE)
 _MARKS = re.compile(r"^\s*(?:[-*•]|\d{1,3}[.)])\s+")
+PROMPT = "self-qa"
+"""The one way of asking for a self-edit."""
 MOST_LINES = 200
 """Of one self-edit; a writer that goes round in circles has more."""
 
@@ -59,6 +61,11 @@ def read_lines(text: str) -> StudyLines:
     if len(said) + len(answered) > MOST_LINES:
         raise InvalidEdit(f"has {len(said) + len(answered)} lines; {MOST_LINES} are enough")
     return StudyLines(tuple(said), tuple(answered.items()))
+
+
+def as_replied(reply: str) -> str:
+    """A reply with what was begun for the model, so that its first question is one."""
+    return f"{load_prompt(PROMPT).prefill} {reply.lstrip()}"
 
 
 def oracle_lines(event: DocumentEvent, keys: Collection[str], renderings: int) -> str:

@@ -16,15 +16,13 @@ from selfedit.edits import ask_for_edit
 from selfedit.errors import Field, SettingError
 from selfedit.records import Context, Example, Prompt, Query, Question, TrialSpec
 from selfedit.tasks.plugin import TEXT_GRADERS, TaskPlugin
-from selfedit.tasks.streams.edits import read_lines
+from selfedit.tasks.streams.edits import PROMPT, as_replied, read_lines
 from selfedit.tasks.streams.events import DocumentEvent, DocumentStream
 from selfedit.tasks.streams.files import read_stream
 from selfedit.tasks.streams.world import MOST_DOCUMENTS, make_document_stream, words
 
 INVENTED_STREAM = "invented"
 """The data that are made up: worlds of documents."""
-PROMPT = "self-qa"
-"""The one way of asking for a self-edit."""
 ANSWER_TOKENS = 16
 _ASKED = "Answer the question directly and in a few words.\nQuestion: {question}\nAnswer:"
 _IN_SIGHT = "{documents}\n\n"
@@ -93,7 +91,8 @@ class StreamTask:
 
     def compile(self, context: Context, edit: str | None) -> TrialSpec:
         """What the self-edit says; without one, the document. Raises InvalidEdit."""
-        examples = study(context.title, edit) if edit is not None else (Example(f"{context.title}\n{context.text}"),)
+        said = None if edit is None else as_replied(edit)
+        examples = study(context.title, said) if said is not None else (Example(f"{context.title}\n{context.text}"),)
         return TrialSpec(examples, self._queries(context, ()))
 
     def in_context(self, context: Context) -> TrialSpec:
