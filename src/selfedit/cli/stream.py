@@ -10,8 +10,9 @@ import tyro
 
 from selfedit.cli.open_run import opened
 from selfedit.cli.output import JsonCommand, Output, say
+from selfedit.learn.common_start import check_given
 from selfedit.learn.stream import StreamConfig, StreamRun, streams_of
-from selfedit.learn.stream.experiment import check_reader, reader_examples
+from selfedit.learn.stream.experiment import reader_examples
 from selfedit.learn.stream.keeping import CountTokens
 from selfedit.records import Example
 from selfedit.store.run_folder import check_run
@@ -58,7 +59,7 @@ class StreamAmount:
 def run_stream(config: StreamConfig, path: Path, out: Output) -> Path:
     """Makes or resumes the experiment in the folder `path`, which it returns."""
     check_run(path, config.identity(), config.defaults())
-    check_reader(config)
+    check_given("reader_adapter", config.reader_adapter)
     streams, task, count = streams_of(config), load_task(config), token_counter(config.model)
     amount = stream_amount(config, streams, count)
     say(
@@ -73,18 +74,13 @@ def run_stream(config: StreamConfig, path: Path, out: Output) -> Path:
 
 def stream_amount(config: StreamConfig, streams: tuple[DocumentStream, ...], count: CountTokens) -> StreamAmount:
     """What a run takes; self-edits of a policy are taken for the documents' own sentences, twice."""
-    kinds = {arm.kind for arm in config.arm_list()}
-    is_fast = bool(kinds & {"route", "fast+slow", "text+weights"})
-    is_slow = bool(kinds & {"fast+slow", "text+weights", "other"})
-    trained, asked = 0, 0
+    trained, asked, arms = 0, 0, len(config.arm_list())
     for stream in streams:
         sizes = {one.number: _tokens(_lines(config, one), count) for one in stream.events if one.text}
-        trained += sum(sizes.values()) * config.inner.epochs * (is_fast + ("merge" in kinds))
-        last = len(stream.events)
-        sleeps = [e.number for e in stream.events if not e.number % config.sleep_every or e.kind == "delete"]
-        for event in {*sleeps, last} if is_slow else ():
+        trained += sum(sizes.values()) * config.inner.epochs * (config.learns_each + config.merges)
+        for event in config.sleeps(stream):
             trained += config.slow.epochs * sum(sizes[one.number] for one in stream.documents_at(event))
-        asked += sum(one.since <= e.number for e in stream.events for one in stream.questions) * max(1, len(kinds) // 2)
+        asked += sum(one.since <= e.number for e in stream.events for one in stream.questions) * max(1, arms // 2)
     if not config.reader_adapter:
         trained += _tokens(reader_examples(config.reader_examples, config.seed), count) * config.reader.epochs
     return StreamAmount(trained, asked)

@@ -12,7 +12,6 @@
 
 from __future__ import annotations
 
-import math
 import random
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -20,7 +19,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from selfedit import seeds
-from selfedit.errors import Field, SelfeditError, SettingError
+from selfedit.learn.common_start import common_start, trained
 from selfedit.learn.house_rules.form import form_examples
 from selfedit.learn.house_rules.memory import CountTokens, Interaction, Note, Sight, interactions, notes_after
 from selfedit.learn.house_rules.settings import Arm, HouseRulesConfig
@@ -42,11 +41,8 @@ from selfedit.records import (
     TrainingConfig,
     TrialSpec,
     Update,
-    UpdateResult,
     Version,
-    WarmUp,
 )
-from selfedit.store.adapters import adapter_in, is_adapter
 from selfedit.tasks.episodes.prompts import everyday_requests, put_query, put_request
 from selfedit.tasks.episodes.world import Encounter, HouseRule, World
 
@@ -151,27 +147,12 @@ class HouseRules:
 
     def _form(self) -> Policy:
         """What all arms lie on."""
-        ledger = self.runtime.ledger
-        if folder := self.config.form_adapter:
-            if not is_adapter(folder):
-                told = f" {folder}: no adapter lies there; run what makes it first"
-                raise SettingError(Field("form_adapter"), told)
-            return adapter_in(folder)
-        known = ledger.warm_up()
-        if known and self.runtime.has_adapter(known.policy):
-            return known.policy
-        examples = [*form_examples(self.config.form_examples, self.config.seed), *self.rehearsals]
-        started = time.monotonic()
-        self.runtime.progress.stage("the adapter that all arms share: training", 1)
-        seed = seeds.derive(self.config.seed, "form")
-        result = self._trained(Update(UNTOUCHED, FORM, tuple(examples), self.config.form, seed))
-        self.runtime.progress.advance()
-        seconds = time.monotonic() - started
-        made = WarmUp(result.policies[0], 0, len(examples), result.losses, result.steps, result.tokens, seconds)
-        if known:
-            self.runtime.check_same([known.policy], [made.policy])
-        ledger.add_warm_up(made)
-        return made.policy
+
+        def update() -> Update:
+            examples = (*form_examples(self.config.form_examples, self.config.seed), *self.rehearsals)
+            return Update(UNTOUCHED, FORM, examples, self.config.form, seeds.derive(self.config.seed, "form"))
+
+        return common_start(self.runtime, "form_adapter", self.config.form_adapter, update)
 
     def _taught(self) -> Policy:
         """The writer that was shown perfect self-edits of other worlds."""
@@ -183,12 +164,6 @@ class HouseRules:
             return Update(UNTOUCHED, folder, examples, self.config.form, seed)
 
         return self._version(VersionPlace(TAUGHT, 0, 1, ""), TAUGHT, update)
-
-    def _trained(self, update: Update) -> UpdateResult:
-        [result] = [one for done in self.runtime.writer.update([[update]]) for one in done.results]
-        if result.failure or not all(map(math.isfinite, result.losses)):
-            raise SelfeditError(f"{update.folder} could not be trained: {result.failure or 'its loss is not finite'}")
-        return result
 
     def _live(self, life: Life, form: Policy) -> Lived:
         """All interactions of a life."""
@@ -248,7 +223,7 @@ class HouseRules:
         if known and self.runtime.has_adapter(known.policy):
             return known.policy
         started, due = time.monotonic(), update()
-        result = self._trained(due)
+        [result] = trained(self.runtime.writer, [due])
         policy = result.policies[0]
         if known:
             self.runtime.check_same([known.policy], [policy])

@@ -13,15 +13,14 @@
 
 from __future__ import annotations
 
-import math
 import random
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from selfedit import seeds
-from selfedit.errors import Field, InvalidEdit, SelfeditError, SettingError
 from selfedit.learn.asking import Asker
+from selfedit.learn.common_start import common_start, trained
 from selfedit.learn.stream.keeping import CountTokens, KeptSoFar
 from selfedit.learn.stream.settings import StreamArm, StreamConfig
 from selfedit.loop.regrading import grade_missing
@@ -42,12 +41,9 @@ from selfedit.records import (
     Stage,
     TrainingConfig,
     Update,
-    UpdateResult,
     Version,
-    WarmUp,
     digest,
 )
-from selfedit.store.adapters import adapter_in, is_adapter
 from selfedit.tasks.streams.edits import as_replied, oracle_lines, template_lines
 from selfedit.tasks.streams.events import DocumentEvent, DocumentStream, TimedQuestion, asked_at
 from selfedit.tasks.streams.task import (
@@ -72,8 +68,8 @@ _READER_WORLDS = 1_000_000
 """Seeds of the worlds that the reader is made on begin here; worlds of an experiment are below."""
 _READER_SIGHT = (0, 0, 1, 1, 2, 3)
 """Documents in sight of one example, drawn evenly."""
-_PLAIN = (FLUENT_STILL, ("none", "merge", "fast+slow", "other"))
-"""Arms whose general text is one adapter's."""
+_OF_ONE_ADAPTER = ("none", "merge", "fast+slow", "other")
+"""Arms that have one adapter for general text."""
 
 
 @dataclass(frozen=True)
@@ -113,26 +109,20 @@ class StreamRun:
     def _live(self, chain: int, reader: Policy) -> Policy:
         """All events of a stream; returns the adapter of its last sleep."""
         stream, arms = self.streams[chain], self.config.arm_list()
-        kinds = {arm.kind for arm in arms}
-        if kinds & {"route", "fast+slow", "text+weights"}:
+        if self.config.learns_each:
             self._learn_fast(chain, reader)
+        slept = self.config.sleeps(stream)
         self.runtime.progress.stage(f"{stream.name}: {len(stream.events)} events", len(stream.events))
         for event in stream.events:
-            if "merge" in kinds and event.text:
+            if self.config.merges and event.text:
                 self._merge(chain, event, reader)
-            if kinds & {"fast+slow", "text+weights", "other"} and event.number in self.sleeps(stream):
+            if event.number in slept:
                 self._sleep(chain, event.number, reader)
             kept = self._kept(chain, event.number, reader)
             for arm in (one for one in arms if one.kind != "other"):
                 self._ask(chain, event.number, arm, kept)
             self.runtime.progress.advance()
         return self._kept(chain, len(stream.events), reader).slow
-
-    def sleeps(self, stream: DocumentStream) -> list[int]:
-        """The events behind which there is a sleep."""
-        last = len(stream.events)
-        every = self.config.sleep_every
-        return [e.number for e in stream.events if e.number in (last,) or not e.number % every or e.kind == "delete"]
 
     def _kept(self, chain: int, event: int, reader: Policy) -> KeptSoFar:
         own = {row: self._versions(row, chain) for row in (FAST, MERGED, SLOW)}
@@ -184,10 +174,7 @@ class StreamRun:
         own = study(event.title, template_lines(event))
         if self.config.writer == "template" or edit.invalid:
             return list(own)
-        try:
-            return list(dict.fromkeys((*own, *study(event.title, as_replied(edit.text)))))
-        except InvalidEdit:
-            return list(own)
+        return list(dict.fromkeys((*own, *study(event.title, as_replied(edit.text)))))
 
     def kept_examples(self, chain: int, event: int) -> tuple[Example, ...]:
         """What a sleep after this event studies: it depends on nothing but the documents that are there."""
@@ -200,25 +187,12 @@ class StreamRun:
 
     def _reader(self) -> Policy:
         """What all arms lie on."""
-        ledger = self.runtime.ledger
-        if self.config.reader_adapter:
-            check_reader(self.config)
-            return adapter_in(self.config.reader_adapter)
-        known = ledger.warm_up()
-        if known and self.runtime.has_adapter(known.policy):
-            return known.policy
-        examples = reader_examples(self.config.reader_examples, self.config.seed)
-        started = time.monotonic()
-        self.runtime.progress.stage("the adapter that all arms share: training", 1)
-        update = Update(UNTOUCHED, READER, examples, self.config.reader, seeds.derive(self.config.seed, "reader"))
-        [result] = self._trained([update])
-        self.runtime.progress.advance()
-        seconds = time.monotonic() - started
-        made = WarmUp(result.policies[0], 0, len(examples), result.losses, result.steps, result.tokens, seconds)
-        if known:
-            self.runtime.check_same([known.policy], [made.policy])
-        ledger.add_warm_up(made)
-        return made.policy
+
+        def update() -> Update:
+            examples = reader_examples(self.config.reader_examples, self.config.seed)
+            return Update(UNTOUCHED, READER, examples, self.config.reader, seeds.derive(self.config.seed, "reader"))
+
+        return common_start(self.runtime, "reader_adapter", self.config.reader_adapter, update)
 
     def _learn_fast(self, chain: int, reader: Policy) -> None:
         """An adapter for every state of every document, a bank of them at a time: they depend on nothing else."""
@@ -261,7 +235,7 @@ class StreamRun:
         if all(step in known and self.runtime.has_adapter(known[step].policy) for step, _ in updates):
             return
         started = time.monotonic()
-        results = self._trained(list(updates.values()))
+        results = trained(self.runtime.writer, list(updates.values()))
         share = (time.monotonic() - started) / len(updates)
         made = [
             Version(
@@ -278,14 +252,6 @@ class StreamRun:
     def _edit_key(self, chain: int, event: int) -> str:
         edit = self.edits.get((chain, event))
         return edit.key if edit else ""
-
-    def _trained(self, updates: Sequence[Update]) -> list[UpdateResult]:
-        results = [one for done in self.runtime.writer.update([updates]) for one in done.results]
-        for update, result in zip(updates, results, strict=True):
-            if result.failure or not all(map(math.isfinite, result.losses)):
-                why = result.failure or "its loss is not finite"
-                raise SelfeditError(f"{update.folder} could not be trained: {why}")
-        return results
 
     # What is asked.
 
@@ -304,10 +270,9 @@ class StreamRun:
         if event == len(stream.events):
             asked = self.probe.questions
             lots[PROBE, KNOWN_STILL] = [self._served(arm, kept, q.question_id, q.question, q.gold) for q in asked]
-            method, arms = _PLAIN
-            if arm.kind in arms:
+            if arm.kind in _OF_ONE_ADAPTER:
                 who = {"none": kept.start, "merge": kept.merged, "fast+slow": kept.slow}.get(arm.kind, kept.other)
-                lots[PROBE, method] = [(who, text) for text in self.probe.texts]
+                lots[PROBE, FLUENT_STILL] = [(who, text) for text in self.probe.texts]
         known = {(one.context_id, one.method): one for one in self.runtime.ledger.outcomes(stage)}
         if lots.keys() <= known.keys():
             for key, pairs in lots.items():
@@ -373,17 +338,6 @@ def streams_of(config: StreamConfig) -> tuple[DocumentStream, ...]:
         SelfeditError: its file cannot be used.
     """
     return tuple(config.task_args.stream(number) for number in range(config.streams))
-
-
-def check_reader(config: StreamConfig) -> None:
-    """Refuses a reader that is not there.
-
-    Raises:
-        SettingError: no adapter lies where one is named.
-    """
-    if config.reader_adapter and not is_adapter(config.reader_adapter):
-        told = f" {config.reader_adapter}: no adapter lies there; run what makes it first"
-        raise SettingError(Field("reader_adapter"), told)
 
 
 def reader_examples(n: int, seed: int) -> tuple[Example, ...]:

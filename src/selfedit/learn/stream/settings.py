@@ -11,6 +11,7 @@ from pydantic import model_validator
 from selfedit.config import RunConfig, at_least, check_training
 from selfedit.errors import Field, SettingError
 from selfedit.records import SamplingParams, TrainingConfig
+from selfedit.tasks.streams.events import DocumentStream
 from selfedit.tasks.streams.task import INVENTED_STREAM, StreamSettings
 
 StreamArmKind = Literal["none", "retrieval", "merge", "route", "fast+slow", "text+weights", "other"]
@@ -111,6 +112,23 @@ class StreamConfig(RunConfig):
                 raise SettingError(Field(f"{name}.method"), " must be lora: what is learnt is stored as an adapter")
         self.arm_list()
         return self
+
+    @property
+    def learns_each(self) -> bool:
+        """Whether each document gets an adapter of its own."""
+        return bool({"route", "fast+slow", "text+weights"} & {arm.kind for arm in self.arm_list()})
+
+    @property
+    def merges(self) -> bool:
+        """Whether documents are learnt one upon another."""
+        return any(arm.kind == "merge" for arm in self.arm_list())
+
+    def sleeps(self, stream: DocumentStream) -> list[int]:
+        """The events behind which there is a sleep; none where no arm has need of one."""
+        if not {"fast+slow", "text+weights", "other"} & {arm.kind for arm in self.arm_list()}:
+            return []
+        last, every = len(stream.events), self.sleep_every
+        return [e.number for e in stream.events if e.number == last or not e.number % every or e.kind == "delete"]
 
     def arm_list(self) -> Sequence[StreamArm]:
         """`arms`, each once.

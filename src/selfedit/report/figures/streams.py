@@ -5,22 +5,23 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from matplotlib.axes import Axes
+from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
 from selfedit.report.figures import style
 from selfedit.report.figures.charts import bare, legend
+from selfedit.report.stats.lives import CellKind
 
-ABSENT, RIGHT, STALE, WRONG, GONE, GIVEN = range(6)
-"""What a cell of the matrix says: nobody can know it yet; right; an old answer; another one; the document is gone, and
-so is the answer; the document is gone, and its answer is given still."""
-_LOOKS: Mapping[int, tuple[str, str]] = {
-    RIGHT: (style.GREEN, "right"),
-    STALE: (style.VERMILION, "an old answer"),
-    WRONG: (style.LINE, "another answer"),
-    GONE: (style.SKY, "document gone, answer too"),
-    GIVEN: (style.PURPLE, "document gone, answer given"),
+Cells = Sequence[Sequence[CellKind | None]]
+"""[question][event]; None: nobody can know it yet."""
+_LOOKS: Mapping[CellKind, tuple[str, str]] = {
+    "right": (style.GREEN, "right"),
+    "stale": (style.VERMILION, "an old answer"),
+    "wrong": (style.LINE, "another answer"),
+    "gone": (style.SKY, "document gone, answer too"),
+    "given": (style.PURPLE, "document gone, answer given"),
 }
 
 
@@ -42,24 +43,25 @@ def right_so_far(lines: Mapping[str, Sequence[float | None]]) -> Figure | None:
     return figure
 
 
-def matrices(panels: Mapping[str, Sequence[Sequence[int]]]) -> Figure | None:
-    """Questions downwards, events to the right, a panel for each way of keeping up; cells as above."""
+def matrices(panels: Mapping[str, Cells]) -> Figure | None:
+    """Questions downwards, events to the right, a panel for each way of keeping up."""
     if not panels:
         return None
     rows = max(len(cells) for cells in panels.values())
     figure = Figure(figsize=(style.WIDER, 0.9 + 0.055 * rows + 0.5))
     for axes, (name, cells) in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels.items(), strict=True):
         _matrix(axes, name, cells)
-    used = {value for cells in panels.values() for line in cells for value in line} - {ABSENT}
-    handles = [Patch(color=colour, label=label) for value, (colour, label) in _LOOKS.items() if value in used]
+    used = {value for cells in panels.values() for line in cells for value in line}
+    handles = [Patch(color=colour, label=label) for kind, (colour, label) in _LOOKS.items() if kind in used]
     legend(figure, handles, ncols=3)
     return figure
 
 
-def _matrix(axes: Axes, name: str, cells: Sequence[Sequence[int]]) -> None:
-    for value, (colour, _) in _LOOKS.items():
-        mask = [[1.0 if cell == value else float("nan") for cell in line] for line in cells]
-        axes.imshow(mask, cmap=_one_colour(colour), vmin=0, vmax=1, aspect="auto", interpolation="nearest")
+def _matrix(axes: Axes, name: str, cells: Cells) -> None:
+    kinds = list(_LOOKS)
+    numbers = [[float("nan") if cell is None else kinds.index(cell) for cell in line] for line in cells]
+    colours = ListedColormap([colour for colour, _ in _LOOKS.values()])
+    axes.imshow(numbers, cmap=colours, vmin=-0.5, vmax=len(kinds) - 0.5, aspect="auto", interpolation="nearest")
     axes.set_title(name, color=style.INK)
     axes.set_xlabel("event")
     axes.set_xticks([])
@@ -67,9 +69,3 @@ def _matrix(axes: Axes, name: str, cells: Sequence[Sequence[int]]) -> None:
     axes.set_ylabel("question", color=style.MUTED)
     for side in axes.spines.values():
         side.set_visible(False)
-
-
-def _one_colour(colour: str) -> str:
-    from matplotlib.colors import ListedColormap
-
-    return ListedColormap([colour])  # type: ignore[return-value]

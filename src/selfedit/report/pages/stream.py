@@ -26,14 +26,6 @@ MAIN = "fast+slow"
 MOST_LOST, MOST_STALE, MOST_FORGOTTEN, MOST_OTHER = 0.05, 0.10, 0.02, 0.03
 """What fast + slow may lose from just learnt to the end, answer with old values at the end, and lose of what was known
 before; and what the weights of another stream may be above none. Fixed before anything was run."""
-_CELLS = {
-    None: figures.ABSENT,
-    "right": figures.RIGHT,
-    "stale": figures.STALE,
-    "wrong": figures.WRONG,
-    "gone": figures.GONE,
-    "given": figures.GIVEN,
-}
 _MATRICES = ("retrieval", "merge", "route", MAIN)
 """Arms that the matrix shows, of the first stream."""
 _TRAINED = {FAST: "a document by itself, at once", MERGED: "a document, merged", SLOW: "a sleep: all that is kept"}
@@ -99,16 +91,16 @@ def page(
 ) -> Document:
     """Every table and figure of one run; `others`: the same with other writers of self-edits."""
     config = StreamConfig.model_validate(run.config)
-    rows = _rows(run, config)
-    demands = _demands(rows, _arms(run, config))
-    first = {
-        arm: [one for one in lives if one.chain == 0]
-        for arm, lives in _arms(run, config).items()
-        if arm.partition(":")[0] in _MATRICES
-    }
+    arms = _arms(run, config)
+    rows = _rows(run, arms)
+    demands = _demands(rows, arms)
+    kind_of = {arm.name: arm.kind for arm in config.arm_list()}
+    first = {arm: [o for o in lives if o.chain == 0] for arm, lives in arms.items() if kind_of[arm] in _MATRICES}
     events = max((one.events[-1] for lives in first.values() for one in lives), default=0)
-    panels = {arm: [[_CELLS[one.cell(n)] for n in range(1, events + 1)] for one in own] for arm, own in first.items()}
-    lines = {arm: _so_far(lives) for arm, lives in _arms(run, config).items() if arm != "other"}
+    panels = {arm: [[one.cell(n) for n in range(1, events + 1)] for one in own] for arm, own in first.items()}
+    lines = {arm: _so_far(lives) for arm, lives in arms.items() if arm != "other"}
+    writers = [(_writer(run), _main_row(rows)), *((_writer(one), _main_row(_rows_of(one))) for one in others)]
+    known = [(writer, row) for writer, row in writers if row]
     blocks = (
         _main_table(rows),
         Figure(
@@ -123,18 +115,20 @@ def page(
             "The first stream: every question, in the order in which they can be answered, after every event.",
         ),
         _change_table(rows),
-        _writer_table([run, *others]),
+        _writer_table(known),
         _cost_table(run),
     )
     data = {
         "arms": to_json(rows),
         "demands": [{**to_json(one), "is_met": one.is_met} for one in demands],
         "so_far": lines,
-        "writers": {_writer(one): to_json(_main_row(one)) for one in (run, *others) if _main_row(one)},
+        "writers": {writer: to_json(row) for writer, row in known},
         "training": {row: to_json(cost) for row, cost in _costs(run).items()},
         "runs": identify([run, *others]),
     }
-    return document_of(name, title or "Streams of documents", (*_told(rows), _basis(run, config), *gaps), blocks, data)
+    return document_of(
+        name, title or "Streams of documents", (*_told(rows), _basis(run, config, arms), *gaps), blocks, data
+    )
 
 
 def _asked(run: RunData) -> list[Outcome]:
@@ -151,14 +145,18 @@ def _arms(run: RunData, config: StreamConfig) -> dict[str, list[QuestionLife]]:
     return {arm: own for arm, own in lives.items() if own}
 
 
-def _rows(run: RunData, config: StreamConfig) -> list[KeepingRow]:
+def _rows_of(run: RunData) -> list[KeepingRow]:
+    return _rows(run, _arms(run, StreamConfig.model_validate(run.config)))
+
+
+def _rows(run: RunData, arms: Mapping[str, Sequence[QuestionLife]]) -> list[KeepingRow]:
     found = _asked(run)
 
     def probed(arm: str, method: str) -> list[Outcome]:
         own = [one for one in found if (one.stage.row, one.method) == (arm, method)]
         return [part for one in own for part in _each(one)]
 
-    rows, arms = [], _arms(run, config)
+    rows = []
     main = arms.get(MAIN, [])
     for arm, lives in arms.items():
         known = probed(arm, KNOWN_STILL)
@@ -249,8 +247,8 @@ def _told(rows: Sequence[KeepingRow]) -> list[str]:
     return [*said, f"The others at the end: {', '.join(others)}."] if others else said
 
 
-def _basis(run: RunData, config: StreamConfig) -> str:
-    lives = next(iter(_arms(run, config).values()), [])
+def _basis(run: RunData, config: StreamConfig, arms: Mapping[str, Sequence[QuestionLife]]) -> str:
+    lives = next(iter(arms.values()), [])
     documents = len({(one.chain, one.document) for one in lives})
     counted = fmt.count(documents, "document"), fmt.count(len(lives), "question")
     return (
@@ -314,16 +312,15 @@ def _demand_table(demands: Sequence[StreamDemand]) -> Table:
     )
 
 
-def _main_row(run: RunData) -> KeepingRow | None:
-    return next((row for row in _rows(run, StreamConfig.model_validate(run.config)) if row.name == MAIN), None)
+def _main_row(rows: Sequence[KeepingRow]) -> KeepingRow | None:
+    return next((row for row in rows if row.name == MAIN), None)
 
 
 def _writer(run: RunData) -> str:
     return str(run.config["writer"])
 
 
-def _writer_table(runs: Sequence[RunData]) -> Table:
-    rows = [(_writer(run), row) for run in runs if (row := _main_row(run))]
+def _writer_table(rows: Sequence[tuple[str, KeepingRow]]) -> Table:
     return fmt.table_of(
         "Who writes the self-edits: fast + slow, %",
         rows if len(rows) > 1 else [],

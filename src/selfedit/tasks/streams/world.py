@@ -2,8 +2,9 @@
 
 A document is about one place and states a few things about it among sentences that say nothing. Of these facts a share
 is changed later, half by the document itself, which comes again, and half by a notice, a document of its own that says
-what has changed at several places. Some documents go. Questions name the place, and but for that use no word of any
-document or self-edit; so it is the place's name by which a text can be found. Everything is drawn from the seed.
+what has changed at several places. Some documents go. Questions name the place and ask in sentences that no document
+and no self-edit has; they share few words with them but that name, by which a text can be found. Everything is drawn
+from the seed.
 
 After OAKS (arXiv 2603.07392): the same questions after every document, with answers that change over time.
 """
