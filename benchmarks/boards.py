@@ -83,6 +83,7 @@ def plan_of(args: argparse.Namespace) -> BoardsPlan:
         examples=args.examples,
         situations=args.situations,
         falls=tuple(args.falls),
+        form_adapter=args.form_adapter,
         study=study,
         seed=args.seed,
     )
@@ -99,7 +100,7 @@ def run(args: argparse.Namespace, plan: BoardsPlan) -> dict[str, Any]:
         started, cpu = time.monotonic(), time.process_time()
         results = experiment.run()
         spent = {"wall": time.monotonic() - started, "cpu": time.process_time() - cpu}
-        trained = {name: units.recall(name) for name in ("form", "weights")}
+        trained = {name: held for name in ("form", "weights") if (held := units.recall(name))}
     return rounded({
         "command": " ".join(["benchmarks/boards.py", *sys.argv[1:]]),
         "facts": {**engine.facts, "code": code_version()},
@@ -128,7 +129,7 @@ def estimate(engine: TorchEngine, plan: BoardsPlan, units: UnitFolder) -> None:
     pace = (time.monotonic() - started) / max(1, result.tokens)
     each = result.tokens / len(examples)
     studies = len(plan.worlds) * (2 * plan.situations + plan.situations + sum(plan.falls)) * plan.study.epochs * each
-    tokens = plan.examples * each + studies
+    tokens = plan.examples * each * (not plan.form_adapter) + studies
     say(f"boards: about {tokens:,.0f} tokens to train on, {2 * tokens * pace / 60:.0f} minutes with asking, here")
 
 
@@ -257,6 +258,9 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--boards", type=int, default=plain.boards)
     parser.add_argument("--most-moves", type=int, default=plain.most_moves)
     parser.add_argument("--examples", type=int, default=plain.examples)
+    parser.add_argument(
+        "--form-adapter", default="", help="what all arms lie on, made by another run: its adapters/form"
+    )
     parser.add_argument("--situations", type=int, default=plain.situations)
     parser.add_argument("--falls", type=int, nargs="*", default=list(plain.falls))
     parser.add_argument("--rate", type=float, default=training.learning_rate)

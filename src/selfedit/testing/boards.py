@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import random
 import re
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
 from selfedit import seeds
 from selfedit.learn.boards.environments import Stepped
 from selfedit.learn.boards.lake import LakeBoard, draw_lake
 from selfedit.learn.boards.moves import MOVES, Move, beyond
-from selfedit.records import Answer, Policy, Query, Trial, TrialResult, Update, UpdateResult
+from selfedit.protocols import Done
+from selfedit.records import Completion, Generation, Update, UpdateResult
 from selfedit.testing.engines import FakeEngine
 
 _HOLE = "H"
@@ -64,15 +66,18 @@ class ObedientEngine(FakeEngine):
         """By a version's hash, the signs that it avoids."""
         return self.__dict__.setdefault("avoided", {})  # type: ignore[no-any-return]
 
-    def _result(self, trial: Trial, trace: float) -> TrialResult:
-        return TrialResult(trial.key, tuple(self._moved(trial.base, query) for query in trial.spec.queries))
+    def generate(self, groups: Iterable[Sequence[Generation]]) -> Iterator[Done[Completion]]:
+        """A move for each."""
+        for number, group in enumerate(groups):
+            self.texts_written += len(group)
+            yield Done(number, tuple(Completion(self._move(one), 1, False) for one in group))
 
-    def _moved(self, base: Policy, query: Query) -> Answer:
-        avoided = {"edge", *self._avoided().get(base.digest, ()), *_signs(query.prompt.text)}
-        around = dict(re.findall(r"(Up|Down|Left|Right): (\w+)", query.prompt.text))
-        ways = re.findall(r"Goal: ([\w, ]+)", query.prompt.text)[-1].split(", ")
+    def _move(self, item: Generation) -> str:
+        avoided = {"edge", *self._avoided().get(item.base.digest, ()), *_signs(item.prompt.text)}
+        around = dict(re.findall(r"(Up|Down|Left|Right): (\w+)", item.prompt.text))
+        ways = re.findall(r"Goal: ([\w, ]+)", item.prompt.text)[-1].split(", ")
         order = [*ways, *(one for one in MOVES if one not in ways)]
-        return Answer(query.question_id, next(one for one in order if around[one.capitalize()] not in avoided), -0.5)
+        return next(one for one in order if around[one.capitalize()] not in avoided)
 
 
 def _signs(text: str) -> set[str]:

@@ -124,7 +124,7 @@ def test_a_run_that_is_started_again_recalls_what_was_done(
     first = run(ObedientEngine(home=tmp_path))
     second = ObedientEngine(home=tmp_path)
     assert run(second) == first
-    assert not second.updates and not second.trials_run
+    assert not second.updates and not second.texts_written
 
 
 def test_an_agent_is_told_of_its_falls_by_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

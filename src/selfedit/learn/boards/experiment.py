@@ -17,13 +17,11 @@ from itertools import count, islice
 from typing import Any, Literal, Protocol
 
 from selfedit import seeds
-from selfedit.learn.asking import Asker
 from selfedit.learn.boards.environments import Environment
 from selfedit.learn.boards.lake import BoardUse, Signs, read_lake, use_of
 from selfedit.learn.boards.moves import Move, Situation, View
 from selfedit.learn.boards.playing import Game, ModelMover, Mover, PerfectMover, RandomMover, play, posed
 from selfedit.learn.boards.teaching import (
-    MOVE_TOKENS,
     WORLDS,
     falls_study,
     form_examples,
@@ -32,14 +30,16 @@ from selfedit.learn.boards.teaching import (
     own_study,
     put_board,
 )
-from selfedit.learn.common_start import trained
+from selfedit.learn.common_start import check_given, trained
 from selfedit.protocols import Engine, Progress
 from selfedit.records import UNTOUCHED, Example, Policy, TrainingConfig, Update, to_json
+from selfedit.store.adapters import adapter_in
 
 ORACLE, FALLS, OWN, EXCHANGED = "oracle", "falls", "own", "exchanged"
 """Studies: who wrote them; and the oracle's in a world whose signs are exchanged."""
 FORM = TrainingConfig(rank=16, alpha=32.0, learning_rate=1e-3, epochs=1, batch_size=8)
-STUDY = TrainingConfig(rank=16, alpha=32.0, top_layers=0.5, learning_rate=1e-3, epochs=6, batch_size=8)
+STUDY = TrainingConfig(rank=16, alpha=32.0, top_layers=0.5, learning_rate=2e-3, epochs=6, batch_size=8)
+"""As house rules are studied at a rest; nothing was tried out for boards."""
 _STUDIED_FROM = 1_000_000
 """Seeds of boards that are played to learn from begin here; those that are examined are below."""
 _PLAYED = 96
@@ -70,12 +70,12 @@ class BoardsPlan:
     """Which boards: those that are reported, or those that settings are chosen on."""
     boards: int = 128
     """So many of them, the same in every world and arm."""
-    each: int = 2
-    """States beside a hole that are set up on each, at most."""
     most_moves: int = 8
     """Of a game."""
-    examples: int = 1_400
+    examples: int = 1_200
     """Boards that all arms are taught on."""
+    form_adapter: str = ""
+    """Folder of what all arms lie on, made before by another run; empty: this one makes it."""
     situations: int = 24
     """Of a self-edit that the oracle writes; of the model's own, at most."""
     falls: tuple[int, ...] = (4, 16)
@@ -180,21 +180,25 @@ class Boards:
         """In the order of the table."""
         studied = [ORACLE, *(f"{FALLS}-{n}" for n in self.plan.falls), OWN]
         return [
-            BoardArm("untouched", "model"),
-            BoardArm("untouched, text", "model", has_text=True),
             BoardArm("none", "start"),
             BoardArm("text", "start", has_text=True),
-            *(BoardArm(f"weights: {name}", "weights", name) for name in studied),
-            BoardArm("weights, text", "weights", ORACLE, has_text=True),
+            BoardArm("weights: oracle", "weights", ORACLE),
             BoardArm("weights of another world", "other", ORACLE),
             BoardArm("weights, signs exchanged", "weights", EXCHANGED),
+            *(BoardArm(f"weights: {name}", "weights", name) for name in studied[1:]),
+            BoardArm("weights, text", "weights", ORACLE, has_text=True),
             BoardArm("random", "random"),
             BoardArm("perfect", "perfect"),
+            BoardArm("untouched", "model"),
+            BoardArm("untouched, text", "model", has_text=True),
         ]
 
     @cached_property
     def form(self) -> Policy:
         """What all arms lie on."""
+        check_given("form_adapter", self.plan.form_adapter)
+        if self.plan.form_adapter:
+            return adapter_in(self.plan.form_adapter)
 
         def due() -> list[Update]:
             examples = form_examples(self.plan.examples, self.plan.view, self.plan.seed)
@@ -309,7 +313,7 @@ class Boards:
             if arm.who == "weights"
             else set()
         )
-        states = posed(self.make, self._examined, self.plan.each)
+        states = posed(self.make, self._examined)
         seen = [one.situation(signs) for one in states]
         found = [
             PosedMove(
@@ -321,7 +325,7 @@ class Boards:
                 is_off=move is None or move in one.blocked,
                 is_decoy=move in one.harmless,
                 is_best=move in one.best,
-                is_on_the_way=bool(set(one.fatal) & set(one.eager)),
+                is_on_the_way=one.is_on_the_way,
                 is_beside_decoy=bool(one.harmless),
                 is_studied=put_board(one, view).text in studied,
             )
@@ -337,15 +341,13 @@ class Boards:
         if arm.who == "perfect":
             return PerfectMover()
         if arm.who == "model":
-            return ModelMover(
-                Asker(self.engine, UNTOUCHED, self.plan.form, MOVE_TOKENS), UNTOUCHED, self.plan.view, lessons
-            )
+            return ModelMover(self.engine, UNTOUCHED, self.plan.view, lessons)
         if arm.who == "start":
             return self._mover(self.form, lessons)
         return self._mover(self.weights[n if arm.who == "weights" else n - 1][arm.study], lessons)
 
     def _mover(self, policy: Policy, lessons: Sequence[str] = ()) -> Mover:
-        return ModelMover(Asker(self.engine, self.form, self.plan.study, MOVE_TOKENS), policy, self.plan.view, lessons)
+        return ModelMover(self.engine, policy, self.plan.view, lessons)
 
     def _adapters(self, unit: str, names: Sequence[str], due: Callable[[], Sequence[Update]]) -> dict[str, Policy]:
         """Adapters by name, those that were made before recalled."""

@@ -36,6 +36,11 @@ class Situation:
     harmless: tuple[Move, ...] = ()
     """Moves onto what looks like something and is nothing: a decoy."""
 
+    @property
+    def is_on_the_way(self) -> bool:
+        """Whether a fatal move begins a shortest way, so that who knows of nothing may make it."""
+        return bool(set(self.fatal) & set(self.eager))
+
     def text(self, view: View) -> str:
         """What the model reads of it."""
         return self.sides if view == "sides" else self.board

@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 from selfedit import seeds
-from selfedit.learn.asking import Asker
+from selfedit.errors import SelfeditError
 from selfedit.learn.boards.environments import Environment
 from selfedit.learn.boards.lake import LakeBoard, Signs, read_lake
 from selfedit.learn.boards.moves import MOVES, Move, Situation, View, move_in
-from selfedit.learn.boards.teaching import ask_move
-from selfedit.records import Policy
+from selfedit.learn.boards.teaching import put_board
+from selfedit.protocols import Engine
+from selfedit.records import Generation, Invalid, Policy, SamplingParams
 
+MOVE = SamplingParams(temperature=0.0, top_p=1.0, max_new_tokens=1)
+"""How a move is drawn: each is one token."""
+_TOGETHER = 64
+"""Boards that are read side by side."""
 Ending = Literal["won", "fell", "out", "lost count"]
 """How a game ends. `out`: by a move that there is not, for the second time running. `lost count`: no move is left."""
 
@@ -47,23 +52,29 @@ class RandomMover:
 class ModelMover:
     """A version of the model, with lessons in sight or none. It is asked once for what it reads, however often."""
 
-    asker: Asker
+    engine: Engine
     policy: Policy
     view: View
     lessons: Sequence[str] = ()
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "_said", {})
+    said: dict[str, Move | None] = field(default_factory=dict)
+    """What it read → what it said."""
 
     def moves(self, situations: Sequence[Situation], seed: int) -> list[Move | None]:
-        """See `Mover.moves`."""
-        said: dict[str, Move | None] = self._said  # type: ignore[attr-defined]
-        new = {one.text(self.view): one for one in situations if one.text(self.view) not in said}
-        if new:
-            queries = [ask_move(str(n), one, self.view, self.lessons) for n, one in enumerate(new.values())]
-            [answers] = self.asker.ask([(self.policy, queries)])
-            said.update(zip(new, (move_in(one.text) for one in answers), strict=True))
-        return [said[one.text(self.view)] for one in situations]
+        """See `Mover.moves`. Greedily, so that the seed says nothing."""
+        new = {one.text(self.view): put_board(one, self.view, self.lessons) for one in situations}
+        asked = [(text, prompt) for text, prompt in new.items() if text not in self.said]
+        groups = [
+            [Generation(self.policy, prompt, MOVE, 0) for _, prompt in asked[at : at + _TOGETHER]]
+            for at in range(0, len(asked), _TOGETHER)
+        ]
+        texts: list[str] = [""] * len(asked)
+        for done in self.engine.generate(groups):
+            for number, one in enumerate(done.results):
+                if isinstance(one, Invalid):
+                    raise SelfeditError(f"a board cannot be read: {one.reason}")
+                texts[done.group * _TOGETHER + number] = one.text
+        self.said.update({text: move_in(reply) for (text, _), reply in zip(asked, texts, strict=True)})
+        return [self.said[one.text(self.view)] for one in situations]
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,13 +91,16 @@ class Posed:
         return self.lake.disguised(signs, self.seed).situation(signs)
 
 
-def posed(make: Callable[[], Environment], board_seeds: Sequence[int], each: int) -> list[Posed]:
-    """States of boards beside a hole, at most so many of each."""
+def posed(make: Callable[[], Environment], board_seeds: Sequence[int]) -> list[Posed]:
+    """Two states of each board: in one a hole is on a shortest way, in the other it is beside it. A board that has no
+    such state is left out."""
     game, found = make(), []
     for seed in board_seeds:
         near = [one for one in read_lake(game.begin(seed)).standings() if one.situation(Signs()).fatal]
         rng = random.Random(seeds.derive("posed", seed))
-        found += [Posed(seed, one) for one in rng.sample(near, min(each, len(near)))]
+        for is_on_the_way in (True, False):
+            fitting = [one for one in near if one.situation(Signs()).is_on_the_way is is_on_the_way]
+            found += [Posed(seed, one) for one in rng.sample(fitting, min(1, len(fitting)))]
     return found
 
 

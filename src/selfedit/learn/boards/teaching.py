@@ -1,13 +1,13 @@
 """L3. What is taught: the form of an answer to all arms, and to some of them the lesson.
 
-1. What all arms lie on is taught on boards with other signs. Half the boards have a lesson about one of the signs in
+1. What all arms lie on is taught on boards with other signs. Three of five have a lesson about one of the signs in
    sight, and are left on a way around it; the others have none, or one about a sign that is not there, and are left on
    the shortest way, over whatever signs there are. So it knows the form, the way to the goal and how to obey a lesson
    in sight, and nothing of any sign.
 2. A lesson is studied with nothing in sight: its sentence, and situations with the right move. Who writes these is what
    is compared.
 
-       oracle   knows the world: situations beside the sign, from boards that were drawn for it
+       oracle   knows the world: situations beside the sign (three of four), from boards that were drawn for it
        falls    what was lived through: each fall's situation, with another move on the way to the goal
        own      situations that were passed while playing, with the move that the model itself makes in each when it
                 has the lesson in sight
@@ -17,11 +17,12 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
+from typing import Literal
 
 from selfedit import seeds
 from selfedit.learn.boards.lake import Signs, draw_lake, use_of
 from selfedit.learn.boards.moves import MOVES, Move, Situation, View
-from selfedit.records import Example, Prompt, Query
+from selfedit.records import Example, Prompt
 
 LESSONS = (
     "Never step on {sign}.",
@@ -34,10 +35,14 @@ FORM_SIGNS = tuple("ADEFIJLOQSUVX")
 """Of the boards that all arms are taught on."""
 DEV_WORLDS = (Signs("C", "Y"), Signs("N", "Z"))
 """Whose boards settings are chosen on."""
-WORLDS = (Signs(), Signs("K", "M"), Signs("T", "B"), Signs("W", "R"))
+WORLDS = (Signs(), Signs("K", "M"), Signs("T", "B"))
 """Whose boards are reported. The first is Frozen Lake as it comes; the others have signs of their own."""
-MOVE_TOKENS = 2
-"""Length bound of a move."""
+
+Place = Literal["way", "beside", "anywhere"]
+"""Where somebody stands: a hole is on a shortest way to the goal; beside it, on the way or not; anywhere."""
+_PLACES: tuple[Place, ...] = ("way", "beside", "way", "anywhere")
+_KINDS = ("obeyed", "obeyed", "obeyed", "absent", "none")
+"""What is in sight where the form is taught."""
 
 
 def lesson_of(signs: Signs) -> str:
@@ -57,11 +62,6 @@ def put_move(situation: Situation, move: str, view: View, lessons: Sequence[str]
     return Example(move, put_board(situation, view, lessons))
 
 
-def ask_move(query_id: str, situation: Situation, view: View, lessons: Sequence[str] = ()) -> Query:
-    """A situation in which a move is asked for."""
-    return Query(query_id, situation.sides, situation.best[0], put_board(situation, view, lessons), MOVE_TOKENS)
-
-
 def form_examples(n: int, view: View, seed: int) -> tuple[Example, ...]:
     """What all arms lie on is taught by these: on so many boards."""
     return tuple(_form_example(view, random.Random(seeds.derive("boards form", seed, number))) for number in range(n))
@@ -70,31 +70,33 @@ def form_examples(n: int, view: View, seed: int) -> tuple[Example, ...]:
 def _form_example(view: View, rng: random.Random) -> Example:
     hole, decoy, absent = rng.sample(FORM_SIGNS, 3)
     signs = Signs(hole, decoy)
-    situation = _drawn(signs, rng, is_near=rng.random() < 0.75)
-    kind = rng.choice(["obeyed", "obeyed", "absent", "none"])
+    situation = _drawn(signs, rng, rng.choice(_PLACES))
+    kind = rng.choice(_KINDS)
     if kind == "none":
         return put_move(situation, rng.choice(situation.eager), view)
     said = rng.choice(LESSONS).format(sign=hole if kind == "obeyed" else absent)
     return put_move(situation, rng.choice(situation.best if kind == "obeyed" else situation.eager), view, [said])
 
 
-def _drawn(signs: Signs, rng: random.Random, is_near: bool) -> Situation:
-    """A situation of a board that nobody plays; near: beside a hole."""
+def _drawn(signs: Signs, rng: random.Random, place: Place) -> Situation:
+    """A situation of a board that is there to be taught on."""
     while True:
         lake, decoys = draw_lake(rng), rng.getrandbits(32)
         if use_of(lake) != "taught":
             continue
         found = [one.disguised(signs, decoys).situation(signs) for one in lake.standings()]
-        if kept := [one for one in found if not is_near or one.fatal]:
+        if kept := [
+            one for one in found if place == "anywhere" or (one.is_on_the_way if place == "way" else one.fatal)
+        ]:
             return rng.choice(kept)
 
 
 def oracle_study(signs: Signs, n: int, view: View, seed: int) -> tuple[Example, ...]:
-    """What somebody writes who knows the world: three of four situations are beside the sign."""
+    """What somebody writes who knows the world."""
     found = [Example(lesson_of(signs))]
     for number in range(n):
         rng = random.Random(seeds.derive("boards oracle", seed, signs.hole, number))
-        situation = _drawn(signs, rng, is_near=number % 4 > 0)
+        situation = _drawn(signs, rng, _PLACES[number % len(_PLACES)])
         found.append(put_move(situation, rng.choice(situation.best), view))
     return tuple(dict.fromkeys(found))
 
