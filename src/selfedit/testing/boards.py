@@ -74,8 +74,8 @@ class ObedientEngine(FakeEngine):
 
     def _move(self, item: Generation) -> str:
         avoided = {"edge", *self._avoided().get(item.base.digest, ()), *_signs(item.prompt.text)}
-        around = dict(re.findall(r"(Up|Down|Left|Right): (\w+)", item.prompt.text))
-        ways = re.findall(r"Goal: ([\w, ]+)", item.prompt.text)[-1].split(", ")
+        around: dict[str, str] = dict(re.findall(r"(Up|Down|Left|Right): (\w+)", item.prompt.text))
+        ways: list[str] = re.findall(r"Goal: ([\w, ]+)", item.prompt.text)[-1].split(", ")
         order = [*ways, *(one for one in MOVES if one not in ways)]
         return next(one for one in order if around[one.capitalize()] not in avoided)
 

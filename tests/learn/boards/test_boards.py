@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import importlib.util
+import json
 import random
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +20,7 @@ from selfedit.learn.boards.lake import draw_lake, use_of
 from selfedit.learn.boards.moves import move_in
 from selfedit.learn.boards.teaching import FORM_SIGNS, falls_study, form_examples, oracle_study
 from selfedit.records import TrainingConfig
+from selfedit.store.adapters import AdapterFolders
 from selfedit.testing import RoteEngine, SilentProgress
 from selfedit.testing.boards import FakeLake, ObedientEngine
 from selfedit.think.units import held_units
@@ -191,7 +195,41 @@ def test_falls_of_the_environment_are_losses_in_its_own_words() -> None:
 
 
 def test_without_the_package_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(__import__("sys").modules, "textarena", None)
+    monkeypatch.setitem(sys.modules, "textarena", None)
     with pytest.raises(SelfeditError, match=r"pip install 'selfedit\[environments\]'"):
         FrozenLake()
     assert replace(SMALL, view="board").view == "board"
+
+
+def test_the_benchmark_tells_shares_with_intervals_and_goes_on_where_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = Path(__file__).parents[3] / "benchmarks"
+    monkeypatch.syspath_prepend(str(folder))
+    spec = importlib.util.spec_from_file_location("boards_benchmark", folder / "boards.py")
+    assert spec and spec.loader
+    script = importlib.util.module_from_spec(spec)
+    monkeypatch.setitem(sys.modules, "boards_benchmark", script)  # its records look themselves up there
+    spec.loader.exec_module(script)
+    engines: list[ObedientEngine] = []
+
+    def load(model: str, dtype: str, adapters: AdapterFolders) -> ObedientEngine:
+        engines.append(ObedientEngine(home=adapters.home))
+        return engines[-1]
+
+    monkeypatch.setattr(script, "load_engine", load)
+    monkeypatch.setattr(script, "FrozenLake", FakeLake)
+    out = tmp_path / "found.json"
+    words = f"boards.py {tmp_path / 'run'} --boards 6 --examples 4 --situations 8 --falls 2 --out {out}".split()
+    monkeypatch.setattr(sys, "argv", words)
+    assert script.main() == 0
+    shown, found = capsys.readouterr().out, json.loads(out.read_text())
+    assert "| perfect | 0.0" in shown and "| weights: oracle less none |" in shown
+    none, knowing = (found["arms"][arm]["states"]["a hole on the way"] for arm in ("none", "weights: oracle"))
+    assert none["into a hole"]["value"] > 0 and knowing["into a hole"]["value"] == 0 and none["n"] == knowing["n"]
+    assert found["arms"]["perfect"]["games"]["all"]["won"]["value"] == 1
+    monkeypatch.setattr(sys, "argv", [*words, "--json"])
+    assert script.main() == 0 and json.loads(capsys.readouterr().out)["arms"] == found["arms"]
+    assert not engines[-1].updates and not engines[-1].texts_written
+    monkeypatch.setattr(sys, "argv", [*words, "--seed", "1"])
+    assert script.main() == 2 and "holds another experiment (plan differ)" in capsys.readouterr().err

@@ -18,7 +18,7 @@ from typing import Any, Literal, Protocol
 
 from selfedit import seeds
 from selfedit.learn.boards.environments import Environment
-from selfedit.learn.boards.lake import BoardUse, Signs, read_lake, use_of
+from selfedit.learn.boards.lake import BoardUse, LakeBoard, Signs, read_lake, use_of
 from selfedit.learn.boards.moves import Move, Situation, View
 from selfedit.learn.boards.playing import Game, ModelMover, Mover, PerfectMover, RandomMover, play, posed
 from selfedit.learn.boards.teaching import (
@@ -263,14 +263,14 @@ class Boards:
 
     def _boards(self, first: int, n: int, use: BoardUse) -> list[int]:
         """Seeds of so many different boards, of those that are there for one thing."""
-        game, seen = self.make(), set()
+        game = self.make()
+        seen: list[LakeBoard] = []
 
         def fitting() -> Iterator[int]:
             for seed in count(first):
                 lake = read_lake(game.begin(seed))
-                key = lake.player, tuple(sorted(lake.marks))
-                if key not in seen and use_of(lake) == use:
-                    seen.add(key)
+                if lake not in seen and use_of(lake) == use:
+                    seen.append(lake)
                     yield seed
 
         return list(islice(fitting(), n))
