@@ -98,7 +98,7 @@ def run(args: argparse.Namespace, plan: BoardsPlan) -> dict[str, Any]:
         experiment = Boards(plan, engine, FrozenLake, units, progress)
         estimate(engine, plan, units)
         started, cpu = time.monotonic(), time.process_time()
-        results = experiment.run()
+        results = experiment.run(args.arms)
         spent = {"wall": time.monotonic() - started, "cpu": time.process_time() - cpu}
         trained = {name: held for name in ("form", "weights") if (held := units.recall(name))}
     return rounded({
@@ -175,15 +175,14 @@ class Pair:
 
 
 PAIRS = (
-    Pair("weights: oracle", "none"),
-    Pair("weights: falls-4", "none"),
-    Pair("weights: falls-16", "none"),
-    Pair("weights: own", "none"),
+    Pair("weights:oracle", "none"),
+    Pair("weights:falls-8", "none"),
+    Pair("weights:own", "none"),
     Pair("text", "none"),
-    Pair("weights of another world", "none"),
-    Pair("weights, signs exchanged", "none"),
-    Pair("weights: oracle", "text"),
-    Pair("weights: oracle", "weights: own"),
+    Pair("other", "none"),
+    Pair("exchanged", "none"),
+    Pair("weights:oracle", "text"),
+    Pair("weights:oracle", "weights:own"),
 )
 
 
@@ -255,6 +254,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--view", choices=("sides", "board"), default=plain.view)
     parser.add_argument("--dev", action="store_true", help="the worlds that settings are chosen on")
     parser.add_argument("--worlds", type=int, default=len(plain.worlds))
+    parser.add_argument("--arms", nargs="*", default=[], help="some of them; all where none is named")
     parser.add_argument("--boards", type=int, default=plain.boards)
     parser.add_argument("--most-moves", type=int, default=plain.most_moves)
     parser.add_argument("--examples", type=int, default=plain.examples)

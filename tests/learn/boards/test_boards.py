@@ -110,12 +110,12 @@ def test_who_has_the_lesson_does_not_fall_and_who_has_another_does(
     def falls(arm: str) -> int:
         return sum(one.is_fatal for one in arms[arm].posed)
 
-    knowing = ["text", "weights: oracle", "weights: falls-2", "weights: own", "weights, text", "perfect"]
+    knowing = ["text", "weights:oracle", "weights:falls-2", "weights:own", "weights+text", "perfect"]
     assert [falls(arm) for arm in knowing] == [0] * len(knowing)
-    assert falls("none") == falls("weights of another world") > 0 and falls("weights, signs exchanged") > 0
+    assert falls("none") == falls("other") > 0 and falls("exchanged") > 0
     assert all(one.ending == "won" for one in arms["perfect"].played)
     assert {one.ending for one in arms["none"].played} <= {"won", "fell", "lost count"}
-    assert {one.world for one in arms["weights, signs exchanged"].posed} == {1}  # the environment's own has no decoy
+    assert {one.world for one in arms["exchanged"].posed} == {1}  # the environment's own has no decoy
     boards = {one.seed for one in arms["none"].played}
     assert len(boards) == SMALL.boards
     for seed in boards:
@@ -224,8 +224,8 @@ def test_the_benchmark_tells_shares_with_intervals_and_goes_on_where_it_was(
     monkeypatch.setattr(sys, "argv", words)
     assert script.main() == 0
     shown, found = capsys.readouterr().out, json.loads(out.read_text())
-    assert "| perfect | 0.0" in shown and "| weights: oracle less none |" in shown
-    none, knowing = (found["arms"][arm]["states"]["a hole on the way"] for arm in ("none", "weights: oracle"))
+    assert "| perfect | 0.0" in shown and "| weights:oracle less none |" in shown
+    none, knowing = (found["arms"][arm]["states"]["a hole on the way"] for arm in ("none", "weights:oracle"))
     assert none["into a hole"]["value"] > 0 and knowing["into a hole"]["value"] == 0 and none["n"] == knowing["n"]
     assert found["arms"]["perfect"]["games"]["all"]["won"]["value"] == 1
     monkeypatch.setattr(sys, "argv", [*words, "--json"])

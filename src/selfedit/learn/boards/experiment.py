@@ -17,6 +17,7 @@ from itertools import count, islice
 from typing import Any, Literal, Protocol
 
 from selfedit import seeds
+from selfedit.errors import SelfeditError
 from selfedit.learn.boards.environments import Environment
 from selfedit.learn.boards.lake import BoardUse, LakeBoard, Signs, read_lake, use_of
 from selfedit.learn.boards.moves import Move, Situation, View
@@ -42,7 +43,7 @@ STUDY = TrainingConfig(rank=16, alpha=32.0, top_layers=0.5, learning_rate=2e-3, 
 """As house rules are studied at a rest; nothing was tried out for boards."""
 _STUDIED_FROM = 1_000_000
 """Seeds of boards that are played to learn from begin here; those that are examined are below."""
-_PLAYED = 96
+_PLAYED = 64
 """Boards that are played to learn from, in each world."""
 
 
@@ -76,9 +77,9 @@ class BoardsPlan:
     """Boards that all arms are taught on."""
     form_adapter: str = ""
     """Folder of what all arms lie on, made before by another run; empty: this one makes it."""
-    situations: int = 24
+    situations: int = 16
     """Of a self-edit that the oracle writes; of the model's own, at most."""
-    falls: tuple[int, ...] = (4, 16)
+    falls: tuple[int, ...] = (8,)
     """After how many falls a self-edit is written of them."""
     form: TrainingConfig = FORM
     """How what all arms lie on is trained."""
@@ -166,13 +167,16 @@ class Boards:
     kept: Kept
     progress: Progress
 
-    def run(self) -> list[ArmResult]:
-        """All arms.
+    def run(self, names: Sequence[str] = ()) -> list[ArmResult]:
+        """Arms by name; all where none is named.
 
         Raises:
-            SelfeditError: something could not be trained, or asked.
+            SelfeditError: there is no such arm, or something could not be trained, or asked.
         """
-        arms = self.arms()
+        every = {arm.name: arm for arm in self.arms()}
+        if unknown := [name for name in names if name not in every]:
+            raise SelfeditError(f"{unknown[0]}: no such arm; choose from {', '.join(every)}")
+        arms = [arm for name, arm in every.items() if not names or name in names]
         self.progress.stage(f"{self.plan.view}: {len(arms)} arms", len(arms))
         return [self._result(arm) for arm in arms]
 
@@ -182,15 +186,15 @@ class Boards:
         return [
             BoardArm("none", "start"),
             BoardArm("text", "start", has_text=True),
-            BoardArm("weights: oracle", "weights", ORACLE),
-            BoardArm("weights of another world", "other", ORACLE),
-            BoardArm("weights, signs exchanged", "weights", EXCHANGED),
-            *(BoardArm(f"weights: {name}", "weights", name) for name in studied[1:]),
-            BoardArm("weights, text", "weights", ORACLE, has_text=True),
+            BoardArm("weights:oracle", "weights", ORACLE),
+            BoardArm("other", "other", ORACLE),
+            BoardArm("exchanged", "weights", EXCHANGED),
+            *(BoardArm(f"weights:{name}", "weights", name) for name in studied[1:]),
+            BoardArm("weights+text", "weights", ORACLE, has_text=True),
             BoardArm("random", "random"),
             BoardArm("perfect", "perfect"),
             BoardArm("untouched", "model"),
-            BoardArm("untouched, text", "model", has_text=True),
+            BoardArm("untouched+text", "model", has_text=True),
         ]
 
     @cached_property
@@ -280,7 +284,7 @@ class Boards:
         return self._boards(0, self.plan.boards, self.plan.asked_on)
 
     def _result(self, arm: BoardArm) -> ArmResult:
-        unit = f"arm-{arm.name.replace(' ', '-').replace(',', '').replace(':', '')}"
+        unit = f"arm-{arm.name.replace(':', '-')}"
         held = self.kept.recall(unit)
         if held is None:
             rows = [
