@@ -47,7 +47,7 @@ _PLAYED = 64
 """Boards that are played to learn from, in each world."""
 
 
-class Kept(Protocol):
+class UnitMemory(Protocol):
     """The memory of an experiment."""
 
     def recall(self, name: str) -> Any:
@@ -55,7 +55,7 @@ class Kept(Protocol):
         ...
 
     def keep(self, name: str, data: Any) -> None:
-        """Kept from now on."""
+        """UnitMemory from now on."""
         ...
 
 
@@ -164,7 +164,7 @@ class Boards:
     plan: BoardsPlan
     engine: Engine
     make: Callable[[], Environment]
-    kept: Kept
+    kept: UnitMemory
     progress: Progress
 
     def run(self, names: Sequence[str] = ()) -> list[ArmResult]:
