@@ -55,7 +55,7 @@ class UnitMemory(Protocol):
         ...
 
     def keep(self, name: str, data: Any) -> None:
-        """UnitMemory from now on."""
+        """From now on `recall` gives this."""
         ...
 
 
