@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-Author = Literal["user", "tool", "self"]
-"""Who says something. `tool`: a program or an environment. `self`: the agent; nothing that it says alone is learnt."""
-TRUST: dict[str, float] = {"user": 1.0, "tool": 0.8, "self": 0.0}
+Author = Literal["user", "tool", "environment", "self"]
+"""Who says something. `tool`: a program that the agent uses. `environment`: the world that it acts in. `self`: the
+agent; nothing that it says alone is learnt."""
+TRUST: dict[str, float] = {"user": 1.0, "tool": 0.8, "environment": 0.8, "self": 0.0}
 """How far an author is trusted where nobody says otherwise, 0 to 1."""
 ObservationKind = Literal["learnt", "noted", "rejected", "nothing", "asks"]
 """`learnt`: it is in the weights. `noted`: it is in sight, and goes into the weights with the next update. `rejected`:
@@ -46,9 +47,9 @@ class Feedback:
         return cls("score", score=score, author=author)
 
     @classmethod
-    def result(cls, is_success: bool, said: str = "", action: str = "") -> Feedback:
+    def result(cls, is_success: bool, said: str = "", action: str = "", author: Author = "tool") -> Feedback:
         """What a tool or an environment made of it; `action`: what would have worked, where it says so."""
-        return cls("result", action.strip(), said.strip(), float(is_success), "tool")
+        return cls("result", action.strip(), said.strip(), float(is_success), author)
 
     @property
     def trusted(self) -> float:

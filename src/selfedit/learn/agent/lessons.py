@@ -6,7 +6,8 @@
    nothing can be learnt: it says that something was wrong, and not what is right.
 3. Two lessons contradict one another where they have the same request, or the same rule by its words, and another
    action. That is decided by words alone; a rule that is said anew in quite other words stands beside the old one,
-   unless the feedback names the lesson that it replaces.
+   unless the feedback names the lesson that it replaces. An environment says the same words of many situations, each
+   with a right action of its own; what it says contradicts other lessons about the same request alone.
 """
 
 from __future__ import annotations
@@ -131,7 +132,10 @@ def contradicted(lesson: Lesson, alive: Sequence[Lesson]) -> Lesson | None:
     for old in sorted(alive, key=lambda one: -_source(one).valid_from):
         source = _source(old)
         is_same = source.trigger.split() == new.trigger.split()
-        if source.action.split() != new.action.split() and (is_same or is_same_rule(source, new, rarity)):
+        is_again = not is_same and "environment" not in (source.author, new.author)
+        if source.action.split() != new.action.split() and (
+            is_same or (is_again and is_same_rule(source, new, rarity))
+        ):
             return old
     return None
 
