@@ -18,7 +18,7 @@ from selfedit.records import Example
 from selfedit.store.run_folder import check_run
 from selfedit.tasks import load_probe, load_task
 from selfedit.tasks.documents.task import token_counter
-from selfedit.tasks.probe import BUNDLED
+from selfedit.tasks.probe import BUNDLED, more_questions
 from selfedit.tasks.streams.edits import oracle_lines, template_lines
 from selfedit.tasks.streams.events import DocumentEvent, DocumentStream
 from selfedit.tasks.streams.task import study
@@ -68,7 +68,7 @@ def run_stream(config: StreamConfig, path: Path, out: Output) -> Path:
     )
     with opened("stream", config, path, task, out) as runtime:
         runtime.ledger.put_contexts("heldout", task.contexts("heldout"))
-        StreamRun(config, runtime, count, streams, load_probe(BUNDLED)).run()
+        StreamRun(config, runtime, count, streams, load_probe(BUNDLED), more_questions()).run()
     return path
 
 
@@ -77,10 +77,11 @@ def stream_amount(config: StreamConfig, streams: tuple[DocumentStream, ...], cou
     trained, asked, arms = 0, 0, len(config.arm_list())
     for stream in streams:
         sizes = {one.number: _tokens(_lines(config, one), count) for one in stream.events if one.text}
-        trained += sum(sizes.values()) * config.inner.epochs * (config.learns_each + config.merges)
+        own = sum(sizes[one.number] for one in config.own_adapters(stream))
+        trained += (own + sum(sizes.values()) * config.merges) * config.inner.epochs
         for event in config.sleeps(stream):
             trained += config.slow.epochs * sum(sizes[one.number] for one in stream.documents_at(event))
-        asked += sum(one.since <= e.number for e in stream.events for one in stream.questions) * max(1, arms // 2)
+        asked += sum(one.since <= e for e in config.exams(stream) for one in stream.questions) * max(1, arms // 2)
     if not config.reader_adapter:
         trained += _tokens(reader_examples(config.reader_examples, config.seed), count) * config.reader.epochs
     return StreamAmount(trained, asked)
