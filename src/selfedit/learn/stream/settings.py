@@ -83,10 +83,10 @@ class StreamConfig(RunConfig):
     sleep_every: int = 6
     """Events between sleeps. There is one besides where a document goes, for what is gone must not be answered, and at
     the end."""
-    rehearsed: int = 48
+    rehearsed: int = 24
     """Beginnings of general text that each pass of a sleep studies besides, with what the untouched model says, so
     that what the reader expects there stays. 0: none."""
-    in_sight: float = 0.2
+    in_sight: float = 0.1
     """Share of the questions of a sleep that are studied behind the documents that they find, in a pass."""
     ask_every: int = 1
     """Events between exams; there is one besides at the end. 1: after each, which lags and the picture are read off."""
