@@ -221,6 +221,10 @@ def test_what_nobody_is_asked_of_is_not_made(tmp_path: Path) -> None:
     made = {update.folder.split("-")[0] for update in engine.updates}
     assert made == {"adapters/reader", "adapters/slow"} and config.own_adapters(stream) == []
     assert config.sleeps(stream) == [len(stream.events)]
+    [row] = [one for one in page(read_run_data(tmp_path)).data["arms"] if one["name"] == "fast+slow"]
+    changed = [one for one in stream.questions if len(one.answers) > 1 and one.answers[-1][1]]
+    gone = [one for one in stream.questions if not one.answers[-1][1]]
+    assert (row["stale"]["n_questions"], row["given"]["n_questions"]) == (len(changed), len(gone)) and changed and gone
     often = config.model_copy(update={"ask_every": 1, "sleep_every": 3})
     slept = often.sleeps(stream)
     assert [one.number for one in often.own_adapters(stream)] == [

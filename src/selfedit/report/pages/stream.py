@@ -12,7 +12,7 @@ from functools import partial
 from statistics import fmean, median
 from typing import Literal
 
-from selfedit.learn.stream import ASKED, KNOWN_STILL, StreamArmKind, StreamConfig
+from selfedit.learn.stream import ASKED, KNOWN_STILL, StreamArmKind, StreamConfig, streams_of
 from selfedit.learn.stream.experiment import FAST, FLUENT_STILL, MERGED, SLOW, TAUGHT
 from selfedit.records import Outcome, to_json
 from selfedit.report import format as fmt
@@ -21,6 +21,7 @@ from selfedit.report.figures import streams as figures
 from selfedit.report.run_data import RunData, identify
 from selfedit.report.stats.intervals import Interval, measure, paired_difference
 from selfedit.report.stats.lives import QuestionLife, lives_in, over_documents, paired_lives
+from selfedit.tasks.streams.task import INVENTED_STREAM
 
 NOUN = "document"
 MAIN = "fast+slow"
@@ -150,12 +151,19 @@ def _asked(run: RunData) -> list[Outcome]:
 
 def _arms(run: RunData, config: StreamConfig) -> dict[str, list[QuestionLife]]:
     """By arm, in the order of the settings, what became of its questions."""
-    found = _asked(run)
+    found, unasked = _asked(run), _unasked(config)
     lives = {
-        arm.name: lives_in(one for one in found if (one.stage.row, one.method) == (arm.name, ASKED))
+        arm.name: lives_in((one for one in found if (one.stage.row, one.method) == (arm.name, ASKED)), unasked)
         for arm in config.arm_list()
     }
     return {arm: own for arm, own in lives.items() if own}
+
+
+def _unasked(config: StreamConfig) -> dict[tuple[int, str], dict[int, str]]:
+    """What was right of invented worlds where nobody asked."""
+    if config.ask_every == 1 or config.task_args.data != INVENTED_STREAM:
+        return {}
+    return {(chain, one.id): dict(one.answers) for chain, s in enumerate(streams_of(config)) for one in s.questions}
 
 
 def _rows_of(run: RunData) -> list[KeepingRow]:
