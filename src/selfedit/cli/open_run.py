@@ -83,7 +83,7 @@ def start_engine(config: RunConfig, adapters: AdapterFolders) -> TorchEngine:
     """The engine of the model that writes, on which the policy's adapters can sit, and trials' too if it learns."""
     from selfedit.engine import load_engine
 
-    engine = load_engine(config.model, config.device, config.dtype, config.bank, adapters)
+    engine = load_engine(config.model, config.device, config.dtype, config.bank, adapters, config.write_dtype)
     for name in ("outer",) if _is_other(config.learner) else ("inner", "outer"):
         _check_adapted(engine, config, name)
     if is_adapter(config.learner):
@@ -108,7 +108,7 @@ def load_writer(config: EvalConfig) -> Engine:
     from selfedit.engine import load_engine
 
     with _named("writer"):
-        return load_engine(config.writer, config.device, config.dtype, config.bank)
+        return load_engine(config.writer, config.device, config.dtype, config.bank, write_dtype=config.write_dtype)
 
 
 @contextmanager
