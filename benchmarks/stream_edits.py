@@ -42,15 +42,16 @@ def main() -> None:
 
 
 def rightness(run: Path) -> dict[str, int]:
-    """Counts over all documents of a run's streams."""
+    """Counts over all documents of a run's streams that have been written about."""
     with read_ledger(run / "ledger.db") as ledger:
         edits = {one.context_id: one for one in ledger.edits()}
     config = StreamConfig.model_validate(read_run_data(run).config)
     total: dict[str, int] = {}
     for stream in streams_of(config):
         for event in stream.events:
-            if event.text:
-                for name, n in _counted(event, edits[event_context(stream, event).id]).items():
+            edit = edits.get(event_context(stream, event).id) if event.text else None
+            if edit is not None:
+                for name, n in _counted(event, edit).items():
                     total[name] = total.get(name, 0) + n
     return total
 

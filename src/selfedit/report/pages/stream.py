@@ -33,6 +33,8 @@ MOST_DRIFT, MOST_BEHIND = 0.25, 0.0
 the better of the two. Fixed before anything was rehearsed or studied with documents in sight."""
 _MATRICES = ("retrieval", "merge", "route", MAIN)
 """Arms that the matrix shows, of the first stream."""
+_ALONE: tuple[StreamArmKind, ...] = ("fast+slow", "slow", "retrieval")
+"""What documents in sight beside weights are compared with."""
 _TRAINED = {
     TAUGHT: "the writer that is taught",
     FAST: "a document by itself, at once",
@@ -252,9 +254,9 @@ def _demands(
                 "general text lost against none, nats: at most 0.25", _negative(main.fluent), MOST_DRIFT, "nats"
             ),
         ]
-    if both := arms.get(names.get("text+weights", "")):
-        alone = [own for kind in (MAIN, "retrieval") if (own := arms.get(names.get(kind, "")))]
-        behind = [paired_lives(both, own, QuestionLife.final) for own in alone]
+    of = {kind: arms[name] for kind, name in names.items() if name in arms}
+    if both := of.get("text+weights"):
+        behind = [paired_lives(both, of[kind], QuestionLife.final) for kind in _ALONE if kind in of]
         told = "documents in sight beside weights, behind the better of the two, points: at most 0"
         found += [StreamDemand(told, max(behind, key=lambda one: one.value or 0.0), MOST_BEHIND)] if behind else []
     if "other" in arms and "none" in arms:
