@@ -86,7 +86,7 @@ class StreamConfig(RunConfig):
     rehearsed: int = 24
     """Beginnings of general text that each pass of a sleep studies besides, with what the untouched model says, so
     that what the reader expects there stays. 0: none."""
-    in_sight: float = 0.1
+    in_sight: float = 0.2
     """Share of the questions of a sleep that are studied behind the documents that they find, in a pass."""
     ask_every: int = 1
     """Events between exams; there is one besides at the end. 1: after each, which lags and the picture are read off."""
