@@ -52,7 +52,13 @@ def test_a_version_with_one_adapter_is_live_and_keeps_the_adapters_of_its_chunks
     assert found.version.whole.adapter.split("/")[1] in folders(shop)
     assert found.version.digest != before.digest
     [update] = shop.engines[-1].updates
-    assert update.training.budget == "tokens:4000" and update.training.rank == 32
+    own, held = ([one for one in update.examples if one.is_anchored is is_held] for is_held in (False, True))
+    assert update.training.budget == "tokens:8000" and update.training.rank == 32
+    assert (
+        (len(own), len(held)) == (10, 8)
+        and all(one.teacher == one.prompt for one in held)
+        and update.anchor == update.base
+    )
     assert found.gate_gain == pytest.approx(2.0, abs=1.1)
 
 
@@ -229,6 +235,7 @@ def test_a_version_that_knows_nothing_cannot_be_consolidated(shop: Workshop) -> 
         ({"learning_rate": 0.0}, "learning_rate must be above 0 and finite"),
         ({"learning_rate": float("nan")}, "learning_rate must be above 0 and finite"),
         ({"least_kept": 1.5}, "least_kept must be at most 1"),
+        ({"rehearsed": -1}, "rehearsed must be at least 0"),
     ],
 )
 def test_silly_settings_are_refused(given: dict[str, Any], line: str) -> None:
@@ -237,9 +244,9 @@ def test_silly_settings_are_refused(given: dict[str, Any], line: str) -> None:
 
 
 def test_a_budget_longer_than_any_study_is_refused() -> None:
-    assert WholeSettings(tokens=1_000_000).training(INNER, 999).budget == "tokens:999000000"
+    assert WholeSettings(tokens=1_000_000, rehearsed=0).training(INNER, 999, 9).budget == "tokens:999000000"
     with pytest.raises(SettingError, match="tokens times 1000 lessons must be at most 999999999"):
-        WholeSettings(tokens=1_000_000).training(INNER, 1_000)
+        WholeSettings(tokens=1_000_000, rehearsed=0).training(INNER, 1_000, 9)
 
 
 @pytest.mark.model

@@ -14,17 +14,21 @@ from selfedit.learn.common_start import check_given
 from selfedit.learn.stream import StreamConfig, StreamRun, streams_of
 from selfedit.learn.stream.experiment import reader_examples
 from selfedit.learn.stream.keeping import CountTokens
+from selfedit.learn.stream.writing import taught_examples
 from selfedit.records import Example
 from selfedit.store.run_folder import check_run
 from selfedit.tasks import load_probe, load_task
 from selfedit.tasks.documents.task import token_counter
-from selfedit.tasks.probe import BUNDLED
+from selfedit.tasks.probe import BUNDLED, more_questions
 from selfedit.tasks.streams.edits import oracle_lines, template_lines
 from selfedit.tasks.streams.events import DocumentEvent, DocumentStream
 from selfedit.tasks.streams.task import study
 
 TRAINED_PER_SECOND, ANSWERED_PER_SECOND = 150, 4
 """Tokens and answers, on a quiet core of the kind of a laptop's (docs/performance.md); other machines scale both."""
+
+_REHEARSED = 36
+"""Tokens of a text that is rehearsed, about."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,29 +72,45 @@ def run_stream(config: StreamConfig, path: Path, out: Output) -> Path:
     )
     with opened("stream", config, path, task, out) as runtime:
         runtime.ledger.put_contexts("heldout", task.contexts("heldout"))
-        StreamRun(config, runtime, count, streams, load_probe(BUNDLED)).run()
+        StreamRun(config, runtime, count, streams, load_probe(BUNDLED), more_questions()).run()
     return path
 
 
 def stream_amount(config: StreamConfig, streams: tuple[DocumentStream, ...], count: CountTokens) -> StreamAmount:
-    """What a run takes; self-edits of a policy are taken for the documents' own sentences, twice."""
+    """What a run takes; self-edits of a model are taken for an oracle's beside the documents' own sentences."""
     trained, asked, arms = 0, 0, len(config.arm_list())
     for stream in streams:
         sizes = {one.number: _tokens(_lines(config, one), count) for one in stream.events if one.text}
-        trained += sum(sizes.values()) * config.inner.epochs * (config.learns_each + config.merges)
+        own = sum(sizes[one.number] for one in config.own_adapters(stream))
+        trained += (own + sum(sizes.values()) * config.merges) * config.inner.epochs
         for event in config.sleeps(stream):
-            trained += config.slow.epochs * sum(sizes[one.number] for one in stream.documents_at(event))
-        asked += sum(one.since <= e.number for e in stream.events for one in stream.questions) * max(1, arms // 2)
+            there = stream.documents_at(event)
+            lines = sum(sizes[one.number] for one in there) + config.rehearsed * _REHEARSED
+            asked_behind = config.in_sight * config.sight_tokens * sum(_questions(config, one) for one in there)
+            trained += round(config.slow.epochs * (lines + asked_behind))
+        asked += sum(one.since <= e for e in config.exams(stream) for one in stream.questions) * max(1, arms // 2)
     if not config.reader_adapter:
         trained += _tokens(reader_examples(config.reader_examples, config.seed), count) * config.reader.epochs
+    if config.writer == "taught":
+        examples = taught_examples(config.taught_examples, config.renderings, config.seed)
+        trained += _tokens(examples, count) * config.reader.epochs
     return StreamAmount(trained, asked)
+
+
+def _questions(config: StreamConfig, event: DocumentEvent) -> int:
+    """Of a self-edit about a document; those of a file's are counted like three facts."""
+    return 0 if config.writer == "template" else config.renderings * (len(event.facts) or 3)
 
 
 def _lines(config: StreamConfig, event: DocumentEvent) -> tuple[Example, ...]:
     if config.writer == "oracle":
         return study(event.title, oracle_lines(event, {fact.key for fact in event.facts}, config.renderings))
     own = study(event.title, template_lines(event))
-    return own * 2 if config.writer == "policy" else own
+    if config.writer == "template":
+        return own
+    if not event.facts:
+        return own * 4
+    return (*own, *study(event.title, oracle_lines(event, {fact.key for fact in event.facts}, config.renderings)))
 
 
 def _tokens(examples: tuple[Example, ...], count: CountTokens) -> int:

@@ -28,6 +28,7 @@ from selfedit.learn.answering import Respondent
 from selfedit.learn.asking import mean_logprob
 from selfedit.learn.gate import gate_gain, losing, probe_version
 from selfedit.learn.pipeline import Learning
+from selfedit.learn.rehearsal import rehearsals
 from selfedit.records import (
     UNTOUCHED,
     Example,
@@ -46,6 +47,8 @@ from selfedit.store.library import LIVE
 NOTE = "consolidate"
 MOST_TOKENS = 999_999_999
 """Of one study."""
+_MOST_REHEARSED = 384
+"""Texts that are rehearsed."""
 _PLACE = "adapters/whole-{mark}"
 
 
@@ -56,7 +59,10 @@ class WholeSettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     tokens: int = 2_000
-    """Trained on for each lesson; as many times as there are lessons are trained on in all."""
+    """Of its own lines trained on for each lesson; what is rehearsed comes on top."""
+    rehearsed: float = 1.0
+    """Beginnings of general text that are studied besides, for each line of the self-edits, with what the untouched
+    model says, so that what the library's learner expects there stays; 384 at most. 0: none."""
     rank: int = 32
     """LoRA rank; its strength (alpha) grows with it."""
     learning_rate: float = 2e-3
@@ -72,18 +78,24 @@ class WholeSettings(BaseModel):
         at_least(1, "tokens", self.tokens)
         at_least(1, "rank", self.rank, 4_096)
         at_least(1, "batch_size", self.batch_size)
+        at_least(0, "rehearsed", self.rehearsed, 100)
         at_least(0, "least_kept", self.least_kept, 1)
         if not 0 < self.learning_rate < math.inf:
             raise SettingError(Field("learning_rate"), " must be above 0 and finite")
         return self
 
-    def training(self, inner: TrainingConfig, lessons: int) -> TrainingConfig:
-        """Of so many lessons, which were studied as `inner` says.
+    def texts(self, lines: int) -> int:
+        """General texts that are rehearsed beside so many lines."""
+        return min(round(self.rehearsed * lines), _MOST_REHEARSED)
+
+    def training(self, inner: TrainingConfig, lessons: int, lines: int) -> TrainingConfig:
+        """Of so many lessons with so many lines, which were studied as `inner` says. A text is taken to be as long as
+        a line.
 
         Raises:
             SettingError: the budget is longer than any study.
         """
-        budget = self.tokens * lessons
+        budget = round(self.tokens * lessons * (1 + self.texts(lines) / max(1, lines)))
         if budget > MOST_TOKENS:
             raise SettingError(Field("tokens"), f" times {lessons} lessons must be at most {MOST_TOKENS}")
         return replace(
@@ -145,7 +157,12 @@ class Consolidating:
     @property
     def training(self) -> TrainingConfig:
         """Of all lessons together."""
-        return self.settings.training(self.learning.settings.inner, len(self.version.adapters))
+        return self.settings.training(self.learning.settings.inner, len(self.version.adapters), self.lines)
+
+    @property
+    def lines(self) -> int:
+        """Of all self-edits together."""
+        return sum(len([line for line in one.edit.splitlines() if line.strip()]) for one in self.lessons)
 
     @property
     def mark(self) -> str:
@@ -153,7 +170,9 @@ class Consolidating:
         learning = self.learning
         studied = [(lesson.context_id, lesson.edit) for lesson in self.lessons]
         model = learning.library.learner.digest, learning.library.facts["weights_sha256"]
-        return digest("whole", studied, self.training, learning.settings.prompt, learning.settings.seed, *model)
+        rehearsed = [self.settings.rehearsed] if self.settings.rehearsed else []
+        how = self.training, learning.settings.prompt, learning.settings.seed
+        return digest("whole", studied, *how, *model, *rehearsed)
 
     @property
     def place(self) -> str:
@@ -237,8 +256,9 @@ class Consolidating:
     def _trained(self, lessons: Sequence[Lesson]) -> tuple[Policy, int]:
         learning, learner = self.learning, self.learning.library.learner
         seed = seeds.derive("whole", self.mark)
-        update = Update(learner, self.place, self.examples(lessons), self.training, seed, anchor=learner)
         engine = learning.engine  # loads the model, which is a stage of its own
+        held = rehearsals(engine, learning.probe.openings, self.settings.texts(self.lines), is_anchored=True)
+        update = Update(learner, self.place, (*self.examples(lessons), *held), self.training, seed, anchor=learner)
         learning.progress.stage(f"training one adapter on {len(lessons)} lessons, {self.training.budget}", 1)
         [result] = [one for done in engine.update([[update]]) for one in done.results]
         if result.failure or not all(map(math.isfinite, result.losses)):

@@ -8,23 +8,30 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from selfedit import seeds
 from selfedit.protocols import Engine
 from selfedit.records import UNTOUCHED, Example, Generation, Invalid, Prompt, SamplingParams
 
 _SAID = SamplingParams(temperature=0.0, top_p=1.0, max_new_tokens=24)
 """A longer text is cut there."""
+_SAID_AGAIN = SamplingParams(temperature=1.0, top_p=1.0, max_new_tokens=48)
+"""Where there are more texts than prompts: each further one is drawn."""
 
 
 def rehearsals(engine: Engine, prompts: Sequence[Prompt], n: int, is_anchored: bool) -> tuple[Example, ...]:
-    """`n` of the prompts at most, from all of the list, with what the untouched model says to them.
+    """`n` of the prompts, from all of the list, with what the untouched model says to them, where it says something;
+    of more than there are, each several times.
 
     Args:
         is_anchored: the untouched model is the teacher, else the version that is trained on.
     """
-    asked = _spread(prompts, n)
-    wanted = [Generation(UNTOUCHED, prompt, _SAID, 0) for prompt in asked]
+    wanted = [Generation(UNTOUCHED, prompt, _SAID, 0) for prompt in _spread(prompts, n)]
+    wanted += [
+        Generation(UNTOUCHED, prompts[i % len(prompts)], _SAID_AGAIN, seeds.derive("rehearsed", i))
+        for i in range(len(prompts), n if prompts else 0)
+    ]
     said = [one for done in engine.generate([wanted]) for one in done.results] if wanted else []
-    pairs = [(prompt, one.text) for prompt, one in zip(asked, said, strict=True) if not isinstance(one, Invalid)]
+    pairs = [(one.prompt, text.text) for one, text in zip(wanted, said, strict=True) if not isinstance(text, Invalid)]
     return tuple(Example(text, prompt, prompt, is_anchored=is_anchored) for prompt, text in pairs if text)
 
 

@@ -6,6 +6,7 @@ The settings of `small` were chosen on a world that is none of its own (docs/res
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,8 @@ _SCALES: dict[str, dict[str, Any]] = {
         "streams": 2,
         "sleep_every": 3,
         "renderings": 1,
+        "rehearsed": 2,
+        "taught_examples": 4,
         "reader_examples": 8,
         "inner": TrainingConfig(rank=16, alpha=32.0, top_layers=0.5, learning_rate=2e-3, epochs=2, batch_size=8),
         "slow": TrainingConfig(rank=16, alpha=32.0, top_layers=0.5, learning_rate=2e-3, epochs=2, batch_size=8),
@@ -27,11 +30,16 @@ _SCALES: dict[str, dict[str, Any]] = {
     "paper": {"task_args": StreamSettings(documents=64), "streams": 3, "sleep_every": 16},
 }
 """What differs from the settings' own defaults."""
+_LONGER = 5
+"""Passes over the documents' own sentences that are as many tokens as one over an oracle's self-edits, about."""
+_NEVER = 10_000
+"""Events between sleeps, so that there is none but the last."""
 
 
 def stream_runs(scale: str, values: Mapping[str, Any], root: Path) -> list[tuple[str, StreamConfig]]:
-    """(folder, settings) of each run: all ways of keeping up with perfect self-edits, and then fast + slow with the
-    documents' own sentences, and with self-edits by the model. All lie on the first run's reader.
+    """(folder, settings) of each run: all ways of keeping up with perfect self-edits, and then one adapter for all at
+    the end, with the documents' own sentences, these for as many tokens as the oracle's, and with self-edits by the
+    model, taught or untouched. All lie on the first run's reader.
 
     Args:
         scale: smoke, small or paper.
@@ -39,8 +47,17 @@ def stream_runs(scale: str, values: Mapping[str, Any], root: Path) -> list[tuple
         root: the folder that their folders are in.
     """
     first = {**values, **_SCALES[scale]}
-    others = {**first, "reader_adapter": str(root / "stream" / READER), "arms": "none,fast+slow"}
-    return [
-        ("stream", StreamConfig(**first)),
-        *((f"stream-{writer}", StreamConfig(**{**others, "writer": writer})) for writer in ("template", "policy")),
+    shared: dict[str, Any] = {"reader_adapter": str(root / "stream" / READER), "arms": "none,slow"}
+    others = {**first, **shared, "sleep_every": _NEVER, "ask_every": 3}
+    main = StreamConfig(**first)
+    longer = {
+        "slow": replace(main.slow, epochs=_LONGER * main.slow.epochs),
+        "rehearsed": main.rehearsed // _LONGER,
+    }
+    steps: list[tuple[str, dict[str, Any]]] = [
+        ("template", {"writer": "template"}),
+        ("template-long", {"writer": "template", **longer}),
+        ("taught", {"writer": "taught"}),
+        ("policy", {"writer": "policy"}),
     ]
+    return [("stream", main), *((f"stream-{name}", StreamConfig(**{**others, **one})) for name, one in steps)]

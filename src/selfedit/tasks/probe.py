@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
 from selfedit.errors import Field, SettingError
 from selfedit.jsonl import Place, read_objects, read_string
@@ -16,6 +17,9 @@ from selfedit.records import Probe, Prompt, Query
 
 BUNDLED = "bundled"
 """The probe that comes with the package."""
+_QUESTIONS, _MORE, _TEXTS, _OPENINGS = (
+    f"{name}.jsonl" for name in ("questions", "more_questions", "texts", "openings")
+)
 
 _QUESTION = "Answer the question directly and in a few words.\nQuestion: {question}\nAnswer:"
 
@@ -27,10 +31,7 @@ def load_probe(source: str) -> Probe:
     Raises:
         SelfeditError: the file cannot be read, or has no questions or no texts; in one line.
     """
-    folder = resources.files("selfedit.tasks") / "probe_data"
-    with resources.as_file(folder) as path:
-        records = [read_objects(path / name) for name in ("questions.jsonl", "texts.jsonl", "openings.jsonl")]
-    questions, texts, openings = records
+    questions, texts, openings = (_bundled(name) for name in (_QUESTIONS, _TEXTS, _OPENINGS))
     if source != BUNDLED:
         given = read_objects(Path(source))
         questions = [(place, record) for place, record in given if "question" in record]
@@ -43,6 +44,18 @@ def load_probe(source: str) -> Probe:
         tuple(_text(number, *one) for number, one in enumerate(texts, 1)),
         tuple(Prompt(read_string(place, record, "opening"), raw=True) for place, record in openings),
     )
+
+
+def more_questions() -> tuple[Query, ...]:
+    """Further questions of common knowledge, whether the untouched model knows them or not, for differences that need
+    many."""
+    start = len(_bundled(_QUESTIONS)) + 1
+    return tuple(_question(number, *one) for number, one in enumerate(_bundled(_MORE), start))
+
+
+def _bundled(name: str) -> list[tuple[Place, dict[str, Any]]]:
+    with resources.as_file(resources.files("selfedit.tasks") / "probe_data") as path:
+        return list(read_objects(path / name))
 
 
 def _question(number: int, place: Place, record: dict[str, object]) -> Query:

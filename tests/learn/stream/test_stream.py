@@ -13,14 +13,16 @@ from selfedit.grading import grade_answers, load_grader
 from selfedit.learn.stream import ASKED, KNOWN_STILL, StreamArm, StreamConfig, StreamRun, streams_of
 from selfedit.learn.stream.experiment import reader_examples
 from selfedit.learn.stream.keeping import KeptSoFar
+from selfedit.learn.stream.study import latest_answers, lines_of
 from selfedit.loop import Runtime
-from selfedit.records import Policy
+from selfedit.records import UNTOUCHED, Policy, TrainingConfig
 from selfedit.report.pages.stream import page
 from selfedit.report.run_data import read_run_data
 from selfedit.store import Ledger
 from selfedit.store.run_folder import open_run
 from selfedit.tasks import load_probe, load_task
-from selfedit.tasks.streams.events import DocumentStream
+from selfedit.tasks.streams.edits import as_replied, read_lines
+from selfedit.tasks.streams.events import DocumentEvent, DocumentStream
 from selfedit.tasks.streams.task import StreamSettings
 from selfedit.tasks.streams.world import make_document_stream
 from selfedit.testing import FakeEngine, SilentProgress, Stopped
@@ -30,6 +32,8 @@ CONFIG = StreamConfig(
     sleep_every=3,
     renderings=1,
     reader_examples=4,
+    taught_examples=3,
+    rehearsed=2,
     arms="none,retrieval:60,merge,route,fast+slow,text+weights:60,other",
 )
 
@@ -159,13 +163,88 @@ def test_the_page_tells_what_was_to_be_shown(tmp_path: Path) -> None:
     run(tmp_path)
     document = page(read_run_data(tmp_path))
     demands = {one["text"]: one["is_met"] for one in document.data["demands"]}
-    assert len(demands) == 4 and all(isinstance(met, bool) for met in demands.values())
+    assert len(demands) == 6 and all(isinstance(met, bool) for met in demands.values())
     assert [row["name"] for row in document.data["arms"]] == [arm.name for arm in CONFIG.arm_list()]
     figures = [block for block in document.blocks if hasattr(block, "draw")]
     assert len(figures) == 2 and all(figure.draw() for figure in figures)
 
 
-@pytest.mark.parametrize("writer", ["template", "policy"])
+def test_a_sleep_holds_to_what_the_reader_expects_of_other_texts_in_each_pass(tmp_path: Path) -> None:
+    _, engine = run(tmp_path, CONFIG.model_copy(update={"streams": 1, "arms": "slow"}))
+    reader = next(update for update in engine.updates if update.folder == "adapters/reader")
+    sleeps = [update for update in engine.updates if update.folder.startswith("adapters/slow")]
+    assert len(sleeps) == len(CONFIG.sleeps(streams_of(CONFIG)[0]))
+    for sleep in sleeps:
+        assert sleep.anchor == sleep.base and sleep.base.adapter == reader.folder
+        held = [one for one in sleep.examples if one.is_anchored]
+        assert [one.in_epoch for one in held] == [epoch for epoch in range(6) for _ in range(2)]
+        assert len({one.completion for one in held}) == len(held)
+        assert all(one.teacher == one.prompt for one in held)
+
+
+def test_a_share_of_a_sleeps_questions_is_studied_behind_documents_half_of_them_without_the_right_one(
+    tmp_path: Path,
+) -> None:
+    config = CONFIG.model_copy(
+        update={
+            "streams": 1,
+            "arms": "slow",
+            "in_sight": 0.5,
+            "task_args": StreamSettings(deleted=0),
+            "sleep_every": 99,
+        }
+    )
+    _, engine = run(tmp_path, config)
+    [sleep] = [update for update in engine.updates if update.folder.startswith("adapters/slow")]
+    asked = [one for one in sleep.examples if one.prompt and not one.is_anchored]
+    behind = [one for one in asked if one.prompt and not one.prompt.text.startswith("Answer the question")]
+    assert 0.4 < len(behind) / len(asked) < 0.6
+    right = [one for one in behind if one.prompt and one.completion in one.prompt.text.rpartition("Question:")[0]]
+    assert 0.35 < len(right) / len(behind) < 0.75
+    assert {one.in_epoch for one in asked} == set(range(6))
+
+
+def test_of_a_question_that_a_later_document_answers_too_the_later_answer_is_studied() -> None:
+    first, notice = (DocumentEvent(n, "new", f"d{n}", f"Title {n}", "Text.") for n in (1, 2))
+    lines = [
+        *lines_of(notice, "Question: What colour is it?\nAnswer: blue"),
+        *lines_of(first, "It is red.\nQuestion: What colour is it?\nAnswer: red\nQuestion: When?\nAnswer: now"),
+    ]
+    kept = latest_answers(lines)
+    assert [one.example.completion for one in kept] == ["blue", "Title 1\nIt is red.", "now"]
+
+
+def test_what_nobody_is_asked_of_is_not_made(tmp_path: Path) -> None:
+    config = CONFIG.model_copy(update={"streams": 1, "arms": "none,fast+slow", "sleep_every": 99, "ask_every": 99})
+    [stream] = streams_of(config)
+    _, engine = run(tmp_path, config)
+    made = {update.folder.split("-")[0] for update in engine.updates}
+    assert made == {"adapters/reader", "adapters/slow"} and config.own_adapters(stream) == []
+    assert config.sleeps(stream) == [len(stream.events)]
+    [row] = [one for one in page(read_run_data(tmp_path)).data["arms"] if one["name"] == "fast+slow"]
+    changed = [one for one in stream.questions if len(one.answers) > 1 and one.answers[-1][1]]
+    gone = [one for one in stream.questions if not one.answers[-1][1]]
+    assert (row["stale"]["n_questions"], row["given"]["n_questions"]) == (len(changed), len(gone)) and changed and gone
+    often = config.model_copy(update={"ask_every": 1, "sleep_every": 3})
+    slept = often.sleeps(stream)
+    assert [one.number for one in often.own_adapters(stream)] == [
+        one.number for one in stream.events if one.text and one.number not in slept
+    ]
+
+
+def test_a_writer_that_is_taught_has_seen_no_measured_world_and_no_exam(tmp_path: Path) -> None:
+    config = CONFIG.model_copy(update={"writer": "taught", "streams": 1, "arms": "slow"})
+    _, engine = run(tmp_path, config)
+    [taught] = [update for update in engine.updates if update.folder == "adapters/taught"]
+    subjects = {fact.subject for one in make_document_stream(0).events for fact in one.facts}
+    assert len(taught.examples) == 3 and taught.base == UNTOUCHED
+    for one in taught.examples:
+        assert one.prompt and not any(subject in one.prompt.text for subject in subjects)
+        said = read_lines(as_replied(one.completion))
+        assert said.answered and all(answer in one.prompt.text for _, answer in said.answered)
+
+
+@pytest.mark.parametrize("writer", ["template", "policy", "taught"])
 def test_other_writers_study_the_documents_own_sentences_too(tmp_path: Path, writer: str) -> None:
     config = CONFIG.model_copy(update={"writer": writer, "streams": 1, "arms": "route"})
     _, engine = run(tmp_path, config)
@@ -186,6 +265,8 @@ def test_other_writers_study_the_documents_own_sentences_too(tmp_path: Path, wri
         ({"task": "passages"}, "streams are of documents"),
         ({"task_args": StreamSettings(data="x.jsonl")}, "nobody knows what the documents of a file say"),
         ({"task_args": StreamSettings(data="x.jsonl"), "writer": "template"}, "a file is one stream"),
+        ({"slow": TrainingConfig(budget="tokens:500")}, "knows no passes"),
+        ({"in_sight": 1.5}, "must be"),
     ],
 )
 def test_settings_that_cannot_work_are_refused(values: dict[str, object], said: str) -> None:

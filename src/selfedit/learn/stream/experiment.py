@@ -17,18 +17,20 @@ import random
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 from selfedit import seeds
 from selfedit.learn.asking import Asker
 from selfedit.learn.common_start import common_start, trained
+from selfedit.learn.rehearsal import rehearsals
 from selfedit.learn.stream.keeping import CountTokens, KeptSoFar
 from selfedit.learn.stream.settings import StreamArm, StreamConfig
+from selfedit.learn.stream.study import StudiedLine, by_turns, in_epochs, latest_answers, sighted
+from selfedit.learn.stream.writing import studied_lines, taught_examples, write_about
 from selfedit.loop.regrading import grade_missing
 from selfedit.loop.runtime import Runtime
-from selfedit.loop.writing import WritingPlan, write_edits
 from selfedit.records import (
     REGRADING,
-    SHARED_EDITS,
     UNTOUCHED,
     Answer,
     Example,
@@ -44,31 +46,28 @@ from selfedit.records import (
     Version,
     digest,
 )
-from selfedit.tasks.streams.edits import as_replied, oracle_lines, template_lines
 from selfedit.tasks.streams.events import DocumentEvent, DocumentStream, TimedQuestion, asked_at
 from selfedit.tasks.streams.task import (
     ANSWER_TOKENS,
     document_text,
-    event_context,
     put_answered,
     put_timed,
-    study,
 )
 from selfedit.tasks.streams.world import make_document_stream, study_questions
 
 ASKED, KNOWN_STILL, FLUENT_STILL = "asked", "known", "fluent"
 """Methods of outcomes: a document's questions; common knowledge; general text, whose log-probability alone is taken."""
-FAST, MERGED, SLOW = "fast", "merge", "slow"
-"""Rows of versions."""
+FAST, MERGED, SLOW, TAUGHT = "fast", "merge", "slow", "taught"
+"""Rows of versions; the last is the writer's."""
 READER = "adapters/reader"
 """Where the adapter lies that all arms share, in the folder of the run that makes it."""
-PROBE = "probe"
+PROBE, MORE = "probe", "more"
 """In place of a document's name."""
 _READER_WORLDS = 1_000_000
 """Seeds of the worlds that the reader is made on begin here; worlds of an experiment are below."""
 _READER_SIGHT = (0, 0, 1, 1, 2, 3)
 """Documents in sight of one example, drawn evenly."""
-_OF_ONE_ADAPTER = ("none", "merge", "fast+slow", "other")
+_OF_ONE_ADAPTER = ("none", "merge", "slow", "fast+slow", "other")
 """Arms that have one adapter for general text."""
 
 
@@ -82,6 +81,9 @@ class StreamRun:
     """Counts the model's tokens."""
     streams: tuple[DocumentStream, ...]
     probe: Probe
+    """What must be kept; its openings are rehearsed."""
+    more: tuple[Query, ...] = ()
+    """Further questions of common knowledge, for arms of one adapter."""
     edits: dict[tuple[int, int], SelfEdit] = field(default_factory=dict)
     """By (stream, event), what was written about the document."""
     answers: dict[tuple[str, str, str], Answer] = field(default_factory=dict)
@@ -94,8 +96,10 @@ class StreamRun:
             SelfeditError: something could not be trained or asked.
         """
         reader = self._reader()
+        author = self._taught() if self.config.writer == "taught" else UNTOUCHED
         for chain in range(len(self.streams)):
-            self._write(chain)
+            written = write_about(self.config, self.runtime, self.streams[chain], chain, author)
+            self.edits.update({(chain, number): edit for number, edit in written.items()})
         slow = {chain: self._live(chain, reader) for chain in range(len(self.streams))}
         for chain, stream in enumerate(self.streams):
             others = [one for one in slow if one != chain]
@@ -109,9 +113,8 @@ class StreamRun:
     def _live(self, chain: int, reader: Policy) -> Policy:
         """All events of a stream; returns the adapter of its last sleep."""
         stream, arms = self.streams[chain], self.config.arm_list()
-        if self.config.learns_each:
-            self._learn_fast(chain, reader)
-        slept = self.config.sleeps(stream)
+        self._learn_fast(chain, reader)
+        asked, slept = self.config.exams(stream), self.config.sleeps(stream)
         self.runtime.progress.stage(f"{stream.name}: {len(stream.events)} events", len(stream.events))
         for event in stream.events:
             if self.config.merges and event.text:
@@ -119,7 +122,7 @@ class StreamRun:
             if event.number in slept:
                 self._sleep(chain, event.number, reader)
             kept = self._kept(chain, event.number, reader)
-            for arm in (one for one in arms if one.kind != "other"):
+            for arm in (one for one in arms if one.kind != "other" and event.number in asked):
                 self._ask(chain, event.number, arm, kept)
             self.runtime.progress.advance()
         return self._kept(chain, len(stream.events), reader).slow
@@ -144,44 +147,24 @@ class StreamRun:
 
     # What is studied.
 
-    def _write(self, chain: int) -> None:
-        """Self-edits about every state of every document."""
-        stream = self.streams[chain]
-        told = [event for event in stream.events if event.text]
-        if self.config.writer == "policy":
-            plan = WritingPlan(Stage.of("synthetic", chain), UNTOUCHED, 1, self.config.sampling, self.config.seed)
-            written = write_edits(self.runtime, plan, [event_context(stream, event) for event in told])
-        else:
-            written = [self._by_rule(stream, event) for event in told]
-            self.runtime.ledger.add_edits(written)
-        of = {edit.context_id: edit for edit in written}
-        self.edits.update({(chain, one.number): of[event_context(stream, one).id] for one in told})
-
-    def _by_rule(self, stream: DocumentStream, event: DocumentEvent) -> SelfEdit:
-        context, writer = event_context(stream, event), self.config.writer
-        keys = {fact.key for fact in event.facts}
-        text = oracle_lines(event, keys, self.config.renderings) if writer == "oracle" else template_lines(event)
-        key = digest(writer, context.id, text)
-        return SelfEdit(key, context.id, SHARED_EDITS, 0, 0, text, 0, writer=writer)
-
-    def _studied(self, chain: int, event: DocumentEvent, valid: frozenset[tuple[int, str]] | None) -> list[Example]:
-        """What is trained on of a document. `valid`: what of it still holds, where somebody knows; None: all."""
-        edit = self.edits[chain, event.number]
-        if self.config.writer == "oracle":
-            keys = {fact.key for fact in event.facts if valid is None or (event.number, fact.key) in valid}
-            text = oracle_lines(event, keys, self.config.renderings)
-            return list(study(event.title, text)) if text else []
-        own = study(event.title, template_lines(event))
-        if self.config.writer == "template" or edit.invalid:
-            return list(own)
-        return list(dict.fromkeys((*own, *study(event.title, as_replied(edit.text)))))
-
-    def kept_examples(self, chain: int, event: int) -> tuple[Example, ...]:
-        """What a sleep after this event studies: it depends on nothing but the documents that are there."""
+    def kept_lines(self, chain: int, event: int) -> list[StudiedLine]:
+        """The lines that a sleep after this event studies: they depend on nothing but the documents that are there."""
         stream = self.streams[chain]
         valid = stream.valid_facts(event) if self.config.writer == "oracle" else None
-        found = [one for document in stream.documents_at(event) for one in self._studied(chain, document, valid)]
-        return tuple(dict.fromkeys(found))
+        return latest_answers(
+            [
+                line
+                for one in stream.documents_at(event)
+                for line in studied_lines(self.config, one, self.edits[chain, one.number], valid)
+            ]
+        )
+
+    @cached_property
+    def rehearsals(self) -> tuple[Example, ...]:
+        """General text as the untouched model goes on with it, so much that each epoch of a sleep has texts of its
+        own."""
+        n = self.config.rehearsed * self.config.slow.epochs
+        return rehearsals(self.runtime.writer, self.probe.openings, n, is_anchored=True)
 
     # What is trained.
 
@@ -194,10 +177,21 @@ class StreamRun:
 
         return common_start(self.runtime, "reader_adapter", self.config.reader_adapter, update)
 
+    def _taught(self) -> Policy:
+        """The writer that was shown perfect self-edits of other worlds."""
+        config, seed = self.config, seeds.derive(self.config.seed, TAUGHT)
+        examples = taught_examples(config.taught_examples, config.renderings, config.seed)
+        self.runtime.progress.stage("the writer that is taught: training", 1)
+        update = Update(UNTOUCHED, f"adapters/{TAUGHT}", examples, config.reader, seed)
+        self._add(TAUGHT, 0, {(1, ""): update})
+        return self._versions(TAUGHT, 0)[0].policy
+
     def _learn_fast(self, chain: int, reader: Policy) -> None:
         """An adapter for every state of every document, a bank of them at a time: they depend on nothing else."""
         stream = self.streams[chain]
-        told = [event for event in stream.events if event.text]
+        told = self.config.own_adapters(stream)
+        if not told:
+            return
         size = max(1, self.runtime.writer.bank_size)
         self.runtime.progress.stage(f"{stream.name}: {len(told)} documents, each by itself", len(told))
         for at in range(0, len(told), size):
@@ -214,7 +208,8 @@ class StreamRun:
         """An adapter for each of these documents."""
         updates = {}
         for event in events:
-            examples = tuple(self._studied(chain, event, None))
+            lines = studied_lines(self.config, event, self.edits[chain, event.number], None)
+            examples = tuple(dict.fromkeys(one.example for one in lines))
             seed = seeds.derive(self.config.seed, row, digest([one.completion for one in examples]))
             place = f"adapters/{row}-{chain}-{event.number}"
             updates[event.number, event.document] = Update(base, place, examples, training, seed)
@@ -222,11 +217,18 @@ class StreamRun:
 
     def _sleep(self, chain: int, event: int, reader: Policy) -> None:
         """One adapter for all that is kept, from the reader on."""
-        examples = self.kept_examples(chain, event)
-        if not examples:
+        lines, config = self.kept_lines(chain, event), self.config
+        if not lines:
             return
-        seed = seeds.derive(self.config.seed, "sleep", digest([(one.prompt, one.completion) for one in examples]))
-        update = Update(reader, f"adapters/{SLOW}-{chain}-{event}", examples, self.config.slow, seed)
+        plain, epochs = [one.example for one in lines], config.slow.epochs
+        seed = seeds.derive(config.seed, "sleep", digest([(one.prompt, one.completion) for one in plain]))
+        documents = self.streams[chain].documents_at(event)
+        behind = sighted(lines, documents, config.sight_tokens, self.count, seed) if config.in_sight else plain
+        examples = (
+            *in_epochs(plain, behind, config.in_sight, epochs, seed),
+            *by_turns(self.rehearsals, config.rehearsed, epochs),
+        )
+        update = Update(reader, f"adapters/{SLOW}-{chain}-{event}", examples, config.slow, seed, anchor=reader)
         self._add(SLOW, chain, {(event, ""): update})
 
     def _add(self, row: str, chain: int, updates: Mapping[tuple[int, str], Update]) -> None:
@@ -271,8 +273,10 @@ class StreamRun:
             asked = self.probe.questions
             lots[PROBE, KNOWN_STILL] = [self._served(arm, kept, q.question_id, q.question, q.gold) for q in asked]
             if arm.kind in _OF_ONE_ADAPTER:
-                who = {"none": kept.start, "merge": kept.merged, "fast+slow": kept.slow}.get(arm.kind, kept.other)
+                who = {"none": kept.start, "merge": kept.merged, "other": kept.other}.get(arm.kind, kept.slow)
                 lots[PROBE, FLUENT_STILL] = [(who, text) for text in self.probe.texts]
+                more = [self._served(arm, kept, q.question_id, q.question, q.gold) for q in self.more]
+                lots |= {(MORE, KNOWN_STILL): more} if more else {}
         known = {(one.context_id, one.method): one for one in self.runtime.ledger.outcomes(stage)}
         if lots.keys() <= known.keys():
             for key, pairs in lots.items():

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from selfedit.learn.routing import Match, Router
+from selfedit.learn.routing import Router
 from selfedit.learn.stream.settings import IN_SIGHT, StreamArm
 from selfedit.records import Context, Policy
 from selfedit.tasks.streams.events import DocumentEvent
@@ -48,8 +48,8 @@ class KeptSoFar:
     def _who(self, arm: StreamArm, question: str) -> Policy:
         if arm.kind in ("none", "retrieval"):
             return self.start
-        if arm.kind in ("merge", "other"):
-            return self.merged if arm.kind == "merge" else self.other
+        if arm.kind in ("merge", "other", "slow"):
+            return {"merge": self.merged, "other": self.other, "slow": self.slow}[arm.kind]
         meant = self._meant(question)
         if arm.kind == "route":
             return self.fast[meant.number] if meant else self.start
@@ -62,18 +62,7 @@ class KeptSoFar:
         return max((self._by_id[one.context.id] for one in near), key=lambda one: one.number, default=None)
 
     def _sight(self, question: str, tokens: int) -> tuple[str, ...]:
-        """The documents with most of the question that fit, in the order in which they came."""
-        kept, left = [], tokens
-        for match in self._nearest(question):
-            event = self._by_id[match.context.id]
-            left -= self.count(document_text(event.title, event.text)) + 2
-            if left < 0:
-                break
-            kept.append(event)
-        return tuple(document_text(one.title, one.text) for one in sorted(kept, key=lambda one: one.number))
-
-    def _nearest(self, question: str) -> list[Match]:
-        return self._router.nearest(question, len(self.documents)) if self.documents else []
+        return in_order(found_by(question, self._by_id, self._router, tokens, self.count))
 
     @cached_property
     def _by_id(self) -> dict[str, DocumentEvent]:
@@ -81,4 +70,28 @@ class KeptSoFar:
 
     @cached_property
     def _router(self) -> Router:
-        return Router([Context(one.document, one.title, one.text, ()) for one in self.documents])
+        return router_of(self.documents)
+
+
+def router_of(documents: Sequence[DocumentEvent]) -> Router:
+    """Finds documents by the words of a question."""
+    return Router([Context(one.document, one.title, one.text, ()) for one in documents])
+
+
+def found_by(
+    question: str, documents: Mapping[str, DocumentEvent], router: Router, tokens: int, count: CountTokens
+) -> list[DocumentEvent]:
+    """The documents with most of the question, the nearest first, as many as fit into so many tokens."""
+    kept, left = [], tokens
+    for match in router.nearest(question, len(documents)) if documents else []:
+        event = documents[match.context.id]
+        left -= count(document_text(event.title, event.text)) + 2
+        if left < 0:
+            break
+        kept.append(event)
+    return kept
+
+
+def in_order(documents: Sequence[DocumentEvent]) -> tuple[str, ...]:
+    """Documents as they stand in sight: in the order in which they came."""
+    return tuple(document_text(one.title, one.text) for one in sorted(documents, key=lambda one: one.number))

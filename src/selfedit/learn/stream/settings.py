@@ -11,15 +11,17 @@ from pydantic import model_validator
 from selfedit.config import RunConfig, at_least, check_training
 from selfedit.errors import Field, SettingError
 from selfedit.records import SamplingParams, TrainingConfig
-from selfedit.tasks.streams.events import DocumentStream
+from selfedit.tasks.streams.events import DocumentEvent, DocumentStream
 from selfedit.tasks.streams.task import INVENTED_STREAM, StreamSettings
 
-StreamArmKind = Literal["none", "retrieval", "merge", "route", "fast+slow", "text+weights", "other"]
+StreamArmKind = Literal["none", "retrieval", "merge", "route", "slow", "fast+slow", "text+weights", "other"]
 """How an arm keeps up. `none`: not at all. `retrieval`: documents found by the question's words in sight. `merge`: one
-adapter upon another. `route`: an adapter for each document, chosen by the question's words. `fast+slow`: that for the
-documents since the last sleep, and one adapter for all that was kept until then. `text+weights`: that with retrieval.
-`other`: the slow adapter of another stream, the control."""
+adapter upon another. `route`: an adapter for each document, chosen by the question's words. `slow`: one adapter for all
+that was kept at the last sleep. `fast+slow`: that, and adapters of their own for the documents since then.
+`text+weights`: that with retrieval. `other`: the slow adapter of another stream, the control."""
 ARM_KINDS: tuple[StreamArmKind, ...] = get_args(StreamArmKind)
+_SIGHT = 256
+"""Tokens of documents in sight of what is studied, where no arm has any."""
 IN_SIGHT: tuple[StreamArmKind, ...] = ("retrieval", "text+weights")
 
 
@@ -60,11 +62,14 @@ class StreamConfig(RunConfig):
     """Who says whether an answer is right: `exact`, but for case and marks; contains, f1, calibrated or judge."""
     streams: int = 2
     """Different worlds, from the task's on; of a file there is one."""
-    writer: Literal["oracle", "template", "policy"] = "oracle"
+    writer: Literal["oracle", "template", "policy", "taught"] = "oracle"
     """Who writes self-edits about documents: `oracle` knows what they say and what of it still holds, and shows what
-    the mechanism can do; `template` takes their own sentences; `policy`, the model. A file has no oracle."""
+    the mechanism can do; `template` takes their own sentences; `policy`, the model; `taught`, the model after training
+    on perfect self-edits of other worlds. A file has no oracle."""
     renderings: int = 4
-    """Questions of an oracle's self-edit about each fact."""
+    """Questions of an oracle's self-edit about each fact, and of those that teach a writer."""
+    taught_examples: int = 120
+    """Self-edits of other worlds that the taught writer is trained on, as the reader is."""
     arms: str = "none,retrieval:256,merge,route,fast+slow,text+weights:256,other"
     """Ways of keeping up that are compared, joined by commas."""
     inner: TrainingConfig = TrainingConfig(
@@ -78,8 +83,15 @@ class StreamConfig(RunConfig):
     sleep_every: int = 6
     """Events between sleeps. There is one besides where a document goes, for what is gone must not be answered, and at
     the end."""
-    sampling: SamplingParams = SamplingParams(temperature=0.8, top_p=0.95, max_new_tokens=192)
-    """How the policy writes."""
+    rehearsed: int = 24
+    """Beginnings of general text that each pass of a sleep studies besides, with what the untouched model says, so
+    that what the reader expects there stays. 0: none."""
+    in_sight: float = 0.2
+    """Share of the questions of a sleep that are studied behind the documents that they find, in a pass."""
+    ask_every: int = 1
+    """Events between exams; there is one besides at the end. 1: after each, which lags and the picture are read off."""
+    sampling: SamplingParams = SamplingParams(temperature=0.8, top_p=0.95, max_new_tokens=384)
+    """How a model writes."""
     reader_examples: int = 480
     """Of the adapter that all arms lie on, which knows how questions are answered, with documents in sight or without;
     made on other worlds."""
@@ -97,14 +109,21 @@ class StreamConfig(RunConfig):
         if self.learner:
             raise SettingError(Field("learner"), " has no use here: all arms lie on an adapter of the run's own")
         if self.task_args.data != INVENTED_STREAM and self.writer == "oracle":
-            told = " oracle: nobody knows what the documents of a file say; take template or policy"
+            told = " oracle: nobody knows what the documents of a file say; take template, policy or taught"
             raise SettingError(Field("writer"), told)
         at_least(1, "streams", self.streams, 100)
         if self.task_args.data != INVENTED_STREAM and self.streams != 1:
             raise SettingError(Field("streams"), f" {self.streams}: a file is one stream; give 1")
         at_least(1, "sleep_every", self.sleep_every, 10_000)
+        at_least(1, "ask_every", self.ask_every, 10_000)
         at_least(0, "renderings", self.renderings, 4)
-        at_least(1, "reader_examples", self.reader_examples, 100_000)
+        at_least(0, "rehearsed", self.rehearsed, 1_000)
+        at_least(0, "in_sight", self.in_sight, 1)
+        if self.slow.budget and (self.rehearsed or self.in_sight):
+            told = " knows no passes, in which rehearsed and in_sight are counted; give slow.epochs"
+            raise SettingError(Field("slow.budget"), told)
+        for name in ("reader_examples", "taught_examples"):
+            at_least(1, name, getattr(self, name), 100_000)
         for name in ("slow", "reader"):
             check_training(name, getattr(self, name))
         for name in ("inner", "slow", "reader"):
@@ -113,10 +132,25 @@ class StreamConfig(RunConfig):
         self.arm_list()
         return self
 
+    def own_adapters(self, stream: DocumentStream) -> list[DocumentEvent]:
+        """The documents that get an adapter of their own: all where questions are routed, else those that are asked
+        about before they are slept over."""
+        kinds, told = {arm.kind for arm in self.arm_list()}, [event for event in stream.events if event.text]
+        if "route" in kinds or not {"fast+slow", "text+weights"} & kinds:
+            return told if "route" in kinds else []
+        slept, asked = self.sleeps(stream), self.exams(stream)
+        until = {one.number: next(event for event in slept if event >= one.number) for one in told}
+        return [one for one in told if any(one.number <= event < until[one.number] for event in asked)]
+
+    def exams(self, stream: DocumentStream) -> list[int]:
+        """The events behind which questions are asked."""
+        last = len(stream.events)
+        return [one.number for one in stream.events if one.number == last or not one.number % self.ask_every]
+
     @property
-    def learns_each(self) -> bool:
-        """Whether each document gets an adapter of its own."""
-        return bool({"route", "fast+slow", "text+weights"} & {arm.kind for arm in self.arm_list()})
+    def sight_tokens(self) -> int:
+        """Of documents in sight, the most that any arm has; some where none has."""
+        return max((arm.tokens for arm in self.arm_list()), default=0) or _SIGHT
 
     @property
     def merges(self) -> bool:
@@ -124,11 +158,14 @@ class StreamConfig(RunConfig):
         return any(arm.kind == "merge" for arm in self.arm_list())
 
     def sleeps(self, stream: DocumentStream) -> list[int]:
-        """The events behind which there is a sleep; none where no arm has need of one."""
-        if not {"fast+slow", "text+weights", "other"} & {arm.kind for arm in self.arm_list()}:
+        """The events behind which there is a sleep; none where no arm has need of one, and none from which nothing is
+        asked before the next."""
+        if not {"slow", "fast+slow", "text+weights", "other"} & {arm.kind for arm in self.arm_list()}:
             return []
-        last, every = len(stream.events), self.sleep_every
-        return [e.number for e in stream.events if e.number == last or not e.number % every or e.kind == "delete"]
+        last, every, asked = len(stream.events), self.sleep_every, self.exams(stream)
+        due = [e.number for e in stream.events if e.number == last or not e.number % every or e.kind == "delete"]
+        ends = [*due[1:], last + 1]
+        return [start for start, end in zip(due, ends, strict=True) if any(start <= one < end for one in asked)]
 
     def arm_list(self) -> Sequence[StreamArm]:
         """`arms`, each once.
@@ -141,8 +178,8 @@ class StreamConfig(RunConfig):
             try:
                 found.append(StreamArm.parse(name))
             except ValueError:
-                told = f" {name}: no such arm; choose from none, retrieval:N, merge, route, fast+slow, text+weights:N,"
-                raise SettingError(Field("arms"), f"{told} other") from None
+                told = f" {name}: no such arm; choose from none, retrieval:N, merge, route, slow, fast+slow,"
+                raise SettingError(Field("arms"), f"{told} text+weights:N, other") from None
         if not found:
             raise SettingError(Field("arms"), " is empty")
         return found

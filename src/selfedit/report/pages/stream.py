@@ -10,9 +10,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from statistics import fmean, median
+from typing import Literal
 
-from selfedit.learn.stream import ASKED, KNOWN_STILL, StreamConfig
-from selfedit.learn.stream.experiment import FAST, FLUENT_STILL, MERGED, SLOW
+from selfedit.learn.stream import ASKED, KNOWN_STILL, StreamArmKind, StreamConfig, streams_of
+from selfedit.learn.stream.experiment import FAST, FLUENT_STILL, MERGED, SLOW, TAUGHT
 from selfedit.records import Outcome, to_json
 from selfedit.report import format as fmt
 from selfedit.report.blocks import Cell, Document, Figure, Table, document_of
@@ -20,15 +21,26 @@ from selfedit.report.figures import streams as figures
 from selfedit.report.run_data import RunData, identify
 from selfedit.report.stats.intervals import Interval, measure, paired_difference
 from selfedit.report.stats.lives import QuestionLife, lives_in, over_documents, paired_lives
+from selfedit.tasks.streams.task import INVENTED_STREAM
 
 NOUN = "document"
 MAIN = "fast+slow"
 MOST_LOST, MOST_STALE, MOST_FORGOTTEN, MOST_OTHER = 0.05, 0.10, 0.02, 0.03
 """What fast + slow may lose from just learnt to the end, answer with old values at the end, and lose of what was known
 before; and what the weights of another stream may be above none. Fixed before anything was run."""
+MOST_DRIFT, MOST_BEHIND = 0.25, 0.0
+"""Nats per token that general text may lose under fast + slow; and what documents in sight beside weights may be behind
+the better of the two. Fixed before anything was rehearsed or studied with documents in sight."""
 _MATRICES = ("retrieval", "merge", "route", MAIN)
 """Arms that the matrix shows, of the first stream."""
-_TRAINED = {FAST: "a document by itself, at once", MERGED: "a document, merged", SLOW: "a sleep: all that is kept"}
+_ALONE: tuple[StreamArmKind, ...] = ("fast+slow", "slow", "retrieval")
+"""What documents in sight beside weights are compared with."""
+_TRAINED = {
+    TAUGHT: "the writer that is taught",
+    FAST: "a document by itself, at once",
+    MERGED: "a document, merged",
+    SLOW: "a sleep: all that is kept",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +71,9 @@ class KeepingRow:
     """Common knowledge that is answered right at the end."""
     forgotten: Interval
     """Less what none answers."""
-    fluent: float | None
+    surer: Interval
+    """Log-probability of its right answers, less that of none, nats per token."""
+    fluent: Interval
     """Log-probability of general text, less that of none, nats per token."""
     behind: Interval
     """Fast + slow less this at the end."""
@@ -75,6 +89,8 @@ class StreamDemand:
     found: Interval
     most: float
     """What the value may be at most."""
+    unit: Literal["%", "nats"] = "%"
+    """Of the value; shares are from 0 to 1."""
 
     @property
     def is_met(self) -> bool | None:
@@ -93,14 +109,14 @@ def page(
     config = StreamConfig.model_validate(run.config)
     arms = _arms(run, config)
     rows = _rows(run, arms)
-    demands = _demands(rows, arms)
+    demands = _demands(rows, arms, {arm.kind: arm.name for arm in config.arm_list()})
     kind_of = {arm.name: arm.kind for arm in config.arm_list()}
     first = {arm: [o for o in lives if o.chain == 0] for arm, lives in arms.items() if kind_of[arm] in _MATRICES}
     events = max((one.events[-1] for lives in first.values() for one in lives), default=0)
     panels = {arm: [[one.cell(n) for n in range(1, events + 1)] for one in own] for arm, own in first.items()}
     lines = {arm: _so_far(lives) for arm, lives in arms.items() if arm != "other"}
-    writers = [(_writer(run), _main_row(rows)), *((_writer(one), _main_row(_rows_of(one))) for one in others)]
-    known = [(writer, row) for writer, row in writers if row]
+    writers = [(run, _main_row(rows)), *((one, _main_row(_rows_of(one))) for one in others)]
+    known = [WriterRow(_writer(one), row, _last_sleep(one)) for one, row in writers if row]
     blocks = (
         _main_table(rows),
         Figure(
@@ -122,7 +138,7 @@ def page(
         "arms": to_json(rows),
         "demands": [{**to_json(one), "is_met": one.is_met} for one in demands],
         "so_far": lines,
-        "writers": {writer: to_json(row) for writer, row in known},
+        "writers": [to_json(one) for one in known],
         "training": {row: to_json(cost) for row, cost in _costs(run).items()},
         "runs": identify([run, *others]),
     }
@@ -137,12 +153,19 @@ def _asked(run: RunData) -> list[Outcome]:
 
 def _arms(run: RunData, config: StreamConfig) -> dict[str, list[QuestionLife]]:
     """By arm, in the order of the settings, what became of its questions."""
-    found = _asked(run)
+    found, unasked = _asked(run), _unasked(config)
     lives = {
-        arm.name: lives_in(one for one in found if (one.stage.row, one.method) == (arm.name, ASKED))
+        arm.name: lives_in((one for one in found if (one.stage.row, one.method) == (arm.name, ASKED)), unasked)
         for arm in config.arm_list()
     }
     return {arm: own for arm, own in lives.items() if own}
+
+
+def _unasked(config: StreamConfig) -> dict[tuple[int, str], dict[int, str]]:
+    """What was right of invented worlds where nobody asked."""
+    if config.ask_every == 1 or config.task_args.data != INVENTED_STREAM:
+        return {}
+    return {(chain, one.id): dict(one.answers) for chain, s in enumerate(streams_of(config)) for one in s.questions}
 
 
 def _rows_of(run: RunData) -> list[KeepingRow]:
@@ -160,9 +183,10 @@ def _rows(run: RunData, arms: Mapping[str, Sequence[QuestionLife]]) -> list[Keep
     main = arms.get(MAIN, [])
     for arm, lives in arms.items():
         known = probed(arm, KNOWN_STILL)
+        forgotten = paired_difference(probed("none", KNOWN_STILL), known)
         lags = [lag for one in lives if arm != "other" for lag in one.lags()]
         come = [lag for lag in lags if lag is not None]
-        plain, under = (measure(probed(one, FLUENT_STILL)).logprob.value for one in ("none", arm))
+        fluent = paired_difference(probed("none", FLUENT_STILL), probed(arm, FLUENT_STILL)).logprob
         last = [one for one in found if (one.stage.row, one.method) == (arm, ASKED)]
         timed = [one for one in last if one.seconds]
         answers = sum(len(one.answers) for one in timed)
@@ -181,8 +205,9 @@ def _rows(run: RunData, arms: Mapping[str, Sequence[QuestionLife]]) -> list[Keep
                 changes=len(lags),
                 given=over_documents(lives, QuestionLife.given_still),
                 known=measure(known).accuracy,
-                forgotten=paired_difference(probed("none", KNOWN_STILL), known).accuracy,
-                fluent=None if plain is None or under is None else under - plain,
+                forgotten=forgotten.accuracy,
+                surer=forgotten.logprob,
+                fluent=fluent,
                 behind=paired_lives(lives, main, QuestionLife.final),
                 seconds=sum(one.seconds for one in timed) / answers if answers else None,
             )
@@ -213,7 +238,10 @@ def _so_far(lives: Sequence[QuestionLife]) -> list[float | None]:
     return found
 
 
-def _demands(rows: Sequence[KeepingRow], arms: Mapping[str, Sequence[QuestionLife]]) -> list[StreamDemand]:
+def _demands(
+    rows: Sequence[KeepingRow], arms: Mapping[str, Sequence[QuestionLife]], names: Mapping[StreamArmKind, str]
+) -> list[StreamDemand]:
+    """What was to be shown. `names`: of the arm of each kind."""
     by_name = {row.name: row for row in rows}
     found = []
     if main := by_name.get(MAIN):
@@ -222,7 +250,15 @@ def _demands(rows: Sequence[KeepingRow], arms: Mapping[str, Sequence[QuestionLif
             StreamDemand("lost from just learnt to the end, points: at most 5", lost, MOST_LOST),
             StreamDemand("old answers at the end, of what has changed, %: at most 10", main.stale, MOST_STALE),
             StreamDemand("common knowledge lost against none, points: at most 2", forgotten, MOST_FORGOTTEN),
+            StreamDemand(
+                "general text lost against none, nats: at most 0.25", _negative(main.fluent), MOST_DRIFT, "nats"
+            ),
         ]
+    of = {kind: arms[name] for kind, name in names.items() if name in arms}
+    if both := of.get("text+weights"):
+        behind = [paired_lives(both, of[kind], QuestionLife.final) for kind in _ALONE if kind in of]
+        told = "documents in sight beside weights, behind the better of the two, points: at most 0"
+        found += [StreamDemand(told, max(behind, key=lambda one: one.value or 0.0), MOST_BEHIND)] if behind else []
     if "other" in arms and "none" in arms:
         away = paired_lives(arms["none"], arms["other"], QuestionLife.final)
         found.append(StreamDemand("control: another stream's weights above none, points: at most 3", away, MOST_OTHER))
@@ -275,7 +311,8 @@ def _main_table(rows: Sequence[KeepingRow]) -> Table:
             ),
             "first third": _share(lambda row: row.first_third),
             "common knowledge": _share(lambda row: row.known),
-            "general text, nats": lambda row: fmt.signed(row.fluent),
+            "its log-prob., nats": lambda row: fmt.ranged_cell(row.surer, fmt.signed),
+            "general text, nats": lambda row: fmt.ranged_cell(row.fluent, fmt.signed),
             "seconds an answer": lambda row: fmt.NOTHING if row.seconds is None else f"{row.seconds:.2f}",
         },
         f"Of what can be known. Intervals are 95 %, {fmt.resampled(NOUN)}. Numbers behind a colon: tokens of"
@@ -305,7 +342,7 @@ def _demand_table(demands: Sequence[StreamDemand]) -> Table:
         demands,
         {
             "demand": lambda one: one.text,
-            "found": lambda one: fmt.ranged_cell(one.found, fmt.percent),
+            "found": lambda one: fmt.ranged_cell(one.found, fmt.percent if one.unit == "%" else fmt.signed),
             "met": lambda one: "not measured" if one.is_met is None else "yes" if one.is_met else "no",
         },
         "Fixed before anything was run.",
@@ -313,24 +350,44 @@ def _demand_table(demands: Sequence[StreamDemand]) -> Table:
 
 
 def _main_row(rows: Sequence[KeepingRow]) -> KeepingRow | None:
-    return next((row for row in rows if row.name == MAIN), None)
+    """At the end both are one."""
+    return next((row for row in rows if row.name in (MAIN, SLOW)), None)
 
 
 def _writer(run: RunData) -> str:
-    return str(run.config["writer"])
+    config = StreamConfig.model_validate(run.config)
+    return f"{config.writer}, {config.slow.epochs} passes" if run.config["writer"] == "template" else config.writer
 
 
-def _writer_table(rows: Sequence[tuple[str, KeepingRow]]) -> Table:
+@dataclass(frozen=True, slots=True)
+class WriterRow:
+    """What comes of one writer's self-edits, by the adapter of the last sleep."""
+
+    writer: str
+    row: KeepingRow
+    tokens: float | None
+    """That sleep trained on, in the mean over streams."""
+
+
+def _last_sleep(run: RunData) -> float | None:
+    last = {one.chain: one.tokens for one in sorted(run.versions, key=lambda one: one.step) if one.row == SLOW}
+    return fmean(last.values()) if last else None
+
+
+def _writer_table(rows: Sequence[WriterRow]) -> Table:
     return fmt.table_of(
-        "Who writes the self-edits: fast + slow, %",
+        "Who writes the self-edits: one adapter for all, at the end",
         rows if len(rows) > 1 else [],
         {
-            "writer": lambda pair: pair[0],
-            "at the end": lambda pair: fmt.ranged_cell(pair[1].final, fmt.percent),
-            "just learnt": lambda pair: fmt.ranged_cell(pair[1].learnt, fmt.percent),
-            "old answers at the end": lambda pair: fmt.ranged_cell(pair[1].stale, fmt.percent),
+            "writer": lambda one: one.writer,
+            "right, %": lambda one: fmt.ranged_cell(one.row.final, fmt.percent),
+            "old answers, %": lambda one: fmt.ranged_cell(one.row.stale, fmt.percent),
+            "common knowledge, %": lambda one: fmt.ranged_cell(one.row.known, fmt.percent),
+            "general text, nats": lambda one: fmt.ranged_cell(one.row.fluent, fmt.signed),
+            "tokens of the last sleep": lambda one: fmt.NOTHING if one.tokens is None else fmt.number(one.tokens),
         },
-        "oracle: knows what documents say, and what of it holds. template: their own sentences. policy: the model.",
+        "oracle: knows what documents say, and what of it holds. template: their own sentences. policy: the model."
+        " taught: the model after perfect self-edits of other worlds.",
     )
 
 

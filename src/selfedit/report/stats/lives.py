@@ -7,7 +7,7 @@ one, it changed; where it becomes empty, nobody can know it any more.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Literal
 
@@ -31,6 +31,8 @@ class QuestionLife:
     """The event from which on it is asked."""
     answers: Mapping[int, GradedAnswer]
     """By event."""
+    unasked: Mapping[int, str] = field(default_factory=dict)
+    """By event, what was right where it was not asked, as far as somebody knows."""
 
     @property
     def events(self) -> list[int]:
@@ -55,7 +57,8 @@ class QuestionLife:
     def old_at(self, event: int) -> list[str]:
         """What was right earlier, and is not after this event."""
         now = self.answers[event].gold
-        earlier = [self.answers[one].gold for one in self.events if one < event]
+        known = {**self.unasked, **{one: answer.gold for one, answer in self.answers.items()}}
+        earlier = [known[one] for one in sorted(known) if one < event]
         return [one for one in dict.fromkeys(earlier) if one and one != now]
 
     def cell(self, event: int) -> CellKind | None:
@@ -86,7 +89,7 @@ class QuestionLife:
 
     def stale_at_end(self) -> float | None:
         """Whether an old answer is given at the end; None where it never changed."""
-        if not self.is_live or len(self.changes) < 2:
+        if not self.is_live or (len(self.changes) < 2 and not self.old_at(self.events[-1])):
             return None
         return float(self.cell(self.events[-1]) == "stale")
 
@@ -113,14 +116,21 @@ class QuestionLife:
         return found
 
 
-def lives_in(outcomes: Iterable[Outcome]) -> list[QuestionLife]:
-    """Every question of the outcomes of one arm, in the order in which they could first be answered."""
+def lives_in(
+    outcomes: Iterable[Outcome], unasked: Mapping[tuple[int, str], Mapping[int, str]] | None = None
+) -> list[QuestionLife]:
+    """Every question of the outcomes of one arm, in the order in which they could first be answered.
+
+    Args:
+        unasked: by (stream, question), what was right after events at which it was not asked.
+    """
     found: dict[tuple[int, str, str], dict[int, GradedAnswer]] = {}
     for outcome in outcomes:
         chain, step = outcome.stage.chain or 0, outcome.stage.step or 0
         for answer in outcome.answers:
             found.setdefault((chain, outcome.context_id, answer.question_id), {})[step] = answer
-    lives = [QuestionLife(*key, min(answers), answers) for key, answers in found.items()]
+    held = unasked or {}
+    lives = [QuestionLife(*key, min(all_), all_, held.get((key[0], key[2]), {})) for key, all_ in found.items()]
     return sorted(lives, key=lambda one: (one.chain, one.first, one.document, one.id))
 
 

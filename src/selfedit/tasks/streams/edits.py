@@ -79,6 +79,13 @@ def oracle_lines(event: DocumentEvent, keys: Collection[str], renderings: int) -
     return "\n".join([*told, *asked])
 
 
+def perfect_reply(event: DocumentEvent, renderings: int) -> str:
+    """What a model should write about a document that is asked for a self-edit: the questions of all of its facts,
+    behind what was begun for it."""
+    asked = [(one, fact.value) for fact in event.facts for one in list(study_questions(fact))[: max(1, renderings)]]
+    return "\n".join(f"Question: {one}\nAnswer: {answer}" for one, answer in asked).removeprefix("Question: ")
+
+
 def template_lines(event: DocumentEvent) -> str:
     """The document's own sentences, one a line."""
     return split_sentences(event.text)

@@ -7,6 +7,7 @@ exams, with loss on the answer. Without a self-edit it is the document as it sta
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from pydantic import model_validator
@@ -87,7 +88,7 @@ class StreamTask:
 
     def prompt(self, context: Context) -> Prompt:
         """How the policy is asked for a self-edit about a document."""
-        return ask_for_edit(PROMPT, context.title, context.text)
+        return ask_about(context.title, context.text)
 
     def compile(self, context: Context, edit: str | None) -> TrialSpec:
         """What the self-edit says; without one, the document. Raises InvalidEdit."""
@@ -101,6 +102,11 @@ class StreamTask:
 
     def _queries(self, context: Context, documents: Sequence[str]) -> tuple[Query, ...]:
         return tuple(put_timed(one.id, one.question, one.answer, documents) for one in context.questions)
+
+
+def ask_about(title: str, text: str) -> Prompt:
+    """How a model is asked for a self-edit about a document."""
+    return ask_for_edit(PROMPT, title, text)
 
 
 def study(title: str, edit: str) -> tuple[Example, ...]:
@@ -122,6 +128,14 @@ def put_timed(question_id: str, question: str, answer: str, documents: Sequence[
 def put_answered(question: str, answer: str, documents: Sequence[str] = ()) -> Example:
     """A question that is learnt together with its answer."""
     return Example(answer, _put(question, documents))
+
+
+def behind(example: Example, documents: Sequence[str]) -> Example:
+    """A question that is learnt with its answer, with these documents in sight; others stay as they are."""
+    if example.prompt is None or not documents:
+        return example
+    told = _IN_SIGHT.format(documents="\n\n".join(documents)) + example.prompt.text
+    return replace(example, prompt=replace(example.prompt, text=told))
 
 
 def document_text(title: str, text: str) -> str:
