@@ -245,6 +245,15 @@ class Engine(Protocol):
         ...
 
 
+@runtime_checkable
+class Leaves(Protocol):
+    """An engine that holds what is not this process's own, such as workers elsewhere."""
+
+    def leave(self) -> None:
+        """Lets go of it; it does nothing more."""
+        ...
+
+
 class LiveWriter(Protocol):
     """Writes texts of many versions token by token; texts join and leave while others are being written."""
 

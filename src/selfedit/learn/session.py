@@ -103,7 +103,7 @@ class Session:
         if not is_library(self.path):
             check_free(self.path)
             found = self.first_look(places)
-            begun = self.settings.model_dump(mode="json")
+            begun = self.settings.kept()
             create_library(self.path, self.engine().facts, self.learner(), begun)
         with LibraryFolder(self.path) as library, library.changing():
             self.check(library)

@@ -24,6 +24,7 @@ from dataclasses import dataclass, field, replace
 
 from selfedit import seeds
 from selfedit.errors import InvalidEdit, SelfeditError
+from selfedit.loop.cutting import cut
 from selfedit.loop.regrading import grade_missing
 from selfedit.loop.runtime import Grade, Runtime
 from selfedit.protocols import TalliesViews, Task
@@ -223,7 +224,7 @@ def run_planned(
     Raises:
         RuntimeError: the engine has not brought everything back.
     """
-    groups = form_groups(planned, runtime.learner.bank_size)
+    groups = form_groups(planned, runtime.learner.bank_size, runtime.cut_for)
     todo = [group for group in groups if not all(map(is_known, group.planned))]
     n_trials, n_todo = (sum(len(group.trials) for group in part) for part in (groups, todo))
     runtime.progress.stage(f"{stage}: {name}", n_trials)
@@ -273,19 +274,18 @@ def _with_verdicts(runtime: Runtime, stage: Stage, outcomes: Sequence[Outcome]) 
     return renewed
 
 
-def form_groups(planned: Sequence[PlannedTrial], size: int) -> list[TrialGroup]:
-    """Groups of `size` different trials, in order; a repeated trial is served by its first group."""
+def form_groups(planned: Sequence[PlannedTrial], size: int, workers: int = 1) -> list[TrialGroup]:
+    """Groups of `size` different trials, in order; a repeated trial is served by its first group. For several workers
+    they are cut smaller towards the end."""
     served: dict[str, list[PlannedTrial]] = {}
     trial_of: dict[str, Trial] = {}
     for one in planned:
         if isinstance(one.work, Trial):
             served.setdefault(one.work.key, []).append(one)
             trial_of[one.work.key] = one.work
-    keys = list(served)
-    chunks = [keys[start : start + size] for start in range(0, len(keys), size)]
     return [
         TrialGroup(tuple(trial_of[key] for key in chunk), tuple(one for key in chunk for one in served[key]))
-        for chunk in chunks
+        for chunk in cut(list(served), size, workers)
     ]
 
 

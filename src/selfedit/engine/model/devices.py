@@ -35,6 +35,11 @@ def choose_dtype(name: str, device: torch.device) -> torch.dtype:
     return torch.bfloat16 if device.type == "cuda" else torch.float32
 
 
+def limit_threads(count: int) -> None:
+    """This process computes with so many threads."""
+    torch.set_num_threads(count)
+
+
 def measure_device() -> dict[str, float | str]:
     """What this machine can do: device, threads, free memory (GB), and the rate of large products (GFLOP/s) in the
     number type that `auto` stands for and, on a CPU, in bfloat16."""
