@@ -246,11 +246,16 @@ class Engine(Protocol):
 
 
 @runtime_checkable
-class Leaves(Protocol):
-    """An engine that holds what is not this process's own, such as workers elsewhere."""
+class Crewed(Protocol):
+    """An engine whose work is done by others."""
+
+    @property
+    def workers(self) -> int:
+        """How many there are."""
+        ...
 
     def leave(self) -> None:
-        """Lets go of it; it does nothing more."""
+        """Lets go of them; it does nothing more."""
         ...
 
 

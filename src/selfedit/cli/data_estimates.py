@@ -39,7 +39,8 @@ def examine_data(config: TrainConfig, shape: Shape) -> dict[str, Any]:
     more = count(with_own_settings(config).task_args, config) if count else {}
     found = {**more, **count_data(task)}
     with tempfile.TemporaryDirectory() as folder:
-        engine = open_run.start_engine(config, AdapterFolders(Path(folder)))
+        here = config.model_copy(update={name: RunConfig.model_fields[name].default for name in PLACEMENT})
+        engine = open_run.start_engine(here, AdapterFolders(Path(folder)))
         pace = measure(engine, task, config.inner, config.sampling)
     return {**found, **estimate_run(config, task, pace, shape)}
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
+from selfedit.errors import SettingError
 from selfedit.protocols import Engine
 from selfedit.store import AdapterFolders
 
@@ -37,13 +38,18 @@ class LoadModel:
     """As for `load_engine`."""
     bank: int = 0
     """As for `load_engine`."""
+    field: str = "model"
+    """The setting that names it, for messages."""
 
     def __call__(self, adapters: AdapterFolders, threads: int, halvings: int) -> Engine:
         """See `BuildEngine`."""
         from selfedit.engine import limit_threads, load_engine
 
         limit_threads(threads)
-        engine = load_engine(self.model, self.device, self.dtype, self.bank, adapters)
+        try:
+            engine = load_engine(self.model, self.device, self.dtype, self.bank, adapters)
+        except SettingError as error:
+            raise error.about("model", self.field) from error
         for _ in range(halvings):
             engine.sizes.halve()
         return engine

@@ -72,7 +72,7 @@ class RayPool:
         return self._spread("update", groups)
 
     def adapted(self, settings: TrainingConfig) -> object:
-        """Whether a model can be trained so.
+        """See `TorchEngine.adapted`.
 
         Raises:
             SelfeditError: it cannot.
@@ -80,15 +80,20 @@ class RayPool:
         return self.crew.call(self.role, "adapted", settings)
 
     def lay_beneath(self, policy: Policy) -> None:
-        """Whether a version can be used.
+        """Lays a version beneath a worker's bank, to see whether it can be.
 
         Raises:
             SelfeditError: it cannot.
         """
         self.crew.call(self.role, "lay_beneath", policy, [policy] if policy.adapter else [])
 
+    @property
+    def workers(self) -> int:
+        """See `protocols.Crewed`."""
+        return self.crew.cluster.workers
+
     def leave(self) -> None:
-        """See `protocols.Leaves`."""
+        """See `protocols.Crewed`."""
         self.crew.leave()
 
     def _spread(self, verb: Verb, groups: Iterable[Sequence[Item]]) -> Iterator[Done[Any]]:

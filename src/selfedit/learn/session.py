@@ -346,12 +346,22 @@ def load_with(settings: LearnSettings) -> LoadEngine:
     """What loads the model that settings name."""
 
     def load(adapters: AdapterFolders) -> Engine:
+        if settings.executor == "ray":
+            return _on_workers(settings, adapters)
         from selfedit.engine import load_engine
 
         engine: Engine = load_engine(settings.model, settings.device, settings.dtype, settings.bank, adapters)
         return engine
 
     return load
+
+
+def _on_workers(settings: LearnSettings, adapters: AdapterFolders) -> Engine:
+    from selfedit.executors.building import LoadModel
+    from selfedit.executors.ray_pool import start_pools
+
+    build = LoadModel(settings.model, settings.device, settings.dtype, settings.bank)
+    return start_pools({"": build}, adapters, settings.ray_address, settings.workers, settings.device)[""]
 
 
 def settings_of(

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
+from heapq import heapreplace
 from itertools import pairwise
 from typing import TypeVar
 
@@ -35,6 +36,14 @@ def parted(items: Sequence[T], workers: int) -> list[Sequence[T]]:
     n = min(workers, len(items))
     bounds = [round(len(items) * part / n) for part in range(n + 1)] if n else []
     return [items[start:end] for start, end in pairwise(bounds)]
+
+
+def longest(sizes: Iterable[float], workers: int) -> float:
+    """What the worker who ends last has done, where each group goes to whoever is free first; `sizes`: of groups."""
+    free = [0.0] * workers
+    for size in sizes:
+        heapreplace(free, free[0] + size)
+    return max(free)
 
 
 def in_order(finished: Iterable[Done[T]]) -> list[T]:
