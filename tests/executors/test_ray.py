@@ -1,0 +1,113 @@
+"""Workers on Ray: the same ledger by one, three and none; what does not fit is refused, and what kills has failed."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+from dataclasses import replace
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from selfedit.errors import SelfeditError, SettingError
+from selfedit.executors import ray_worker
+from selfedit.executors.ray_cluster import Cluster, join
+from selfedit.executors.ray_pool import RayPool, pools_on
+from selfedit.records import UNTOUCHED, Prompt, Query, TrainingConfig, Trial, TrialSpec
+from selfedit.testing import BuildFake, FakeEngine
+from tests.support.ray_runs import train
+
+ROOT = Path(__file__).parents[2]
+pytestmark = pytest.mark.skipif(find_spec("ray") is None, reason="the extra `ray` is not installed")
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Cluster]:
+    """Started once, with room for three workers."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", str(ROOT))
+        patch.setenv("OMP_NUM_THREADS", "1")
+        found = join("", 3, "cpu")
+    yield replace(found, is_own=False)
+    import ray
+
+    ray.shutdown()
+
+
+def pool_on(cluster: Cluster, home: Path, build: BuildFake | None = None, workers: int = 1) -> RayPool:
+    adapters: Any = FakeEngine(home=home).adapters
+    return pools_on(replace(cluster, workers=workers), {"": build or BuildFake()}, adapters)[""]
+
+
+def trial(name: str) -> Trial:
+    return Trial(name, TrialSpec((), (Query(name, f"on {name}?", "gold", Prompt("p")),)), TrainingConfig(), 0)
+
+
+def test_one_worker_three_and_none_come_to_the_same_ledger(cluster: Cluster, tmp_path: Path) -> None:
+    alone = train(tmp_path / "alone", FakeEngine(home=tmp_path / "alone"))
+    for workers in (1, 3):
+        home = tmp_path / str(workers)
+        pool = pool_on(cluster, home, workers=workers)
+        assert train(home, pool) == alone
+        assert pool.crew.bytes_received > 0, "new versions came over the network"
+        assert sorted(path.name for path in (home / "adapters").iterdir()) == ["policy-1", "policy-2"]
+        pool.leave()
+
+
+def test_a_trial_that_kills_three_workers_has_failed_and_a_killed_worker_is_replaced(
+    cluster: Cluster, tmp_path: Path
+) -> None:
+    pool = pool_on(cluster, tmp_path, BuildFake(kills="deadly"), workers=2)
+    killed = int(pool.crew.introduction.where.rpartition(" ")[2])  # type: ignore[union-attr]
+    os.kill(killed, signal.SIGKILL)
+    groups = [[trial(name)] for name in ("a", "deadly", "b", "c")]
+    found = {done.group: done.results[0] for done in pool.run_trials(groups)}
+    assert [number for number, result in found.items() if result.failure] == [1]
+    assert "3 workers were lost" in found[1].failure
+    assert len(found) == 4 and len(pool.dispatcher.lost) >= 3
+    assert all("it died" in why for why in pool.dispatcher.lost)
+    pool.leave()
+
+
+def test_a_worker_that_is_not_like_the_others_or_like_the_driver_is_refused(
+    cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(SelfeditError, match="no such model"):
+        pool_on(cluster, tmp_path, BuildFake(refuses="no such model"))
+    pool = pool_on(cluster, tmp_path)
+    said = pool.crew.introduction
+    assert said is not None and said.facts is not None
+    hand = next(iter(pool.crew._hands.values()))
+    other = {"": {**said.facts[""], "weights_sha256": "another"}}
+    with pytest.raises(SelfeditError, match=r"has another model than .* \(weights_sha256 0 and another\)"):
+        pool.crew._welcome(hand, replace(said, facts=other))
+    pool.leave()
+    monkeypatch.setattr("selfedit.executors.ray_crew.code_mark", lambda: "selfedit 9.9")
+    with pytest.raises(SelfeditError, match=r"has selfedit .*, and this command is selfedit 9.9; install the same"):
+        pool_on(cluster, tmp_path)
+    assert "Python 3" in ray_worker.code_mark()
+
+
+def test_a_version_that_is_missing_at_the_driver_is_told_as_by_one_engine(cluster: Cluster, tmp_path: Path) -> None:
+    pool = pool_on(cluster, tmp_path)
+    lost = replace(UNTOUCHED, version=1, adapter="adapters/gone", digest="0")
+    with pytest.raises(SelfeditError, match="the adapter of version 1 is missing"):
+        list(pool.run_trials([[replace(trial("a"), base=lost)]]))
+    pool.leave()
+
+
+def test_addresses_at_which_nobody_answers_are_refused_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    import ray
+
+    monkeypatch.setattr(ray, "is_initialized", lambda: False)
+    for address, told in (
+        ("127.0.0.1:1", "nobody answers there"),
+        ("nowhere", "is neither auto nor HOST:PORT"),
+        ("ray://127.0.0.1:1", "submit the command as a job"),
+    ):
+        with pytest.raises(SettingError, match=told) as refused:
+            join(address, None, "cpu")
+        assert refused.value.with_flags().startswith(f"--ray-address {address}")
