@@ -254,6 +254,11 @@ class Crewed(Protocol):
         """How many there are."""
         ...
 
+    @property
+    def staff(self) -> Mapping[str, int]:
+        """How many are `wanted`, `there` and `busy` now, and how many were `lost` so far."""
+        ...
+
     def leave(self) -> None:
         """Lets go of them; it does nothing more."""
         ...

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from selfedit.cli.output import Output, say
-from selfedit.cli.progress import show_progress
+from selfedit.cli.progress import told_progress
 from selfedit.config import FIXED_LEARNER, WARM_LEARNER, RunConfig
 from selfedit.errors import Field, SelfeditError, SettingError
 from selfedit.grading import JudgeGrader, grade_answers, load_grader
@@ -62,7 +62,7 @@ def opened(
         with (
             open_run(path, kind, config.identity(), facts, config.defaults()) as run,
             Ledger(run.ledger) as ledger,
-            show_progress(sys.stderr) as progress,
+            told_progress(sys.stderr, path, lambda: engine.staff if isinstance(engine, Crewed) else {}) as progress,
         ):
             runtime = Runtime(
                 task=task,
@@ -154,7 +154,9 @@ def _start_workers(config: RunConfig, adapters: AdapterFolders) -> Mapping[str, 
         _check_no_model(writer)
     models = {POLICY: config.model, **({LEARNER: config.learner} if _is_other(config.learner) else {})}
     how = config.device, config.dtype, config.bank
-    builders = {role: LoadModel(model, *how, "learner" if role == LEARNER else "model") for role, model in models.items()}
+    builders = {
+        role: LoadModel(model, *how, "learner" if role == LEARNER else "model") for role, model in models.items()
+    }
     return start_pools(builders, adapters, config.ray_address, config.workers, config.device)
 
 

@@ -92,6 +92,12 @@ class RayPool:
         """See `protocols.Crewed`."""
         return self.crew.cluster.workers
 
+    @property
+    def staff(self) -> Mapping[str, int]:
+        """See `protocols.Crewed`."""
+        there, busy, lost = len(self.crew.workers), self.dispatcher.busy, len(self.dispatcher.lost)
+        return {"wanted": self.workers, "there": there, "busy": busy, "lost": lost}
+
     def leave(self) -> None:
         """See `protocols.Crewed`."""
         self.crew.leave()
