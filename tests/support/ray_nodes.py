@@ -14,6 +14,7 @@ from typing import Any
 from selfedit.executors.ray_cluster import load_ray
 
 ROOT = Path(__file__).parents[2]
+_TRIES = 5
 
 
 class Nodes:
@@ -43,8 +44,14 @@ class Nodes:
         return str(self._cluster.address)
 
     def add(self) -> None:
-        """One more node."""
-        self.nodes.append(self._cluster.add_node(num_cpus=self._cpus, **self._given))
+        """One more node. On a busy machine Ray gives up after half a minute; then it is tried again."""
+        for left in reversed(range(_TRIES)):
+            try:
+                self.nodes.append(self._cluster.add_node(num_cpus=self._cpus, **self._given))
+                return
+            except Exception:
+                if not left:
+                    raise
 
     def kill_node(self, draws: random.Random) -> None:
         """A node is gone at once with all that runs on it; another comes in its place."""
