@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from selfedit.errors import SelfeditError
-from selfedit.executors.dispatch import MOST_LOST, Dispatcher, Event, Finished, Lost
+from selfedit.executors.dispatch import MOST_LOST, Dispatcher, Event, Finished, LostWorker
 from selfedit.executors.units import Unit, do
 from selfedit.records import (
     UNTOUCHED,
@@ -74,7 +74,7 @@ class FakeCrew:
         if is_deadly or self.draws.random() < self.share_killed:
             del self.held[worker]
             self.hire()
-            return [Lost(worker, "it died", is_units_doing=is_deadly)]
+            return [LostWorker(worker, "it died", is_units_doing=is_deadly)]
         self.held[worker].popleft()
         self.done.update(item.key for item in unit.items if isinstance(item, Trial))
         return [Finished(worker, do(unit, FakeEngine()))]
@@ -108,7 +108,7 @@ def test_a_failed_update_is_a_record_and_failed_texts_end_the_run() -> None:
             [worker, *_] = [number for number, held in self.held.items() if held]
             del self.held[worker]
             self.hire()
-            return [Lost(worker, "it died")]
+            return [LostWorker(worker, "it died")]
 
     with pytest.raises(SelfeditError, match=r"texts could not be written.*run again"):
         list(Dispatcher(Deadly(2, random.Random(0))).spread([Unit("generate", (text,))]))

@@ -39,7 +39,7 @@ class Finished:
 
 
 @dataclass(frozen=True, slots=True)
-class Lost:
+class LostWorker:
     """A worker is gone, with all that it had."""
 
     worker: int
@@ -49,7 +49,7 @@ class Lost:
     """Whether the unit that it did may be the reason. False where its machine is gone as well."""
 
 
-Event = Finished | Lost
+Event = Finished | LostWorker
 
 
 class Crew(Protocol):
@@ -167,7 +167,7 @@ class Dispatcher:
         return None
 
     def _take(self, event: Event) -> None:
-        if isinstance(event, Lost):
+        if isinstance(event, LostWorker):
             self._again(event)
             return
         held = self._held.get(event.worker)
@@ -180,7 +180,7 @@ class Dispatcher:
         elif flight.job.is_open:
             flight.job.ready.append(Done(flight.number, event.results))
 
-    def _again(self, event: Lost) -> None:
+    def _again(self, event: LostWorker) -> None:
         """What a lost worker had goes back, in its order."""
         self.lost.append(event.why)
         held = self._held.pop(event.worker, deque())

@@ -21,7 +21,7 @@ from typing import Any
 
 from selfedit.disk import make_folder
 from selfedit.errors import SelfeditError
-from selfedit.executors.dispatch import Event, Finished, Lost
+from selfedit.executors.dispatch import Event, Finished, LostWorker
 from selfedit.executors.parcels import Parcel, needed, pack, unpack
 from selfedit.executors.ray_cluster import Cluster
 from selfedit.executors.ray_worker import Brief, Delivery, Introduction, RayWorker, code_mark
@@ -179,7 +179,7 @@ class RayCrew:
             if self._failed_starts >= _MOST_FAILED_STARTS and not self.workers:
                 raise SelfeditError(f"{self._failed_starts} workers died as they were made ({_last_line(error)})")
         self._hire(hand.halvings + is_short)
-        return [Lost(number, f"{hand.where}: {how}", has_machine)] if hand.is_known else []
+        return [LostWorker(number, f"{hand.where}: {how}", has_machine)] if hand.is_known else []
 
     def _welcome(self, hand: _Hand, said: Introduction) -> None:
         """A worker takes part if it is like the driver and like the first one.
@@ -203,7 +203,7 @@ class RayCrew:
         started = time.monotonic()
         while len(self.workers) < len(self._hands):
             for event in self.wait():
-                assert isinstance(event, Lost), "nobody has been given anything"
+                assert isinstance(event, LostWorker), "nobody has been given anything"
             if self.workers and time.monotonic() - started > _SECONDS_FOR_THE_OTHERS:
                 return
 
