@@ -103,7 +103,7 @@ def load_ray(is_token_made: bool = False) -> Any:
     """
     for name, value in _QUIET.items():
         os.environ.setdefault(name, value)
-    if is_token_made and "ray" not in sys.modules:
+    if is_token_made and sys.modules.get("ray") is None:
         os.environ.pop("RAY_AUTH_TOKEN_PATH", None)
         os.environ.update(RAY_AUTH_MODE="token", RAY_AUTH_TOKEN=secrets.token_hex(32))
     elif is_token_made and os.environ.get("RAY_AUTH_MODE") != "token":

@@ -23,16 +23,7 @@ from typing import Literal
 
 from pydantic import model_validator
 
-from selfedit.config import (
-    EMBEDDED_MODEL,
-    FIXED_LEARNER,
-    MOST_WORKERS,
-    PLACEMENT,
-    WARM_LEARNER,
-    Placement,
-    at_least,
-    judge_settings,
-)
+from selfedit.config import EMBEDDED_MODEL, FIXED_LEARNER, PLACEMENT, WARM_LEARNER, Placement, judge_settings
 from selfedit.continual import ContinualConfig
 from selfedit.errors import Field, SelfeditError, SettingError
 from selfedit.learn.house_rules import HouseRulesConfig
@@ -116,7 +107,6 @@ class ReproduceConfig(Placement):
         if self.writer.startswith(("http://", "https://")) != bool(self.writer_model):
             raise SettingError(Field("writer"), " URL and ", Field("writer_model"), " NAME go together")
         judge_settings(self.grader, self.judge, self.judge_model)
-        at_least(1, "cut_for", self.cut_for, MOST_WORKERS)
         return self
 
     def run_path(self) -> Path:
