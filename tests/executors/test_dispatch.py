@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from selfedit.errors import SelfeditError
-from selfedit.executors.dispatch import MOST_LOST, Dispatcher, Event, Finished, LostWorker
+from selfedit.executors.dispatch import MOST_LOST, SPARE, Dispatcher, Event, Finished, LostWorker
 from selfedit.executors.units import Unit, do
 from selfedit.records import (
     UNTOUCHED,
@@ -125,12 +125,26 @@ def test_what_is_refused_by_an_engine_reaches_whoever_asked() -> None:
         list(Dispatcher(Refusing(2, random.Random(0))).spread(units(5)))
 
 
+def test_a_unit_that_cannot_be_sent_is_on_nobodys_list() -> None:
+    class Strict(FakeCrew):
+        def send(self, worker: int, unit: Unit) -> None:
+            if isinstance(unit.items[0], Trial) and unit.items[0].key == "t2":
+                raise SelfeditError("its version is missing")
+            super().send(worker, unit)
+
+    dispatcher = Dispatcher(Strict(2, random.Random(0)))
+    with pytest.raises(SelfeditError, match="its version is missing"):
+        list(dispatcher.spread(units(6)))
+    found = list(dispatcher.spread([Unit("run_trials", (trial(f"n{number}"),)) for number in range(6)]))
+    assert all(done.results[0].key == f"n{done.group}" for done in found) and len(found) == 6
+
+
 def test_the_last_units_go_to_whoever_is_free_and_not_behind_another() -> None:
     crew = FakeCrew(4, random.Random(1))
     list(Dispatcher(crew).spread(units(6)))
     assert Counter(worker for worker, _ in crew.sent[:4]) == Counter(range(4))
     crew = FakeCrew(4, random.Random(1))
-    spread = Dispatcher(crew).spread(units(20))
+    spread = Dispatcher(crew).spread(units(40))
     next(spread)
     assert len(crew.sent) >= 8, "while there are many, everybody has the next one at hand"
 
@@ -156,7 +170,7 @@ def test_units_are_read_no_further_ahead_than_there_are_workers() -> None:
 
     spread = Dispatcher(FakeCrew(3, random.Random(0))).spread(some())
     next(spread)
-    assert len(taken) <= 2 * 3 + 3 + 2
+    assert len(taken) <= (2 + SPARE) * 3 + 2
     spread.close()
 
 

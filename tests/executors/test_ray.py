@@ -14,6 +14,7 @@ import pytest
 
 from selfedit.errors import SelfeditError, SettingError
 from selfedit.executors import ray_worker
+from selfedit.executors.dispatch import LostWorker
 from selfedit.executors.ray_cluster import Cluster, join
 from selfedit.executors.ray_pool import RayPool, pools_on
 from selfedit.records import UNTOUCHED, Prompt, Query, TrainingConfig, Trial, TrialSpec
@@ -75,6 +76,8 @@ def test_a_trial_that_kills_three_workers_has_failed_and_a_killed_worker_is_repl
 def test_a_worker_that_is_not_like_the_others_or_like_the_driver_is_refused(
     cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    import ray
+
     with pytest.raises(SelfeditError, match="no such model"):
         pool_on(cluster, tmp_path, BuildFake(refuses="no such model"))
     pool = pool_on(cluster, tmp_path)
@@ -84,6 +87,10 @@ def test_a_worker_that_is_not_like_the_others_or_like_the_driver_is_refused(
     other = {"": {**said.facts[""], "weights_sha256": "another"}}
     with pytest.raises(SelfeditError, match=r"has another model than .* \(weights_sha256 0 and another\)"):
         pool.crew._welcome(hand, replace(said, facts=other))
+    [number] = pool.crew.workers
+    [lost] = pool.crew._replace(number, ray.exceptions.OutOfMemoryError("the node was running low on memory"))
+    assert isinstance(lost, LostWorker) and lost.why.endswith("out of memory")
+    assert [one.halvings for one in pool.crew._hands.values()] == [1], "the next one does half as much at once"
     pool.leave()
     monkeypatch.setattr("selfedit.executors.ray_crew.code_mark", lambda: "selfedit 9.9")
     with pytest.raises(SelfeditError, match=r"has selfedit .*, and this command is selfedit 9.9; install the same"):

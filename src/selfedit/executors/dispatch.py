@@ -1,7 +1,7 @@
 """L3. Who does which unit when: the part of many workers that is the same for real ones and for simulated ones.
 
 1. A worker has at most two units: the one that it does, and the next, which it need not wait for. The second one is
-   given only while there are more units than workers; the last ones go to whoever is free.
+   given only while there are many more units than workers; the others go to whoever is free.
 2. A worker that is lost takes nothing along. Its units are done again by others; what it may still send is not taken.
    So each unit's results are taken exactly once, and whoever takes them writes the ledger.
 3. A unit under which three workers were lost has failed: its trials and updates are recorded as failed, which is never
@@ -25,6 +25,9 @@ MOST_LOST = 3
 """Workers that a unit may cost."""
 IN_FLIGHT = 2
 """Units that a worker has at most."""
+SPARE = 4
+"""Units for each worker that must be left for whoever is free, before anybody gets a second one: what it saves is the
+way of a message, and what it costs is that a unit waits behind a long one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +37,7 @@ class Finished:
     worker: int
     results: tuple[Any, ...] = ()
     """One per item."""
-    error: SelfeditError | None = None
+    error: Exception | None = None
     """Why there are none: whoever asked for them is told."""
 
 
@@ -93,7 +96,7 @@ class _Job:
     """Next ones: read already, or to be done again."""
     ready: deque[Done[Any]] = field(default_factory=deque)
     under_way: int = 0
-    errors: list[SelfeditError] = field(default_factory=list)
+    errors: list[Exception] = field(default_factory=list)
     """What is raised at once."""
     missing: list[str] = field(default_factory=list)
     """Why texts are missing; raised when all else is done."""
@@ -149,15 +152,15 @@ class Dispatcher:
             self._jobs.remove(job)
 
     def _fill(self) -> None:
-        """Whoever has nothing gets a unit; then, while there are more than workers, everybody gets a second one."""
+        """Whoever has nothing gets a unit; then, while there are many, everybody gets a second one."""
         workers = self.crew.workers
         for most in range(1, IN_FLIGHT + 1):
             for worker in workers:
                 held = self._held.setdefault(worker, deque())
-                if len(held) < most and (flight := self._next(0 if most == 1 else len(workers))):
+                if len(held) < most and (flight := self._next(0 if most == 1 else SPARE * len(workers))):
+                    self.crew.send(worker, flight.unit)  # what cannot be sent is on nobody's list
                     flight.job.under_way += 1
                     held.append(flight)
-                    self.crew.send(worker, flight.unit)
 
     def _next(self, spare: int) -> _Flight | None:
         """The next unit of whoever asked last, as long as more than `spare` are to be had."""

@@ -83,6 +83,8 @@ class RayCrew:
         """What the first worker said; all others must say the same."""
         self.bytes_sent = self.bytes_received = 0
         """Of adapters that were put for workers, and that came from them."""
+        self._events: list[Event] = []
+        """What has been heard and not been told: where one of several raises, none is lost."""
         self._alone_since = time.monotonic()
         for _ in range(cluster.workers):
             self._hire(0)
@@ -104,8 +106,10 @@ class RayCrew:
         ready, _ = self._ray.wait(list(heads), num_returns=1, timeout=_POLL_SECONDS)
         if ready:
             ready, _ = self._ray.wait(list(heads), num_returns=len(heads), timeout=0)
-        found = [event for reference in ready for event in self._heard(heads[reference])]
+        for reference in ready:
+            self._events += self._heard(heads[reference])
         self._check_company()
+        found, self._events = self._events, []
         return found
 
     def call(self, role: str, method: str, argument: Any, versions: Sequence[Policy] = ()) -> Any:
@@ -154,11 +158,15 @@ class RayCrew:
         try:
             answer = self._ray.get(hand.references.popleft())
         except errors.RayTaskError as error:
-            raise RuntimeError(f"{hand.where}: {_last_line(error)}") from error
+            return [Finished(number, error=RuntimeError(f"{hand.where}: {_last_line(error)}"))]
         except errors.RayError as error:
             return self._replace(number, error)
         if isinstance(answer, Introduction):
-            self._welcome(hand, answer)
+            try:
+                self._welcome(hand, answer)
+            except SelfeditError:
+                self._ray.kill(self._hands.pop(number).actor, no_restart=True)
+                raise
             return []
         try:
             self._receive(answer)

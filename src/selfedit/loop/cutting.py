@@ -16,8 +16,9 @@ from typing import TypeVar
 from selfedit.protocols import Done
 
 T = TypeVar("T")
-ROUNDS = 2
-"""A group takes this share, one part in so many, of what each worker would get of what is left."""
+ROUNDS = 1.2
+"""A group takes one part in so many of what each worker would get of what is left. With fewer, the first groups are too
+many to be caught up with; with more, groups are so small that they share too little (`benchmarks/scaling.py`)."""
 
 
 def cut(items: Sequence[T], most: int, workers: int = 1) -> list[Sequence[T]]:

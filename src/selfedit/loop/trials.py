@@ -226,6 +226,8 @@ def run_planned(
     """
     groups = form_groups(planned, runtime.learner.bank_size, runtime.cut_for)
     todo = [group for group in groups if not all(map(is_known, group.planned))]
+    if runtime.cut_for > 1:  # the long ones first: whoever is free last has a short one
+        todo.sort(key=lambda group: -sum(map(_length, group.trials)))
     n_trials, n_todo = (sum(len(group.trials) for group in part) for part in (groups, todo))
     runtime.progress.stage(f"{stage}: {name}", n_trials)
     if n_todo < n_trials:
@@ -287,6 +289,13 @@ def form_groups(planned: Sequence[PlannedTrial], size: int, workers: int = 1) ->
         TrialGroup(tuple(trial_of[key] for key in chunk), tuple(one for key in chunk for one in served[key]))
         for chunk in cut(list(served), size, workers)
     ]
+
+
+def _length(trial: Trial) -> int:
+    """About how long a trial takes, in characters that are trained on or read."""
+    studied = sum(len(example.completion) for example in trial.spec.examples)
+    times = 1 if trial.training.budget else trial.training.epochs
+    return times * studied + sum(len(query.question) for query in trial.spec.queries)
 
 
 def _outcomes(grade: Grade, stage: Stage, group: TrialGroup, results: Sequence[TrialResult]) -> list[Outcome]:
