@@ -67,6 +67,7 @@ def test_status_says_how_fast_and_how_long_from_what_was_not_in_the_ledger(
     clock = [1_000.0]
     monkeypatch.setattr(time, "time", lambda: clock[0])
     monkeypatch.setattr("selfedit.store.run_status._SECONDS_BETWEEN", 0.0)
+    (tmp_path / "config.json").write_text("{}")
     told = ToldProgress(SilentProgress(), tmp_path, lambda: {"wanted": 4, "there": 3})
     told.stage("round-1: trials", 100)
     told.advance(40, is_recalled=True)
@@ -78,20 +79,24 @@ def test_status_says_how_fast_and_how_long_from_what_was_not_in_the_ledger(
     assert status.units_per_minute == 20 and status.seconds_left == 120
     assert status.workers == {"wanted": 4, "there": 3}
     told.end()
-    assert list(tmp_path.iterdir()) == []
+    assert [path.name for path in tmp_path.iterdir()] == ["config.json"]
 
 
 def test_a_folder_that_takes_no_status_stops_nothing(tmp_path: Path) -> None:
-    told = ToldProgress(SilentProgress(), tmp_path / "gone")
-    told.stage("trials", 1)
-    told.advance()
-    told.end()
+    (tmp_path / "empty").mkdir()
+    for name in ("gone", "empty"):
+        told = ToldProgress(SilentProgress(), tmp_path / name)
+        told.stage("trials", 1)
+        told.advance()
+        told.end()
+    assert list((tmp_path / "empty").iterdir()) == [], "what becomes a library must be empty"
     (tmp_path / STATUS).write_text("{")
     assert read_status(tmp_path) is None
 
 
 def test_a_link_in_the_place_of_the_status_is_not_followed(tmp_path: Path) -> None:
     precious = tmp_path / "precious"
+    (tmp_path / "config.json").write_text("{}")
     precious.write_text("mine")
     for name in (STATUS, f"{STATUS}.new"):
         (tmp_path / name).symlink_to(precious)

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from selfedit.cli.main import main
 from selfedit.errors import SelfeditError, SettingError
 from selfedit.executors import ray_worker
 from selfedit.executors.dispatch import LostWorker
@@ -19,6 +20,7 @@ from selfedit.executors.ray_cluster import Cluster, join
 from selfedit.executors.ray_pool import RayPool, pools_on
 from selfedit.records import UNTOUCHED, Prompt, Query, TrainingConfig, Trial, TrialSpec
 from selfedit.testing import BuildFake, FakeEngine
+from tests.support.faults.checks import state_of
 from tests.support.ray_runs import train
 
 ROOT = Path(__file__).parents[2]
@@ -118,3 +120,24 @@ def test_addresses_at_which_nobody_answers_are_refused_in_one_line(monkeypatch: 
         with pytest.raises(SettingError, match=told) as refused:
             join(address, None, "cpu")
         assert refused.value.with_flags().startswith(f"--ray-address {address}")
+
+
+@pytest.mark.model
+def test_a_real_model_on_two_workers_makes_the_same_ledger_and_the_same_adapters_to_the_byte(
+    cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from selfedit.engine import limit_threads
+    from tests.support.faults.scenes import tiny_model, write_inputs
+
+    monkeypatch.chdir(tmp_path)
+    tiny_model(tmp_path / "model")
+    write_inputs(tmp_path)
+    limit_threads(1)
+    small = "--sampling.max-new-tokens 4 --inner.epochs 1 --inner.rank 2 --outer.epochs 1 --outer.rank 2 --min-gain -99"
+    sizes = "--rounds 2 --contexts 2 --edits 2 --heldout 0 --bank 2 --cut-for 2"
+    words = f"train --recipe embedded --model model --data passages.jsonl {small} {sizes} --json"
+    for more in ("--run here", "--executor ray --workers 2 --run there"):
+        assert main([*words.split(), *more.split()]) == 0
+    here, there = (state_of(tmp_path / name) for name in ("here", "there"))
+    assert here.fingerprints == there.fingerprints
+    assert here.adapters == there.adapters and len(here.adapters) == 2

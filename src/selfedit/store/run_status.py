@@ -21,6 +21,8 @@ from selfedit.protocols import Progress
 STATUS = "status.json"
 _STAGED = f"{STATUS}.new"
 _SECONDS_BETWEEN = 2.0
+_MARKS = ("config.json", "library.json")
+"""What lies in a run's folder, and in a library's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +77,7 @@ class ToldProgress:
 
     Args:
         watcher: is told everything at once.
-        folder: where the status goes, now and then.
+        folder: where the status goes, now and then; not before it holds a run or a library, for it must be empty then.
         staff: says how many workers there are, if any.
     """
 
@@ -111,6 +113,8 @@ class ToldProgress:
         content = json.dumps(asdict(self._status)).encode()
         staged = self._folder / _STAGED
         with suppress(OSError):
+            if not any((self._folder / name).is_file() for name in _MARKS):
+                return
             staged.unlink(missing_ok=True)
             handle = os.open(staged, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o666)
             with os.fdopen(handle, "wb") as file:
