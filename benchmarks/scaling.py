@@ -14,7 +14,8 @@ Three things are measured, and must not be taken for one another:
 
 Efficiency at W workers is T₁ / (W · T_W). T₁ is one worker at its best: groups as large as a bank. At W they are cut
 for W, and what small groups lose is part of the figure. With `same_cut` both are cut for W: that is the waiting alone.
-`round` is the whole round: writing, trying, the policy's update. `spread` leaves the update out, which one worker does.
+`round` is the whole round: writing, trying, the policy's update, which one worker does. `spread` leaves the update out,
+`try` the writing as well.
 """
 
 from __future__ import annotations
@@ -36,12 +37,15 @@ from typing import Any
 
 from telling import rounded, say
 
+from selfedit.edits.sentences import split_sentences
 from selfedit.executors.dispatch import Dispatcher, Event, Finished
 from selfedit.executors.units import Unit, do
 from selfedit.loop import TrainConfig, plan_training, run_training
 from selfedit.protocols import Done
-from selfedit.records import Generation, Prompt, Trial, Update
-from selfedit.store import Ledger
+from selfedit.recipes import RECIPES
+from selfedit.records import UNTOUCHED, Generation, Prompt, Trial, Update
+from selfedit.store import AdapterFolders, Ledger
+from selfedit.tasks import PassagesTask, load_passages
 from selfedit.testing import FakeEngine, FakeTask, make_runtime
 from selfedit.testing.engines import unit as number_of
 
@@ -236,6 +240,7 @@ def all_simulated(costs: Costs) -> list[dict[str, Any]]:
         same, uncut = simulate(1, workers, costs), simulate(workers, 1, costs)
         row["efficiency_round"] = alone["seconds"] / (workers * row["seconds"])
         row["efficiency_spread"] = _spread(alone) / (workers * _spread(row))
+        row["efficiency_try"] = alone["try_seconds"] / (workers * row["try_seconds"])
         row["efficiency_spread_same_cut"] = _spread(same) / (workers * _spread(row))
         row["efficiency_spread_uncut"] = _spread(alone) / (workers * _spread(uncut))
         rows.append(row)
@@ -282,6 +287,22 @@ class BuildSleeper:
         return Sleeper(self.costs, self.shrink, home=adapters.home, others=adapters.others)
 
 
+def bytes_of_units() -> dict[str, int]:
+    """What real units weigh, pickled: of invented passages, with their own sentences for self-edits."""
+    recipe = RECIPES["embedded"]
+    task = PassagesTask(*load_passages("invented"), "implications", inner=recipe.inner)
+    contexts = task.contexts("train")[:BANK]
+    specs = [task.compile(context, split_sentences(context.text)) for context in contexts]
+    trials = tuple(Trial(f"{n}", spec, recipe.inner, n) for n, spec in enumerate(specs))
+    texts = tuple(Generation(UNTOUCHED, task.prompt(contexts[0]), recipe.sampling, n) for n in range(CONFIG.edits))
+    return {
+        "trials": len(pickle.dumps(Unit("run_trials", trials))),
+        "trials_in_it": len(trials),
+        "texts": len(pickle.dumps(Unit("generate", texts))),
+        "texts_in_it": len(texts),
+    }
+
+
 def on_ray(workers: int, shrink: float, costs: Costs) -> dict[str, Any]:
     """The same rounds on real actors, whose engines sleep."""
     from selfedit.executors.ray_cluster import join
@@ -324,9 +345,6 @@ def really(dtype: str) -> dict[str, Any]:
     from selfedit.executors.building import LoadModel
     from selfedit.executors.ray_cluster import join
     from selfedit.executors.ray_pool import pools_on
-    from selfedit.recipes import RECIPES
-    from selfedit.store import AdapterFolders
-    from selfedit.tasks import PassagesTask, load_passages
 
     recipe = RECIPES["embedded"]
     config = recipe.model_copy(update={"rounds": 1, "contexts": 4, "edits": 4, "seeds": 1, "heldout": 0, "cut_for": 2})
@@ -373,8 +391,10 @@ def main() -> None:
     found = {
         "efficiency_64": at[64]["efficiency_round"],
         "efficiency_64_spread": at[64]["efficiency_spread"],
+        "efficiency_64_try": at[64]["efficiency_try"],
         "round": f"{CONFIG.contexts} × {CONFIG.edits} × {CONFIG.seeds}, two rounds",
         "simulated": rows,
+        "bytes": bytes_of_units(),
         **({"ray": on_ray(args.ray, args.shrink, Costs(timings))} if args.ray else {}),
         **({"real": really(args.dtype)} if args.real else {}),
         "assumed": {"round_trip_seconds": ROUND_TRIP, "gbit": GBIT},

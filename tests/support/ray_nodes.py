@@ -7,6 +7,7 @@ import random
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from typing import Any
 from selfedit.executors.ray_cluster import load_ray
 
 ROOT = Path(__file__).parents[2]
-_TRIES = 5
+_TRIES = 12
 
 
 class Nodes:
@@ -52,6 +53,7 @@ class Nodes:
             except Exception:
                 if not left:
                     raise
+                time.sleep(2)
 
     def kill_node(self, draws: random.Random) -> None:
         """A node is gone at once with all that runs on it; another comes in its place."""

@@ -31,6 +31,8 @@ from selfedit.errors import Field, SelfeditError, SettingError
 
 _SECONDS_TO_ANSWER = 5.0
 """That an address has to take a connection."""
+_TRIES = 3
+"""At starting Ray here: it gives itself half a minute, which on a busy machine is short."""
 _STORE_BYTES = 1 << 30
 """For objects on the way, where a cluster is started here: adapters, each once."""
 _QUIET = {
@@ -155,16 +157,21 @@ def _connect(ray: Any, address: str) -> None:
 
 
 def _init(ray: Any, **given: Any) -> None:
-    quiet = {"include_dashboard": False} if given["address"] == "local" else {}
-    try:
-        ray.init(**given, **quiet, log_to_driver=False, configure_logging=False)
-    except (ConnectionError, RuntimeError, ValueError, OSError, ray.exceptions.RayError) as error:
-        told = " ".join(str(error).split())[:200]
-        if given["address"] == "local":
-            raise SelfeditError(f"Ray could not be started on this machine ({told})") from error
-        raise SettingError(
-            Field("ray_address"), f" {given['address']}: no Ray cluster answers there ({told})"
-        ) from error
+    is_own = given["address"] == "local"
+    if is_own:
+        given["include_dashboard"] = False
+    for left in reversed(range(_TRIES if is_own else 1)):
+        try:
+            ray.init(**given, log_to_driver=False, configure_logging=False)
+            break
+        except Exception as error:  # of all kinds, and plain ones where a busy machine is slow
+            ray.shutdown()
+            told = " ".join(str(error).split())[:200]
+            if not left and is_own:
+                raise SelfeditError(f"Ray could not be started on this machine ({told})") from error
+            if not left:
+                why = f" {given['address']}: no Ray cluster answers there ({told})"
+                raise SettingError(Field("ray_address"), why) from error
     with contextlib.suppress(AttributeError):  # what Ray says of lost workers would go to standard output, to results
         ray._private.worker._worker_logs_enabled = False
 
