@@ -193,16 +193,17 @@ class SpreadEngine:
         self.spans[verb] = self.spans.get(verb, 0.0) + self.clock() - started
 
 
-def run_on(engine: Any, home: Path, cut_for: int) -> None:
+def run_on(engine: Any, home: Path, cut_for: int, contexts: int = CONFIG.contexts) -> None:
     """Two rounds, in the second of which the policy's adapter goes out to everybody."""
+    config = CONFIG.model_copy(update={"contexts": contexts})
     with Ledger(home / "ledger.db") as ledger:
         made = make_runtime(ledger)
-        task = FakeTask(CONFIG.rounds * CONFIG.contexts, 0)
+        task = FakeTask(config.rounds * contexts, 0)
         runtime = replace(made, task=task, writer=engine, learner=engine, texts=TEXTS, cut_for=cut_for)
-        run_training(plan_training(CONFIG, task), runtime)
+        run_training(plan_training(config, task), runtime)
 
 
-def simulate(workers: int, cut_for: int, costs: Costs) -> dict[str, Any]:
+def simulate(workers: int, cut_for: int, costs: Costs, contexts: int = CONFIG.contexts) -> dict[str, Any]:
     """Seconds of both rounds, and of their parts."""
     with tempfile.TemporaryDirectory() as folder:
         fake = FakeEngine(bank_size=BANK, home=Path(folder))
@@ -214,7 +215,7 @@ def simulate(workers: int, cut_for: int, costs: Costs) -> dict[str, Any]:
             return crew.clock
 
         engine = SpreadEngine(Dispatcher(crew), fake, clock)
-        run_on(engine, Path(folder), cut_for)
+        run_on(engine, Path(folder), cut_for, contexts)
         total = clock()
     return {
         "workers": workers,
@@ -245,6 +246,19 @@ def all_simulated(costs: Costs) -> list[dict[str, Any]]:
         row["efficiency_spread_uncut"] = _spread(alone) / (workers * _spread(uncut))
         rows.append(row)
         say(f"{workers} workers: {row['efficiency_round']:.3f}, without the update {row['efficiency_spread']:.3f}")
+    return rows
+
+
+def larger_rounds(costs: Costs, workers: int = 64) -> list[dict[str, Any]]:
+    """What more contexts in a round change."""
+    rows = []
+    for contexts in (50, 100, 200):
+        alone, row = simulate(1, 1, costs, contexts), simulate(workers, workers, costs, contexts)
+        found = {"contexts": contexts, "workers": workers}
+        found["efficiency_round"] = alone["seconds"] / (workers * row["seconds"])
+        found["efficiency_spread"] = _spread(alone) / (workers * _spread(row))
+        rows.append({**found, "efficiency_try": alone["try_seconds"] / (workers * row["try_seconds"])})
+        say(f"{contexts} contexts on {workers} workers: {rows[-1]['efficiency_spread']:.3f} without the update")
     return rows
 
 
@@ -394,6 +408,7 @@ def main() -> None:
         "efficiency_64_try": at[64]["efficiency_try"],
         "round": f"{CONFIG.contexts} × {CONFIG.edits} × {CONFIG.seeds}, two rounds",
         "simulated": rows,
+        "larger_rounds": larger_rounds(Costs(timings)),
         "bytes": bytes_of_units(),
         **({"ray": on_ray(args.ray, args.shrink, Costs(timings))} if args.ray else {}),
         **({"real": really(args.dtype)} if args.real else {}),
@@ -403,10 +418,10 @@ def main() -> None:
     if args.json:
         print(json.dumps(rounded(found), indent=1))
         return
-    print("| workers | round | without the update | the same cut | not cut | seconds a round | of it update |")
-    print("|---|---|---|---|---|---|---|")
+    print("| workers | round | without the update | trials alone | the same cut | not cut | s a round | of it update |")
+    print("|---|---|---|---|---|---|---|---|")
     for row in rows:
-        shares = [row[f"efficiency_{name}"] for name in ("round", "spread", "spread_same_cut", "spread_uncut")]
+        shares = [row[f"efficiency_{name}"] for name in ("round", "spread", "try", "spread_same_cut", "spread_uncut")]
         told = " | ".join(f"{share:.2f}" for share in shares)
         print(f"| {row['workers']} | {told} | {row['seconds'] / 2:.0f} | {row['update_seconds'] / 2:.0f} |")
 

@@ -114,7 +114,7 @@ def test_estimates_know_how_many_workers_there_are() -> None:
     assert share_of_workers(config, 8) == 1
     on_64 = config.model_copy(update={"executor": "ray", "workers": 64})
     assert share_of_workers(on_64, 8) == 16 / 800
-    assert share_of_workers(on_64.model_copy(update={"cut_for": 64}), 8) == 13 / 800
+    assert share_of_workers(on_64.model_copy(update={"cut_for": 64}), 8) == 14 / 800
 
 
 def test_doctor_says_whether_ray_is_there(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""L3. Work is cut into groups: as large as a bank, and smaller where many workers would wait for the last of them.
+"""L3. Work is cut into groups: as large as a bank, and smaller where some of many workers would have nothing to do.
 
 A group is done by one worker, and its numbers depend in their last digits on what shares it. So the cut is part of what
 a run is, and the number of workers is not: groups are cut for the number that `cut_for` names, from the whole list of a
@@ -8,28 +8,35 @@ stage, and whoever is there does them.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from heapq import heapreplace
 from itertools import pairwise
+from statistics import median
 from typing import TypeVar
 
 from selfedit.protocols import Done
 
 T = TypeVar("T")
-ROUNDS = 1.2
-"""A group takes one part in so many of what each worker would get of what is left. With fewer, the first groups are too
-many to be caught up with; with more, groups are so small that they share too little (`benchmarks/scaling.py`)."""
+LEAST_ROUNDS = 2
+"""Groups that each worker does at least, where there is enough: with one each nobody can make up for a long one."""
 
 
-def cut(items: Sequence[T], most: int, workers: int = 1) -> list[Sequence[T]]:
-    """Groups of at most `most`, in order. For several workers each next one is a part of what is left, so that the last
-    ones are single items and no worker has to wait long (guided self-scheduling, Polychronopoulos and Kuck 1987)."""
-    groups, at = [], 0
-    while at < len(items):
-        size = most if workers == 1 else min(most, math.ceil((len(items) - at) / (ROUNDS * workers)))
-        groups.append(items[at : at + size])
-        at += size
-    return groups
+def cut(
+    items: Sequence[T], most: int, workers: int = 1, weight: Callable[[T], float] = lambda item: 1.0
+) -> list[Sequence[T]]:
+    """Groups of one size, at most `most`, in order. For several workers it is such that they are through in the fewest
+    rounds that banks allow, and that all have about the same to do in the last one.
+
+    Args:
+        weight: about how long an item takes, in any unit. Items that take little count for little.
+    """
+    size = most
+    if workers > 1 and items:
+        weights = [weight(item) for item in items]
+        count = sum(weights) / max(median(weights), 1e-9)
+        rounds = max(LEAST_ROUNDS, math.ceil(count / (workers * most)))
+        size = min(most, math.ceil(count / (workers * rounds)))
+    return [items[at : at + size] for at in range(0, len(items), size)]
 
 
 def parted(items: Sequence[T], workers: int) -> list[Sequence[T]]:

@@ -48,6 +48,8 @@ from selfedit.records import (
     digest,
 )
 
+_LONG = 10_000
+"""In the place of a study's length, where all are of one length."""
 Note = Callable[[Sequence[Outcome]], str]
 """Says in a few words how a stage is going, from the outcomes so far."""
 
@@ -278,7 +280,7 @@ def _with_verdicts(runtime: Runtime, stage: Stage, outcomes: Sequence[Outcome]) 
 
 def form_groups(planned: Sequence[PlannedTrial], size: int, workers: int = 1) -> list[TrialGroup]:
     """Groups of `size` different trials, in order; a repeated trial is served by its first group. For several workers
-    they are cut smaller towards the end."""
+    they may be smaller."""
     served: dict[str, list[PlannedTrial]] = {}
     trial_of: dict[str, Trial] = {}
     for one in planned:
@@ -287,15 +289,17 @@ def form_groups(planned: Sequence[PlannedTrial], size: int, workers: int = 1) ->
             trial_of[one.work.key] = one.work
     return [
         TrialGroup(tuple(trial_of[key] for key in chunk), tuple(one for key in chunk for one in served[key]))
-        for chunk in cut(list(served), size, workers)
+        for chunk in cut(list(served), size, workers, lambda key: _length(trial_of[key]))
     ]
 
 
 def _length(trial: Trial) -> int:
-    """About how long a trial takes, in characters that are trained on or read."""
-    studied = sum(len(example.completion) for example in trial.spec.examples)
-    times = 1 if trial.training.budget else trial.training.epochs
-    return times * studied + sum(len(query.question) for query in trial.spec.queries)
+    """About how long a trial takes, in characters that are trained on or read; with a budget all that train are
+    alike."""
+    asked = sum(len(query.question) for query in trial.spec.queries)
+    if trial.training.budget and trial.spec.examples:
+        return _LONG + asked
+    return asked + trial.training.epochs * sum(len(example.completion) for example in trial.spec.examples)
 
 
 def _outcomes(grade: Grade, stage: Stage, group: TrialGroup, results: Sequence[TrialResult]) -> list[Outcome]:
