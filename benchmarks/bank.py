@@ -1,18 +1,21 @@
 """How fast the bank trains and answers, beside the ways that it replaces, on the same studies in the same run.
 
-    python benchmarks/bank.py --data val200.jsonl --edits seal-round2.jsonl [--json]
+    python benchmarks/bank.py [--data val200.jsonl] [--edits seal-round2.jsonl] [--rounds N] [--json]
 
 The studies are the first passages of `--data` with the first self-edit of each in `--edits`, batch 1, one adapter of
-rank 16 on all linear layers each. Timed:
+rank 16 on all linear layers each, one epoch. A round times each of these once, in an order that turns from round to
+round, so that other work on the machine meets all of them alike:
 
 - bank: all studies in one bank of 8; again with adapters on the upper half only, above a trunk that is computed once;
 - (a) PEFT with a plain loop, one adapter after the other, sequences unpadded;
-- (b) PEFT with transformers' Trainer, likewise, on the first half of the studies, set against (a) on that half;
-- (c) the released rule, batch 1 padded to 2,048 tokens: a few steps, extrapolated to all;
-- the decoder against transformers' `generate`, sampling 128 tokens at temperature 1, top-p 0.95, in batches of rows.
+- (b) PEFT with transformers' Trainer, likewise, on the first half of the studies;
+- the decoder, and the same with base weights of 8 bits (`--write-dtype int8`), against transformers' `generate`,
+  sampling 64 tokens at temperature 1, top-p 0.95, in batches of rows.
 
-`matmul_share` is 4 × parameters × tokens / seconds over the rate of large products on this machine in this run.
-Absolute times depend on the machine; compare figures of one run.
+A ratio is taken within a round; the median over rounds is the figure, the smallest and largest its spread. Not in
+turns: (c) the released rule, batch 1 padded to 2,048 tokens, a few steps, extrapolated.
+
+`matmul_share` is 4 × parameters × tokens / seconds over the rate of large products on this machine in that round.
 """
 
 from __future__ import annotations
@@ -24,101 +27,65 @@ import resource
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import torch
 from peft import LoraConfig, get_peft_model
-from telling import rounded, say
+from telling import cpu_name, rounded, say, spread
 from transformers import PrinterCallback, Trainer, TrainingArguments
 
 from selfedit.engine import load_engine
 from selfedit.engine.engine import TorchEngine
-from selfedit.engine.generate.decoding import Request
+from selfedit.engine.generate.decoding import Decoder, Request
 from selfedit.engine.model.loading import load_model
 from selfedit.engine.model.tokenization import example_tokens, prompt_ids
 from selfedit.engine.train.adapters import TrainingJob
-from selfedit.records import SamplingParams, TrainingConfig
+from selfedit.records import Query, SamplingParams, TrainingConfig
 from selfedit.tasks import PassagesTask, load_passages
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"
+DATA = SHARED / "squad" / "val200.jsonl"
+EDITS = SHARED / "seal-released" / "edits" / "seal-round2.jsonl"
 PADDED_LENGTH = 2048
-NEW_TOKENS = 128
+NEW_TOKENS = 64
 SEED = 1
+Round = dict[str, float]
+"""Seconds of each side, and the rate of large products beside them, GFLOP/s."""
 
 
 def main() -> None:
     args = parse_arguments()
-    rates: list[float] = []
-    engine = load_engine(args.model, dtype=args.dtype, bank=args.bank)
-    dtype = engine.model.dtype
-    jobs = studies(engine, args)
-    rates.append(matmul_rate(dtype))
-    say(f"{len(jobs)} studies, {sum(job_tokens(job) for job in jobs)} tokens a pass, {dtype}")
-
-    train_bank(engine, [replace(jobs[0], examples=jobs[0].examples[:2])])
-    counter = TokenCounter(engine.model)
-    bank_seconds = [train_bank(engine, jobs)]
-    token_share = sum(job_tokens(job) * job.training.epochs for job in jobs) / counter.take()
-    peak_gb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
-    rates.append(matmul_rate(dtype))
-    say(f"bank: {bank_seconds[0]:.1f} s")
-
-    trunk_seconds = train_bank(engine, [upper_half(engine, job) for job in jobs])
-    say(f"bank, upper half: {trunk_seconds:.1f} s")
-    decoding = compare_decoders(engine, args)
-    rates.append(matmul_rate(dtype))
-
-    reference = load_model(args.model, engine.model.device, dtype).model
-    peft_seconds = [train_peft(reference, job) for job in jobs]
-    rates.append(matmul_rate(dtype))
-    say(f"(a) PEFT, plain loop: {sum(peft_seconds):.1f} s")
-    bank_seconds.append(train_bank(engine, jobs))
-    half = jobs[: max(1, len(jobs) // 2)]
-    trainer_half = sum(train_with_trainer(reference, job) for job in half)
-    trainer_seconds = sum(peft_seconds) * trainer_half / sum(peft_seconds[: len(half)])
-    say(f"(b) PEFT, Trainer: {trainer_half:.1f} s for the first {len(half)} studies")
-    step_seconds = padded_step_seconds(reference, jobs[0], args.padded_steps)
-    padded_seconds = step_seconds * sum(len(job.examples) * job.training.epochs for job in jobs)
-    rates.append(matmul_rate(dtype))
-
-    seconds = statistics.fmean(bank_seconds)
-    tokens = sum(job_tokens(job) * job.training.epochs for job in jobs)
-    n_parameters = sum(p.numel() for p in reference.parameters())
-    rate = statistics.median(rates)
-    found: dict[str, Any] = {
-        "speedup_vs_peft": sum(peft_seconds) / seconds,
-        "speedup_trunk_vs_peft": sum(peft_seconds) / trunk_seconds,
-        "speedup_vs_trainer": trainer_seconds / seconds,
-        "speedup_vs_padded": padded_seconds / seconds,
-        "matmul_share": 4 * n_parameters * tokens / seconds / (rate * 1e9),
+    engine = load_engine(args.model, dtype=args.dtype, bank=args.bank, write_dtype="int8")
+    reference = load_model(args.model, engine.model.device, engine.model.dtype).model
+    jobs, queries = studies_of(engine, args.passages, max(args.rows), args.rank, args.data, args.edits)
+    prompts = [prompt_ids(engine.tokenizer, query.prompt) for query in queries]
+    tokens = sum(job_tokens(job) for job in jobs)
+    say(f"{len(jobs)} studies, {tokens} tokens a pass, {engine.model.dtype}")
+    token_share, peak_gb = warm_up(engine, reference, jobs)
+    training = rounds_of(training_sides(engine, reference, jobs), args.rounds, engine.model.dtype)
+    decoding = {
+        rows: rounds_of(decoding_sides(engine, reference, prompts[:rows]), args.rounds, engine.model.dtype)
+        for rows in args.rows
+    }
+    found = {
+        **training_figures(training, reference, jobs),
+        "speedup_vs_padded": padded_ratio(reference, jobs, training, args.padded_steps),
         "token_share": token_share,
         "peak_gb": peak_gb,
-        **{f"decode_speedup_{rows}": ours / theirs for rows, (ours, theirs) in decoding.items()},
+        **{f"decode_speedup_{rows}": ratio(timed, "generate", "decoder") for rows, timed in decoding.items()},
+        **{f"decode_speedup_int8_{rows}": ratio(timed, "generate", "int8") for rows, timed in decoding.items()},
+        "decoded_tokens_per_second": {
+            str(rows): {side: rate_of(timed, side, rows * NEW_TOKENS) for side in SIDES}
+            for rows, timed in decoding.items()
+        },
         "studies": len(jobs),
         "tokens": tokens,
-        "seconds": {
-            "bank": bank_seconds,
-            "bank_trunk": trunk_seconds,
-            "peft": sum(peft_seconds),
-            "trainer_first_half": trainer_half,
-            "padded_step": step_seconds,
-            "padded_extrapolated": padded_seconds,
-        },
-        "tokens_per_second": {
-            "bank": tokens / seconds,
-            "bank_trunk": tokens / trunk_seconds,
-            "peft": tokens / sum(peft_seconds),
-        },
-        "decoded_tokens_per_second": {
-            str(rows): {"bank": ours, "generate": theirs} for rows, (ours, theirs) in decoding.items()
-        },
-        "matmul_gflops": rates,
-        "settings": {
-            name: getattr(args, name) for name in ("model", "bank", "rank", "epochs", "passages", "padded_steps")
-        },
+        "rounds": {"training": training, **{f"decoding {rows} rows": timed for rows, timed in decoding.items()}},
+        "settings": {name: getattr(args, name) for name in ("model", "bank", "rank", "passages", "padded_steps")},
         "facts": engine.facts,
         "threads": torch.get_num_threads(),
         "cpu": cpu_name(),
@@ -128,36 +95,99 @@ def main() -> None:
 
 def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, default=SHARED / "squad" / "val200.jsonl")
-    parser.add_argument("--edits", type=Path, default=SHARED / "seal-released" / "edits" / "seal-round2.jsonl")
+    parser.add_argument("--data", type=Path, default=DATA)
+    parser.add_argument("--edits", type=Path, default=EDITS)
     parser.add_argument("--passages", type=int, default=8)
     parser.add_argument("--model", default="smollm2-135m")
     parser.add_argument("--dtype", default="auto")
     parser.add_argument("--bank", type=int, default=8)
     parser.add_argument("--rank", type=int, default=16)
-    parser.add_argument("--epochs", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--rows", type=int, nargs="+", default=[1, 4, 16, 64])
     parser.add_argument("--padded-steps", type=int, default=2)
     parser.add_argument("--json", action="store_true")
     return parser.parse_args()
 
 
-def studies(engine: TorchEngine, args: argparse.Namespace) -> list[TrainingJob]:
-    """One job per passage: the pieces of its first self-edit and the passage, batch 1."""
-    edits = {record["id"]: record["edits"][0] for record in map(json.loads, args.edits.open())}
-    train, heldout = load_passages(str(args.data))
-    contexts = (*train, *heldout)[: args.passages]
+def studies_of(
+    engine: TorchEngine, passages: int, questions: int, rank: int = 16, data: Path = DATA, edits: Path = EDITS
+) -> tuple[list[TrainingJob], list[Query]]:
+    """(one job per passage: the pieces of its first self-edit and the passage, batch 1; at least so many questions)."""
+    written = {record["id"]: record["edits"][0] for record in map(json.loads, edits.open())}
+    train, heldout = load_passages(str(data))
+    contexts = (*train, *heldout)
     task = PassagesTask(contexts, (), "implications")
-    training = TrainingConfig(rank=args.rank, alpha=2.0 * args.rank, epochs=args.epochs)
-    examples = [task.compile(context, edits[context.id]).examples for context in contexts]
-    return [
+    training = TrainingConfig(rank=rank, alpha=2.0 * rank, epochs=1)
+    examples = [task.compile(context, written[context.id]).examples for context in contexts[:passages]]
+    jobs = [
         TrainingJob(tuple(example_tokens(engine.tokenizer, e) for e in one), training, SEED + i)
         for i, one in enumerate(examples)
     ]
+    asked = islice((query for context in contexts for query in task.compile(context, None).queries), questions)
+    return jobs, list(asked)
 
 
-def upper_half(engine: TorchEngine, job: TrainingJob) -> TrainingJob:
-    return replace(job, training=replace(job.training, top_layers=0.5))
+def rounds_of(sides: Mapping[str, Callable[[], float]], n: int, dtype: torch.dtype) -> list[Round]:
+    """Each side once a round, the first one another each time."""
+    rounds, names = [], list(sides)
+    for number in range(n):
+        first = number % len(names)
+        rates = [matmul_rate(dtype)]
+        timed = {name: sides[name]() for name in (*names[first:], *names[:first])}
+        rates.append(matmul_rate(dtype))
+        rounds.append({**{name: timed[name] for name in names}, "gflops": statistics.fmean(rates)})
+        say(f"round {number + 1}: " + ", ".join(f"{name} {seconds:.2f} s" for name, seconds in timed.items()))
+    return rounds
+
+
+def ratio(rounds: Sequence[Round], theirs: str, ours: str) -> dict[str, float]:
+    """Their seconds over ours."""
+    return spread([one[theirs] / one[ours] for one in rounds])
+
+
+def rate_of(rounds: Sequence[Round], side: str, tokens: int) -> dict[str, float]:
+    """Tokens per second."""
+    return spread([tokens / one[side] for one in rounds])
+
+
+def warm_up(engine: TorchEngine, reference: Any, jobs: Sequence[TrainingJob]) -> tuple[float, float]:
+    """(real tokens / processed tokens, GB at most) of the bank, with everything run once."""
+    counter = TokenCounter(engine.model)
+    train_bank(engine, jobs)
+    token_share = sum(job_tokens(job) for job in jobs) / counter.take()
+    peak_gb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
+    train_peft(reference, replace(jobs[0], examples=jobs[0].examples[:2]))
+    decode_ours(engine.speaker.drawer, [jobs[0].examples[0].ids], 2)
+    return token_share, peak_gb
+
+
+def training_sides(engine: TorchEngine, reference: Any, jobs: Sequence[TrainingJob]) -> dict[str, Callable[[], float]]:
+    """Seconds for all studies; Trainer's for the first half of them, scaled by their tokens."""
+    upper = [replace(job, training=replace(job.training, top_layers=0.5)) for job in jobs]
+    half = jobs[: max(1, len(jobs) // 2)]
+    share = sum(map(job_tokens, half)) / sum(map(job_tokens, jobs))
+    return {
+        "bank": lambda: train_bank(engine, jobs),
+        "trunk": lambda: train_bank(engine, upper),
+        "peft": lambda: sum(train_peft(reference, job) for job in jobs),
+        "trainer": lambda: sum(train_with_trainer(reference, job) for job in half) / share,
+    }
+
+
+def training_figures(rounds: Sequence[Round], reference: Any, jobs: Sequence[TrainingJob]) -> dict[str, Any]:
+    tokens, n_parameters = sum(map(job_tokens, jobs)), sum(p.numel() for p in reference.parameters())
+    return {
+        "speedup_vs_peft": ratio(rounds, "peft", "bank"),
+        "speedup_trunk_vs_peft": ratio(rounds, "peft", "trunk"),
+        "speedup_vs_trainer": ratio(rounds, "trainer", "bank"),
+        "matmul_share": spread([4 * n_parameters * tokens / one["bank"] / one["gflops"] / 1e9 for one in rounds]),
+        "tokens_per_second": {name: rate_of(rounds, name, tokens) for name in ("bank", "trunk", "peft", "trainer")},
+    }
+
+
+def padded_ratio(reference: Any, jobs: Sequence[TrainingJob], rounds: Sequence[Round], n_steps: int) -> float:
+    seconds = padded_step_seconds(reference, jobs[0], n_steps) * sum(len(job.examples) for job in jobs)
+    return seconds / statistics.median(one["bank"] for one in rounds)
 
 
 def train_bank(engine: TorchEngine, jobs: Sequence[TrainingJob]) -> float:
@@ -242,34 +272,31 @@ def lora_config(job: TrainingJob) -> LoraConfig:
     )
 
 
-def compare_decoders(engine: TorchEngine, args: argparse.Namespace) -> dict[int, tuple[float, float]]:
-    """Rows → tokens per second of ours and of `generate`, each row a question about a passage."""
-    train, heldout = load_passages(str(args.data))
-    contexts = (*train, *heldout)[: max(args.rows)]
-    task = PassagesTask(contexts, (), "implications")
-    queries = [query for context in contexts for query in task.compile(context, None).queries]
-    prompts = [prompt_ids(engine.tokenizer, query.prompt) for query in queries]
-    reference = load_model(args.model, engine.model.device, engine.model.dtype).model
-    found = {}
-    for rows in args.rows:
-        ours = decode_ours(engine, prompts[:rows])
-        theirs = decode_generate(reference, engine.tokenizer, prompts[:rows])
-        say(f"decoding {rows} rows: {ours:.0f} against {theirs:.0f} tokens/s")
-        found[rows] = ours, theirs
-    return found
+SIDES = ("decoder", "int8", "generate")
 
 
-def decode_ours(engine: TorchEngine, prompts: Sequence[tuple[int, ...]]) -> float:
-    """Tokens per second; no row may end early."""
-    sampling = SamplingParams(temperature=1.0, top_p=0.95, max_new_tokens=NEW_TOKENS)
+def decoding_sides(
+    engine: TorchEngine, reference: Any, prompts: Sequence[tuple[int, ...]]
+) -> dict[str, Callable[[], float]]:
+    """Seconds for a text after each prompt."""
+    return {
+        "decoder": lambda: decode_ours(engine.speaker.decoder, prompts),
+        "int8": lambda: decode_ours(engine.speaker.drawer, prompts),
+        "generate": lambda: decode_generate(reference, engine.tokenizer, prompts),
+    }
+
+
+def decode_ours(ours: Decoder, prompts: Sequence[tuple[int, ...]], n_tokens: int = NEW_TOKENS) -> float:
+    """Seconds; no row may end early."""
+    sampling = SamplingParams(temperature=1.0, top_p=0.95, max_new_tokens=n_tokens)
     requests = [Request(prompt, -1, sampling, seed) for seed, prompt in enumerate(prompts)]
-    decoder = copy.copy(engine.speaker.decoder)
+    decoder = copy.copy(ours)
     decoder.stop_ids = frozenset()
     started = time.perf_counter()
     texts = decoder.generate(requests)
     seconds = time.perf_counter() - started
-    assert all(len(ids) == NEW_TOKENS for ids, _ in texts)
-    return len(texts) * NEW_TOKENS / seconds
+    assert all(len(ids) == n_tokens for ids, _ in texts)
+    return seconds
 
 
 def decode_generate(reference: Any, tokenizer: Any, prompts: Sequence[tuple[int, ...]]) -> float:
@@ -290,7 +317,7 @@ def decode_generate(reference: Any, tokenizer: Any, prompts: Sequence[tuple[int,
     )
     seconds = time.perf_counter() - started
     assert out.shape[1] == batch["input_ids"].shape[1] + NEW_TOKENS
-    return len(prompts) * NEW_TOKENS / seconds
+    return seconds
 
 
 class TokenCounter:
@@ -326,11 +353,6 @@ def job_tokens(job: TrainingJob) -> int:
     return sum(len(tokens.ids) for tokens in job.examples)
 
 
-def cpu_name() -> str:
-    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
-    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "unknown")
-
-
 ROWS = (
     ("studies/s, bank against (a) PEFT with a plain loop", "speedup_vs_peft", "×"),
     ("studies/s, bank with trunk (upper half) against (a)", "speedup_trunk_vs_peft", "×"),
@@ -345,19 +367,26 @@ ROWS = (
 def table(found: dict[str, Any]) -> str:
     lines = [
         f"{found['cpu']}, {found['threads']} threads, {found['facts']['dtype']}, {found['studies']} studies,"
-        f" {found['tokens']} tokens trained",
+        f" {found['tokens']} tokens a pass, {len(found['rounds']['training'])} rounds",
         "",
         "| figure | measured |",
         "|---|---|",
-        *(f"| {label} | {found[key]:.2f}{unit} |" for label, key, unit in ROWS),
+        *(f"| {label} | {cell(found[key], unit)} |" for label, key, unit in ROWS),
         "",
-        "| rows | decoder, tokens/s | `generate`, tokens/s | ratio |",
-        "|---|---|---|---|",
+        "| rows | " + " | ".join(f"{side}, tokens/s" for side in SIDES) + " | decoder | int8 |",
+        "|---" * (3 + len(SIDES)) + "|",
     ]
     for rows, speeds in found["decoded_tokens_per_second"].items():
-        ours, theirs = speeds["bank"], speeds["generate"]
-        lines.append(f"| {rows} | {ours:.0f} | {theirs:.0f} | {ours / theirs:.1f}× |")
+        cells = [f"{speeds[side]['median']:.0f}" for side in SIDES]
+        cells += [cell(found[f"decode_speedup_{side}{rows}"], "×") for side in ("", "int8_")]
+        lines.append(f"| {rows} | {' | '.join(cells)} |")
     return "\n".join(lines)
+
+
+def cell(value: float | dict[str, float], unit: str) -> str:
+    if isinstance(value, float):
+        return f"{value:.2f}{unit}"
+    return f"{value['median']:.2f}{unit} ({value['least']:.2f} to {value['most']:.2f})"
 
 
 if __name__ == "__main__":

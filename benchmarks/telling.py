@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import statistics
 import sys
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 
@@ -18,3 +21,15 @@ def rounded(value: Any) -> Any:
     if isinstance(value, list):
         return [rounded(item) for item in value]
     return float(f"{value:.5g}") if isinstance(value, float) else value
+
+
+def cpu_name() -> str:
+    """What the processor calls itself."""
+    found = Path("/proc/cpuinfo")
+    lines = found.read_text().splitlines() if found.exists() else []
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "unknown")
+
+
+def spread(values: Sequence[float]) -> dict[str, float]:
+    """Of what several rounds came to."""
+    return {"median": statistics.median(values), "least": min(values), "most": max(values)}

@@ -95,6 +95,9 @@ class RunConfig(Placement):
     """`auto`, `cpu`, `cuda` or `cuda:N`."""
     dtype: str = "auto"
     """Number type of the base: `auto`, `float32` or `bfloat16`."""
+    write_dtype: str = "same"
+    """Number type of the base while self-edits are drawn: `same`, or `int8`, which is quicker on a CPU. Questions are
+    answered and self-edits studied in `dtype`."""
     grader: str = "contains"
     """Who says whether an answer is correct: contains, exact, f1, calibrated, or judge, a model behind an endpoint.
     Puzzles: attempts, one of two must be the very grid. Episodes: line, the very action."""

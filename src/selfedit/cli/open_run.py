@@ -118,7 +118,7 @@ def start_engine(config: RunConfig, adapters: AdapterFolders) -> TorchEngine | R
     else:
         from selfedit.engine import load_engine
 
-        engine = load_engine(config.model, config.device, config.dtype, config.bank, adapters)
+        engine = load_engine(config.model, config.device, config.dtype, config.bank, adapters, config.write_dtype)
     for name in ("outer",) if _is_other(config.learner) else ("inner", "outer"):
         _check_adapted(engine, config, name)
     if is_adapter(config.learner):
@@ -154,9 +154,8 @@ def _start_workers(config: RunConfig, adapters: AdapterFolders) -> Mapping[str, 
         _check_no_model(writer)
     models = {POLICY: config.model, **({LEARNER: config.learner} if _is_other(config.learner) else {})}
     how = config.device, config.dtype, config.bank
-    builders = {
-        role: LoadModel(model, *how, "learner" if role == LEARNER else "model") for role, model in models.items()
-    }
+    more = {POLICY: (config.write_dtype, "model"), LEARNER: ("same", "learner")}
+    builders = {role: LoadModel(model, *how, *more[role]) for role, model in models.items()}
     return start_pools(builders, adapters, config.ray_address, config.workers, config.device)
 
 
@@ -172,7 +171,7 @@ def load_writer(config: EvalConfig) -> Engine:
     from selfedit.engine import load_engine
 
     with _named("writer"):
-        return load_engine(config.writer, config.device, config.dtype, config.bank)
+        return load_engine(config.writer, config.device, config.dtype, config.bank, write_dtype=config.write_dtype)
 
 
 @contextmanager

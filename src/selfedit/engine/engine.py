@@ -16,17 +16,17 @@ from typing import TypeVar
 import torch
 
 from selfedit.engine.forward import attention, trunk
-from selfedit.engine.forward.attention import PassPlan, PlanHolder
+from selfedit.engine.forward.attention import PlanHolder
 from selfedit.engine.forward.trunk import Lower, Trunk
 from selfedit.engine.lora import peft_format
 from selfedit.engine.lora.bank import Bank, Matrices
 from selfedit.engine.model import bounds, compatibility, loading, memory
-from selfedit.engine.model.devices import choose_device, choose_dtype
+from selfedit.engine.model.devices import choose_device, choose_dtype, is_rounding
 from selfedit.engine.moving import ReadsOn
 from selfedit.engine.replies import ROOM, Speaker
 from selfedit.engine.serving import LiveTexts
 from selfedit.engine.train import full_finetuning
-from selfedit.engine.train.adapters import Trained, TrainingJob, job_of, train
+from selfedit.engine.train.adapters import Trained, TrainingJob, by_layers, job_of, train
 from selfedit.engine.train.distillation import taught
 from selfedit.engine.updates import update_group
 from selfedit.errors import SelfeditError
@@ -65,6 +65,7 @@ class TorchEngine(ReadsOn):
         loaded: the model with its tokenizer.
         bank_size: most adapters trained together.
         pack_tokens: most tokens in one forward pass; bounds memory, not results. 0: as many as memory allows.
+        is_drawn_rounded: texts are drawn with base weights of 8 bits.
         adapters: where versions are found and put; None: the engine knows the untouched model alone.
 
     Raises:
@@ -77,6 +78,7 @@ class TorchEngine(ReadsOn):
         bank_size: int = 8,
         pack_tokens: int = 0,
         adapters: AdapterStore | None = None,
+        is_drawn_rounded: bool = False,
     ) -> None:
         self.model, self.tokenizer, self.name = loaded.model, loaded.tokenizer, loaded.name
         self.source = loaded.source or loaded.name
@@ -95,7 +97,8 @@ class TorchEngine(ReadsOn):
         self.sizes.pack_tokens = min(pack_tokens or self.sizes.pack_tokens, most)
         self.lower = Lower(self.trunk, 0, self.sizes.pack_tokens)
         self.max_context = bounds.longest_context(self.model.config)[0]
-        self.speaker = Speaker(self.model, self.holder, self.tokenizer, self.sizes, self.max_context)
+        said_by = self.model, self.holder, self.tokenizer, self.sizes, self.max_context
+        self.speaker = Speaker(*said_by, is_drawn_rounded)
         self._beneath = UNTOUCHED
         compatibility.admit(self.model, self.holder, own_logits)
         bounds.tell(self.name, self.model, self.bank)
@@ -158,7 +161,7 @@ class TorchEngine(ReadsOn):
         for job in alone.values():
             self.adapted(job.training)
         found: dict[int, TrialResult] = {}
-        for together in _by_layers(trials, jobs, [i for i in range(len(trials)) if i not in alone]):
+        for together in by_layers(trials, jobs, [i for i in range(len(trials)) if i not in alone]):
             results = self._run_together([trials[i] for i in together], [jobs[i] for i in together])
             found.update(zip(together, results, strict=True))
         found.update({i: self._run_alone(trials[i], job) for i, job in alone.items()})
@@ -333,7 +336,7 @@ class TorchEngine(ReadsOn):
     def _give_back(self) -> None:
         """Free what can be made again; adapters that are being asked stay."""
         self.trunk.clear()
-        self.holder.plan, self.holder.buffer = PassPlan(), torch.empty(0)
+        self.holder.release()
         memory.give_back_freed_memory(self.model.device)
 
     def lay_beneath(self, policy: Policy) -> None:
@@ -388,21 +391,7 @@ class TorchEngine(ReadsOn):
     def _forget(self) -> None:
         """The weights are others now: what was computed with the old ones is stale."""
         self.trunk.clear()
-        self.speaker.decoder.forget_policy()
-
-
-def _by_layers(trials: Sequence[Trial], jobs: Sequence[TrainingJob | Failed], chosen: Sequence[int]) -> list[list[int]]:
-    """`chosen` in parts that share a bank, for their adapters are on the same layers; what trains nothing goes with the
-    first."""
-    parts: dict[tuple[str, float] | None, list[int]] = {}
-    for i in chosen:
-        job = jobs[i]
-        is_training = isinstance(job, TrainingJob) and job.examples
-        training = trials[i].training
-        parts.setdefault((training.target_modules, training.top_layers) if is_training else None, []).append(i)
-    plain = parts.pop(None, [])
-    first, *others = parts.values() or [[]]
-    return [sorted([*first, *plain]), *others] if chosen else []
+        self.speaker.forget_policy()
 
 
 def _result(trial: Trial, trained: Trained, replies: Replies, seconds: float) -> TrialResult:
@@ -420,7 +409,12 @@ def shared(anchors: Iterable[Policy | None]) -> Policy | None:
 
 
 def load_engine(
-    model: str, device: str = "auto", dtype: str = "auto", bank: int = 0, adapters: AdapterStore | None = None
+    model: str,
+    device: str = "auto",
+    dtype: str = "auto",
+    bank: int = 0,
+    adapters: AdapterStore | None = None,
+    write_dtype: str = "same",
 ) -> TorchEngine:
     """An engine for a model name, a local folder or a hub id.
 
@@ -429,12 +423,14 @@ def load_engine(
         dtype: `float32`, `bfloat16`, `float64`, or `auto` (see `choose_dtype`).
         bank: most adapters trained together, memory permitting; 0 for 8 on a CPU, 32 on a GPU.
         adapters: where versions are found and put.
+        write_dtype: `same` as the model's, or `int8`: texts are drawn with base weights of 8 bits (on a CPU).
 
     Raises:
         SelfeditError: anything of these that does not exist here.
     """
     memory.keep_freed_memory()
     chosen = choose_device(device)
+    is_drawn_rounded = is_rounding(write_dtype, chosen)
     with memory.told(model):
         loaded = loading.load_model(model, chosen, choose_dtype(dtype, chosen))
-        return TorchEngine(loaded, bank or BANK[chosen.type], adapters=adapters)
+        return TorchEngine(loaded, bank or BANK[chosen.type], 0, adapters, is_drawn_rounded)

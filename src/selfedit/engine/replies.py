@@ -31,19 +31,32 @@ class Speaker:
     Args:
         sizes: how much goes through the model at once; read anew each time, for it shrinks where memory runs out.
         max_context: most tokens of a prompt with its text.
+        is_drawn_rounded: texts are drawn with base weights of 8 bits; queries are always answered with the model's own.
     """
 
     def __init__(
-        self, model: Any, holder: PlanHolder, tokenizer: PreTrainedTokenizerBase, sizes: Sizes, max_context: int
+        self,
+        model: Any,
+        holder: PlanHolder,
+        tokenizer: PreTrainedTokenizerBase,
+        sizes: Sizes,
+        max_context: int,
+        is_drawn_rounded: bool = False,
     ) -> None:
         self.model, self.holder, self.tokenizer = model, holder, tokenizer
         self.sizes, self.max_context = sizes, max_context
+        self.is_drawn_rounded = is_drawn_rounded
+
+    def forget_policy(self) -> None:
+        """The policy beneath has changed: what its prompts began with must be computed anew."""
+        self.decoder.forget_policy()
+        self.drawer.forget_policy()
 
     def draw(self, items: Sequence[Generation], slots: Sequence[int]) -> list[Completion | Invalid]:
         """A text for each item, by the adapter in its slot, or for -1 by what lies beneath the bank; or the reason why
         there can be none: the prompt with its text is longer than the model's context, or no prompt for this model."""
         asked = [self._request(item, slot) for item, slot in zip(items, slots, strict=True)]
-        drawn = iter(self._decode([request for request in asked if isinstance(request, Request)]))
+        drawn = iter(self._decode([request for request in asked if isinstance(request, Request)], self.drawer))
         return [one if isinstance(one, Invalid) else self._completion(*next(drawn)) for one in asked]
 
     def _request(self, item: Generation, slot: int) -> Request | Invalid:
@@ -86,7 +99,7 @@ class Speaker:
             for gold, slot, (_, query) in zip(golds, slots, asked, strict=True)
             if query.max_new_tokens
         ]
-        texts = iter([self.text(ids) for ids, _ in self._decode(requests)])
+        texts = iter([self.text(ids) for ids, _ in self._decode(requests, self.decoder)])
         answers: dict[int, list[Answer]] = {i: [] for i in queries_of}
         for (i, query), logprob in zip(asked, logprobs, strict=True):
             answers[i].append(Answer(query.question_id, next(texts) if query.max_new_tokens else "", logprob))
@@ -103,11 +116,11 @@ class Speaker:
         by_place = dict(zip(known, found, strict=True))
         return [by_place.get(i, 0.0) for i in range(len(queries))]
 
-    def _decode(self, requests: Sequence[Request]) -> list[tuple[list[int], bool]]:
+    def _decode(self, requests: Sequence[Request], decoder: Decoder) -> list[tuple[list[int], bool]]:
         if not requests:
             return []
-        self.decoder.max_rows, self.decoder.max_tokens = self.sizes.rows, ROOM * self.sizes.pack_tokens
-        return self.decoder.generate(requests)
+        decoder.max_rows, decoder.max_tokens = self.sizes.rows, ROOM * self.sizes.pack_tokens
+        return decoder.generate(requests)
 
     def text(self, ids: list[int]) -> str:
         """Tokens as text, without white space at its ends."""
@@ -126,6 +139,15 @@ class Speaker:
         special = special_tokens(self.tokenizer)
         silent = frozenset(number for token, number in special.items() if not is_mark(token))
         return silent if len(silent) < len(special) else None
+
+    @cached_property
+    def drawer(self) -> Decoder:
+        """Draws texts: with base weights of 8 bits where that is wanted."""
+        if not self.is_drawn_rounded:
+            return self.decoder
+        own = self.decoder
+        tokens = own.stop_ids, own.line_ids, own.blank_ids
+        return Decoder(self.model, self.holder, *tokens, grammars=own.grammars, is_rounded=True)
 
     @cached_property
     def decoder(self) -> Decoder:

@@ -38,6 +38,8 @@ class LoadModel:
     """As for `load_engine`."""
     bank: int = 0
     """As for `load_engine`."""
+    write_dtype: str = "same"
+    """As for `load_engine`."""
     field: str = "model"
     """The setting that names it, for messages."""
 
@@ -47,7 +49,7 @@ class LoadModel:
 
         limit_threads(threads)
         try:
-            engine = load_engine(self.model, self.device, self.dtype, self.bank, adapters)
+            engine = load_engine(self.model, self.device, self.dtype, self.bank, adapters, self.write_dtype)
         except SettingError as error:
             raise error.about("model", self.field) from error
         for _ in range(halvings):

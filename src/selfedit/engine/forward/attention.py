@@ -18,6 +18,7 @@ from transformers import AttentionInterface
 
 from selfedit.engine.forward import masks
 from selfedit.engine.forward.body import Traits
+from selfedit.engine.forward.eight_bits import EightBits
 from selfedit.engine.forward.masks import Rule, windowed
 from selfedit.engine.forward.packing import MAX_PADDING, Block, Segment, block_of, divide, on_device
 from selfedit.errors import SelfeditError
@@ -136,12 +137,14 @@ class PassPlan:
     """The pass ends above those layers …"""
     captured: torch.Tensor | None = None
     """… and leaves their output here."""
+    is_rounded: bool = False
+    """Base weights and the head are taken in 8 bits (see `eight_bits.py`)."""
 
 
 class PlanHolder:
     """One per model: where layers look up the plan of the pass they are in, the scales of the slots, and a buffer."""
 
-    __slots__ = ("buffer", "is_recomputed", "plan", "scales", "traits")
+    __slots__ = ("_rounded", "buffer", "is_recomputed", "plan", "scales", "traits")
 
     def __init__(self, traits: Traits | None = None) -> None:
         self.traits = traits or Traits()
@@ -149,6 +152,18 @@ class PlanHolder:
         self.scales: list[float] = []
         self.buffer = torch.empty(0)
         self.is_recomputed = False  # layers run again in the backward pass instead of keeping what they made
+        self._rounded: dict[int, tuple[torch.Tensor, EightBits]] = {}
+
+    def rounded(self, weight: torch.Tensor) -> EightBits:
+        """This weight [out, in] in 8 bits; rounded at the first call."""
+        if id(weight) not in self._rounded:
+            self._rounded[id(weight)] = weight, EightBits(weight)  # holding it keeps its id from being another's
+        return self._rounded[id(weight)][1]
+
+    def release(self) -> None:
+        """Free what can be made again."""
+        self.plan, self.buffer = PassPlan(), torch.empty(0)
+        self._rounded.clear()
 
     def scratch(self, n: int, like: torch.Tensor) -> torch.Tensor:
         """[n] of `like`'s kind, uninitialised; valid until the next call."""

@@ -40,8 +40,11 @@ def next_logits(
     """[n, vocabulary] logits after the tokens at the places `keep` [n], for the plan that is set."""
     if _makes_own(model, holder):
         return _own_logits(model, ids, positions, keep)
-    head = model.get_output_embeddings()
-    return linear(_hidden(model, ids, positions, keep), head.weight, head.bias)
+    head, hidden = model.get_output_embeddings(), _hidden(model, ids, positions, keep)
+    if not holder.plan.is_rounded:
+        return linear(hidden, head.weight, head.bias)
+    logits = holder.rounded(head.weight).product(hidden)
+    return logits if head.bias is None else logits.add_(head.bias)
 
 
 @torch.no_grad()

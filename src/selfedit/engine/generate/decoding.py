@@ -94,6 +94,7 @@ class Decoder:
         max_rows: rows decoded together.
         max_tokens: most prompt tokens in one forward pass.
         grammars: for requests with a JSON schema; None where there are none.
+        is_rounded: with base weights of 8 bits (see `forward/eight_bits.py`); on a CPU only.
     """
 
     def __init__(
@@ -106,11 +107,13 @@ class Decoder:
         max_rows: int = 64,
         max_tokens: int = 4096,
         grammars: JsonGrammars | None = None,
+        is_rounded: bool = False,
     ) -> None:
         self.model, self.holder = model, holder
         self.stop_ids, self.line_ids, self.blank_ids = stop_ids, line_ids, blank_ids
         self.max_rows, self.max_tokens = max_rows, max_tokens
         self.grammars = grammars
+        self.is_rounded = is_rounded
         self._policy_prefixes: dict[Prefix, _Held] = {}
 
     def forget_policy(self) -> None:
@@ -215,7 +218,7 @@ class Decoder:
         return ends_n
 
     def _follow(self, segments: tuple[Segment, ...], **more: Any) -> None:
-        self.holder.follow(segments, self._device, self.model.dtype, **more)
+        self.holder.follow(segments, self._device, self.model.dtype, is_rounded=self.is_rounded, **more)
 
     def constraint(self, request: Request) -> Follower | None:
         """What holds the request to its schema; None where it has none. Raises SelfeditError: it cannot be followed."""

@@ -97,6 +97,10 @@ class Site:
 
     def base_outputs(self, x: torch.Tensor) -> Sequence[torch.Tensor]:
         """Of the frozen layers: x [T, in] → [T, out] each."""
+        if self.holder.plan.is_rounded:
+            y = self.holder.rounded(self.weight).product(x)
+            outs = (y if self.bias is None else y.add_(self.bias)).split(self.widths, 1)
+            return [out.contiguous() for out in outs] if self.holder.traits.is_row_major else outs
         if not self.holder.traits.is_row_major:
             return product(x, self.weight, self.bias).split(self.widths, 1)
         biases = [None] * len(self.widths) if self.bias is None else self.bias.split(self.widths)

@@ -40,6 +40,15 @@ def limit_threads(count: int) -> None:
     torch.set_num_threads(count)
 
 
+def is_rounding(name: str, device: torch.device) -> bool:
+    """Whether texts are drawn with base weights of 8 bits: `int8`; `same`: with the model's own."""
+    if name not in ("same", "int8"):
+        raise SettingError(Field("write_dtype"), f" {name}: known are same and int8")
+    if name == "int8" and device.type != "cpu":
+        raise SettingError(Field("write_dtype"), f" int8: is for CPUs, not for {device.type}")
+    return name == "int8"
+
+
 def measure_device() -> dict[str, float | str]:
     """What this machine can do: device, threads, free memory (GB), and the rate of large products (GFLOP/s) in the
     number type that `auto` stands for and, on a CPU, in bfloat16."""

@@ -291,6 +291,20 @@ def _step_together(
     bank.refresh([r.slot for r in running])
 
 
+def by_layers(trials: Sequence[Trial], jobs: Sequence[TrainingJob | Failed], chosen: Sequence[int]) -> list[list[int]]:
+    """`chosen` in parts that share a bank, for their adapters are on the same layers; what trains nothing goes with the
+    first."""
+    parts: dict[tuple[str, float] | None, list[int]] = {}
+    for i in chosen:
+        job = jobs[i]
+        is_training = isinstance(job, TrainingJob) and job.examples
+        training = trials[i].training
+        parts.setdefault((training.target_modules, training.top_layers) if is_training else None, []).append(i)
+    plain = parts.pop(None, [])
+    first, *others = parts.values() or [[]]
+    return [sorted([*first, *plain]), *others] if chosen else []
+
+
 def job_of(tokenizer: PreTrainedTokenizerBase, trial: Trial, most: int) -> TrainingJob | Failed:
     """The trial's training job, or why it cannot be done in a context of `most` tokens."""
     for query in trial.spec.queries:
