@@ -12,15 +12,19 @@ from typing import Any
 
 import pytest
 
+from selfedit.cli import learn
 from selfedit.cli.main import main
 from selfedit.errors import SelfeditError, SettingError
 from selfedit.executors import ray_worker
 from selfedit.executors.dispatch import LostWorker
 from selfedit.executors.ray_cluster import Cluster, join
 from selfedit.executors.ray_pool import RayPool, pools_on
+from selfedit.learn import LearnSettings
 from selfedit.records import UNTOUCHED, Prompt, Query, TrainingConfig, Trial, TrialSpec
 from selfedit.testing import BuildFake, FakeEngine
-from tests.support.faults.checks import state_of
+from tests.support.commands import use_library_engine
+from tests.support.faults.checks import knowledge, state_of
+from tests.support.faults.scenes import tiny_model, write_documents, write_inputs
 from tests.support.ray_runs import train
 
 ROOT = Path(__file__).parents[2]
@@ -122,12 +126,28 @@ def test_addresses_at_which_nobody_answers_are_refused_in_one_line(monkeypatch: 
         assert refused.value.with_flags().startswith(f"--ray-address {address}")
 
 
+def test_documents_are_learnt_on_workers_as_by_one_engine(
+    cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_documents(tmp_path / "docs")
+    use_library_engine(monkeypatch.setattr)
+    assert main(["learn", "docs", "--library", "here", "--cut-for", "2", "--json"]) == 0
+
+    def load_on_workers(settings: LearnSettings) -> Any:
+        return lambda adapters: pool_on(cluster, adapters.home, BuildFake(is_helpful=True), workers=2)
+
+    monkeypatch.setattr(learn, "load_with", load_on_workers)
+    words = ["--library", "there", "--cut-for", "2", "--json", "--executor", "ray", "--workers", "2"]
+    assert main(["learn", "docs", *words]) == 0
+    assert knowledge(tmp_path / "here") == knowledge(tmp_path / "there")
+
+
 @pytest.mark.model
 def test_a_real_model_on_two_workers_makes_the_same_ledger_and_the_same_adapters_to_the_byte(
     cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from selfedit.engine import limit_threads
-    from tests.support.faults.scenes import tiny_model, write_inputs
 
     monkeypatch.chdir(tmp_path)
     tiny_model(tmp_path / "model")

@@ -29,6 +29,8 @@ class BuildFake:
     facts: dict[str, str] = field(default_factory=dict)
     """What its model is said to be, beside what is said of all fakes."""
     bank_size: int = 3
+    is_helpful: bool = False
+    """Whether whatever is learnt brings something."""
     refuses: str = ""
     """Why there can be no engine."""
 
@@ -42,6 +44,9 @@ class BuildFake:
             else _SlowFake(self.bank_size, adapters.home, adapters.others)
         )
         made.facts |= self.facts
+        if self.is_helpful:
+            made.gain = lambda trial: 2.0
+            made.lift = lambda version: 2.0 * ("learner" not in version.adapter)
         made.__dict__.update(build=self, halvings=halvings)
         return made
 
