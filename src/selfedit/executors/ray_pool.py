@@ -9,6 +9,7 @@ The driver loads no model. What a worker makes is written down by the driver alo
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -129,6 +130,6 @@ def start_pools(
 def pools_on(cluster: Cluster, builders: Mapping[str, BuildEngine], adapters: AdapterFolders) -> dict[str, RayPool]:
     """The same on a cluster that was joined."""
     home, *others = (str(folder.absolute()) for folder in (adapters.home, *adapters.others))
-    crew = RayCrew(cluster, Brief(builders, home, tuple(others), cluster.threads), adapters)
+    crew = RayCrew(cluster, Brief(builders, home, tuple(others), cluster.threads, os.getcwd()), adapters)
     dispatcher = Dispatcher(crew)
     return {role: RayPool(crew, dispatcher, adapters, role) for role in builders}

@@ -14,6 +14,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -43,6 +44,9 @@ class Brief:
     """Folders of other runs that are read there."""
     threads: int
     """Of its process."""
+    place: str = ""
+    """Where the command runs, so that a model's relative path means the same; where there is no such folder, it is left
+    out."""
     halvings: int = 0
     """How often an engine halves how much it does at once."""
 
@@ -83,6 +87,8 @@ class RayWorker:
     """The actor."""
 
     def __init__(self, brief: Brief) -> None:
+        with suppress(OSError):
+            os.chdir(brief.place or ".")
         self.root = _own_folder()
         home, others = Path(brief.home), (Path(other) for other in brief.others)
         self.adapters = MirroredFolders(self.root, home, *others)
