@@ -7,7 +7,7 @@ each has a core of its own, or give its core up. Spinning beside other work, it 
 A variant is what the environment says before torch is loaded: `ours` (nothing: what `selfedit` sets by itself),
 `spinning` (libgomp's own way), `passive` (OMP_WAIT_POLICY=passive), `count-N` (GOMP_SPINCOUNT=N).
 
-The work is a bank of four studies and 16 rows of 32 sampled tokens with the embedded model, in a process of its own,
+The work is a bank of two studies and 16 rows of 16 sampled tokens with the embedded model, in a process of its own,
 timed after it is loaded and warm. Each round runs every variant once, alone and beside `--loops` busy loops a core
 (2 where nothing is said); figures are medians over rounds, and ratios are taken within a round.
 """
@@ -119,13 +119,13 @@ def work() -> dict[str, float]:
     from selfedit.engine import load_engine
     from selfedit.engine.model.tokenization import prompt_ids
 
-    engine = load_engine("smollm2-135m", bank=4)
-    jobs, queries = studies_of(engine, 4, 16)
+    engine = load_engine("smollm2-135m", bank=2)
+    jobs, queries = studies_of(engine, 2, 16)
     prompts = [prompt_ids(engine.tokenizer, query.prompt) for query in queries]
 
     def once() -> None:
         train_bank(engine, jobs)
-        decode_ours(engine.speaker.decoder, prompts, 32)
+        decode_ours(engine.speaker.decoder, prompts, 16)
 
     decode_ours(engine.speaker.decoder, prompts, 2)
     started, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_SELF)

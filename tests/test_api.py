@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -128,3 +129,18 @@ def test_an_agent_learns_from_what_it_is_told_and_is_the_same_after_a_restart(
         selfedit.Agent(tmp_path / "porter", edit=0)
     with pytest.raises(selfedit.SelfeditError, match="every must be at least 1, not 0"):
         selfedit.Agent(tmp_path / "other", every=0)
+
+
+@pytest.mark.parametrize(
+    ("given", "found"),
+    [
+        ({}, "1000 None"),
+        ({"GOMP_SPINCOUNT": "7"}, "7 None"),
+        ({"OMP_WAIT_POLICY": "active"}, "None active"),
+    ],
+)
+def test_threads_that_wait_give_their_core_up_unless_the_user_says_otherwise(given: dict[str, str], found: str) -> None:
+    program = "import os, selfedit; print(os.environ.get('GOMP_SPINCOUNT'), os.environ.get('OMP_WAIT_POLICY'))"
+    kept = {name: value for name, value in os.environ.items() if name not in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")}
+    done = subprocess.run([sys.executable, "-c", program], env=kept | given, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == found

@@ -17,10 +17,16 @@ What users need, loaded when it is first asked for:
 
 from __future__ import annotations
 
+import os
 from importlib import import_module
 from typing import Any
 
 __version__ = "0.1.0"
+
+if "OMP_WAIT_POLICY" not in os.environ:
+    os.environ.setdefault("GOMP_SPINCOUNT", "1000")
+    # Read when torch is loaded: a thread of a product that is ahead of the others turns so many times, some 20 µs, and
+    # then gives its core up. By itself it would turn 300 times as long, and starve whatever else is on that core.
 
 _PUBLIC = {
     "selfedit.api": ("Agent", "Library", "build_report", "evaluate", "learn_in_sequence", "train"),

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from gguf import MODEL_ARCH, GGUFWriter, get_tensor_name_map
+from gguf import MODEL_ARCH, GGMLQuantizationType, GGUFWriter, get_tensor_name_map, quantize
 from transformers.pytorch_utils import Conv1D
 
 from selfedit.engine.model.loading import LoadedModel
@@ -20,8 +20,9 @@ _ARCHITECTURES = {
 }
 
 
-def write_base_gguf(path: Path, base: LoadedModel) -> None:
-    """The model in float32, with its tokenizer; its queries and keys in the order that llama.cpp's converter gives."""
+def write_base_gguf(path: Path, base: LoadedModel, kind: GGMLQuantizationType | None = None) -> None:
+    """The model in float32, or its matrices quantised, with its tokenizer; its queries and keys in the order that
+    llama.cpp's converter gives."""
     config: Any = base.model.config
     arch = _ARCHITECTURES[config.model_type]
     heads = config.num_attention_heads
@@ -29,7 +30,7 @@ def write_base_gguf(path: Path, base: LoadedModel) -> None:
     writer = GGUFWriter(path, config.model_type)
     writer.add_name("tiny")
     writer.add_block_count(config.num_hidden_layers)
-    writer.add_context_length(256)
+    writer.add_context_length(min(2048, config.max_position_embeddings))
     writer.add_embedding_length(config.hidden_size)
     writer.add_feed_forward_length(getattr(config, "intermediate_size", 4 * config.hidden_size))
     writer.add_head_count(heads)
@@ -50,15 +51,19 @@ def write_base_gguf(path: Path, base: LoadedModel) -> None:
         if name == "lm_head.weight" and config.tie_word_embeddings:
             continue
         value = tensor.float().numpy()
-        kind = name.split(".")[-2]
-        if config.model_type == "llama" and kind in ("q_proj", "k_proj"):
-            n = heads if kind == "q_proj" else kv_heads
+        layer = name.split(".")[-2]
+        if config.model_type == "llama" and layer in ("q_proj", "k_proj"):
+            n = heads if layer == "q_proj" else kv_heads
             value = value.reshape(n, 2, value.shape[0] // n // 2, -1).swapaxes(1, 2).reshape(value.shape)
         if name in transposed:
             value = value.T
         found = table.get_name(name, (".weight", ".bias"))
         assert found is not None, name
-        writer.add_tensor(found, np.ascontiguousarray(value))
+        value = np.ascontiguousarray(value)
+        if kind is not None and value.ndim == 2:
+            writer.add_tensor(found, quantize(value, kind), raw_dtype=kind)
+        else:
+            writer.add_tensor(found, value)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()

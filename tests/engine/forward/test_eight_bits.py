@@ -112,9 +112,12 @@ def products(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return seen
 
 
-def test_eight_bits_are_for_writing_on_a_cpu() -> None:
+def test_eight_bits_are_for_writing_on_a_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
     assert is_rounding("int8", torch.device("cpu")) and not is_rounding("same", torch.device("cuda"))
     with pytest.raises(SelfeditError, match="write_dtype int8: is for CPUs, not for cuda"):
         is_rounding("int8", torch.device("cuda"))
     with pytest.raises(SelfeditError, match="write_dtype int4: known are same and int8"):
         is_rounding("int4", torch.device("cpu"))
+    monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: False)
+    with pytest.raises(SelfeditError, match="write_dtype int8: this torch comes without oneDNN"):
+        is_rounding("int8", torch.device("cpu"))

@@ -46,6 +46,8 @@ def is_rounding(name: str, device: torch.device) -> bool:
         raise SettingError(Field("write_dtype"), f" {name}: known are same and int8")
     if name == "int8" and device.type != "cpu":
         raise SettingError(Field("write_dtype"), f" int8: is for CPUs, not for {device.type}")
+    if name == "int8" and not torch.backends.mkldnn.is_available():
+        raise SettingError(Field("write_dtype"), " int8: this torch comes without oneDNN; use same")
     return name == "int8"
 
 
