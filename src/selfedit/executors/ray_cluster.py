@@ -12,13 +12,11 @@ What Ray does by default, and what is done here instead:
 
 from __future__ import annotations
 
-import atexit
 import contextlib
 import importlib
 import ipaddress
 import os
 import secrets
-import shutil
 import socket
 import sys
 import tempfile
@@ -28,6 +26,7 @@ from typing import Any
 
 import selfedit
 from selfedit.errors import Field, SelfeditError, SettingError
+from selfedit.executors.ray_worker import own_folder
 
 _SECONDS_TO_ANSWER = 5.0
 """That an address has to take a connection."""
@@ -125,8 +124,8 @@ def _threads() -> int:
 
 def _start(ray: Any, workers: int | None) -> None:
     """On this machine, for this command."""
-    folder = tempfile.mkdtemp(prefix="selfedit-ray-", dir="/tmp" if os.path.isdir("/tmp") else None)
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    base = Path("/tmp" if os.path.isdir("/tmp") else tempfile.gettempdir())  # short, for sockets lie in it
+    folder = str(own_folder("selfedit-ray-", base))
     os.environ.pop("RAY_ADDRESS", None)
     # Workers must find this very package, also where it is not installed.
     home = str(Path(selfedit.__file__).parents[1])

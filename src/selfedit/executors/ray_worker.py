@@ -89,7 +89,7 @@ class RayWorker:
     def __init__(self, brief: Brief) -> None:
         with suppress(OSError):
             os.chdir(brief.place or ".")
-        self.root = _own_folder()
+        self.root = own_folder(_FOLDER, Path(tempfile.gettempdir()))
         home, others = Path(brief.home), (Path(other) for other in brief.others)
         self.adapters = MirroredFolders(self.root, home, *others)
         self.brief = brief
@@ -164,14 +164,13 @@ def code_mark() -> str:
     return f"selfedit {selfedit.__version__} ({total.hexdigest()[:10]}), Python {python}"
 
 
-def _own_folder() -> Path:
-    """An empty folder of this process; those of dead workers on this machine are taken away."""
-    base = Path(tempfile.gettempdir())
-    for old in base.glob(f"{_FOLDER}*"):
-        number = old.name.removeprefix(_FOLDER).partition("-")[0]
+def own_folder(prefix: str, base: Path) -> Path:
+    """An empty folder of this process; those that dead ones have left there are taken away."""
+    for old in base.glob(f"{prefix}*"):
+        number = old.name.removeprefix(prefix).partition("-")[0]
         if number.isdecimal() and not _is_alive(int(number)):
             shutil.rmtree(old, ignore_errors=True)
-    folder = Path(tempfile.mkdtemp(prefix=f"{_FOLDER}{os.getpid()}-", dir=base)).resolve()
+    folder = Path(tempfile.mkdtemp(prefix=f"{prefix}{os.getpid()}-", dir=base)).resolve()
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     return folder
 
