@@ -10,7 +10,7 @@ import pytest
 
 DOCS = Path(__file__).parents[1] / "docs"
 PAGE = (DOCS / "reliability.md").read_text(encoding="utf-8")
-FEWEST = {"kills": 1_000, "write-faults": 3_000, "fuzz": 10_000}
+FEWEST = {"kills": 1_000, "write-faults": 3_000, "fuzz": 10_000, "workers": 100}
 """A long run of fewer was not whole."""
 
 

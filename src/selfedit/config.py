@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, SerializeAsAny, model_validator
 
@@ -42,10 +42,38 @@ class TaskSettings(BaseModel):
     """How a self-edit is asked for."""
 
 
-class RunConfig(BaseModel):
-    """What all runs share."""
+class Placement(BaseModel):
+    """Where work is done: no part of what a run is, for the same groups come out alike wherever they are done."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+    executor: Literal["local", "ray"] = "local"
+    """Who does the work: `local`, this process; `ray`, workers, each with a model of its own, on this machine or on
+    many (extra `ray`). No part of a run's identity."""
+    ray_address: str = ""
+    """A Ray cluster that runs already: `auto`, or `HOST:PORT`. Empty: one is started on this machine, and ends with the
+    command."""
+    workers: int | None = None
+    """How many workers. None: one for each GPU; where there is none, one for each machine."""
+
+    @model_validator(mode="after")
+    def _check_placement(self) -> Placement:
+        for name in ("ray_address", "workers"):
+            if self.executor != "ray" and getattr(self, name) not in ("", None):
+                raise SettingError(Field(name), " has no use without ", Field("executor"), " ray")
+        if self.workers is not None:
+            at_least(1, "workers", self.workers, MOST_WORKERS)
+        return self
+
+
+PLACEMENT = frozenset(Placement.model_fields)
+"""Fields that are no part of what a run is."""
+MOST_WORKERS = 10_000
+"""A slip of the finger asks for more."""
+
+
+class RunConfig(Placement):
+    """What all runs share."""
 
     recipe: str = ""
     """Source of defaults: paper, embedded, documents, arc, arc-paper, demo or demo-quick. Empty: what suits task and
@@ -88,6 +116,10 @@ class RunConfig(BaseModel):
     """How self-edits are drawn."""
     bank: int = 0
     """Trials (or texts) done at once; part of a run's identity, for it touches last digits. 0: the engine decides."""
+    cut_for: int = 1
+    """Workers that work is cut for: where a stage has too little for them, its groups are smaller than a bank, and the
+    smaller the nearer its end. Part of a run's identity above 1, for it touches last digits; the number of workers is
+    not."""
     seed: int = 0
     """Every draw of the run comes from this."""
     run: str = ""
@@ -111,11 +143,14 @@ class RunConfig(BaseModel):
             raise SettingError(Field("sampling.top_p"), " must be above 0 and at most 1")
         at_least(1, "sampling.max_new_tokens", self.sampling.max_new_tokens)
         at_least(0, "bank", self.bank)
+        at_least(1, "cut_for", self.cut_for, MOST_WORKERS)
         return self
 
     def identity(self) -> dict[str, Any]:
-        """What makes two runs the same: every field but the folder's name and what things cost."""
-        return self.model_dump(mode="json", exclude={"run", "judge_prices", "writer_prices"})
+        """What makes two runs the same: every field but the folder's name, what things cost, and where they are done.
+        `cut_for` only where something is cut, so that older runs keep their names."""
+        uncut = {"cut_for"} if self.cut_for == 1 else set()
+        return self.model_dump(mode="json", exclude={"run", "judge_prices", "writer_prices", *PLACEMENT, *uncut})
 
     def shared(self) -> dict[str, Any]:
         """What every kind of run takes, by field."""

@@ -33,6 +33,10 @@ class SettingError(SelfeditError):
         super().__init__("".join(parts))
         self.parts = parts
 
+    def __reduce__(self) -> tuple[type[SettingError], tuple[str, ...]]:
+        """Its pieces travel, not only what they say."""
+        return type(self), self.parts
+
     def with_flags(self) -> str:
         """The message as the command line says it: fields as flags."""
         return "".join(flag(part) if isinstance(part, Field) else part for part in self.parts)

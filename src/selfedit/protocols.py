@@ -245,6 +245,25 @@ class Engine(Protocol):
         ...
 
 
+@runtime_checkable
+class Crewed(Protocol):
+    """An engine whose work is done by others."""
+
+    @property
+    def workers(self) -> int:
+        """How many there are."""
+        ...
+
+    @property
+    def staff(self) -> Mapping[str, int]:
+        """How many are `wanted`, `there` and `busy` now, and how many were `lost` so far."""
+        ...
+
+    def leave(self) -> None:
+        """Lets go of them; it does nothing more."""
+        ...
+
+
 class LiveWriter(Protocol):
     """Writes texts of many versions token by token; texts join and leave while others are being written."""
 

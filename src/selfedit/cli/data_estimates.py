@@ -13,12 +13,13 @@ from typing import Any
 
 from selfedit.cli import open_run
 from selfedit.cli.demo import measure
-from selfedit.cli.estimates import study_length
+from selfedit.cli.estimates import share_of_workers, study_length
+from selfedit.config import PLACEMENT, RunConfig
 from selfedit.loop import TrainConfig, plan_training, trained_rows
 from selfedit.protocols import Task
 from selfedit.recipes.demo import HeldoutRows, Pace, estimate_seconds
 from selfedit.records import Policy
-from selfedit.sizing import Shape
+from selfedit.sizing import BANK, Shape
 from selfedit.store import AdapterFolders
 from selfedit.tasks import find_task, load_task, with_own_settings
 
@@ -39,7 +40,8 @@ def examine_data(config: TrainConfig, shape: Shape) -> dict[str, Any]:
     more = count(with_own_settings(config).task_args, config) if count else {}
     found = {**more, **count_data(task)}
     with tempfile.TemporaryDirectory() as folder:
-        engine = open_run.start_engine(config, AdapterFolders(Path(folder)))
+        here = config.model_copy(update={name: RunConfig.model_fields[name].default for name in PLACEMENT})
+        engine = open_run.start_engine(here, AdapterFolders(Path(folder)))
         pace = measure(engine, task, config.inner, config.sampling)
     return {**found, **estimate_run(config, task, pace, shape)}
 
@@ -75,9 +77,10 @@ def estimate_run(config: TrainConfig, task: Task, pace: Pace, shape: Shape) -> d
     answers = asked * sum(len(context.questions) for context in contexts) / max(1, len(contexts))
     weights = shape.adapter_weights(config.outer.rank, config.outer.target_modules, config.outer.top_layers)
     disk = config.rounds * weights * _WEIGHT_BYTES + studies * _STUDY_BYTES + answers * _ANSWER_BYTES + _PAGE_BYTES
+    share = share_of_workers(config, config.bank or BANK["cpu"])
     return {
         "studies_of_this_run": studies,
-        "minutes_of_this_run": round(estimate_seconds(whole, pace, rows) / 60, 1),
+        "minutes_of_this_run": round(estimate_seconds(whole, pace, rows) * share / 60, 1),
         "disk_mb_of_this_run": round(disk / 1e6, 1),
         "seconds_of": {
             "a token trained on": round(pace.train, 4),

@@ -91,6 +91,10 @@ def examine() -> tuple[dict[str, Any], Device | None]:
         except PackageNotFoundError:
             found[name] = "missing: run make setup"
     try:
+        found["ray"] = version("ray")
+    except PackageNotFoundError:
+        found["ray"] = "not installed; needed for --executor ray alone: pip install 'selfedit[ray]'"
+    try:
         from selfedit.cache import cache_folder
         from selfedit.engine import measure_device
     except ImportError as error:
@@ -146,7 +150,8 @@ def _title(config: TrainConfig) -> str:
     how = "full finetuning" if inner.method == "full" else f"rank {inner.rank} on {inner.target_modules}"
     upper = f", upper {inner.top_layers:.0%} of the layers" if inner.top_layers < 1 else ""
     trials = f"{config.contexts} × {config.edits} × {config.seeds}"
-    return f"Estimated: a round of {trials} trials, {how}{upper}, {said_length(inner)}"
+    spread = f" on {config.workers} workers" if config.workers else ""
+    return f"Estimated: a round of {trials} trials{spread}, {how}{upper}, {said_length(inner)}"
 
 
 def _cells(row: Estimate, is_first: bool) -> list[str]:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from selfedit import sizing
 from selfedit.loop import TrainConfig
+from selfedit.loop.cutting import cut, longest
 from selfedit.loop.previews import STEPS
 from selfedit.records import Budget, TrainingConfig
 from selfedit.sizing import Shape, SizePlan
@@ -145,7 +146,7 @@ def estimate(name: str, shape: Shape, config: TrainConfig, device: Device) -> Es
         is_recomputed=plan.is_recomputed,
         total_gb=sum(needed) / 1e9,
         seconds_per_self_edit=_seconds(costs, 1, 1, 0) if costs else None,
-        hours_per_round=_round_seconds(costs, config) / 3600 if costs else None,
+        hours_per_round=_round_seconds(costs, config, max(1, plan.slots)) / 3600 if costs else None,
         full_finetuning_gb=full / 1e9,
         is_full_finetuning_fitting=full <= device.bytes,
     )
@@ -276,11 +277,21 @@ def _step_seconds(shape: Shape, device: Device, dtype: str, rows: int) -> float:
     )
 
 
-def _round_seconds(costs: Costs, config: TrainConfig) -> float:
-    """Of one round: every self-edit written and, where that is asked for, previewed; those that are tried, tried."""
+def _round_seconds(costs: Costs, config: TrainConfig, bank: int = 1) -> float:
+    """Of one round: every self-edit written and, where that is asked for, previewed; those that are tried, tried. Its
+    groups are spread over the run's workers."""
     n_texts, n_tried = config.contexts * config.edits, config.contexts * (config.preview or config.edits)
     previews = n_texts * costs.preview if config.preview else 0.0
-    return _seconds(costs, n_tried * config.seeds, n_texts, config.contexts) + previews
+    alone = _seconds(costs, n_tried * config.seeds, n_texts, config.contexts) + previews
+    return alone * share_of_workers(config, bank)
+
+
+def share_of_workers(config: TrainConfig, bank: int) -> float:
+    """What the busiest worker does of a round's trials, as the run cuts them; 1 where there is one worker."""
+    if config.executor != "ray" or not config.workers:
+        return 1.0
+    n = config.contexts * ((config.preview or config.edits) * config.seeds + 1)
+    return longest(map(len, cut(range(n), bank, config.cut_for)), config.workers) / n
 
 
 def _seconds(costs: Costs, trials: int, texts: int, baselines: int) -> float:

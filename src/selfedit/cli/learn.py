@@ -18,7 +18,7 @@ import tyro
 from selfedit.cli.demo import measure
 from selfedit.cli.doctor import known_shape
 from selfedit.cli.output import LIBRARY, JsonCommand, Output, say, show
-from selfedit.cli.progress import show_progress
+from selfedit.cli.progress import told_progress
 from selfedit.cli.sleeping import Sleeper
 from selfedit.config import at_least
 from selfedit.disk import told
@@ -28,7 +28,7 @@ from selfedit.learn.figures import learning_data
 from selfedit.learn.material import Material, absolute
 from selfedit.learn.session import LearningReport, known_places, live_version
 from selfedit.learn.watching import Watched
-from selfedit.protocols import Progress
+from selfedit.protocols import Crewed, Progress
 from selfedit.recipes.demo import Pace
 from selfedit.records import Budget
 from selfedit.store.library import LibraryFolder, is_library
@@ -85,7 +85,7 @@ class Learn(JsonCommand):
         if self.watch:
             self._watch(out)
             return
-        with show_progress(sys.stderr) as progress:
+        with told_progress(sys.stderr, self.library) as progress:
             session = self._session(progress)
             if self.dry_run:
                 said = examine(session, self._where, self.questions)
@@ -113,18 +113,18 @@ class Learn(JsonCommand):
     def _watch(self, out: Output) -> None:
         """Learns, and again after every change, until somebody stops it; consolidates where nothing changes."""
         with suppress(KeyboardInterrupt):
-            with show_progress(sys.stderr) as progress:
+            with told_progress(sys.stderr, self.library) as progress:
                 session = self._session(progress)
             places = self._where or known_places(self.library)
             sleeper = Sleeper(self.library, self.sleep_after)
             watched = Watched(places, self.library, 60 * self.sleep_after or math.inf)
             for number, changed in enumerate(watched.rounds()):
                 if changed is None:
-                    with show_progress(sys.stderr) as progress:
+                    with told_progress(sys.stderr, self.library) as progress:
                         sleeper.sleep(session, progress, out)
                     continue
                 try:
-                    with show_progress(sys.stderr) as progress:
+                    with told_progress(sys.stderr, self.library) as progress:
                         report = self._learnt(replace(session, progress=progress))
                 except SettingError as error:
                     if not number:
@@ -157,7 +157,10 @@ def examine(session: Session, places: Sequence[str], questions: Path | None) -> 
     loading = time.monotonic() - started
     pace = _pace(session, due)
     once = loading + _probing(session, due, pace)
-    by_edits = {edits: _seconds(session.settings, edits, due, pace) for edits in range(session.settings.edits + 1)}
+    engine = session.engine()
+    at_once = min(engine.workers, session.settings.cut_for) if isinstance(engine, Crewed) else 1
+    edits_n = range(session.settings.edits + 1)
+    by_edits = {edits: _seconds(session.settings, edits, due, pace) / at_once for edits in edits_n}
     minutes = {edits: (once + seconds) / 60 for edits, seconds in by_edits.items()}
     return {
         **counts,

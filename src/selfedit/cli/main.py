@@ -41,6 +41,7 @@ from selfedit.cli.reproduce import Reproduce
 from selfedit.cli.serve import Serve
 from selfedit.cli.setup import SetUp
 from selfedit.cli.solve import Solve
+from selfedit.cli.status import Status
 from selfedit.cli.stream import StreamCommand
 from selfedit.cli.think import Think
 from selfedit.cli.train import Train
@@ -70,6 +71,7 @@ COMMANDS: dict[str, type[Command]] = {
     "versions": Versions,
     "reproduce": Reproduce,
     "solve": Solve,
+    "status": Status,
     "report": Report,
     "grade": Grade,
     "doctor": Doctor,

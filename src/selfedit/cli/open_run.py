@@ -7,27 +7,31 @@ is quick.
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from selfedit.cli.output import Output
-from selfedit.cli.progress import show_progress
+from selfedit.cli.output import Output, say
+from selfedit.cli.progress import told_progress
 from selfedit.config import FIXED_LEARNER, WARM_LEARNER, RunConfig
 from selfedit.errors import Field, SelfeditError, SettingError
 from selfedit.grading import JudgeGrader, grade_answers, load_grader
 from selfedit.loop import EvalConfig, Runtime
 from selfedit.loop.warm_up import check_unseen, plan_warm_up, warm_up
-from selfedit.protocols import Engine, Task
+from selfedit.protocols import Crewed, Engine, Task
 from selfedit.records import UNTOUCHED, Policy, digest
 from selfedit.store import AdapterFolders, Ledger, adapter_in, is_adapter, read_ledger
 from selfedit.store.run_folder import RunKind, code_version, open_run, read_run
 
 if TYPE_CHECKING:
     from selfedit.engine import TorchEngine
+    from selfedit.executors.ray_pool import RayPool
+
+POLICY, LEARNER = "policy", "learner"
+"""What a worker's engines are for."""
 
 
 @contextmanager
@@ -49,8 +53,52 @@ def opened(
     other = getattr(config, "policy", "")
     adapters = AdapterFolders(path, *([Path(other)] if other else []))
     engine = engine or start_engine(config, adapters)
-    learner = start_learner(config, engine, adapters)
-    facts = {
+    with _left_in_the_end(engine):
+        if isinstance(engine, Crewed) and engine.workers > config.cut_for:
+            told = f"{engine.workers} workers, and groups that are cut for {config.cut_for}"
+            say(f"{told}: a new run with --cut-for {engine.workers} leaves fewer of them waiting for the last ones")
+        learner = start_learner(config, engine, adapters)
+        facts = _facts(config, task, out, engine, learner, start, policies)
+        with (
+            open_run(path, kind, config.identity(), facts, config.defaults()) as run,
+            Ledger(run.ledger) as ledger,
+            told_progress(sys.stderr, path, lambda: engine.staff if isinstance(engine, Crewed) else {}) as progress,
+        ):
+            runtime = Runtime(
+                task=task,
+                writer=engine,
+                learner=learner,
+                grade=partial(grade_answers, grader),
+                ledger=ledger,
+                progress=progress,
+                judge=grader.endpoint if isinstance(grader, JudgeGrader) else None,
+                is_learner_fixed=bool(config.learner),
+                start=start,
+                cut_for=config.cut_for,
+            )
+            yield replace(runtime, start=warm_up(warming, runtime)) if warming else runtime
+
+
+@contextmanager
+def _left_in_the_end(engine: Engine) -> Iterator[None]:
+    try:
+        yield
+    finally:
+        if isinstance(engine, Crewed):
+            engine.leave()
+
+
+def _facts(
+    config: RunConfig,
+    task: Task,
+    out: Output,
+    engine: Engine,
+    learner: Engine,
+    start: Policy,
+    policies: Sequence[Policy],
+) -> dict[str, str]:
+    """What a run finds out about itself."""
+    return {
         **engine.facts,
         **({"learner_weights_sha256": learner.facts["weights_sha256"]} if learner is not engine else {}),
         **({"learner_adapter_sha256": start.digest} if start.adapter else {}),
@@ -60,30 +108,17 @@ def opened(
         "code": code_version(),
         "command": out.command,
     }
-    with (
-        open_run(path, kind, config.identity(), facts, config.defaults()) as run,
-        Ledger(run.ledger) as ledger,
-        show_progress(sys.stderr) as progress,
-    ):
-        runtime = Runtime(
-            task=task,
-            writer=engine,
-            learner=learner,
-            grade=partial(grade_answers, grader),
-            ledger=ledger,
-            progress=progress,
-            judge=grader.endpoint if isinstance(grader, JudgeGrader) else None,
-            is_learner_fixed=bool(config.learner),
-            start=start,
-        )
-        yield replace(runtime, start=warm_up(warming, runtime)) if warming else runtime
 
 
-def start_engine(config: RunConfig, adapters: AdapterFolders) -> TorchEngine:
+def start_engine(config: RunConfig, adapters: AdapterFolders) -> TorchEngine | RayPool:
     """The engine of the model that writes, on which the policy's adapters can sit, and trials' too if it learns."""
-    from selfedit.engine import load_engine
+    engine: TorchEngine | RayPool
+    if config.executor == "ray":
+        engine = _start_workers(config, adapters)[POLICY]
+    else:
+        from selfedit.engine import load_engine
 
-    engine = load_engine(config.model, config.device, config.dtype, config.bank, adapters, config.write_dtype)
+        engine = load_engine(config.model, config.device, config.dtype, config.bank, adapters, config.write_dtype)
     for name in ("outer",) if _is_other(config.learner) else ("inner", "outer"):
         _check_adapted(engine, config, name)
     if is_adapter(config.learner):
@@ -95,12 +130,40 @@ def start_learner(config: RunConfig, writer: Engine, adapters: AdapterFolders) -
     """The engine of the model that studies and answers; mostly the same."""
     if not _is_other(config.learner):
         return writer
-    from selfedit.engine import load_engine
+    engine: TorchEngine | RayPool
+    if config.executor == "ray":
+        from selfedit.executors.ray_pool import RayPool
 
-    with _named("learner"):
-        engine = load_engine(config.learner, config.device, config.dtype, config.bank, adapters)
+        assert isinstance(writer, RayPool), "all engines of a run are on the same workers"
+        engine = RayPool(writer.crew, writer.dispatcher, adapters, LEARNER)
+    else:
+        from selfedit.engine import load_engine
+
+        with _named("learner"):
+            engine = load_engine(config.learner, config.device, config.dtype, config.bank, adapters)
     _check_adapted(engine, config, "inner")
     return engine
+
+
+def _start_workers(config: RunConfig, adapters: AdapterFolders) -> Mapping[str, RayPool]:
+    """By role: engines on workers, each of which has one of every role."""
+    from selfedit.executors.building import LoadModel
+    from selfedit.executors.ray_pool import start_pools
+
+    if writer := getattr(config, "writer", ""):
+        _check_no_model(writer)
+    models = {POLICY: config.model, **({LEARNER: config.learner} if _is_other(config.learner) else {})}
+    how = config.device, config.dtype, config.bank
+    more = {POLICY: (config.write_dtype, "model"), LEARNER: ("same", "learner")}
+    builders = {role: LoadModel(model, *how, *more[role]) for role, model in models.items()}
+    return start_pools(builders, adapters, config.ray_address, config.workers, config.device)
+
+
+def _check_no_model(writer: str) -> None:
+    """Refuses another model that writes, which would be loaded where the command runs."""
+    if "://" not in writer:
+        told = f" {writer}: on workers another writer is an endpoint; give its URL, or take "
+        raise SettingError(Field("writer"), told, Field("executor"), " local")
 
 
 def load_writer(config: EvalConfig) -> Engine:
@@ -146,7 +209,7 @@ def _is_other(learner: str) -> bool:
     return learner not in ("", FIXED_LEARNER, WARM_LEARNER) and not is_adapter(learner)
 
 
-def _check_start(engine: TorchEngine, start: Policy) -> None:
+def _check_start(engine: TorchEngine | RayPool, start: Policy) -> None:
     """Refuses an adapter that is not for this model."""
     try:
         engine.lay_beneath(start)
@@ -154,7 +217,7 @@ def _check_start(engine: TorchEngine, start: Policy) -> None:
         raise SettingError(Field("learner"), f" {start.adapter}: {error}") from error
 
 
-def _check_adapted(engine: TorchEngine, config: RunConfig, name: str) -> None:
+def _check_adapted(engine: TorchEngine | RayPool, config: RunConfig, name: str) -> None:
     if settings := getattr(config, name, None):
         try:
             engine.adapted(settings)

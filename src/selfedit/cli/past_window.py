@@ -23,7 +23,7 @@ from selfedit.think.units import UnitFolder, held_units
 from selfedit.think.world import SEGMENTS, make_streams
 
 NAME = "past-window"
-_UNUSED = ("data", "heldout_data", "edits", "writer", "grader", "judge", "prompts")
+_UNUSED = ("data", "heldout_data", "edits", "writer", "grader", "judge", "prompts", "executor", "cut_for")
 _ASKING = 1.6
 """What an experiment takes for each second of training: reading, checking and asking in every arm."""
 

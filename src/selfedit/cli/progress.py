@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TextIO
 
 from rich.console import Console
@@ -12,6 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, Tim
 from rich.progress import Progress as Bars
 
 from selfedit.protocols import Progress
+from selfedit.store.run_status import ToldProgress
 from selfedit.terminal import escape_controls
 
 _LINES_PER_STAGE = 10
@@ -81,6 +83,17 @@ class PlainProgress:
 
     def _say(self, line: str) -> None:
         print(escape_controls(line), file=self._out, flush=True)
+
+
+@contextmanager
+def told_progress(out: TextIO, folder: Path, staff: Callable[[], Mapping[str, int]] = lambda: {}) -> Iterator[Progress]:
+    """The same, and `selfedit status` knows it while it lasts. `staff`: see `Crewed`."""
+    with show_progress(out) as watcher:
+        told = ToldProgress(watcher, folder, staff)
+        try:
+            yield told
+        finally:
+            told.end()
 
 
 @contextmanager

@@ -68,6 +68,7 @@ def run_sequences(plan: SequencePlan, runtime: Runtime) -> None:
         start=plan.start,
         seed=plan.seed,
         n_held_back=plan.n_held_back,
+        cut_for=runtime.cut_for,
     )
     learner = replace(learner, probe=_ask_at_start(SequenceRun(plan, runtime, learner, ())))
     if any(strategy.reads_general for row in plan.rows for strategy in row):

@@ -17,6 +17,7 @@ from typing import ClassVar, Protocol, runtime_checkable
 
 from selfedit import seeds
 from selfedit.errors import SelfeditError
+from selfedit.loop.cutting import cut, in_order, parted
 from selfedit.protocols import Done, Engine, Task
 from selfedit.records import (
     UNTOUCHED,
@@ -107,6 +108,8 @@ class Learner:
     """What the model wrote on from the probe's openings before it learnt anything, where a strategy wants that."""
     row: str = "none"
     """Names the folders of its adapters."""
+    cut_for: int = 1
+    """Workers that work is cut for."""
 
     def examples(self, context: Context, edit: SelfEdit) -> tuple[Example, ...]:
         """What a self-edit comes down to; one that cannot be studied leaves the context itself."""
@@ -142,12 +145,12 @@ class Learner:
         parts = zip(policies, prompts, seeds_P, strict=True)
         items = [Generation(policy, prompt, sampling, seed, self.start) for policy, prompt, seed in parts]
         size = self.engine.bank_size if len(set(policies)) > 1 else max(TOGETHER, self.engine.bank_size)
-        groups = [items[at : at + size] for at in range(0, len(items), size)]
+        groups = cut(items, size, self.cut_for)
         finished: list[Done[Completion | Invalid]] = []
         for done in self.engine.generate(groups):
             finished.append(done)
             advance(len(done.results))
-        return [text for done in sorted(finished, key=lambda done: done.group) for text in done.results]
+        return in_order(finished)
 
     def ask(self, asked: Sequence[tuple[Policy, Sequence[Query]]]) -> list[tuple[Answer, ...]]:
         """What each version answers, with the log-probabilities of gold answers.
@@ -166,11 +169,11 @@ class Learner:
             Trial(f"{number}", TrialSpec((), tuple(queries)), self.training, 0, policy, self.start)
             for number, (policy, queries) in enumerate(asked)
         ]
-        return [one for done in self.engine.run_trials([trials]) for one in done.results] if trials else []
+        return in_order(self.engine.run_trials(parted(trials, self.cut_for)))
 
     def update(self, updates: Sequence[Update]) -> list[UpdateResult]:
         """What comes of updates that are done together."""
-        return [one for done in self.engine.update([list(updates)]) for one in done.results] if updates else []
+        return in_order(self.engine.update(parted(list(updates), self.cut_for)))
 
     def learn(
         self, chains: Sequence[Chain], edits: Sequence[SelfEdit], strategies: Sequence[Strategy] = ()

@@ -123,11 +123,13 @@ class TorchEngine(ReadsOn):
     def run_trials(self, groups: Iterable[Sequence[Trial]]) -> Iterator[Done[TrialResult]]:
         """See `protocols.Engine.run_trials`. Trials of full finetuning go one at a time, after the others."""
         for number, group in enumerate(groups):
+            self.trunk.clear()  # what an earlier group made passed in other company, and has other last digits
             yield Done(number, tuple(self._run_group(group)))
 
     def update(self, groups: Iterable[Sequence[Update]]) -> Iterator[Done[UpdateResult]]:
         """See `protocols.Engine.update`. A new adapter is stacked on its base, and saved as a delta that names it."""
         for number, group in enumerate(groups):
+            self.trunk.clear()
             yield Done(number, tuple(update_group(self, group)))
 
     def live(self, rows: int, versions: int) -> LiveWriter:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from selfedit.errors import SelfeditError
+from selfedit.loop.cutting import in_order, parted
 from selfedit.protocols import Engine
 from selfedit.records import (
     Answer,
@@ -36,6 +37,8 @@ class Asker:
     """How they were trained: layers below them are computed once for all."""
     answer_tokens: int
     """Length bound of an answer."""
+    cut_for: int = 1
+    """Workers that work is cut for."""
 
     def queries(self, context: Context, questions: Sequence[Question]) -> tuple[Query, ...]:
         """Questions about a context as they are put, behind its title."""
@@ -55,7 +58,7 @@ class Asker:
             Trial(str(number), TrialSpec((), tuple(queries)), self.training, 0, policy, self.learner)
             for number, (policy, queries) in enumerate(asked)
         ]
-        results = [one for done in self.engine.run_trials([trials]) for one in done.results] if trials else []
+        results = in_order(self.engine.run_trials(parted(trials, self.cut_for)))
         if failed := next((one for one in results if one.failure), None):
             raise SelfeditError(f"a question could not be asked: {failed.failure}")
         return [one.answers for one in results]

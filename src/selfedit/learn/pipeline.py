@@ -27,6 +27,7 @@ from selfedit.learn.hostile import why_hostile
 from selfedit.learn.material import Material
 from selfedit.learn.settings import LearnSettings
 from selfedit.loop import Runtime
+from selfedit.loop.cutting import in_order, parted
 from selfedit.loop.selection import score
 from selfedit.loop.trials import PlannedTrial, TrialPlanner, trial_seed, try_all
 from selfedit.loop.writing import WritingPlan, write_edits
@@ -89,7 +90,8 @@ class Learning:
     @property
     def asker(self) -> Asker:
         """Puts questions to what was learnt."""
-        return Asker(self.engine, self.library.learner, self.settings.inner, self.settings.answer_tokens)
+        settings = self.settings
+        return Asker(self.engine, self.library.learner, settings.inner, settings.answer_tokens, settings.cut_for)
 
     def due(self, materials: Sequence[Material]) -> list[Material]:
         """Those that something is to be done about."""
@@ -107,8 +109,9 @@ class Learning:
         return lesson.status == "kept" or lesson.settings == self.mark
 
     def learn(self, materials: Sequence[Material], until: float = math.inf) -> list[Lesson]:
-        """A lesson for each context that has none, document by document, stored group by group. `until`: by the
-        monotonic clock, when no further group is begun.
+        """A lesson for each context that has none, document by document, stored group by group; where work is cut for
+        several workers, a group may hold several documents. `until`: by the monotonic clock, when no further group is
+        begun.
 
         Raises:
             SelfeditError: something could not be written or tried; what was finished is kept.
@@ -118,19 +121,19 @@ class Learning:
         if not due:
             return learnt
         documents = list(dict.fromkeys(one.document for one in due))
-        size = max(1, self.engine.bank_size)  # loads the model, which is a stage of its own
+        size = max(1, self.engine.bank_size) * self.settings.cut_for  # loads the model, which is a stage of its own
         told = f"{_counted(len(due), 'chunk')} of {_counted(len(documents), 'document')}"
         self.progress.stage(f"learning {told}", len(due))
         with Ledger(self._work_file()) as ledger:
-            for name in documents:
-                own = [one for one in due if one.document == name]
+            parts = [(name, [one for one in due if one.document == name]) for name in documents]
+            for name, own in parts if self.settings.cut_for == 1 else [("", due)]:
                 for at in range(0, len(own), size):
                     if time.monotonic() > until:
                         return learnt
                     lessons = self._group(ledger, own[at : at + size])
                     self.library.add_lessons(lessons)
                     learnt += lessons
-                    self.progress.advance(len(lessons), name)
+                    self.progress.advance(len(lessons), name or own[at].document)
         return learnt
 
     def _work_file(self) -> Path:
@@ -173,6 +176,7 @@ class Learning:
             progress=_Within(self.progress),
             is_learner_fixed=True,
             start=self.library.learner,
+            cut_for=self.settings.cut_for,
         )
         written = self._write(runtime, contexts)
         by_nobody = [_own_sentences(context) for context in contexts]
@@ -224,7 +228,7 @@ class Learning:
             )
             for one, best in able
         ]
-        results = [one for done in self.engine.update([updates]) for one in done.results] if updates else []
+        results = in_order(self.engine.update(parted(updates, self.settings.cut_for)))
         made = {one.context.id: result for (one, _), result in zip(able, results, strict=True)}
         lessons = {}
         for one in group:

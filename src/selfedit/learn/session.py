@@ -103,7 +103,7 @@ class Session:
         if not is_library(self.path):
             check_free(self.path)
             found = self.first_look(places)
-            begun = self.settings.model_dump(mode="json")
+            begun = self.settings.kept()
             create_library(self.path, self.engine().facts, self.learner(), begun)
         with LibraryFolder(self.path) as library, library.changing():
             self.check(library)
@@ -346,12 +346,22 @@ def load_with(settings: LearnSettings) -> LoadEngine:
     """What loads the model that settings name."""
 
     def load(adapters: AdapterFolders) -> Engine:
+        if settings.executor == "ray":
+            return _on_workers(settings, adapters)
         from selfedit.engine import load_engine
 
         engine: Engine = load_engine(settings.model, settings.device, settings.dtype, settings.bank, adapters)
         return engine
 
     return load
+
+
+def _on_workers(settings: LearnSettings, adapters: AdapterFolders) -> Engine:
+    from selfedit.executors.building import LoadModel
+    from selfedit.executors.ray_pool import start_pools
+
+    build = LoadModel(settings.model, settings.device, settings.dtype, settings.bank)
+    return start_pools({"": build}, adapters, settings.ray_address, settings.workers, settings.device)[""]
 
 
 def settings_of(

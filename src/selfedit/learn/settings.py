@@ -4,9 +4,18 @@ from __future__ import annotations
 
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, model_validator
+from pydantic import model_validator
 
-from selfedit.config import EMBEDDED_MODEL, SHIPPED_LEARNER, at_least, check_training, require_words
+from selfedit.config import (
+    EMBEDDED_MODEL,
+    MOST_WORKERS,
+    PLACEMENT,
+    SHIPPED_LEARNER,
+    Placement,
+    at_least,
+    check_training,
+    require_words,
+)
 from selfedit.errors import Field, SettingError
 from selfedit.records import SamplingParams, TrainingConfig, digest
 from selfedit.tasks.documents.task import LEAST_CHUNK, MOST_CHUNK
@@ -15,10 +24,8 @@ from selfedit.tasks.documents.tests import TestKind
 MOST_EDITS = 64
 
 
-class LearnSettings(BaseModel):
+class LearnSettings(Placement):
     """How documents are learnt."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     model: str = EMBEDDED_MODEL
     """`smollm2-135m` (embedded), a hub id, or a local folder."""
@@ -51,6 +58,9 @@ class LearnSettings(BaseModel):
     """Number type of the base: `auto`, `float32` or `bfloat16`."""
     bank: int = 0
     """Lessons done at once. 0: the engine decides."""
+    cut_for: int = 1
+    """Workers that work is cut for: so many banks of chunks are learnt together, each in groups that they share. Above
+    1 it is part of what decides a lesson, for it touches last digits."""
     seed: int = 0
     """Every draw comes from this."""
 
@@ -63,6 +73,7 @@ class LearnSettings(BaseModel):
         at_least(1, "answer_tokens", self.answer_tokens, 1_024)
         at_least(0, "most_drift", self.most_drift)
         at_least(0, "bank", self.bank)
+        at_least(1, "cut_for", self.cut_for, MOST_WORKERS)
         check_training("inner", self.inner)
         if self.inner.method != "lora":
             raise SettingError(Field("inner.method"), " must be lora: a lesson is stored as an adapter")
@@ -70,9 +81,14 @@ class LearnSettings(BaseModel):
             raise SettingError(Field("learner"), f" {SHIPPED_LEARNER}: is for {EMBEDDED_MODEL}, not for {self.model}")
         return self
 
+    def kept(self) -> dict[str, Any]:
+        """What a library remembers of how it is learnt into."""
+        return self.model_dump(mode="json", exclude=set(PLACEMENT))
+
     def decisive(self) -> dict[str, Any]:
         """What a lesson depends on, but for the model and its context."""
-        return self.model_dump(mode="json", exclude={"model", "learner", "device", "dtype"})
+        uncut = {"cut_for"} if self.cut_for == 1 else set()
+        return self.model_dump(mode="json", exclude={"model", "learner", "device", "dtype", *PLACEMENT, *uncut})
 
     def mark(self, learner: str, weights: str) -> str:
         """Hash of what decides a lesson beside its context; `learner` and `weights` are hashes."""

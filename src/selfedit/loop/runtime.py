@@ -94,6 +94,8 @@ class Runtime:
     """True: trials are always on the learner as it is, whatever policy writes."""
     start: Policy = UNTOUCHED
     """What the learner is before it studies anything, where it is fixed."""
+    cut_for: int = 1
+    """Workers that work is cut for."""
     texts: int = 32
     """Texts written together: enough to share the cost of reading the weights, few enough to show progress."""
 

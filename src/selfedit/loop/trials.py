@@ -24,6 +24,7 @@ from dataclasses import dataclass, field, replace
 
 from selfedit import seeds
 from selfedit.errors import InvalidEdit, SelfeditError
+from selfedit.loop.cutting import cut
 from selfedit.loop.regrading import grade_missing
 from selfedit.loop.runtime import Grade, Runtime
 from selfedit.protocols import TalliesViews, Task
@@ -47,6 +48,8 @@ from selfedit.records import (
     digest,
 )
 
+_LONG = 10_000
+"""In the place of a study's length, where all are of one length."""
 Note = Callable[[Sequence[Outcome]], str]
 """Says in a few words how a stage is going, from the outcomes so far."""
 
@@ -223,8 +226,10 @@ def run_planned(
     Raises:
         RuntimeError: the engine has not brought everything back.
     """
-    groups = form_groups(planned, runtime.learner.bank_size)
+    groups = form_groups(planned, runtime.learner.bank_size, runtime.cut_for)
     todo = [group for group in groups if not all(map(is_known, group.planned))]
+    if runtime.cut_for > 1:  # the long ones first: whoever is free last has a short one
+        todo.sort(key=lambda group: -sum(map(_length, group.trials)))
     n_trials, n_todo = (sum(len(group.trials) for group in part) for part in (groups, todo))
     runtime.progress.stage(f"{stage}: {name}", n_trials)
     if n_todo < n_trials:
@@ -273,20 +278,28 @@ def _with_verdicts(runtime: Runtime, stage: Stage, outcomes: Sequence[Outcome]) 
     return renewed
 
 
-def form_groups(planned: Sequence[PlannedTrial], size: int) -> list[TrialGroup]:
-    """Groups of `size` different trials, in order; a repeated trial is served by its first group."""
+def form_groups(planned: Sequence[PlannedTrial], size: int, workers: int = 1) -> list[TrialGroup]:
+    """Groups of `size` different trials, in order; a repeated trial is served by its first group. For several workers
+    they may be smaller."""
     served: dict[str, list[PlannedTrial]] = {}
     trial_of: dict[str, Trial] = {}
     for one in planned:
         if isinstance(one.work, Trial):
             served.setdefault(one.work.key, []).append(one)
             trial_of[one.work.key] = one.work
-    keys = list(served)
-    chunks = [keys[start : start + size] for start in range(0, len(keys), size)]
     return [
         TrialGroup(tuple(trial_of[key] for key in chunk), tuple(one for key in chunk for one in served[key]))
-        for chunk in chunks
+        for chunk in cut(list(served), size, workers, lambda key: _length(trial_of[key]))
     ]
+
+
+def _length(trial: Trial) -> int:
+    """About how long a trial takes, in characters that are trained on or read; with a budget all that train are
+    alike."""
+    asked = sum(len(query.question) for query in trial.spec.queries)
+    if trial.training.budget and trial.spec.examples:
+        return _LONG + asked
+    return asked + trial.training.epochs * sum(len(example.completion) for example in trial.spec.examples)
 
 
 def _outcomes(grade: Grade, stage: Stage, group: TrialGroup, results: Sequence[TrialResult]) -> list[Outcome]:

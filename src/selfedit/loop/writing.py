@@ -18,6 +18,7 @@ from dataclasses import dataclass
 
 from selfedit import seeds
 from selfedit.errors import InvalidEdit, SelfeditError
+from selfedit.loop.cutting import cut
 from selfedit.loop.runtime import Runtime
 from selfedit.loop.trials import compile_edit
 from selfedit.protocols import Done, Engine, Task, TwoStep
@@ -103,7 +104,7 @@ def write_edits(
     size, total = max(1, runtime.texts // plan.n), plan.n * len(contexts)
     runtime.progress.stage(f"{plan.stage}: writing self-edits", total)
     known = {edit.key: edit for edit in runtime.ledger.edits(plan.stage)}
-    chunks = [contexts[start : start + size] for start in range(0, len(contexts), size)]
+    chunks = cut(contexts, size, runtime.cut_for)
     drafts_K = [desk.due([desk.drafts(context) for context in chunk], known) for chunk in chunks]
     if n_known := total - sum(map(len, drafts_K)):
         runtime.progress.advance(n_known, is_recalled=True)

@@ -21,9 +21,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, model_validator
+from pydantic import model_validator
 
-from selfedit.config import EMBEDDED_MODEL, FIXED_LEARNER, WARM_LEARNER, judge_settings
+from selfedit.config import EMBEDDED_MODEL, FIXED_LEARNER, PLACEMENT, WARM_LEARNER, Placement, judge_settings
 from selfedit.continual import ContinualConfig
 from selfedit.errors import Field, SelfeditError, SettingError
 from selfedit.learn.house_rules import HouseRulesConfig
@@ -55,10 +55,12 @@ SCALES = ("smoke", "small", "paper")
 """How much of the protocol `selfedit reproduce` runs."""
 
 
-class ReproduceConfig(BaseModel):
-    """A table or figure of the paper, ours beside the published numbers."""
+_ALWAYS = ("seed", "device", "dtype", "cut_for", *sorted(PLACEMENT))
+"""Settings that all sub-runs share."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+
+class ReproduceConfig(Placement):
+    """A table or figure of the paper, ours beside the published numbers."""
 
     scale: str = "smoke"
     """smoke: minutes on two cores, shows that everything runs. small: hours on two cores with the embedded model.
@@ -92,6 +94,8 @@ class ReproduceConfig(BaseModel):
     """`auto`, `cpu`, `cuda` or `cuda:N`."""
     dtype: str = "auto"
     """Number type of the base: `auto`, `float32` or `bfloat16`."""
+    cut_for: int = 1
+    """Workers that work is cut for; see `train --help`."""
     run: str = ""
     """Folder of the sub-runs, which all names of one scale share; the same command on it resumes. Empty:
     `runs/reproduce-SCALE`."""
@@ -291,7 +295,7 @@ class _Planner:
         """Training on puzzles, and all methods on held-out ones."""
         scale = _PUZZLE_SCALES[self.config.scale]
         recipe = RECIPES[scale.recipe]
-        given = {name: getattr(self.config, name) for name in ("seed", "device", "dtype")}
+        given = {name: getattr(self.config, name) for name in _ALWAYS}
         given["model"] = self.config.model or recipe.model
         named = {"data": self.config.data, "heldout_data": self.config.heldout_data}
         sources = {"data": scale.train, "heldout_data": scale.heldout}
@@ -332,7 +336,7 @@ class _Planner:
 
     def own(self, kind: Kind, runs: OwnRuns) -> tuple[Step, ...]:
         """Of an experiment with worlds of its own, by who writes the self-edits."""
-        values = {name: getattr(self.config, name) for name in ("seed", "device", "dtype")} | {"model": self._model()}
+        values = {name: getattr(self.config, name) for name in _ALWAYS} | {"model": self._model()}
         return tuple(Step(name, kind, one) for name, one in runs(self.config.scale, values, self.config.run_path()))
 
     def _external(self, kind: Kind, values: dict[str, object]) -> list[Step]:
@@ -363,7 +367,7 @@ class _Planner:
         return Step(folder, kind, EvalConfig.model_validate(given))
 
     def _inputs(self) -> dict[str, object]:
-        given = {name: getattr(self.config, name) for name in ("data", "heldout_data", "seed", "device", "dtype")}
+        given = {name: getattr(self.config, name) for name in ("data", "heldout_data", *_ALWAYS)}
         return {**given, "model": self._model()}
 
     def _recipe(self) -> TrainConfig:

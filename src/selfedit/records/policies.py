@@ -20,5 +20,8 @@ class Policy:
     """The version that it was trained from."""
 
 
+BENEATH, BENEATH_SHA256 = "selfedit.beneath", "selfedit.beneath_sha256"
+"""In the metadata of an adapter's weights: the folder of what it lies on, relative to its own, and the hash of that
+one's weights."""
 UNTOUCHED = Policy()
 """The base itself."""

@@ -146,7 +146,7 @@ def _refuse(service: Service, body: FeedbackBody) -> None:
 
 def _submitted(request: Request, kind: Literal["feedback", "rest"], more: dict[str, Any]) -> ServedJob:
     service = _agent(request)
-    settings = service.settings.model_dump(mode="json")
+    settings = service.settings.kept()
     jobs: Jobs = request.app.state.jobs
     try:
         return jobs.submit(kind, {"library": str(service.path.absolute()), "settings": settings, **more})

@@ -192,7 +192,7 @@ async def _events(state: Any, job: ServedJob) -> AsyncGenerator[dict[str, Any]]:
 
 def _submitted(request: Request, kind: Any, more: dict[str, Any]) -> dict[str, str]:
     service = _service(request)
-    told = {"library": str(service.path.absolute()), "settings": service.settings.model_dump(mode="json"), **more}
+    told = {"library": str(service.path.absolute()), "settings": service.settings.kept(), **more}
     try:
         return {"id": _jobs(request).submit(kind, told).id}
     except QueueFull as error:

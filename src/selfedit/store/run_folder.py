@@ -281,6 +281,18 @@ def _as_bytes(record: dict[str, Any]) -> bytes:
     return (json.dumps(record, indent=2, ensure_ascii=False) + "\n").encode(errors="backslashreplace")
 
 
+def is_held(path: Path) -> bool:
+    """Whether a process of this machine works on the run."""
+    try:
+        with (path / LOCK).open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    return False
+
+
 @contextlib.contextmanager
 def _lock(path: Path) -> Iterator[None]:
     """Holds the folder. The kernel lets go of the lock when its process dies, so there are no stale ones."""

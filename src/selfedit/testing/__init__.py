@@ -5,6 +5,7 @@ No model, clock or network: all that they say comes from hashes of their input. 
 heart what it was told.
 """
 
+from selfedit.testing.building import BuildFake
 from selfedit.testing.engines import FakeEngine, ForgetfulEngine, Stopped
 from selfedit.testing.live import FakeLiveWriter
 from selfedit.testing.moving import FakeMovingTexts
@@ -12,6 +13,7 @@ from selfedit.testing.rote import RoteEngine
 from selfedit.testing.tasks import FakeGrader, FakeTask, SilentProgress, TwoStepTask, make_contexts, make_runtime
 
 __all__ = [
+    "BuildFake",
     "FakeEngine",
     "FakeGrader",
     "FakeLiveWriter",

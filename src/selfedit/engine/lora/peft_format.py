@@ -27,12 +27,10 @@ from safetensors.torch import load_file, save
 from selfedit.disk import new_folder
 from selfedit.engine.lora.bank import Bank, Matrices
 from selfedit.errors import SelfeditError
+from selfedit.records.policies import BENEATH, BENEATH_SHA256
 
 WEIGHTS = "adapter_model.safetensors"
 _PREFIX = "base_model.model."
-_BENEATH, _BENEATH_SHA256 = "selfedit.beneath", "selfedit.beneath_sha256"
-"""In the metadata of the weights' file: the folder of what the adapter lies on, relative to its own, and the hash of
-that one's weights' file."""
 _NOT_PLAIN = (
     "use_dora",
     "use_qalora",
@@ -69,7 +67,7 @@ def save_adapter(
         task_type="CAUSAL_LM",
         inference_mode=True,
     )
-    link = {_BENEATH: os.path.relpath(beneath[0], folder), _BENEATH_SHA256: beneath[1]} if beneath else {}
+    link = {BENEATH: os.path.relpath(beneath[0], folder), BENEATH_SHA256: beneath[1]} if beneath else {}
     with new_folder(folder, is_replaced=True) as staged:
         _write(staged, matrices, config, link)
     return sha256_of(folder)
@@ -154,7 +152,7 @@ def _link(folder: Path) -> tuple[str, str] | None:
             metadata = opened.metadata() or {}
     except (OSError, SafetensorError) as error:
         raise _unreadable(folder, error) from error
-    return (metadata[_BENEATH], metadata.get(_BENEATH_SHA256, "")) if _BENEATH in metadata else None
+    return (metadata[BENEATH], metadata.get(BENEATH_SHA256, "")) if BENEATH in metadata else None
 
 
 def _unreadable(folder: Path, why: object) -> SelfeditError:

@@ -35,6 +35,11 @@ def choose_dtype(name: str, device: torch.device) -> torch.dtype:
     return torch.bfloat16 if device.type == "cuda" else torch.float32
 
 
+def limit_threads(count: int) -> None:
+    """This process computes with so many threads."""
+    torch.set_num_threads(count)
+
+
 def is_rounding(name: str, device: torch.device) -> bool:
     """Whether texts are drawn with base weights of 8 bits: `int8`; `same`: with the model's own."""
     if name not in ("same", "int8"):

@@ -234,7 +234,7 @@ class AgentSession:
             if not is_agent_library(self.path):
                 read_settings(self.path)
             return
-        begun = self.settings.library_settings().model_dump(mode="json")
+        begun = self.settings.library_settings().kept()
         create_library(self.path, self.engine().facts, UNTOUCHED, begun)
         keep_settings(self.path, self.settings)
 

@@ -322,7 +322,7 @@ class StreamRun:
             who: [replace(query, question_id=str(number)) for number, query in enumerate(own)]
             for who, own in by_policy.items()
         }
-        asker = Asker(self.runtime.writer, reader, self.config.inner, ANSWER_TOKENS)
+        asker = Asker(self.runtime.writer, reader, self.config.inner, ANSWER_TOKENS, self.config.cut_for)
         for (who, own), answers in zip(by_policy.items(), asker.ask(list(numbered.items())), strict=True):
             self.answers.update((_place(who, query), answer) for query, answer in zip(own, answers, strict=True))
 
