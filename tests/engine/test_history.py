@@ -8,7 +8,18 @@ from pathlib import Path
 import pytest
 
 from selfedit.engine import load_engine
-from selfedit.records import Example, Prompt, Query, TrainingConfig, Trial, TrialResult, TrialSpec
+from selfedit.records import (
+    UNTOUCHED,
+    Example,
+    Generation,
+    Prompt,
+    Query,
+    SamplingParams,
+    TrainingConfig,
+    Trial,
+    TrialResult,
+    TrialSpec,
+)
 from tests.support.tiny import save_tiny
 
 pytestmark = pytest.mark.model
@@ -37,3 +48,23 @@ def test_texts_that_an_earlier_group_had_too_pass_anew(tmp_path: Path) -> None:
     alone, kept = done(second)
     done(first)
     assert kept and done(second) == (alone, kept), "nothing of the group before is left"
+
+
+def test_beginnings_of_prompts_that_an_earlier_group_had_too_pass_anew(tmp_path: Path) -> None:
+    save_tiny(tmp_path / "tiny", "llama", chat=True)
+    engine = load_engine(str(tmp_path / "tiny"), "cpu", "bfloat16", 4)
+    start = "seven red boats cross the river at noon and the lazy dog sold candles to a town on the coast " * 2
+    sampling = SamplingParams(max_new_tokens=4)
+
+    def group(*ends: str) -> list[Generation]:
+        return [Generation(UNTOUCHED, Prompt(start + end), sampling, seed) for seed, end in enumerate(ends)]
+
+    passed: list[int] = []
+    engine.model.base_model.register_forward_pre_hook(
+        lambda module, args, kwargs: passed.append(kwargs["input_ids"].numel()), with_kwargs=True
+    )
+    groups = [group("once", "twice"), group("once", "twice")]
+    first, second = engine.generate(groups)
+    half = len(passed) // 2
+    assert first.results == second.results
+    assert passed[:half] == passed[half:], "the second group does all that the first one did"

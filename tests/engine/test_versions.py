@@ -383,15 +383,14 @@ def test_questions_pass_the_layers_below_the_adapters_once_for_all_versions(engi
 
 
 def test_with_an_anchor_one_chain_too_passes_its_lower_layers_once_and_says_the_same(engine: TorchEngine) -> None:
-    """Versions that are asked one after another, each in a slot above the anchor, and one that writes."""
+    """Versions that are asked in one group, each in a slot above the anchor, and one that writes."""
     chain = [UNTOUCHED]
     for i, text in enumerate(TEXTS[:3]):
         chain.append(learn(engine, f"v{i}", [Example(text)], SETTINGS, base=chain[-1]))
     spec = TrialSpec((), tuple(replace(query, max_new_tokens=0) for query in QUERIES[:3]))
     plain = [tried(engine, Trial("k", spec, SETTINGS, 0, version))[0] for version in chain]
-    engine.trunk.clear()
     with tokens_passed(engine, 0) as below, tokens_passed(engine, 3) as above:
-        anchored = [tried(engine, Trial("k", spec, SETTINGS, 0, version, UNTOUCHED))[0] for version in chain]
+        anchored = tried(engine, *[Trial("k", spec, SETTINGS, 0, version, UNTOUCHED) for version in chain])
     assert sum(above) == len(chain) * sum(below) > 0
     for found, wanted in zip(anchored, plain, strict=True):
         assert_same(found, wanted)

@@ -118,18 +118,19 @@ class TorchEngine(ReadsOn):
     def generate(self, groups: Iterable[Sequence[Generation]]) -> Iterator[Done[Completion | Invalid]]:
         """See `protocols.Engine.generate`."""
         for number, group in enumerate(groups):
+            self._forget()
             yield Done(number, tuple(self._generate_group(group)))
 
     def run_trials(self, groups: Iterable[Sequence[Trial]]) -> Iterator[Done[TrialResult]]:
         """See `protocols.Engine.run_trials`. Trials of full finetuning go one at a time, after the others."""
         for number, group in enumerate(groups):
-            self.trunk.clear()  # what an earlier group made passed in other company, and has other last digits
+            self._forget()  # what an earlier group made passed in other company, and has other last digits
             yield Done(number, tuple(self._run_group(group)))
 
     def update(self, groups: Iterable[Sequence[Update]]) -> Iterator[Done[UpdateResult]]:
         """See `protocols.Engine.update`. A new adapter is stacked on its base, and saved as a delta that names it."""
         for number, group in enumerate(groups):
-            self.trunk.clear()
+            self._forget()
             yield Done(number, tuple(update_group(self, group)))
 
     def live(self, rows: int, versions: int) -> LiveWriter:
@@ -391,7 +392,7 @@ class TorchEngine(ReadsOn):
         return self._adapters
 
     def _forget(self) -> None:
-        """The weights are others now: what was computed with the old ones is stale."""
+        """What was computed before is stale: with other weights, or in a group that is over."""
         self.trunk.clear()
         self.speaker.forget_policy()
 
