@@ -113,9 +113,9 @@ def run(environment: dict[str, str], loops: int) -> Timed:
 
 
 def work() -> dict[str, float]:
-    # torch is loaded here, under this process's environment
     from bank import decode_ours, studies_of, train_bank
 
+    import selfedit  # noqa: F401  # before torch is loaded, as the command does
     from selfedit.engine import load_engine
     from selfedit.engine.model.tokenization import prompt_ids
 

@@ -80,7 +80,7 @@ def test_where_nothing_changes_one_adapter_is_made_and_made_anew_when_more_is_kn
         "version 3: 3 documents (1 new), lessons: 1 kept, … s",
         "version 4: one adapter for 3 lessons, 0 of 6 right by it, 0 by routing, … s",
     ]
-    assert "nothing has changed for 5 minutes: one adapter for 2 lessons of version 1, 4000 tokens" in said.err
+    assert "nothing has changed for 5 minutes: one adapter for 2 lessons of version 1, 8000 tokens" in said.err
     assert versions() == [(1, "learn", 0), (2, "consolidate", 2), (3, "learn", 2), (4, "consolidate", 3)]
     assert waited == [300]
 
