@@ -24,6 +24,7 @@ import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib import import_module
 from typing import Any
 
 from telling import cpu_name, rounded, say, spread
@@ -113,9 +114,9 @@ def run(environment: dict[str, str], loops: int) -> Timed:
 
 
 def work() -> dict[str, float]:
+    import_module("selfedit")  # first, as in the command: it says how threads wait before torch is loaded
     from bank import decode_ours, studies_of, train_bank
 
-    import selfedit  # noqa: F401  # before torch is loaded, as the command does
     from selfedit.engine import load_engine
     from selfedit.engine.model.tokenization import prompt_ids
 
