@@ -22,7 +22,6 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
@@ -143,18 +142,14 @@ def summary(one: dict[str, list[Timed]], first: dict[str, list[Timed]]) -> dict[
     pairs = list(zip(one["alone"], one["beside"], strict=True))
     against = list(zip(one["alone"], first["alone"], strict=True))
     return {
-        "alone_seconds": middle([a.seconds for a in one["alone"]]),
-        "beside_seconds": middle([b.seconds for b in one["beside"]]),
-        "alone_cpu_seconds": middle([a.cpu_seconds for a in one["alone"]]),
-        "beside_cpu_seconds": middle([b.cpu_seconds for b in one["beside"]]),
+        "alone_seconds": statistics.median([a.seconds for a in one["alone"]]),
+        "beside_seconds": statistics.median([b.seconds for b in one["beside"]]),
+        "alone_cpu_seconds": statistics.median([a.cpu_seconds for a in one["alone"]]),
+        "beside_cpu_seconds": statistics.median([b.cpu_seconds for b in one["beside"]]),
         "times_as_long": spread([b.seconds / a.seconds for a, b in pairs]),
         "times_the_cpu": spread([b.cpu_seconds / a.cpu_seconds for a, b in pairs]),
         "alone_against_first": spread([a.seconds / b.seconds for a, b in against]),
     }
-
-
-def middle(values: Sequence[float]) -> float:
-    return statistics.median(values)
 
 
 def table(found: dict[str, Any]) -> str:

@@ -8,28 +8,38 @@ continues the same prompts (questions about SQuAD passages) by 64 tokens at temp
 token. llama.cpp (xllamacpp, an extra) has as many slots as there are rows, and as many threads as torch.
 
 What 8 bits change: for the first published self-edits of 16 passages, behind the prompt that asks for one, the
-log-probability a token, and the Kullback-Leibler divergence of what is expected next, float32 from 8 bits.
+log-probability a token, and the Kullback-Leibler divergence of what is expected next, float32 from 8 bits. So also for
+two that are not in use: weights in 8 bits with what comes in as it is, and what comes in in 8 bits as well.
+
+Where a step's time goes: what the products of one step take by themselves, all layers and the head.
 """
 
 from __future__ import annotations
 
 import argparse
-import importlib
 import json
+import statistics
+import sys
 import tempfile
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
 import torch
-from bank import DATA, EDITS, NEW_TOKENS, cell, decode_ours, rate_of, ratio, rounds_of, studies_of
+from bank import DATA, EDITS, NEW_TOKENS, cell, decode_ours, rate_of, ratio, rounds_of, studies_of, timed
 from gguf import GGMLQuantizationType
 from telling import cpu_name, rounded, say
 
 from selfedit.engine import load_engine
 from selfedit.engine.engine import TorchEngine
+from selfedit.engine.export.llama_cpp import LlamaCpp
+from selfedit.engine.forward import attention
+from selfedit.engine.forward.eight_bits import EightBits
 from selfedit.engine.forward.packing import Tokens, pack
 from selfedit.engine.forward.scoring import next_logits
 from selfedit.engine.model.loading import load_model
@@ -54,16 +64,16 @@ def main() -> None:
     _, queries = studies_of(engine, 1, max(args.rows))
     prompts = [prompt_ids(engine.tokenizer, query.prompt) for query in queries]
     quality = what_changes(engine)
-    say(f"8 bits: {quality['divergence']['value']:.4f} nats a token")
+    say(f"8 bits: {quality['in use']['divergence']['value']:.4f} nats a token")
     with tempfile.TemporaryDirectory() as folder:
         base = load_model(MODEL, engine.model.device, torch.float32)
         files = {"llama.cpp float32": None, "llama.cpp Q8_0": GGMLQuantizationType.Q8_0}
         for name, kind in files.items():
             write_base_gguf(Path(folder) / f"{name}.gguf", base, kind)
-        timed = {}
+        by_rows = {}
         for rows in args.rows:
             longest = max(map(len, prompts[:rows])) + NEW_TOKENS
-            theirs = {name: LlamaCpp(Path(folder) / f"{name}.gguf", rows, longest) for name in files}
+            theirs = {name: LlamaCppWriter(Path(folder) / f"{name}.gguf", rows, longest) for name in files}
             sides = {
                 "decoder": lambda some=prompts[:rows]: decode_ours(engine.speaker.decoder, some),
                 "int8": lambda some=prompts[:rows]: decode_ours(engine.speaker.drawer, some),
@@ -71,19 +81,20 @@ def main() -> None:
             }
             for side in sides.values():
                 side()
-            timed[rows] = rounds_of(sides, args.rounds, torch.float32)
+            by_rows[rows] = rounds_of(sides, args.rounds, torch.float32)
             del theirs, sides
     found = {
         "speedups": {
             str(rows): {f"{ours} against {theirs}": ratio(one, theirs, ours) for theirs, ours in PAIRS}
-            for rows, one in timed.items()
+            for rows, one in by_rows.items()
         },
         "tokens_per_second": {
             str(rows): {side: rate_of(one, side, rows * NEW_TOKENS) for pair in PAIRS for side in pair}
-            for rows, one in timed.items()
+            for rows, one in by_rows.items()
         },
         "eight_bits": quality,
-        "rounds": {str(rows): one for rows, one in timed.items()},
+        "product_seconds_a_step": {str(rows): product_seconds(engine, rows) for rows in args.rows},
+        "rounds": {str(rows): one for rows, one in by_rows.items()},
         "facts": engine.facts,
         "threads": torch.get_num_threads(),
         "cpu": cpu_name(),
@@ -91,70 +102,115 @@ def main() -> None:
     print(json.dumps(rounded(found), indent=1) if args.json else table(found))
 
 
-class LlamaCpp:
-    """A GGUF in llama.cpp, with a slot for each of `rows` texts of at most `longest` tokens."""
+class LlamaCppWriter:
+    """A GGUF in llama.cpp that writes after `rows` prompts at once, `longest` tokens each at most."""
 
     def __init__(self, path: Path, rows: int, longest: int) -> None:
-        xllamacpp: Any = importlib.import_module("xllamacpp")
-        params = xllamacpp.CommonParams()
-        params.model.path = str(path)
-        params.n_ctx, params.n_parallel, params.n_gpu_layers = rows * longest, rows, 0
-        params.warmup, params.verbosity, params.fit_params, params.ui = False, -1, False, False
-        params.cpuparams.n_threads = params.cpuparams_batch.n_threads = torch.get_num_threads()
-        params.cache_prompt = False
-        self._server = xllamacpp.Server(params)
+        self._model = LlamaCpp(path, context=rows * longest, texts=rows)
         self._threads = ThreadPoolExecutor(rows)
 
     def write(self, prompts: Sequence[tuple[int, ...]]) -> float:
-        """Seconds for a text after each prompt, all at once."""
+        """Seconds for a text after each prompt."""
         started = time.perf_counter()
-        replies = list(self._threads.map(self._one, prompts, range(len(prompts))))
+        written = list(self._threads.map(self._one, prompts, range(len(prompts))))
         seconds = time.perf_counter() - started
-        assert replies == [NEW_TOKENS] * len(prompts), replies
+        assert written == [NEW_TOKENS] * len(prompts), written
         return seconds
 
     def _one(self, prompt: tuple[int, ...], seed: int) -> int:
         request = {"prompt": list(prompt), "temperature": 1.0, "top_p": 0.95, "top_k": 0, "min_p": 0.0, "seed": seed}
         request |= {"n_predict": NEW_TOKENS, "ignore_eos": True, "cache_prompt": False}
-        return int(self._server.handle_completions(request)["usage"]["completion_tokens"])
+        return int(self._model.complete(request)["usage"]["completion_tokens"])
 
 
-def what_changes(engine: TorchEngine) -> dict[str, Any]:
-    """Of each passage's first self-edit, a token: log-probability exactly and in 8 bits, and the divergence."""
+class WeightsAlone:
+    """A weight [out, in] that is rounded to 8 bits, and what comes in is not; in float, for comparison."""
+
+    def __init__(self, weight: torch.Tensor) -> None:
+        self._weight = in_8_bits(weight)
+
+    def product(self, x: torch.Tensor) -> torch.Tensor:
+        """x [T, in] → [T, out]."""
+        return x @ self._weight.t()
+
+
+class BothInOneByte(WeightsAlone):
+    """What comes in is rounded to 8 bits as well, each row by its own scale."""
+
+    def product(self, x: torch.Tensor) -> torch.Tensor:
+        """x [T, in] → [T, out]."""
+        return super().product(in_8_bits(x))
+
+
+def in_8_bits(rows: torch.Tensor) -> torch.Tensor:
+    scales = rows.abs().amax(1, keepdim=True).clamp(min=1e-12) / 127
+    return (rows / scales).round() * scales
+
+
+KINDS = {"in use": EightBits, "weights alone": WeightsAlone, "both in one byte": BothInOneByte}
+"""Ways of rounding."""
+
+
+def what_changes(engine: TorchEngine) -> dict[str, dict[str, Any]]:
+    """By way of rounding: of each passage's first self-edit, a token, what becomes of log-probability and of what is
+    expected next."""
     written = {record["id"]: record["edits"][0] for record in map(json.loads, EDITS.open())}
     train, heldout = load_passages(str(DATA))
     contexts = (*train, *heldout)[:PASSAGES]
     task = PassagesTask(contexts, (), "implications")
-    found: dict[str, dict[tuple[str, str], float]] = {}
+    texts = []
     for context in contexts:
-        prompt = prompt_ids(engine.tokenizer, task.prompt(context))
         text = engine.tokenizer(written[context.id], add_special_tokens=False)["input_ids"]
-        exact, rounded_ = (expected(engine, (*prompt, *text), len(prompt), is_rounded) for is_rounded in (False, True))
-        gold = torch.tensor(text)[:, None]
-        said = {
-            "exactly": exact.gather(1, gold).mean(),
-            "in_8_bits": rounded_.gather(1, gold).mean(),
-            "divergence": (exact.exp() * (exact - rounded_)).sum(1).mean(),
-            "same_likeliest": (exact.argmax(1) == rounded_.argmax(1)).float().mean(),
-        }
-        for name, value in said.items():
-            found.setdefault(name, {})[context.id, ""] = value.item()
-    found["difference"] = {key: found["in_8_bits"][key] - found["exactly"][key] for key in found["exactly"]}
-    return {name: vars_of(bootstrap(values)) for name, values in found.items()}
+        texts.append((context.id, prompt_ids(engine.tokenizer, task.prompt(context)), text))
+    exact = {key: expected(engine, prompt, text, is_rounded=False) for key, prompt, text in texts}
+    changed = {}
+    for name, kind in KINDS.items():
+        attention.EightBits = kind  # type: ignore[misc, assignment]  # what the engine rounds with
+        engine.holder.release()
+        found: dict[str, dict[tuple[str, str], float]] = {}
+        for key, prompt, text in texts:
+            for figure, value in compared(exact[key], expected(engine, prompt, text, is_rounded=True), text).items():
+                found.setdefault(figure, {})[key, ""] = value
+        changed[name] = {figure: asdict(bootstrap(values)) for figure, values in found.items()}
+    attention.EightBits = EightBits  # type: ignore[misc]
+    engine.holder.release()
+    return changed
 
 
-def vars_of(interval: Any) -> dict[str, Any]:
-    return {name: getattr(interval, name) for name in ("value", "low", "high", "n_contexts")}
+def compared(exact: torch.Tensor, found: torch.Tensor, text: Sequence[int]) -> dict[str, float]:
+    gold = torch.tensor(text)[:, None]
+    before, after = (said.gather(1, gold).mean().item() for said in (exact, found))
+    return {
+        "exactly": before,
+        "in_8_bits": after,
+        "difference": after - before,
+        "divergence": (exact.exp() * (exact - found)).sum(1).mean().item(),
+        "same_likeliest": (exact.argmax(1) == found.argmax(1)).float().mean().item(),
+    }
 
 
-def expected(engine: TorchEngine, ids: Sequence[int], start: int, is_rounded: bool) -> torch.Tensor:
-    """[n, vocabulary] log-probabilities of what follows, from the place before `start` on."""
-    packed = pack([Tokens(tuple(ids), len(ids))], [-1], engine.model.device)
+def expected(engine: TorchEngine, prompt: Sequence[int], text: Sequence[int], is_rounded: bool) -> torch.Tensor:
+    """[n, vocabulary] log-probabilities at each token of the text."""
+    ids = (*prompt, *text)
+    packed = pack([Tokens(ids, len(ids))], [-1], engine.model.device)
     how = {"lengths": packed.lengths, "is_rounded": is_rounded}
     engine.holder.follow(packed.segments, engine.model.device, engine.model.dtype, **how)
-    keep = torch.arange(start - 1, len(ids) - 1)
+    keep = torch.arange(len(prompt) - 1, len(ids) - 1)
     with torch.no_grad():
         return next_logits(engine.model, engine.holder, packed.ids, packed.positions, keep).log_softmax(-1)
+
+
+def product_seconds(engine: TorchEngine, rows: int) -> float:
+    """What the products of a step in 8 bits take by themselves, all layers and the head; the median of some."""
+    weights = [site.weight for site in engine.bank.sites] + [engine.model.get_output_embeddings().weight]
+    pairs = [(EightBits(weight), torch.randn(rows, weight.shape[1])) for weight in weights]
+
+    def all_of_them() -> None:
+        for weight, x in pairs:
+            weight.product(x)
+
+    with torch.no_grad():
+        return statistics.median(timed(all_of_them) for _ in range(15))
 
 
 def table(found: dict[str, Any]) -> str:
@@ -171,9 +227,13 @@ def table(found: dict[str, Any]) -> str:
         cells = [f"{by_side[side]['median']:.0f}" for side in sides]
         cells += [cell(found["speedups"][rows][name], "×") for name in ratios]
         lines.append(f"| {rows} | {' | '.join(cells)} |")
-    lines += ["", "| 8 bits | |", "|---|---|"]
-    for name, one in found["eight_bits"].items():
-        lines.append(f"| {name} | {one['value']:.4f} ({one['low']:.4f} to {one['high']:.4f}) |")
+    figures = list(found["eight_bits"]["in use"])
+    lines += ["", "| 8 bits | " + " | ".join(figures) + " |", "|---" * (1 + len(figures)) + "|"]
+    for name, by_figure in found["eight_bits"].items():
+        cells = [f"{one['value']:.4f} ({one['low']:.4f} to {one['high']:.4f})" for one in by_figure.values()]
+        lines.append(f"| {name} | {' | '.join(cells)} |")
+    products = [f"{1000 * seconds:.1f} with {rows}" for rows, seconds in found["product_seconds_a_step"].items()]
+    lines += ["", f"products of a step in 8 bits, ms by rows: {', '.join(products)}"]
     return "\n".join(lines)
 
 

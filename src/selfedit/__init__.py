@@ -25,8 +25,8 @@ __version__ = "0.1.0"
 
 if "OMP_WAIT_POLICY" not in os.environ:
     os.environ.setdefault("GOMP_SPINCOUNT", "1000")
-    # Read when torch is loaded: a thread of a product that is ahead of the others turns so many times, some 20 µs, and
-    # then gives its core up. By itself it would turn 300 times as long, and starve whatever else is on that core.
+    # Read when torch is loaded: a thread of a product that is ahead of the others turns so many times, and then gives
+    # its core up. By itself it would turn 300 times as long, and starve whatever else is on that core.
 
 _PUBLIC = {
     "selfedit.api": ("Agent", "Library", "build_report", "evaluate", "learn_in_sequence", "train"),

@@ -65,8 +65,8 @@ class TorchEngine(ReadsOn):
         loaded: the model with its tokenizer.
         bank_size: most adapters trained together.
         pack_tokens: most tokens in one forward pass; bounds memory, not results. 0: as many as memory allows.
-        is_drawn_rounded: texts are drawn with base weights of 8 bits.
         adapters: where versions are found and put; None: the engine knows the untouched model alone.
+        is_drawn_rounded: texts are drawn with base weights of 8 bits.
 
     Raises:
         SelfeditError: a model that this engine would not run as it is meant to run.
@@ -118,19 +118,18 @@ class TorchEngine(ReadsOn):
     def generate(self, groups: Iterable[Sequence[Generation]]) -> Iterator[Done[Completion | Invalid]]:
         """See `protocols.Engine.generate`."""
         for number, group in enumerate(groups):
-            self._forget()
             yield Done(number, tuple(self._generate_group(group)))
 
     def run_trials(self, groups: Iterable[Sequence[Trial]]) -> Iterator[Done[TrialResult]]:
         """See `protocols.Engine.run_trials`. Trials of full finetuning go one at a time, after the others."""
         for number, group in enumerate(groups):
-            self._forget()  # what an earlier group made passed in other company, and has other last digits
+            self.trunk.clear()  # what an earlier group made passed in other company, and has other last digits
             yield Done(number, tuple(self._run_group(group)))
 
     def update(self, groups: Iterable[Sequence[Update]]) -> Iterator[Done[UpdateResult]]:
         """See `protocols.Engine.update`. A new adapter is stacked on its base, and saved as a delta that names it."""
         for number, group in enumerate(groups):
-            self._forget()
+            self.trunk.clear()
             yield Done(number, tuple(update_group(self, group)))
 
     def live(self, rows: int, versions: int) -> LiveWriter:
@@ -256,11 +255,11 @@ class TorchEngine(ReadsOn):
         self.holder.is_recomputed = sizes.is_recomputed
         try:
             with full_finetuning.copied_weights(self.model, self.bank) as weights:
-                self._forget()
+                self.trunk.clear()
                 result = full_finetuning.train(self.model, self.holder, weights, job, sizes.pack_tokens)
                 [replies] = self.within_memory(lambda: self._ask([trial], {0: result}))
         finally:
-            self._forget()
+            self.trunk.clear()
         return result, replies
 
     def _taught(self, jobs: Sequence[TrainingJob]) -> list[TrainingJob]:
@@ -348,7 +347,7 @@ class TorchEngine(ReadsOn):
             return
         matrices = self.load(policy)
         self.within_memory(lambda: self.bank.set_under(matrices))
-        self._forget()
+        self.trunk.clear()
         self._beneath = policy
 
     def common_ground(self, policies: Iterable[Policy]) -> Policy:
@@ -390,11 +389,6 @@ class TorchEngine(ReadsOn):
         if self._adapters is None:
             raise SelfeditError("this engine has no place for adapters; load it with one")
         return self._adapters
-
-    def _forget(self) -> None:
-        """What was computed before is stale: with other weights, or in a group that is over."""
-        self.trunk.clear()
-        self.speaker.forget_policy()
 
 
 def _result(trial: Trial, trained: Trained, replies: Replies, seconds: float) -> TrialResult:

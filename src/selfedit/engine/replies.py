@@ -47,11 +47,6 @@ class Speaker:
         self.sizes, self.max_context = sizes, max_context
         self.is_drawn_rounded = is_drawn_rounded
 
-    def forget_policy(self) -> None:
-        """The policy beneath has changed: what its prompts began with must be computed anew."""
-        self.decoder.forget_policy()
-        self.drawer.forget_policy()
-
     def draw(self, items: Sequence[Generation], slots: Sequence[int]) -> list[Completion | Invalid]:
         """A text for each item, by the adapter in its slot, or for -1 by what lies beneath the bank; or the reason why
         there can be none: the prompt with its text is longer than the model's context, or no prompt for this model."""

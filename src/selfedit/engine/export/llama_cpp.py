@@ -27,15 +27,19 @@ def is_here() -> bool:
 class LlamaCpp:
     """A base model in llama.cpp, with an adapter or without, on the CPU.
 
+    Args:
+        context: tokens of all texts together that are under way at once.
+        texts: how many these are.
+
     Raises:
         SelfeditError: llama.cpp does not load them.
     """
 
-    def __init__(self, base: Path, adapter: Path | None = None, context: int = 1024) -> None:
+    def __init__(self, base: Path, adapter: Path | None = None, context: int = 1024, texts: int = 1) -> None:
         xllamacpp: Any = importlib.import_module("xllamacpp")
         params = xllamacpp.CommonParams()
         params.model.path = str(base)
-        params.n_ctx, params.n_parallel, params.n_gpu_layers = context, 1, 0
+        params.n_ctx, params.n_parallel, params.n_gpu_layers = context, texts, 0
         params.warmup, params.verbosity, params.fit_params, params.ui = False, -1, False, False
         params.cpuparams.n_threads = params.cpuparams_batch.n_threads = torch.get_num_threads()
         params.api_keys = [secrets.token_hex()]  # it listens on the loopback address too; nobody is to ask there
@@ -59,6 +63,11 @@ class LlamaCpp:
             total += next(one["logprob"] for one in found if one["id"] == token)
         return Heard(asked.cut(written, tokenizer), total / max(1, len(asked.gold)))
 
+    def complete(self, request: dict[str, Any]) -> dict[str, Any]:
+        """The server's reply to a request for a completion, in llama.cpp's own words."""
+        reply: dict[str, Any] = self._server.handle_completions(request)
+        return reply
+
     def _likeliest(self, prompt: tuple[int, ...], plain: int, n: int) -> list[dict[str, Any]]:
         """The `n` likeliest next tokens with their log-probabilities, best first.
 
@@ -66,7 +75,7 @@ class LlamaCpp:
         in its place; the log-probabilities are those from before the draw.
         """
         request = {"prompt": list(prompt), "temperature": 0, "n_predict": 1, "n_probs": n}
-        reply = self._server.handle_completions({**request, "logit_bias": [[plain, 1e6]]})
+        reply = self.complete({**request, "logit_bias": [[plain, 1e6]]})
         try:
             found: list[dict[str, Any]] = reply["choices"][0]["logprobs"]["content"][0]["top_logprobs"]
         except (KeyError, IndexError, TypeError):

@@ -142,7 +142,8 @@ class PassPlan:
 
 
 class PlanHolder:
-    """One per model: where layers look up the plan of the pass they are in, the scales of the slots, and a buffer."""
+    """One per model: where layers look up the plan of the pass they are in, the scales of the slots, a buffer, and
+    weights in 8 bits."""
 
     __slots__ = ("_rounded", "buffer", "is_recomputed", "plan", "scales", "traits")
 

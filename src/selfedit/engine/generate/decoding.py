@@ -1,9 +1,10 @@
 """L1. Write many texts at once: self-edits from one policy, or answers from many adapters.
 
 One batched decoder with preallocated keys and values. A prompt that several rows share passes the model once, and so
-does the beginning that all prompts of one adapter share; that of the policy itself is kept until the policy changes.
-Rows that have ended leave the batch and waiting ones join, and every row draws from its own seed, so that what a row
-says does not depend on which rows were beside it (up to floating-point rounding of differently shaped products).
+does the beginning that all prompts of one adapter share. Nothing is kept from one call to the next, for what passed in
+other company has other last digits. Rows that have ended leave the batch and waiting ones join, and every row draws
+from its own seed, so that what a row says does not depend on which rows were beside it (up to floating-point rounding
+of differently shaped products).
 """
 
 from __future__ import annotations
@@ -114,11 +115,6 @@ class Decoder:
         self.max_rows, self.max_tokens = max_rows, max_tokens
         self.grammars = grammars
         self.is_rounded = is_rounded
-        self._policy_prefixes: dict[Prefix, _Held] = {}
-
-    def forget_policy(self) -> None:
-        """The policy beneath has changed: what its prompts began with must be computed anew."""
-        self._policy_prefixes.clear()
 
     @torch.no_grad()
     def generate(self, requests: Sequence[Request]) -> list[tuple[list[int], bool]]:
@@ -154,20 +150,16 @@ class Decoder:
 
     def _pass_prefixes(self, wanted: Sequence[Prefix]) -> dict[int, _Held]:
         """Slot → the beginning that its prompts share."""
-        missing = [prefix for prefix in wanted if prefix not in self._policy_prefixes]
-        found = {prefix: self._policy_prefixes[prefix] for prefix in wanted if prefix in self._policy_prefixes}
-        if missing:
-            cache = KVCache(rows=len(missing), length=max(len(ids) for _, ids in missing))
-            sequences = [Tokens(ids, len(ids)) for _, ids in missing]
-            for chunk in batches_of(sequences, range(len(missing)), self.max_tokens):
-                packed = pack([sequences[i] for i in chunk], [missing[i][0] for i in chunk], self._device)
-                at = [chunk[owner] for owner in packed.owners]
-                self._follow_pack(packed, cache, at)
-                body(self.model)(**inputs(packed.ids, packed.positions))
-            found.update({prefix: _Held(len(prefix[1]), cache, row) for row, prefix in enumerate(missing)})
-        newest = {prefix: held for prefix, held in found.items() if prefix[0] < 0}
-        self._policy_prefixes = newest or self._policy_prefixes
-        return {slot: held for (slot, _), held in found.items()}
+        if not wanted:
+            return {}
+        cache = KVCache(rows=len(wanted), length=max(len(ids) for _, ids in wanted))
+        sequences = [Tokens(ids, len(ids)) for _, ids in wanted]
+        for chunk in batches_of(sequences, range(len(wanted)), self.max_tokens):
+            packed = pack([sequences[i] for i in chunk], [wanted[i][0] for i in chunk], self._device)
+            at = [chunk[owner] for owner in packed.owners]
+            self._follow_pack(packed, cache, at)
+            body(self.model)(**inputs(packed.ids, packed.positions))
+        return {slot: _Held(len(ids), cache, row) for row, (slot, ids) in enumerate(wanted)}
 
     def admit(self, rows: list[WrittenRow], cache: KVCache, first: int, prefixes: dict[int, _Held]) -> list[WrittenRow]:
         """Pass the prompts, each distinct one once, and draw every row's first token. Rows of one prompt and slot stand
