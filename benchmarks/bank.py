@@ -3,10 +3,11 @@
     python benchmarks/bank.py [--data val200.jsonl] [--edits seal-round2.jsonl] [--rounds N] [--json]
 
 The studies are the first passages of `--data` with the first self-edit of each in `--edits`, batch 1, one adapter of
-rank 16 on all linear layers each, one epoch. A round times each of these once, in an order that turns from round to
+rank 16 on all linear layers each, three epochs. A round times each of these once, in an order that turns from round to
 round, so that other work on the machine meets all of them alike:
 
-- bank: all studies in one bank of 8; again with adapters on the upper half only, above a trunk that is computed once;
+- bank: all studies in one bank of 8; again with adapters on the upper half only, above a trunk that is computed once a
+  round;
 - (a) PEFT with a plain loop, one adapter after the other, sequences unpadded;
 - (b) PEFT with transformers' Trainer, likewise, on the first half of the studies;
 - the decoder, and the same with base weights of 8 bits (`--write-dtype int8`), against transformers' `generate`,
@@ -52,6 +53,7 @@ DATA = SHARED / "squad" / "val200.jsonl"
 EDITS = SHARED / "seal-released" / "edits" / "seal-round2.jsonl"
 PADDED_LENGTH = 2048
 NEW_TOKENS = 64
+SETTINGS = ("model", "bank", "rank", "epochs", "passages", "padded_steps")
 SEED = 1
 Round = dict[str, float]
 """Seconds of each side, and the rate of large products beside them, GFLOP/s."""
@@ -61,10 +63,10 @@ def main() -> None:
     args = parse_arguments()
     engine = load_engine(args.model, dtype=args.dtype, bank=args.bank, write_dtype="int8")
     reference = load_model(args.model, engine.model.device, engine.model.dtype).model
-    jobs, queries = studies_of(engine, args.passages, max(args.rows), args.rank, args.data, args.edits)
+    jobs, queries = studies_of(engine, args.passages, max(args.rows), args.rank, args.epochs, args.data, args.edits)
     prompts = [prompt_ids(engine.tokenizer, query.prompt) for query in queries]
     tokens = sum(job_tokens(job) for job in jobs)
-    say(f"{len(jobs)} studies, {tokens} tokens a pass, {engine.model.dtype}")
+    say(f"{len(jobs)} studies, {tokens} tokens to train on, {engine.model.dtype}")
     token_share, peak_gb = warm_up(engine, reference, jobs)
     training = rounds_of(training_sides(engine, reference, jobs), args.rounds, engine.model.dtype)
     decoding = {
@@ -85,7 +87,9 @@ def main() -> None:
         "studies": len(jobs),
         "tokens": tokens,
         "rounds": {"training": training, **{f"decoding {rows} rows": timed for rows, timed in decoding.items()}},
-        "settings": {name: getattr(args, name) for name in ("model", "bank", "rank", "passages", "padded_steps")},
+        "settings": {
+            name: getattr(args, name) for name in ("model", "bank", "rank", "epochs", "passages", "padded_steps")
+        },
         "facts": engine.facts,
         "threads": torch.get_num_threads(),
         "cpu": cpu_name(),
@@ -102,7 +106,8 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--dtype", default="auto")
     parser.add_argument("--bank", type=int, default=8)
     parser.add_argument("--rank", type=int, default=16)
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--epochs", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--rows", type=int, nargs="+", default=[1, 4, 16, 64])
     parser.add_argument("--padded-steps", type=int, default=2)
     parser.add_argument("--json", action="store_true")
@@ -110,14 +115,20 @@ def parse_arguments() -> argparse.Namespace:
 
 
 def studies_of(
-    engine: TorchEngine, passages: int, questions: int, rank: int = 16, data: Path = DATA, edits: Path = EDITS
+    engine: TorchEngine,
+    passages: int,
+    questions: int,
+    rank: int = 16,
+    epochs: int = 1,
+    data: Path = DATA,
+    edits: Path = EDITS,
 ) -> tuple[list[TrainingJob], list[Query]]:
     """(one job per passage: the pieces of its first self-edit and the passage, batch 1; at least so many questions)."""
     written = {record["id"]: record["edits"][0] for record in map(json.loads, edits.open())}
     train, heldout = load_passages(str(data))
     contexts = (*train, *heldout)
     task = PassagesTask(contexts, (), "implications")
-    training = TrainingConfig(rank=rank, alpha=2.0 * rank, epochs=1)
+    training = TrainingConfig(rank=rank, alpha=2.0 * rank, epochs=epochs)
     examples = [task.compile(context, written[context.id]).examples for context in contexts[:passages]]
     jobs = [
         TrainingJob(tuple(example_tokens(engine.tokenizer, e) for e in one), training, SEED + i)
@@ -186,11 +197,13 @@ def training_figures(rounds: Sequence[Round], reference: Any, jobs: Sequence[Tra
 
 
 def padded_ratio(reference: Any, jobs: Sequence[TrainingJob], rounds: Sequence[Round], n_steps: int) -> float:
-    seconds = padded_step_seconds(reference, jobs[0], n_steps) * sum(len(job.examples) for job in jobs)
+    steps = sum(len(job.examples) * job.training.epochs for job in jobs)
+    seconds = padded_step_seconds(reference, jobs[0], n_steps) * steps
     return seconds / statistics.median(one["bank"] for one in rounds)
 
 
 def train_bank(engine: TorchEngine, jobs: Sequence[TrainingJob]) -> float:
+    engine.trunk.clear()  # as before every group
     started = time.perf_counter()
     results = engine._train(jobs)
     seconds = time.perf_counter() - started
@@ -349,8 +362,8 @@ def timed(function: Callable[[], Any]) -> float:
 
 
 def job_tokens(job: TrainingJob) -> int:
-    """Tokens of one pass over a study."""
-    return sum(len(tokens.ids) for tokens in job.examples)
+    """Tokens that a study trains on."""
+    return sum(len(tokens.ids) for tokens in job.examples) * job.training.epochs
 
 
 ROWS = (
@@ -367,7 +380,7 @@ ROWS = (
 def table(found: dict[str, Any]) -> str:
     lines = [
         f"{found['cpu']}, {found['threads']} threads, {found['facts']['dtype']}, {found['studies']} studies,"
-        f" {found['tokens']} tokens a pass, {len(found['rounds']['training'])} rounds",
+        f" {found['tokens']} tokens trained, {len(found['rounds']['training'])} rounds",
         "",
         "| figure | measured |",
         "|---|---|",
