@@ -4,7 +4,8 @@
 
 Each stage after the first is set against the first: accuracy and log-probability of the gold answers, with the interval
 that reports use (whole contexts resampled). A stage is called what `selfedit report --json` calls it, e.g.
-`runs/eval:eval-synthetic-1`. Runs must have asked the same contexts of the same data with the same grader.
+`runs/eval:eval-synthetic-1`; of a run of streams an arm is named, and taken as it answers at the end: `runs/end:slow`.
+Runs must have asked the same contexts of the same data with the same grader.
 """
 
 from __future__ import annotations
@@ -12,14 +13,15 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 from telling import rounded
 
+from selfedit.learn.stream import ASKED
 from selfedit.records import Outcome
-from selfedit.report.run_data import read_run_data
+from selfedit.report.run_data import RunData, read_run_data
 from selfedit.report.stats.intervals import paired_difference
 
 SHARED = ("task", "task_args", "grader", "setting")
@@ -44,10 +46,25 @@ def read_stage(named: str) -> Asked:
     """Its name, what it must share with others, and its outcomes."""
     folder, _, stage = named.partition(":")
     run = read_run_data(Path(folder))
-    outcomes = {str(s): found for s, found in run.outcomes.items()}
+    outcomes = at_the_end(run) if run.page == "stream" else {str(s): found for s, found in run.outcomes.items()}
     if stage not in outcomes:
         sys.exit(f"{named}: no such stage; there are {', '.join(outcomes)}")
     return named, {name: run.config.get(name) for name in SHARED} | {"data": run.facts.get("data")}, outcomes[stage]
+
+
+def at_the_end(run: RunData) -> dict[str, list[Outcome]]:
+    """By arm, what is answered after the last event of each stream, of the documents that are there."""
+    asked = [one for found in run.outcomes.values() for one in found if one.method == ASKED]
+    last: dict[int | None, int] = {}
+    for one in asked:
+        last[one.stage.chain] = max(last.get(one.stage.chain, 0), one.stage.step or 0)
+    arms: dict[str, list[Outcome]] = {}
+    for one in asked:
+        if one.stage.step == last[one.stage.chain]:
+            known = tuple(answer for answer in one.answers if answer.gold)
+            own = replace(one, context_id=f"{one.stage.chain}-{one.context_id}", answers=known)
+            arms.setdefault(one.stage.row, []).append(own)
+    return arms
 
 
 def compared(first: Asked, other: Asked) -> dict[str, Any]:

@@ -33,7 +33,7 @@ _SCALES: dict[str, dict[str, Any]] = {
 _LONGER = 5
 """Passes over the documents' own sentences that are as many tokens as one over an oracle's self-edits, about."""
 _NEVER = 10_000
-"""Events between sleeps, so that there is none but the last."""
+"""Events between sleeps, and between exams, so that there is none but the last."""
 
 
 def stream_runs(scale: str, values: Mapping[str, Any], root: Path) -> list[tuple[str, StreamConfig]]:
@@ -48,7 +48,7 @@ def stream_runs(scale: str, values: Mapping[str, Any], root: Path) -> list[tuple
     """
     first = {**values, **_SCALES[scale]}
     shared: dict[str, Any] = {"reader_adapter": str(root / "stream" / READER), "arms": "none,slow"}
-    others = {**first, **shared, "sleep_every": _NEVER, "ask_every": 3}
+    others = {**first, **shared, "sleep_every": _NEVER, "ask_every": _NEVER}
     main = StreamConfig(**first)
     longer = {
         "slow": replace(main.slow, epochs=_LONGER * main.slow.epochs),

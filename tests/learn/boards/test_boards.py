@@ -194,6 +194,18 @@ def test_falls_of_the_environment_are_losses_in_its_own_words() -> None:
     raise AssertionError("no board has a hole beside its start")
 
 
+def test_one_world_has_no_weights_of_another_and_without_a_decoy_no_exchanged_signs(tmp_path: Path) -> None:
+    def names(*worlds: Signs) -> set[str]:
+        with held_units(tmp_path, {"name": "boards"}) as units:
+            plan = replace(SMALL, worlds=worlds)
+            boards = Boards(plan, ObedientEngine(home=tmp_path), FakeLake, units, SilentProgress())
+            return {arm.name for arm in boards.arms()}
+
+    plain, disguised = WORLDS[:2]
+    assert names(plain, disguised) - names(plain) == {"other", "exchanged"}
+    assert names(plain, disguised) - names(disguised) == {"other"}
+
+
 def test_without_the_package_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "textarena", None)
     with pytest.raises(SelfeditError, match=r"pip install 'selfedit\[environments\]'"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -167,6 +168,31 @@ def test_the_page_tells_what_was_to_be_shown(tmp_path: Path) -> None:
     assert [row["name"] for row in document.data["arms"]] == [arm.name for arm in CONFIG.arm_list()]
     figures = [block for block in document.blocks if hasattr(block, "draw")]
     assert len(figures) == 2 and all(figure.draw() for figure in figures)
+
+
+def test_where_nothing_is_learnt_at_once_the_slow_adapter_is_judged_and_set_beside_the_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(tmp_path, CONFIG.model_copy(update={"arms": "none,retrieval:60,slow", "ask_every": 2}))
+    data = page(read_run_data(tmp_path)).data
+    slow, retrieval = (next(row for row in data["arms"] if row["name"] == name) for name in ("slow", "retrieval:60"))
+    more = slow["final"]["value"] - retrieval["final"]["value"]
+    assert retrieval["behind"]["value"] == pytest.approx(more) and retrieval["behind"]["n_questions"]
+    judged = [one["is_met"] for one in data["demands"]]
+    assert judged[0] is None and all(isinstance(met, bool) for met in judged[1:]) and len(judged) == 4
+    assert slow["learnt"]["value"] is not None
+    monkeypatch.syspath_prepend(Path(__file__).parents[3] / "benchmarks")
+    paired = importlib.import_module("paired")
+    told = paired.compared(*(paired.read_stage(f"{tmp_path}:{arm}") for arm in ("retrieval:60", "slow")))
+    assert told["accuracy"] == retrieval["behind"]
+
+
+def test_what_was_asked_once_is_not_said_to_have_been_kept(tmp_path: Path) -> None:
+    run(tmp_path, CONFIG.model_copy(update={"arms": "none,fast+slow", "ask_every": 99}))
+    document = page(read_run_data(tmp_path))
+    assert {row["learnt"]["value"] for row in document.data["arms"]} == {None}
+    assert document.data["demands"][0]["is_met"] is None
+    assert "just learnt" not in document.sentences[0]
 
 
 def test_a_sleep_holds_to_what_the_reader_expects_of_other_texts_in_each_pass(tmp_path: Path) -> None:

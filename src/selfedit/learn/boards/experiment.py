@@ -96,7 +96,8 @@ class BoardArm:
     name: str
     """As it is shown."""
     who: Literal["model", "start", "weights", "other", "random", "perfect"]
-    """Who moves: the model as it comes; what all arms lie on; that after a study; after the study of another world."""
+    """Who moves: the model as it comes; what all arms lie on; that after a study; after the study of another world; or
+    no model."""
     study: str = ""
     """Which study, of those that one has behind one."""
     has_text: bool = False
@@ -181,9 +182,11 @@ class Boards:
         return [self._result(arm) for arm in arms]
 
     def arms(self) -> list[BoardArm]:
-        """In the order of the table."""
+        """In the order of the table; without those that these worlds do not have: the weights of another one where
+        there is one, and exchanged signs where there is no decoy."""
         studied = [ORACLE, *(f"{FALLS}-{n}" for n in self.plan.falls), OWN]
-        return [
+        has_other, has_decoy = len(self.plan.worlds) > 1, any(signs.decoy for signs in self.plan.worlds)
+        every = [
             BoardArm("none", "start"),
             BoardArm("text", "start", has_text=True),
             BoardArm("weights:oracle", "weights", ORACLE),
@@ -196,6 +199,7 @@ class Boards:
             BoardArm("untouched", "model"),
             BoardArm("untouched+text", "model", has_text=True),
         ]
+        return [arm for arm in every if (has_other or arm.who != "other") and (has_decoy or arm.study != EXCHANGED)]
 
     @cached_property
     def form(self) -> Policy:

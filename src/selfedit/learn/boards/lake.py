@@ -139,13 +139,13 @@ def read_lake(text: str) -> LakeBoard:
     return LakeBoard(len(rows), player, goal, marks)
 
 
-def draw_lake(rng: random.Random, size: int = SIZE, holes: int = HOLES) -> LakeBoard:
+def draw_lake(rng: random.Random) -> LakeBoard:
     """A lake like the environment's: from a corner to the one across, with a way."""
     while True:
-        start = (rng.choice([0, size - 1]), rng.choice([0, size - 1]))
-        goal = (size - 1 - start[0], size - 1 - start[1])
-        free = [cell for cell in cells(size) if cell not in (start, goal)]
-        found = LakeBoard(size, start, goal, dict.fromkeys(rng.sample(free, holes), _HOLE))
+        start = (rng.choice([0, SIZE - 1]), rng.choice([0, SIZE - 1]))
+        goal = (SIZE - 1 - start[0], SIZE - 1 - start[1])
+        free = [cell for cell in cells(SIZE) if cell not in (start, goal)]
+        found = LakeBoard(SIZE, start, goal, dict.fromkeys(rng.sample(free, HOLES), _HOLE))
         if any(one.player == start for one in found.standings()):
             return found
 
