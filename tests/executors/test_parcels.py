@@ -70,7 +70,7 @@ def test_weights_that_name_nothing_lie_on_nothing(content: bytes, tmp_path: Path
 
 
 def test_folders_that_dead_processes_left_are_taken_away_and_those_of_living_ones_stay(tmp_path: Path) -> None:
-    for name in ("w-999999999-a", f"w-{os.getppid()}-b", "w-mine", "other-999999999-a"):
+    for name in ("w-999999999-a", f"w-{9**30}-a", f"w-{os.getppid()}-b", "w-mine", "other-999999999-a"):
         (tmp_path / name).mkdir()
     own = own_folder("w-", tmp_path)
     assert own.is_dir() and own.name.startswith(f"w-{os.getpid()}-")
