@@ -66,7 +66,7 @@ def test_a_run_takes_what_its_studies_texts_and_answers_take() -> None:
     def of(**more: object) -> dict[str, float]:
         inner = {"budget": "tokens:1000"}
         config = TrainConfig.model_validate({**SMALL, "learner": "shipped", "inner": inner, **more})
-        return estimate_run(config, task, PACE, SHAPES["135M"])
+        return estimate_run(config, task, PACE, SHAPES["135M"], 8)
 
     # self-edits that are tried, then passage, untrained and trained self-edits of the one that is held out
     assert of()["studies_of_this_run"] == 2 * 3 + 3
