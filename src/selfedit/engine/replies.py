@@ -48,7 +48,7 @@ class Speaker:
         self.is_drawn_rounded = is_drawn_rounded
 
     def forget_policy(self) -> None:
-        """The policy beneath has changed: what its prompts began with must be computed anew."""
+        """The policy beneath has changed, or a group is over: what its prompts began with must be computed anew."""
         self.decoder.forget_policy()
         self.drawer.forget_policy()
 

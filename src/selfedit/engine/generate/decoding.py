@@ -1,7 +1,7 @@
 """L1. Write many texts at once: self-edits from one policy, or answers from many adapters.
 
 One batched decoder with preallocated keys and values. A prompt that several rows share passes the model once, and so
-does the beginning that all prompts of one adapter share; that of the policy itself is kept until the policy changes.
+does the beginning that all prompts of one adapter share; that of the policy itself is kept as long as a group lasts.
 Rows that have ended leave the batch and waiting ones join, and every row draws from its own seed, so that what a row
 says does not depend on which rows were beside it (up to floating-point rounding of differently shaped products).
 """
@@ -117,7 +117,7 @@ class Decoder:
         self._policy_prefixes: dict[Prefix, _Held] = {}
 
     def forget_policy(self) -> None:
-        """The policy beneath has changed: what its prompts began with must be computed anew."""
+        """The policy beneath has changed, or a group is over: what its prompts began with must be computed anew."""
         self._policy_prefixes.clear()
 
     @torch.no_grad()
