@@ -12,7 +12,8 @@ import pytest
 from selfedit.errors import SelfeditError
 from selfedit.executors.parcels import MirroredFolders, lineage, mirrored, needed, pack, unpack
 from selfedit.executors.ray_worker import own_folder
-from selfedit.records import Policy
+from selfedit.executors.units import Unit
+from selfedit.records import UNTOUCHED, Policy, Share, TrainingConfig, Trial, TrialSpec, Update
 from selfedit.records.policies import BENEATH, BENEATH_SHA256
 from selfedit.store.adapters import WEIGHTS, AdapterFolders, adapter_in
 
@@ -44,6 +45,15 @@ def test_a_version_travels_with_all_that_it_lies_on_and_is_found_by_its_relative
     assert [place.name for place in lineage(there.find(named))] == ["policy-2", "policy-1", "learner"]
     assert all(place.is_relative_to(worker) for place in lineage(there.find(named)))
     assert there.find(learner) == mirrored(worker, Path(learner.adapter)), "a path from the root is the driver's"
+
+
+def test_a_unit_names_all_that_its_items_lie_on_once() -> None:
+    base, anchor, part = (Policy(number, f"adapters/{number}", "0") for number in (1, 2, 3))
+    asked = Trial("a", TrialSpec((), ()), TrainingConfig(), 0, base, anchor)
+    plain = Trial("b", TrialSpec((), ()), TrainingConfig(), 0)
+    assert Unit("run_trials", (asked, plain, asked)).versions == (base, anchor)
+    summed = Update(UNTOUCHED, "adapters/4", (), TrainingConfig(), 0, shares=(Share(part, 0.5),))
+    assert Unit("update", (summed,)).versions == (part,)
 
 
 def test_a_parcel_that_was_changed_on_the_way_or_would_write_elsewhere_is_refused(tmp_path: Path) -> None:
