@@ -1,6 +1,6 @@
 """How far a round spreads: 50 contexts × 5 self-edits × 3 seeds on 1 to 256 workers.
 
-    python benchmarks/scaling.py --timings docs/results/scaling-timings.json [--ray 16] [--real] [--json]
+    python benchmarks/scaling.py [--ray 16 --shrink 0.15] [--real --dtype bfloat16] [--json]
 
 Three things are measured, and must not be taken for one another:
 
@@ -10,7 +10,7 @@ Three things are measured, and must not be taken for one another:
 - `ray` (`--ray N`): as many real actors on Ray on this machine, whose engines sleep for those times (`--shrink` times
   as long). Everything is real but the work.
 - `real` (`--real`): the embedded model on one and on two workers of one thread each, a small round, by wall time. On a
-  machine that others use as well it says little; the load before and after is told.
+  machine that others use as well it says little; the load before each of the two is told.
 
 Efficiency at W workers is T₁ / (W · T_W). T₁ is one worker at its best: groups as large as a bank. At W they are cut
 for W, and what small groups lose is part of the figure. With `same_cut` both are cut for W: that is the waiting alone.
@@ -56,6 +56,7 @@ ROUND_TRIP = 0.0022
 """Seconds: a call of an actor that does nothing and its answer, 200 in a row on this machine."""
 MARK, STUDIED = "~", 6
 """Counted in a text to say which study it stands for; times that a token is trained on."""
+TIMINGS = Path(__file__).parents[1] / "docs" / "results" / "scaling-timings.json"
 GBIT = 10.0
 """Of the network between machines, assumed."""
 
@@ -107,7 +108,7 @@ class Costs:
             if size <= high:
                 share = (size - low) / (high - low)
                 return known[low] + max(0.0, share) * (known[high] - known[low])
-        return known[sizes[-1]] * (size / sizes[-1] if len(known) and sizes[-1] > BANK else 1.0)
+        return known[sizes[-1]] * (size / sizes[-1] if sizes[-1] > BANK else 1.0)
 
 
 @dataclass
@@ -392,7 +393,7 @@ def really(dtype: str) -> dict[str, Any]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--timings", type=Path, required=True, help="what `scaling_timings.py` has measured")
+    parser.add_argument("--timings", type=Path, default=TIMINGS, help="what `scaling_timings.py` has measured")
     parser.add_argument("--ray", type=int, default=0, help="real actors that sleep; 0: none")
     parser.add_argument("--shrink", type=float, default=0.1, help="of the times, that they sleep")
     parser.add_argument("--real", action="store_true", help="the embedded model on one and two workers")

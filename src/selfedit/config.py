@@ -117,9 +117,8 @@ class RunConfig(Placement):
     bank: int = 0
     """Trials (or texts) done at once; part of a run's identity, for it touches last digits. 0: the engine decides."""
     cut_for: int = 1
-    """Workers that work is cut for: where a stage has too little for them, its groups are smaller than a bank, and the
-    smaller the nearer its end. Part of a run's identity above 1, for it touches last digits; the number of workers is
-    not."""
+    """Workers that work is cut for: where a stage has too little for them, its groups are smaller than a bank. Part of
+    a run's identity above 1, for it touches last digits; the number of workers is not."""
     seed: int = 0
     """Every draw of the run comes from this."""
     run: str = ""

@@ -138,7 +138,7 @@ def _sweep(path: Path) -> None:
     staged = re.compile(rf"{re.escape(_beginning(path))}([0-9]+)\.new", re.DOTALL)
     for name in os.listdir(path.parent) if os.access(path.parent, os.R_OK) else ():
         found = staged.fullmatch(name)
-        if not found or _is_running(int(found[1])):
+        if not found or is_running(int(found[1])):
             continue
         stray = path.with_name(name)
         if stray.is_dir() and not stray.is_symlink():
@@ -156,7 +156,7 @@ def told(error: OSError) -> str:
     return f"{line}; make room there, and give the command again" if error.errno in _ROOM else line
 
 
-def _is_running(pid: int) -> bool:
+def is_running(pid: int) -> bool:
     """Whether a process of this number is there."""
     try:
         os.kill(pid, 0)

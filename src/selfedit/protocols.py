@@ -251,7 +251,7 @@ class Crewed(Protocol):
 
     @property
     def workers(self) -> int:
-        """How many there are."""
+        """How many there are to be."""
         ...
 
     @property

@@ -29,7 +29,7 @@ pytestmark = [
 ]
 KILLS = 100 if IS_LONG else 5
 KINDS = ("worker", "worker", "worker", "node", "driver")
-"""Drawn from; of 100 about 60, 20 and 20."""
+"""Drawn from. Where no worker is there yet, none is killed, and something is drawn anew."""
 WORKERS, SECONDS = 3, 0.25
 """Of each group: so that a run lasts long enough to be killed in."""
 MOST_SECONDS = 300.0

@@ -66,7 +66,7 @@ def test_a_run_takes_what_its_studies_texts_and_answers_take() -> None:
     def of(**more: object) -> dict[str, float]:
         inner = {"budget": "tokens:1000"}
         config = TrainConfig.model_validate({**SMALL, "learner": "shipped", "inner": inner, **more})
-        return estimate_run(config, task, PACE, SHAPES["135M"])
+        return estimate_run(config, task, PACE, SHAPES["135M"], 8)
 
     # self-edits that are tried, then passage, untrained and trained self-edits of the one that is held out
     assert of()["studies_of_this_run"] == 2 * 3 + 3
@@ -74,6 +74,8 @@ def test_a_run_takes_what_its_studies_texts_and_answers_take() -> None:
     added = 9 * 3000 * PACE.train / 60
     assert longer["minutes_of_this_run"] - of()["minutes_of_this_run"] == pytest.approx(added, abs=0.2)
     assert of(outer={"rank": 32, "top_layers": 1.0})["disk_mb_of_this_run"] > 30
+    spread = {"inner": {"budget": "tokens:4000"}, "executor": "ray", "workers": 2, "cut_for": 2}
+    assert of(**spread)["minutes_of_this_run"] == pytest.approx(longer["minutes_of_this_run"] / 2, abs=0.1)
 
 
 def test_doctor_reads_the_data_and_measures_on_them(here: Path, capsys: Capture) -> None:

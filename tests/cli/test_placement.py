@@ -8,11 +8,12 @@ from pathlib import Path
 import pytest
 
 from selfedit.cli.doctor import examine
-from selfedit.cli.estimates import share_of_workers
+from selfedit.cli.estimates import GPUS, estimate, share_of_workers
 from selfedit.cli.main import main
 from selfedit.cli.open_run import start_engine
 from selfedit.learn import LearnSettings
 from selfedit.loop import EvalConfig, TrainConfig
+from selfedit.sizing import SHAPES
 from selfedit.store import AdapterFolders
 from tests.support.commands import use_engine
 
@@ -114,7 +115,12 @@ def test_estimates_know_how_many_workers_there_are() -> None:
     assert share_of_workers(config, 8) == 1
     on_64 = config.model_copy(update={"executor": "ray", "workers": 64})
     assert share_of_workers(on_64, 8) == 16 / 800
-    assert share_of_workers(on_64.model_copy(update={"cut_for": 64}), 8) == 14 / 800
+    cut = on_64.model_copy(update={"cut_for": 64})
+    assert share_of_workers(cut, 8) == 14 / 800
+    alone, spread = (estimate("135M", SHAPES["135M"], one, GPUS[0]) for one in (config, cut))
+    assert alone.hours_per_round and spread.hours_per_round
+    share = share_of_workers(cut, alone.trials_at_once)
+    assert spread.hours_per_round == pytest.approx(alone.hours_per_round * share) and share < 1
 
 
 def test_doctor_says_whether_ray_is_there(monkeypatch: pytest.MonkeyPatch) -> None:

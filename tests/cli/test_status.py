@@ -21,7 +21,8 @@ from selfedit.records import Trial
 from selfedit.store import AdapterFolders
 from selfedit.store.run_status import STATUS, ToldProgress, read_status
 from selfedit.testing import FakeEngine, SilentProgress
-from tests.support.commands import on, use_engine
+from tests.support.commands import on, use_engine, use_library_engine
+from tests.support.faults.scenes import write_documents
 
 TRAIN = "train --recipe embedded --contexts 2 --heldout 1 --min-gain -9 --rounds 1 --edits 2 --seeds 1 --run t".split()
 
@@ -102,6 +103,20 @@ def test_a_link_in_the_place_of_the_status_is_not_followed(tmp_path: Path) -> No
         (tmp_path / name).symlink_to(precious)
     ToldProgress(SilentProgress(), tmp_path).stage("trials", 1)
     assert precious.read_text() == "mine" and read_status(tmp_path) is not None
+
+
+@pytest.mark.parametrize("process", [os.getpid(), 9**30])
+def test_a_library_is_at_work_as_long_as_the_process_that_learns_is_there(
+    process: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_documents(tmp_path / "docs")
+    use_library_engine(monkeypatch.setattr)
+    assert main(["learn", "docs", "--library", "here", "--json"]) == 0
+    (tmp_path / "here" / STATUS).write_text(json.dumps({"process": process, "stage": "learning 2 chunks"}))
+    seen = look(tmp_path / "here")
+    assert seen.is_running == (process == os.getpid())
+    assert (seen.rows()["state"].startswith("at work")) == seen.is_running
 
 
 def test_figures_are_in_the_text_format_of_prometheus(run: Path, capsys: pytest.CaptureFixture[str]) -> None:

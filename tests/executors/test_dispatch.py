@@ -141,8 +141,10 @@ def test_a_unit_that_cannot_be_sent_is_on_nobodys_list() -> None:
 
 def test_the_last_units_go_to_whoever_is_free_and_not_behind_another() -> None:
     crew = FakeCrew(4, random.Random(1))
-    list(Dispatcher(crew).spread(units(6)))
+    spread = Dispatcher(crew).spread(units(6))
+    next(spread)
     assert Counter(worker for worker, _ in crew.sent[:4]) == Counter(range(4))
+    assert len(crew.sent) == 5 and all(len(held) == 1 for held in crew.held.values())
     crew = FakeCrew(4, random.Random(1))
     spread = Dispatcher(crew).spread(units(40))
     next(spread)
@@ -155,8 +157,9 @@ def test_work_that_is_asked_for_in_between_is_done_first() -> None:
     seen = []
     for done in dispatcher.spread(units(10)):
         seen.append(done.group)
-        inner = Unit("run_trials", (trial(f"inner{done.group}"),))
+        inner, n_sent = Unit("run_trials", (trial(f"inner{done.group}"),)), len(crew.sent)
         assert [one.results[0].key for one in dispatcher.spread([inner])] == [f"inner{done.group}"]
+        assert crew.sent[n_sent][1] == f"inner{done.group}", "before what is still to be done of the others"
     assert sorted(seen) == list(range(10))
 
 

@@ -12,7 +12,8 @@ import pytest
 from selfedit.errors import SelfeditError
 from selfedit.executors.parcels import MirroredFolders, lineage, mirrored, needed, pack, unpack
 from selfedit.executors.ray_worker import own_folder
-from selfedit.records import Policy
+from selfedit.executors.units import Unit
+from selfedit.records import UNTOUCHED, Policy, Share, TrainingConfig, Trial, TrialSpec, Update
 from selfedit.records.policies import BENEATH, BENEATH_SHA256
 from selfedit.store.adapters import WEIGHTS, AdapterFolders, adapter_in
 
@@ -46,6 +47,15 @@ def test_a_version_travels_with_all_that_it_lies_on_and_is_found_by_its_relative
     assert there.find(learner) == mirrored(worker, Path(learner.adapter)), "a path from the root is the driver's"
 
 
+def test_a_unit_names_all_that_its_items_lie_on_once() -> None:
+    base, anchor, part = (Policy(number, f"adapters/{number}", "0") for number in (1, 2, 3))
+    asked = Trial("a", TrialSpec((), ()), TrainingConfig(), 0, base, anchor)
+    plain = Trial("b", TrialSpec((), ()), TrainingConfig(), 0)
+    assert Unit("run_trials", (asked, plain, asked)).versions == (base, anchor)
+    summed = Update(UNTOUCHED, "adapters/4", (), TrainingConfig(), 0, shares=(Share(part, 0.5),))
+    assert Unit("update", (summed,)).versions == (part,)
+
+
 def test_a_parcel_that_was_changed_on_the_way_or_would_write_elsewhere_is_refused(tmp_path: Path) -> None:
     save(tmp_path / "a")
     parcel = pack(tmp_path / "a")
@@ -70,7 +80,7 @@ def test_weights_that_name_nothing_lie_on_nothing(content: bytes, tmp_path: Path
 
 
 def test_folders_that_dead_processes_left_are_taken_away_and_those_of_living_ones_stay(tmp_path: Path) -> None:
-    for name in ("w-999999999-a", f"w-{os.getppid()}-b", "w-mine", "other-999999999-a"):
+    for name in ("w-999999999-a", f"w-{9**30}-a", f"w-{os.getppid()}-b", "w-mine", "other-999999999-a"):
         (tmp_path / name).mkdir()
     own = own_folder("w-", tmp_path)
     assert own.is_dir() and own.name.startswith(f"w-{os.getpid()}-")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -12,6 +12,7 @@ from selfedit.errors import SelfeditError
 from selfedit.loop import Runtime
 from selfedit.loop.selection import score
 from selfedit.loop.trials import PlannedTrial, TrialPlanner, form_groups, trial_seed, try_all
+from selfedit.protocols import Done
 from selfedit.records import (
     Answer,
     Context,
@@ -23,6 +24,7 @@ from selfedit.records import (
     StageUsage,
     TrainingConfig,
     Trial,
+    TrialResult,
     TrialSpec,
     Usage,
 )
@@ -295,6 +297,28 @@ def test_groups_may_end_in_any_order(tmp_path: Path) -> None:
             jobs = make_jobs(runtime, edits_of(two_contexts(runtime), ["one {}", "two {}"]))
             found.append((try_all(runtime, STAGE, jobs), ledger.fingerprint()))
     assert found[0] == found[1]
+
+
+@pytest.mark.parametrize("budget", ["", "steps:8"])
+def test_for_several_workers_the_long_groups_are_begun_first(ledger: Ledger, budget: str) -> None:
+    runtime = replace(make_runtime(ledger), cut_for=2)
+    given: list[Sequence[Trial]] = []
+
+    class Noting(FakeEngine):
+        def run_trials(self, groups: Iterable[Sequence[Trial]]) -> Iterator[Done[TrialResult]]:
+            given.extend(map(tuple, groups))
+            return super().run_trials(given)
+
+    noting = replace(runtime, learner=Noting(bank_size=1))
+    contexts = two_contexts(runtime)
+    training = TrainingConfig(budget=budget)
+    planner = TrialPlanner(runtime.task, runtime.trial_facts, Policy(), training, 1, 0)
+    edits = edits_of(contexts, ["short {}", "much longer than the other one {}"])
+    outcomes = try_all(noting, STAGE, planner.baseline(contexts) + planner.each_edit("synthetic", contexts, edits))
+    lengths = [sum(len(example.completion) for example in trial.spec.examples) for [trial] in given]
+    assert [length > 0 for length in lengths] == [True] * 4 + [False] * 2, "what is only asked comes last"
+    assert budget or lengths == sorted(lengths, reverse=True)
+    assert [one.edit_key for one in outcomes] == ["", "", *(edit.key for edit in edits)], "outcomes stay in their order"
 
 
 def test_a_finished_stage_is_not_run_again(ledger: Ledger) -> None:

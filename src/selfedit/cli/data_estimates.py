@@ -19,7 +19,7 @@ from selfedit.loop import TrainConfig, plan_training, trained_rows
 from selfedit.protocols import Task
 from selfedit.recipes.demo import HeldoutRows, Pace, estimate_seconds
 from selfedit.records import Policy
-from selfedit.sizing import BANK, Shape
+from selfedit.sizing import Shape
 from selfedit.store import AdapterFolders
 from selfedit.tasks import find_task, load_task, with_own_settings
 
@@ -43,7 +43,7 @@ def examine_data(config: TrainConfig, shape: Shape) -> dict[str, Any]:
         here = config.model_copy(update={name: RunConfig.model_fields[name].default for name in PLACEMENT})
         engine = open_run.start_engine(here, AdapterFolders(Path(folder)))
         pace = measure(engine, task, config.inner, config.sampling)
-    return {**found, **estimate_run(config, task, pace, shape)}
+    return {**found, **estimate_run(config, task, pace, shape, engine.bank_size)}
 
 
 def count_data(task: Task) -> dict[str, Any]:
@@ -58,8 +58,8 @@ def count_data(task: Task) -> dict[str, Any]:
     }
 
 
-def estimate_run(config: TrainConfig, task: Task, pace: Pace, shape: Shape) -> dict[str, Any]:
-    """What all rounds of a run take, with its held-out tests and its page."""
+def estimate_run(config: TrainConfig, task: Task, pace: Pace, shape: Shape, bank: int) -> dict[str, Any]:
+    """What all rounds of a run take, with its held-out tests and its page. `bank`: the engine's."""
     plan = plan_training(config, task)
     rows = HeldoutRows.of([*plan.heldout.rows, *trained_rows(Policy(1))])
     n_heldout = len(plan.heldout.contexts)
@@ -77,7 +77,7 @@ def estimate_run(config: TrainConfig, task: Task, pace: Pace, shape: Shape) -> d
     answers = asked * sum(len(context.questions) for context in contexts) / max(1, len(contexts))
     weights = shape.adapter_weights(config.outer.rank, config.outer.target_modules, config.outer.top_layers)
     disk = config.rounds * weights * _WEIGHT_BYTES + studies * _STUDY_BYTES + answers * _ANSWER_BYTES + _PAGE_BYTES
-    share = share_of_workers(config, config.bank or BANK["cpu"])
+    share = share_of_workers(config, bank)
     return {
         "studies_of_this_run": studies,
         "minutes_of_this_run": round(estimate_seconds(whole, pace, rows) * share / 60, 1),

@@ -130,6 +130,7 @@ def estimate(name: str, shape: Shape, config: TrainConfig, device: Device) -> Es
     is_fitting = sum(needed) <= device.bytes
     is_timed = is_fitting and dtype in device.gflops
     costs = _costs(shape, config, device, dtype, plan) if is_timed else None
+    share = share_of_workers(config, max(1, plan.slots))
     full = _full_bytes(shape, device, ELEMENT[dtype])
     weights, bank, kept, _ = (part / 1e9 for part in needed)
     return Estimate(
@@ -146,7 +147,7 @@ def estimate(name: str, shape: Shape, config: TrainConfig, device: Device) -> Es
         is_recomputed=plan.is_recomputed,
         total_gb=sum(needed) / 1e9,
         seconds_per_self_edit=_seconds(costs, 1, 1, 0) if costs else None,
-        hours_per_round=_round_seconds(costs, config, max(1, plan.slots)) / 3600 if costs else None,
+        hours_per_round=_round_seconds(costs, config) * share / 3600 if costs else None,
         full_finetuning_gb=full / 1e9,
         is_full_finetuning_fitting=full <= device.bytes,
     )
@@ -277,13 +278,12 @@ def _step_seconds(shape: Shape, device: Device, dtype: str, rows: int) -> float:
     )
 
 
-def _round_seconds(costs: Costs, config: TrainConfig, bank: int = 1) -> float:
-    """Of one round: every self-edit written and, where that is asked for, previewed; those that are tried, tried. Its
-    groups are spread over the run's workers."""
+def _round_seconds(costs: Costs, config: TrainConfig) -> float:
+    """Of one round: every self-edit written and, where that is asked for, previewed; those that are tried, tried;
+    all by one worker."""
     n_texts, n_tried = config.contexts * config.edits, config.contexts * (config.preview or config.edits)
     previews = n_texts * costs.preview if config.preview else 0.0
-    alone = _seconds(costs, n_tried * config.seeds, n_texts, config.contexts) + previews
-    return alone * share_of_workers(config, bank)
+    return _seconds(costs, n_tried * config.seeds, n_texts, config.contexts) + previews
 
 
 def share_of_workers(config: TrainConfig, bank: int) -> float:

@@ -15,8 +15,10 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 
 from selfedit.cli.output import JsonCommand, Output, say
 from selfedit.config import at_least
+from selfedit.disk import is_running
 from selfedit.errors import Field, SettingError
 from selfedit.records import Timing
+from selfedit.report.format import duration
 from selfedit.store import read_ledger
 from selfedit.store.library import LibraryFolder, is_library
 from selfedit.store.run_folder import is_held, read_run
@@ -84,7 +86,7 @@ class Seen:
             "stage": now.stage,
             "units": f"{now.done} of {now.total}" + (f", {now.recalled} from the ledger" if now.recalled else ""),
             "rate": "none done yet" if rate is None else f"{rate:.1f} a minute",
-            "time left of the stage": "unknown" if left is None else _duration(left),
+            "time left of the stage": "unknown" if left is None else duration(left),
         }
         if now.workers:
             found["workers"] = ", ".join(f"{n} {what}" for what, n in now.workers.items())
@@ -133,7 +135,8 @@ def look(folder: Path) -> Seen:
         with LibraryFolder(folder) as library:
             lessons = Counter(lesson.status for lesson in library.lessons().values())
         status, counts = read_status(folder), {f"lessons_{what}": n for what, n in sorted(lessons.items())}
-        return Seen("library", status is not None and _is_alive(status), status, counts, ())
+        is_learning = status is not None and is_running(status.process)  # no lock tells; the process does
+        return Seen("library", is_learning, status, counts, ())
     held = read_run(folder)
     records: dict[str, int] = {}
     timings: tuple[Timing, ...] = ()
@@ -206,14 +209,3 @@ def _gauge(name: str, told: str, value: float, stage: str = "") -> GaugeMetricFa
 
 def _derived(now: RunStatus) -> dict[str, float | None]:
     return {"units_per_minute": now.units_per_minute, "seconds_left": now.seconds_left}
-
-
-def _is_alive(status: RunStatus) -> bool:
-    """A library that is learnt into has no lock that tells; its process does."""
-    return Path(f"/proc/{status.process}").exists() or not Path("/proc").is_dir()
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5_400 else f"{seconds / 3_600:.1f} h"

@@ -81,8 +81,8 @@ class RayCrew:
         """(folder, time of its weights) → (hash, reference, bytes), the latest used last."""
         self.introduction: Introduction | None = None
         """What the first worker said; all others must say the same."""
-        self.bytes_sent = self.bytes_received = 0
-        """Of adapters that were put for workers, and that came from them."""
+        self.bytes_received = 0
+        """Of adapters that came from workers."""
         self._events: list[Event] = []
         """What has been heard and not been told: where one of several raises, none is lost."""
         self._alone_since = time.monotonic()
@@ -234,7 +234,6 @@ class RayCrew:
         if key not in self._parcels:
             parcel = pack(folder)
             self._parcels[key] = parcel.sha256, self._ray.put(parcel), parcel.size
-            self.bytes_sent += parcel.size
             while len(self._parcels) > 1 and sum(size for _, _, size in self._parcels.values()) > _HELD_BYTES:
                 self._parcels.popitem(last=False)
         self._parcels.move_to_end(key)

@@ -39,7 +39,8 @@ class RayPool:
 
     def __init__(self, crew: RayCrew, dispatcher: Dispatcher, adapters: AdapterFolders, role: str) -> None:
         self.crew, self.dispatcher, self.role = crew, dispatcher, role
-        self._adapters = adapters
+        self.adapters = adapters
+        """Where versions are found and put: at the driver's."""
 
     @property
     def facts(self) -> Mapping[str, str]:
@@ -54,11 +55,6 @@ class RayPool:
         said = self.crew.introduction
         assert said is not None and said.banks is not None, "a crew has been introduced"
         return said.banks[self.role]
-
-    @property
-    def adapters(self) -> AdapterFolders:
-        """Where versions are found and put: at the driver's."""
-        return self._adapters
 
     def generate(self, groups: Iterable[Sequence[Generation]]) -> Iterator[Done[Completion | Invalid]]:
         """See `protocols.Engine.generate`."""

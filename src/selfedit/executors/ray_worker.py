@@ -12,7 +12,6 @@ import os
 import platform
 import shutil
 import tempfile
-import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import selfedit
+from selfedit.disk import is_running
 from selfedit.errors import SelfeditError
 from selfedit.executors.building import BuildEngine
 from selfedit.executors.parcels import MirroredFolders, Parcel, mirrored, pack, unpack
@@ -77,8 +77,6 @@ class Delivery:
     """One per item."""
     made: tuple[tuple[str, Parcel], ...] = ()
     """(folder as the driver names it, adapter) of each new version."""
-    seconds: float = 0.0
-    """That the engine took."""
     error: SelfeditError | None = None
     """Why there are no results."""
 
@@ -114,7 +112,6 @@ class RayWorker:
 
     def work(self, unit: Unit, parcels: Sequence[tuple[str, str, Any]]) -> Delivery:
         """Does a unit. `parcels`: (folder, hash, reference) of each adapter that it needs."""
-        started = time.perf_counter()
         try:
             self._receive(parcels)
             engine = self._engines[unit.role]
@@ -124,7 +121,7 @@ class RayWorker:
                 for item, result in zip(unit.items, results, strict=True)
                 for made in self._made(engine, item, result)
             )
-            return Delivery(results, made, time.perf_counter() - started)
+            return Delivery(results, made)
         except SelfeditError as error:
             return Delivery(error=error)
 
@@ -168,18 +165,8 @@ def own_folder(prefix: str, base: Path) -> Path:
     """An empty folder of this process; those that dead ones have left there are taken away."""
     for old in base.glob(f"{prefix}*"):
         number = old.name.removeprefix(prefix).partition("-")[0]
-        if number.isdecimal() and not _is_alive(int(number)):
+        if number.isdecimal() and not is_running(int(number)):
             shutil.rmtree(old, ignore_errors=True)
     folder = Path(tempfile.mkdtemp(prefix=f"{prefix}{os.getpid()}-", dir=base)).resolve()
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     return folder
-
-
-def _is_alive(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:
-        return True  # another user's
-    return True

@@ -185,4 +185,5 @@ class Trial:
     base: Policy = UNTOUCHED
     """The version that the adapter sits on. Without examples that version is asked as it is."""
     anchor: Policy | None = None
-    """Without examples: as in `Generation`. Layers below those that `training` adapts are computed once for all."""
+    """Without examples: as in `Generation`. Layers below those that `training` adapts are computed once for all of a
+    group."""

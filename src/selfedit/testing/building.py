@@ -47,7 +47,7 @@ class BuildFake:
         if self.is_helpful:
             made.gain = lambda trial: 2.0
             made.lift = lambda version: 2.0 * ("learner" not in version.adapter)
-        made.__dict__.update(build=self, halvings=halvings)
+        made.__dict__.update(build=self)
         return made
 
 

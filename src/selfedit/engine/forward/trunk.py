@@ -1,8 +1,8 @@
 """L1. The layers that carry no adapters, passed once per sequence instead of once per step.
 
 With adapters on the upper layers only, what comes out of the layers below does not depend on any adapter. Each distinct
-sequence passes this trunk once for all epochs, candidates and seeds; training and scoring start above it, and the
-backward pass ends there.
+sequence of a group passes this trunk once for all epochs, candidates and seeds; training and scoring start above it,
+and the backward pass ends there.
 
 1. A decoder layer's own `forward` is replaced by one that looks at the plan: it hands the trunk's output on, stops
    above the trunk, or runs the layer as it was. Any model whose decoder layers sit in one list runs so unchanged.
@@ -102,7 +102,7 @@ class Trunk:
         self.bytes = 0
 
     def clear(self) -> None:
-        """Forget everything: the policy beneath has changed."""
+        """Forget everything: the policy beneath has changed, or a group is over."""
         self.hidden.clear()
         self.bytes = 0
 
