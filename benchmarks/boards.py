@@ -1,15 +1,19 @@
-"""A public environment: did the lesson "never step on a hole" enter the weights? TextArena's Frozen Lake.
+"""A public environment: did the lesson "never step on a hole" enter the weights? TextArena's Frozen Lake, and Sokoban.
 
     pip install 'selfedit[environments]'
-    python benchmarks/boards.py RUN --dtype bfloat16 [--view sides|board] [--dev] [--json] [--out FILE.json]
+    python benchmarks/boards.py RUN --dtype bfloat16 [--game lake|sokoban] [--dev] [--json] [--out FILE.json]
 
-Boards of 4 × 4 cells with 3 holes, from a corner to the one across, that nobody studied. Two things are measured in
-every arm: in states beside a hole, how often the move that is chosen goes into it; and how whole games of at most
-`--most-moves` moves end. The environment's legend, which would tell the lesson, is never shown. In the first world
-signs are the environment's own; in the others a hole has a sign of its own, and three cells of ice that of a decoy.
+`lake`: boards of 4 × 4 cells with 3 holes, from a corner to the one across. `sokoban`: rooms of 6 × 6 cells with one
+box; a move is a push, and what is fatal is a cell from which the box cannot be brought to the goal. Nobody studied these
+boards. Two things are measured in every arm: in states from which a fatal move is possible, how often it is chosen; and
+how whole games of at most `--most-moves` moves end. The environment's legend, which would tell the lesson, is never
+shown. In the first world of the lake signs are the environment's own; in all others what is fatal has a sign of its
+own, and some other cells that of a decoy.
 
 RUN is a folder; the same command again goes on in it. `--dev` takes the worlds and the boards that settings are chosen
 on. `--view board` shows the environment's board and nothing else; `sides` says in words what lies in each direction.
+`--rehearsed N` mixes into each epoch of a study N other boards with what is expected there before it; `--distilled`
+makes the model's own study of how likely it holds each move with the lesson in sight.
 """
 
 from __future__ import annotations
@@ -29,25 +33,23 @@ from selfedit.cli.progress import show_progress
 from selfedit.config import EMBEDDED_MODEL
 from selfedit.engine import TorchEngine, load_engine
 from selfedit.errors import SelfeditError
-from selfedit.learn.boards import DEV_WORLDS, ArmResult, Boards, BoardsPlan, FrozenLake, PlayedGame, PosedMove
-from selfedit.records import UNTOUCHED, TrainingConfig, Update, to_json
+from selfedit.learn.boards import GAMES, ArmResult, BoardGame, Boards, BoardsPlan, PlayedGame, PosedMove
+from selfedit.records import UNTOUCHED, Update, to_json
 from selfedit.report.stats.intervals import Interval, bootstrap, open_ended
 from selfedit.store.adapters import AdapterFolders
 from selfedit.store.run_folder import code_version
 from selfedit.think.units import UnitFolder, held_units
 
 POSED: dict[str, Callable[[PosedMove], bool]] = {
-    "into a hole": lambda one: one.is_fatal,
-    "off the lake": lambda one: one.is_off,
+    "fatal": lambda one: one.is_fatal,
+    "not possible": lambda one: one.is_off,
     "onto a decoy": lambda one: one.is_decoy,
     "right": lambda one: one.is_best,
 }
 """Shares of states, by what the move is."""
 SUBSETS: dict[str, Callable[[PosedMove], bool]] = {
     "all": lambda one: True,
-    "own signs": lambda one: one.world == 0,
-    "invented signs": lambda one: one.world > 0,
-    "a hole on the way": lambda one: one.is_on_the_way,
+    "fatal on the way": lambda one: one.is_on_the_way,
     "beside a decoy, too": lambda one: one.is_beside_decoy,
     "text not studied": lambda one: not one.is_studied,
 }
@@ -71,18 +73,20 @@ def main() -> int:
 
 def plan_of(args: argparse.Namespace) -> BoardsPlan:
     """What is asked for."""
-    plain = BoardsPlan()
-    study = replace(plain.study, learning_rate=args.rate, epochs=args.epochs)
+    plain, game = BoardsPlan(), GAMES[args.game]
+    study = replace(plain.study, learning_rate=args.rate, epochs=args.epochs, top_layers=args.top_layers)
     return replace(
         plain,
         view=args.view,
-        worlds=DEV_WORLDS if args.dev else plain.worlds[: args.worlds],
+        worlds=game.dev_worlds if args.dev else game.worlds[: args.worlds],
         asked_on="dev" if args.dev else plain.asked_on,
         boards=args.boards,
         most_moves=args.most_moves,
         examples=args.examples,
         situations=args.situations,
         falls=tuple(args.falls),
+        rehearsed=args.rehearsed,
+        is_distilled=args.distilled,
         form_adapter=args.form_adapter,
         study=study,
         seed=args.seed,
@@ -91,16 +95,18 @@ def plan_of(args: argparse.Namespace) -> BoardsPlan:
 
 def run(args: argparse.Namespace, plan: BoardsPlan) -> dict[str, Any]:
     """Runs or resumes the experiment."""
-    FrozenLake()  # refuses before a model is loaded
-    identity = {"name": "boards", "plan": to_json(plan), "model": args.model, "dtype": args.dtype}
+    game = GAMES[args.game]
+    game.make()  # refuses before a model is loaded
+    identity = {"name": "boards", "game": game.name, "plan": to_json(plan), "model": args.model, "dtype": args.dtype}
     with held_units(args.run, identity) as units, show_progress(sys.stderr) as progress:
         engine = load_engine(args.model, dtype=args.dtype, adapters=AdapterFolders(args.run))
-        experiment = Boards(plan, engine, FrozenLake, units, progress)
-        estimate(engine, plan, units)
+        experiment = Boards(plan, game, engine, units, progress)
+        estimate(engine, game, plan, units)
         started, cpu = time.monotonic(), time.process_time()
         results = experiment.run(args.arms)
         spent = {"wall": time.monotonic() - started, "cpu": time.process_time() - cpu}
-        trained = {name: held for name in ("form", "weights") if (held := units.recall(name))}
+        units_of = ["form", *dict.fromkeys(f"weights-{arm.study}" for arm in experiment.arms() if arm.study)]
+        trained = {name: held for name in units_of if (held := units.recall(name))}
     return rounded({
         "command": " ".join(["benchmarks/boards.py", *sys.argv[1:]]),
         "facts": {**engine.facts, "code": code_version()},
@@ -110,48 +116,55 @@ def run(args: argparse.Namespace, plan: BoardsPlan) -> dict[str, Any]:
             name: {study: {"tokens": done["tokens"], "steps": done["steps"]} for study, done in one.items()}
             for name, one in trained.items()
         },
-        "arms": {one.arm: told(one) for one in results},
+        "arms": {one.arm: told(one, plan) for one in results},
         "less": differences(results),
     })  # fmt: skip
 
 
-def estimate(engine: TorchEngine, plan: BoardsPlan, units: UnitFolder) -> None:
+def estimate(engine: TorchEngine, game: BoardGame, plan: BoardsPlan, units: UnitFolder) -> None:
     """Says what it takes, from a few steps of training that are thrown away."""
     from selfedit.learn.boards.teaching import form_examples
 
-    if units.recall("weights"):
+    if units.recall("form") or units.recall("weights-oracle"):
         return
-    examples = form_examples(16, plan.view, -1)
+    examples = form_examples(game, 16, plan.view, -1)
     training = replace(plan.form, epochs=1)
     started = time.monotonic()
     with_folder = Update(UNTOUCHED, "adapters/estimate", examples, training, 0)
     [result] = [one for done in engine.update([[with_folder]]) for one in done.results]
     pace = (time.monotonic() - started) / max(1, result.tokens)
     each = result.tokens / len(examples)
-    studies = len(plan.worlds) * (2 * plan.situations + plan.situations + sum(plan.falls)) * plan.study.epochs * each
+    own = 3 * plan.situations + sum(plan.falls)
+    beside = plan.rehearsed * (4 + len(plan.falls))
+    studies = len(plan.worlds) * (own + beside) * plan.study.epochs * each
     tokens = plan.examples * each * (not plan.form_adapter) + studies
     say(f"boards: about {tokens:,.0f} tokens to train on, {2 * tokens * pace / 60:.0f} minutes with asking, here")
 
 
-def told(result: ArmResult) -> dict[str, Any]:
+def told(result: ArmResult, plan: BoardsPlan) -> dict[str, Any]:
     """An arm's figures."""
-    subsets = {
-        name: {"n": len(kept), **{what: to_json(share(kept, fits)) for what, fits in POSED.items()}}
-        for name, takes in SUBSETS.items()
-        if (kept := [one for one in result.posed if takes(one)])
-    }
     worlds = sorted({one.world for one in result.posed})
-    by_world = [to_json(share([one for one in result.posed if one.world == n], POSED["into a hole"])) for n in worlds]
-    games = {
-        name: {"n": len(kept), **{ending: to_json(games_share(kept, ending)) for ending in ENDINGS}}
-        for name, kept in (
-            ("all", result.played),
-            ("own signs", [one for one in result.played if one.world == 0]),
-            ("invented signs", [one for one in result.played if one.world > 0]),
-        )
-        if kept
+    own = [n for n in worlds if not plan.worlds[n].decoy]
+    kinds = {"own signs": own, "invented signs": [n for n in worlds if n not in own]}
+    subsets = {name: [one for one in result.posed if takes(one)] for name, takes in SUBSETS.items()}
+    subsets |= {name: [one for one in result.posed if one.world in those] for name, those in kinds.items()}
+    games = {"all": list(result.played)}
+    games |= {name: [one for one in result.played if one.world in those] for name, those in kinds.items()}
+    return {
+        "states": {
+            name: {"n": len(kept), **{what: to_json(share(kept, fits)) for what, fits in POSED.items()}}
+            for name, kept in subsets.items()
+            if kept
+        },
+        "fatal, by world": [
+            to_json(share([one for one in result.posed if one.world == n], POSED["fatal"])) for n in worlds
+        ],
+        "games": {
+            name: {"n": len(kept), **{ending: to_json(games_share(kept, ending)) for ending in ENDINGS}}
+            for name, kept in games.items()
+            if kept
+        },
     }
-    return {"states": subsets, "into a hole, by world": by_world, "games": games}
 
 
 def share(rows: Iterable[PosedMove], fits: Callable[[PosedMove], bool]) -> Interval:
@@ -178,11 +191,14 @@ PAIRS = (
     Pair("weights:oracle", "none"),
     Pair("weights:falls-8", "none"),
     Pair("weights:own", "none"),
+    Pair("weights:sentence", "none"),
     Pair("text", "none"),
     Pair("other", "none"),
     Pair("exchanged", "none"),
     Pair("weights:oracle", "text"),
+    Pair("weights:own", "text"),
     Pair("weights:oracle", "weights:own"),
+    Pair("weights:oracle", "other"),
 )
 
 
@@ -216,17 +232,21 @@ def paired(before: dict[tuple[str, str], float], after: dict[tuple[str, str], fl
 
 def table(found: dict[str, Any]) -> str:
     """As the docs have it."""
-    lines = [f"| arm | {' | '.join(POSED)} | games won | fell |", f"|{'---|' * (len(POSED) + 3)}"]
+    first, *others = POSED
+    heads = [first, "fatal on the way", *others, "games won", "fell"]
+    lines = [f"| arm | {' | '.join(heads)} |", f"|{'---|' * (len(heads) + 1)}"]
     for name, one in found["arms"].items():
-        states, games = one["states"]["all"], one["games"]["all"]
-        cells = [cell(states[what]) for what in POSED] + [cell(games["won"]), cell(games["fell"])]
+        states, games = one["states"], one["games"]["all"]
+        on_the_way = [cell(states["fatal on the way"]["fatal"]) if "fatal on the way" in states else "–"]
+        cells = [cell(states["all"][first]), *on_the_way, *(cell(states["all"][what]) for what in others)]
+        cells += [cell(games["won"]), cell(games["fell"])]
         lines.append(f"| {name} | {' | '.join(cells)} |")
     lines += ["", f"| less | {' | '.join(POSED)} | games won |", f"|{'---|' * (len(POSED) + 2)}"]
     for row in found["less"]:
         cells = [cell(row[what], "+") for what in (*POSED, "won")]
         lines.append(f"| {row['arm']} less {row['less']} | {' | '.join(cells)} |")
-    first = next(iter(found["arms"].values()))
-    states, games = first["states"]["all"]["n"], first["games"]["all"]["n"]
+    arm = next(iter(found["arms"].values()))
+    states, games = arm["states"]["all"]["n"], arm["games"]["all"]["n"]
     n = f"{states} states and {games} games of {found['plan']['boards']} boards"
     return "\n".join(
         [
@@ -248,9 +268,10 @@ def cell(interval: dict[str, Any], sign: str = "") -> str:
 def parse_arguments() -> argparse.Namespace:
     """The command line."""
     plain = BoardsPlan()
-    training: TrainingConfig = plain.study
+    training = plain.study
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run", type=Path)
+    parser.add_argument("--game", choices=tuple(GAMES), default="lake")
     parser.add_argument("--view", choices=("sides", "board"), default=plain.view)
     parser.add_argument("--dev", action="store_true", help="the worlds that settings are chosen on")
     parser.add_argument("--worlds", type=int, default=len(plain.worlds))
@@ -263,8 +284,13 @@ def parse_arguments() -> argparse.Namespace:
     )
     parser.add_argument("--situations", type=int, default=plain.situations)
     parser.add_argument("--falls", type=int, nargs="*", default=list(plain.falls))
+    parser.add_argument("--rehearsed", type=int, default=plain.rehearsed, help="other boards in each epoch of a study")
+    parser.add_argument(
+        "--distilled", action="store_true", help="own: how likely it holds each move, instead of the likeliest one"
+    )
     parser.add_argument("--rate", type=float, default=training.learning_rate)
     parser.add_argument("--epochs", type=int, default=training.epochs)
+    parser.add_argument("--top-layers", type=float, default=training.top_layers, help="share that a study adapts")
     parser.add_argument("--seed", type=int, default=plain.seed)
     parser.add_argument("--model", default=EMBEDDED_MODEL)
     parser.add_argument("--dtype", default="auto")

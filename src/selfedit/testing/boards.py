@@ -1,4 +1,4 @@
-"""L4. A frozen lake without a package, and an engine that reads what lies around and obeys lessons about signs."""
+"""L4. A frozen lake and a Sokoban without a package, and an engine that obeys lessons about signs."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from selfedit import seeds
 from selfedit.learn.boards.environments import Stepped
 from selfedit.learn.boards.lake import LakeBoard, draw_lake
 from selfedit.learn.boards.moves import MOVES, Move, beyond
+from selfedit.learn.boards.sokoban import NO_PUSH, STUCK, SokobanBoard, draw_room
 from selfedit.protocols import Done
 from selfedit.records import Completion, Generation, Update, UpdateResult
 from selfedit.testing.engines import FakeEngine
@@ -49,9 +50,37 @@ class FakeLake:
         return f"Current Board:\n\n{lake.printed()}\n\nAvailable Actions: {', '.join(f'[{one}]' for one in MOVES)}"
 
 
+class FakeSokoban:
+    """Implements `learn.boards.Environment` by the rules of `learn.boards.Sokoban`: of a box that cannot be brought to
+    the goal any more, and of a push that is not possible for the second time running, the game is lost."""
+
+    def __init__(self) -> None:
+        self._board: SokobanBoard | None = None
+        self._refused = 0
+
+    def begin(self, seed: int) -> str:
+        """A board of this seed."""
+        self._board, self._refused = draw_room(random.Random(seeds.derive("fake room", seed))), 0
+        return self._shown(self._board)
+
+    def step(self, move: Move) -> Stepped:
+        """Pushes the box, or does not."""
+        assert self._board is not None
+        board = self._board.pushed(move)
+        if board is None:
+            self._refused += 1
+            return Stepped(NO_PUSH, self._shown(self._board), self._refused > 1, False)
+        self._board, self._refused = board, 0
+        is_won = board.box == board.room.goal
+        return Stepped(STUCK if board.is_lost else "", self._shown(board), is_won or board.is_lost, is_won)
+
+    def _shown(self, board: SokobanBoard) -> str:
+        return f"Current Board:\n\n{board.printed()}\nAvailable Moves: {', '.join(MOVES)}"
+
+
 class ObedientEngine(FakeEngine):
     """Goes where the goal is, over whatever lies there, unless a lesson in sight or one that a version has studied says
-    never to step on it."""
+    never to."""
 
     def _update(self, update: Update) -> UpdateResult:
         done = super()._update(update)
@@ -73,12 +102,12 @@ class ObedientEngine(FakeEngine):
             yield Done(number, tuple(Completion(self._move(one), 1, False) for one in group))
 
     def _move(self, item: Generation) -> str:
-        avoided = {"edge", *self._avoided().get(item.base.digest, ()), *_signs(item.prompt.text)}
+        avoided = {"edge", "wall", "shut", *self._avoided().get(item.base.digest, ()), *_signs(item.prompt.text)}
         around: dict[str, str] = dict(re.findall(r"(Up|Down|Left|Right): (\w+)", item.prompt.text))
         ways: list[str] = re.findall(r"Goal: ([\w, ]+)", item.prompt.text)[-1].split(", ")
         order = [*ways, *(one for one in MOVES if one not in ways)]
-        return next(one for one in order if around[one.capitalize()] not in avoided)
+        return next((one for one in order if around[one.capitalize()] not in avoided), order[0])
 
 
 def _signs(text: str) -> set[str]:
-    return set(re.findall(r"Never step on (\w+)", text))
+    return set(re.findall(r"Never (?:step on|push it onto) (\w+)", text))

@@ -15,14 +15,15 @@ import pytest
 from selfedit.errors import SelfeditError
 from selfedit.learn.agent import AgentSession, AgentSettings
 from selfedit.learn.agent import session as module
-from selfedit.learn.boards import DEV_WORLDS, WORLDS, ArmResult, Boards, BoardsPlan, FrozenLake, Signs, live, read_lake
-from selfedit.learn.boards.lake import draw_lake, use_of
+from selfedit.learn.boards import GAMES, LAKE, ArmResult, BoardGame, Boards, BoardsPlan, FrozenLake, Signs, live
+from selfedit.learn.boards.game import use_of
+from selfedit.learn.boards.lake import PLAIN, draw_lake, read_lake
 from selfedit.learn.boards.moves import move_in
-from selfedit.learn.boards.teaching import FORM_SIGNS, falls_study, form_examples, oracle_study
+from selfedit.learn.boards.teaching import falls_study, form_examples, oracle_study, own_study, rehearsed
 from selfedit.records import TrainingConfig
 from selfedit.store.adapters import AdapterFolders
 from selfedit.testing import RoteEngine, SilentProgress
-from selfedit.testing.boards import FakeLake, ObedientEngine
+from selfedit.testing.boards import FakeLake, FakeSokoban, ObedientEngine
 from selfedit.think.units import held_units
 
 BOARD = """Current Board:
@@ -35,14 +36,15 @@ BOARD = """Current Board:
 |     |     |  G  |
 +-----+-----+-----+
 """
-SMALL = BoardsPlan(worlds=WORLDS[:2], boards=6, examples=4, situations=8, falls=(2,), study=TrainingConfig(rank=2))
+FAKES = {"lake": replace(LAKE, make=FakeLake), "sokoban": replace(GAMES["sokoban"], make=FakeSokoban)}
+SMALL = BoardsPlan(worlds=LAKE.worlds[:2], boards=6, examples=4, situations=8, falls=(2,), study=TrainingConfig(rank=2))
 
 
 def test_a_board_is_read_as_it_is_printed_and_says_what_is_around() -> None:
     lake = read_lake(BOARD)
     assert lake.printed() in BOARD
-    assert lake.sides() == "Up: edge. Down: ice. Left: edge. Right: H. Goal: down, right."
-    situation = lake.situation(Signs())
+    assert lake.situation(PLAIN).sides == "Up: edge. Down: ice. Left: edge. Right: H. Goal: down, right."
+    situation = lake.situation(PLAIN)
     assert (situation.fatal, situation.best, situation.eager) == (("right",), ("down",), ("down", "right"))
     with pytest.raises(SelfeditError, match="holds no board"):
         read_lake("Welcome to Frozen Lake!")
@@ -68,16 +70,17 @@ def test_replies_are_moves_or_none() -> None:
     ]
 
 
-def test_what_all_arms_lie_on_is_taught_nothing_of_the_signs_that_are_examined() -> None:
-    examined = {sign for signs in (*WORLDS, *DEV_WORLDS) for sign in (signs.hole, signs.decoy) if sign}
-    assert not examined & set(FORM_SIGNS)
-    for one in form_examples(40, "sides", 0):
+@pytest.mark.parametrize("game", GAMES.values(), ids=GAMES)
+def test_what_all_arms_lie_on_is_taught_nothing_of_the_signs_that_are_examined(game: BoardGame) -> None:
+    examined = {sign for signs in (*game.worlds, *game.dev_worlds) for sign in (signs.fatal, signs.decoy) if sign}
+    assert not examined & set(game.form_signs)
+    for one in form_examples(game, 40, "sides", 0):
         assert one.prompt is not None
         assert not [sign for sign in examined if f": {sign}." in one.prompt.text or f" {sign}." in one.prompt.text]
 
 
 def test_an_oracle_leads_around_holes_on_boards_that_are_not_examined() -> None:
-    for example in oracle_study(Signs("K", "M"), 24, "sides", 0)[1:]:
+    for example in oracle_study(LAKE, Signs("K", "M"), 24, "sides", 0)[1:]:
         assert example.prompt is not None
         assert f"{example.completion.capitalize()}: K." not in example.prompt.text
         assert f"{example.completion.capitalize()}: edge." not in example.prompt.text
@@ -85,10 +88,25 @@ def test_an_oracle_leads_around_holes_on_boards_that_are_not_examined() -> None:
 
 
 def test_of_a_fall_another_move_is_studied() -> None:
-    situation = read_lake(BOARD).situation(Signs())
-    said, example = falls_study(Signs(), [(situation, "right")], "board", 0)
+    situation = read_lake(BOARD).situation(PLAIN)
+    said, example = falls_study(LAKE, PLAIN, [(situation, "right")], "board", 0)
     assert said.completion == "Never step on H." and example.completion == "down"
     assert example.prompt is not None and BOARD.splitlines()[3] in example.prompt.text
+
+
+def test_what_is_rehearsed_is_other_boards_in_each_epoch_held_to_what_was_expected() -> None:
+    found = rehearsed(LAKE, 3, 2, "sides", 0)
+    assert [one.in_epoch for one in found] == [0, 0, 0, 1, 1, 1]
+    assert all(one.teacher == one.prompt for one in found)
+    assert not {one.prompt for one in found} & {one.prompt for one in form_examples(LAKE, 6, "sides", 0)}
+
+
+def test_an_own_study_that_is_distilled_has_the_lesson_in_the_teachers_sight_alone() -> None:
+    situation = read_lake(BOARD).situation(PLAIN)
+    said, one = own_study(LAKE, PLAIN, [(situation, "down")], "sides", is_distilled=True)
+    assert said.teacher is None and one.completion == "down" and one.prompt and one.teacher
+    assert one.teacher.text == f"Lessons:\n- Never step on H.\n\n{one.prompt.text}"
+    assert own_study(LAKE, PLAIN, [(situation, "down")], "sides", is_distilled=False)[1].teacher is None
 
 
 @pytest.fixture
@@ -97,7 +115,7 @@ def run(tmp_path: Path) -> Callable[..., dict[str, ArmResult]]:
 
     def done(engine: ObedientEngine) -> dict[str, ArmResult]:
         with held_units(tmp_path, {"name": "boards"}) as units:
-            return {one.arm: one for one in Boards(SMALL, engine, FakeLake, units, SilentProgress()).run()}
+            return {one.arm: one for one in Boards(SMALL, FAKES["lake"], engine, units, SilentProgress()).run()}
 
     return done
 
@@ -110,7 +128,7 @@ def test_who_has_the_lesson_does_not_fall_and_who_has_another_does(
     def falls(arm: str) -> int:
         return sum(one.is_fatal for one in arms[arm].posed)
 
-    knowing = ["text", "weights:oracle", "weights:falls-2", "weights:own", "weights+text", "perfect"]
+    knowing = ["text", "weights:oracle", "weights:sentence", "weights:falls-2", "weights:own", "weights+text", "perfect"]
     assert [falls(arm) for arm in knowing] == [0] * len(knowing)
     assert falls("none") == falls("other") > 0 and falls("exchanged") > 0
     assert all(one.ending == "won" for one in arms["perfect"].played)
@@ -165,20 +183,20 @@ def test_the_environment_plays_as_it_is_described_without_touching_the_dice_of_o
     assert drawn == random.random() and game.begin(5) == begun
     lake = read_lake(begun)
     assert lake.printed() in begun and len(lake.marks) == 3
-    way, fell = lake.situation(Signs()), None
+    way, fell = lake.situation(PLAIN), None
     for one in lake.standings():
-        if near := one.situation(Signs()).fatal:
+        if near := one.situation(PLAIN).fatal:
             fell = fell or (one.player, near[0])
     assert way.best and fell
     while True:  # the shortest way is a way
-        done = game.step(read_lake(game_board := begun).situation(Signs()).best[0])
+        done = game.step(read_lake(game_board := begun).situation(PLAIN).best[0])
         begun = done.board
         if done.is_over:
             break
         assert done.said and game_board != begun
     assert done.is_won
     game.begin(5)
-    off = lake.situation(Signs()).blocked[0]
+    off = lake.situation(PLAIN).blocked[0]
     assert not game.step(off).is_over and game.step(off).is_over
 
 
@@ -186,7 +204,7 @@ def test_falls_of_the_environment_are_losses_in_its_own_words() -> None:
     pytest.importorskip("textarena")
     game = FrozenLake()
     for seed in range(50):
-        situation = read_lake(game.begin(seed)).situation(Signs())
+        situation = read_lake(game.begin(seed)).situation(PLAIN)
         if situation.fatal:
             done = game.step(situation.fatal[0])
             assert done.is_over and not done.is_won and done.said.startswith("You fell into a hole!")
@@ -198,10 +216,10 @@ def test_one_world_has_no_weights_of_another_and_without_a_decoy_no_exchanged_si
     def names(*worlds: Signs) -> set[str]:
         with held_units(tmp_path, {"name": "boards"}) as units:
             plan = replace(SMALL, worlds=worlds)
-            boards = Boards(plan, ObedientEngine(home=tmp_path), FakeLake, units, SilentProgress())
+            boards = Boards(plan, FAKES["lake"], ObedientEngine(home=tmp_path), units, SilentProgress())
             return {arm.name for arm in boards.arms()}
 
-    plain, disguised = WORLDS[:2]
+    plain, disguised = LAKE.worlds[:2]
     assert names(plain, disguised) - names(plain) == {"other", "exchanged"}
     assert names(plain, disguised) - names(disguised) == {"other"}
 
@@ -230,15 +248,15 @@ def test_the_benchmark_tells_shares_with_intervals_and_goes_on_where_it_was(
         return engines[-1]
 
     monkeypatch.setattr(script, "load_engine", load)
-    monkeypatch.setattr(script, "FrozenLake", FakeLake)
+    monkeypatch.setattr(script, "GAMES", FAKES)
     out = tmp_path / "found.json"
     words = f"boards.py {tmp_path / 'run'} --boards 6 --examples 4 --situations 8 --falls 2 --out {out}".split()
     monkeypatch.setattr(sys, "argv", words)
     assert script.main() == 0
     shown, found = capsys.readouterr().out, json.loads(out.read_text())
     assert "| perfect | 0.0" in shown and "| weights:oracle less none |" in shown
-    none, knowing = (found["arms"][arm]["states"]["a hole on the way"] for arm in ("none", "weights:oracle"))
-    assert none["into a hole"]["value"] > 0 and knowing["into a hole"]["value"] == 0 and none["n"] == knowing["n"]
+    none, knowing = (found["arms"][arm]["states"]["fatal on the way"] for arm in ("none", "weights:oracle"))
+    assert none["fatal"]["value"] > 0 and knowing["fatal"]["value"] == 0 and none["n"] == knowing["n"]
     assert found["arms"]["perfect"]["games"]["all"]["won"]["value"] == 1
     monkeypatch.setattr(sys, "argv", [*words, "--json"])
     assert script.main() == 0 and json.loads(capsys.readouterr().out)["arms"] == found["arms"]

@@ -1,4 +1,4 @@
-"""L3. Worlds that an agent acts in: TextArena's Frozen Lake, one move at a time, and what it says of each.
+"""L3. Worlds that an agent acts in, one move at a time, and what they say of each; those of TextArena.
 
 `textarena` is an extra (`pip install 'selfedit[environments]'`) and is imported when a world is made, not before. It
 plays offline; nothing is downloaded. What it says when a game begins tells which signs are what; that is left out, for
@@ -14,11 +14,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from selfedit.errors import SelfeditError
-from selfedit.learn.boards.lake import HOLES, SIZE
 from selfedit.learn.boards.moves import Move
-
-FROZEN_LAKE = "FrozenLake-v0-random-raw"
-"""As TextArena names it: from a corner to the one across; without wrappers, which would tell everything again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,26 +43,26 @@ class Environment(Protocol):
         ...
 
 
-class FrozenLake:
-    """TextArena's Frozen Lake.
+class TextArenaGame:
+    """A game of TextArena's for one player.
 
     Args:
-        size: cells on each side.
-        holes: how many of them are holes.
+        name: TextArena's; one without wrappers, which would tell everything again.
+        settings: of the game.
 
     Raises:
-        SelfeditError: TextArena is not installed, or has no such world.
+        SelfeditError: TextArena is not installed, or has no such game.
     """
 
-    def __init__(self, size: int = SIZE, holes: int = HOLES) -> None:
+    def __init__(self, name: str, **settings: Any) -> None:
         try:
             import textarena
         except ImportError:
             raise SelfeditError("textarena is not installed; pip install 'selfedit[environments]'") from None
         try:
-            self._game: Any = textarena.make(FROZEN_LAKE, size=size, num_holes=holes)
+            self._game: Any = textarena.make(name, **settings)
         except ValueError as error:
-            raise SelfeditError(f"textarena {textarena.__version__} has no {FROZEN_LAKE}: {error}") from None
+            raise SelfeditError(f"textarena {textarena.__version__} has no {name}: {error}") from None
 
     def begin(self, seed: int) -> str:
         """See `Environment.begin`."""

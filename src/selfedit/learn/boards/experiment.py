@@ -1,9 +1,10 @@
 """L3. Did the lesson enter the weights? Boards of a public environment, which nobody studied, in every arm.
 
-    start → games on other boards → falls → self-edits → adapters → states beside a hole, and whole games
+    start → games on other boards → falls → self-edits → adapters → states from which one can fall, and whole games
 
 1. All arms lie on one adapter, which knows the form and the way and was taught on boards with other signs.
 2. No board that is examined is one that anything was taught on, whatever its seed: boards are split by what lies where.
+   Those in which no fatal move can be on the way say nothing, and are not examined.
 3. Everything is kept unit by unit. Started again, it goes on.
 """
 
@@ -11,32 +12,32 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import count, islice
 from typing import Any, Literal, Protocol
 
 from selfedit import seeds
 from selfedit.errors import SelfeditError
-from selfedit.learn.boards.environments import Environment
-from selfedit.learn.boards.lake import BoardUse, LakeBoard, Signs, read_lake, use_of
+from selfedit.learn.boards.game import Board, BoardGame, BoardUse, Signs, use_of
+from selfedit.learn.boards.lake import LAKE
 from selfedit.learn.boards.moves import Move, Situation, View
-from selfedit.learn.boards.playing import Game, ModelMover, Mover, PerfectMover, RandomMover, play, posed
+from selfedit.learn.boards.playing import Game, ModelMover, Mover, PerfectMover, RandomMover, near, play, posed
 from selfedit.learn.boards.teaching import (
-    WORLDS,
     falls_study,
     form_examples,
-    lesson_of,
     oracle_study,
     own_study,
     put_board,
+    rehearsed,
+    sentence_study,
 )
 from selfedit.learn.common_start import check_given, trained
 from selfedit.protocols import Engine, Progress
 from selfedit.records import UNTOUCHED, Example, Policy, TrainingConfig, Update, to_json
 from selfedit.store.adapters import adapter_in
 
-ORACLE, FALLS, OWN, EXCHANGED = "oracle", "falls", "own", "exchanged"
+SENTENCE, ORACLE, FALLS, OWN, EXCHANGED = "sentence", "oracle", "falls", "own", "exchanged"
 """Studies: who wrote them; and the oracle's in a world whose signs are exchanged."""
 FORM = TrainingConfig(rank=16, alpha=32.0, learning_rate=1e-3, epochs=1, batch_size=8)
 STUDY = TrainingConfig(rank=16, alpha=32.0, top_layers=0.5, learning_rate=2e-3, epochs=6, batch_size=8)
@@ -65,7 +66,7 @@ class BoardsPlan:
 
     view: View = "sides"
     """What the model reads."""
-    worlds: tuple[Signs, ...] = WORLDS
+    worlds: tuple[Signs, ...] = LAKE.worlds
     """In which signs."""
     asked_on: BoardUse = "examined"
     """Which boards: those that are reported, or those that settings are chosen on."""
@@ -81,6 +82,11 @@ class BoardsPlan:
     """Of a self-edit that the oracle writes; of the model's own, at most."""
     falls: tuple[int, ...] = (8,)
     """After how many falls a self-edit is written of them."""
+    rehearsed: int = 0
+    """Other boards that are rehearsed in each epoch of a study, with what is expected there before it."""
+    is_distilled: bool = False
+    """Whether of the model's own self-edit it is learnt how likely it holds each move with the lesson in sight, instead
+    of the likeliest move."""
     form: TrainingConfig = FORM
     """How what all arms lie on is trained."""
     study: TrainingConfig = STUDY
@@ -117,15 +123,15 @@ class PosedMove:
     move: Move | None
     """None: what it says is no move."""
     is_fatal: bool
-    """Into a hole."""
+    """One that ends it all."""
     is_off: bool
-    """Over the edge, or no move at all."""
+    """Not possible, or no move at all."""
     is_decoy: bool
     """Onto the sign that means nothing."""
     is_best: bool
     """The beginning of a shortest safe way."""
     is_on_the_way: bool
-    """Of the state: whether there is a hole on a shortest way, into which walks who knows of none."""
+    """Of the state: whether a fatal move begins a shortest way, so that who knows nothing may make it."""
     is_beside_decoy: bool
     """Of the state: whether a decoy is beside it, too."""
     is_studied: bool
@@ -157,16 +163,17 @@ class Boards:
     """The experiment, ready to be run.
 
     Args:
-        make: gives a new environment.
+        game: which is played.
         engine: the model.
         kept: where everything that is done is kept.
     """
 
     plan: BoardsPlan
+    game: BoardGame
     engine: Engine
-    make: Callable[[], Environment]
     kept: UnitMemory
     progress: Progress
+    _written: dict[tuple[str, int], tuple[Example, ...]] = field(default_factory=dict, init=False, repr=False)
 
     def run(self, names: Sequence[str] = ()) -> list[ArmResult]:
         """Arms by name; all where none is named.
@@ -192,6 +199,7 @@ class Boards:
             BoardArm("weights:oracle", "weights", ORACLE),
             BoardArm("other", "other", ORACLE),
             BoardArm("exchanged", "weights", EXCHANGED),
+            BoardArm("weights:sentence", "weights", SENTENCE),
             *(BoardArm(f"weights:{name}", "weights", name) for name in studied[1:]),
             BoardArm("weights+text", "weights", ORACLE, has_text=True),
             BoardArm("random", "random"),
@@ -209,76 +217,79 @@ class Boards:
             return adapter_in(self.plan.form_adapter)
 
         def due() -> list[Update]:
-            examples = form_examples(self.plan.examples, self.plan.view, self.plan.seed)
+            examples = form_examples(self.game, self.plan.examples, self.plan.view, self.plan.seed)
             seed = seeds.derive(self.plan.seed, "form")
             return [Update(UNTOUCHED, "adapters/form", examples, self.plan.form, seed)]
 
         return self._adapters("form", ["form"], due)["form"]
 
-    @cached_property
-    def weights(self) -> list[dict[str, Policy]]:
-        """Adapters of each world, by study; all are trained side by side."""
-        names = {f"{n}-{name}": (n, name) for n, held in enumerate(self.studies) for name in held}
+    def weights(self, study: str) -> dict[int, Policy]:
+        """Adapters after a study, by world; trained side by side, and only where an arm asks for them."""
+        names = {f"{n}-{study}": n for n in self._worlds_of(study)}
 
         def due() -> list[Update]:
+            plan = self.plan
+            beside = rehearsed(self.game, plan.rehearsed, plan.study.epochs, plan.view, plan.seed)
             return [
-                Update(self.form, f"adapters/{key}", self.studies[n][name], self.plan.study, self._seed(key))
-                for key, (n, name) in names.items()
+                Update(self.form, f"adapters/{key}", (*self.study(study, n), *beside), plan.study, self._seed(key))
+                for key, n in names.items()
             ]
 
-        found = self._adapters("weights", list(names), due)
-        held: list[dict[str, Policy]] = [{} for _ in self.plan.worlds]
-        for key, (n, name) in names.items():
-            held[n][name] = found[key]
-        return held
+        found = self._adapters(f"weights-{study}", list(names), due)
+        return {n: found[key] for key, n in names.items()}
+
+    def study(self, name: str, n: int) -> tuple[Example, ...]:
+        """What is studied in a world."""
+        if (name, n) not in self._written:
+            self._written[name, n] = self._study(name, n)
+        return self._written[name, n]
+
+    def _study(self, name: str, n: int) -> tuple[Example, ...]:
+        plan, game, signs = self.plan, self.game, self.plan.worlds[n]
+        if name == SENTENCE:
+            return sentence_study(game, signs)
+        if name in (ORACLE, EXCHANGED):
+            taught = signs if name == ORACLE else signs.exchanged
+            return oracle_study(game, taught, plan.situations, plan.view, plan.seed)
+        if name == OWN:
+            return own_study(game, signs, self._own(signs, self._lived[n]), plan.view, plan.is_distilled)
+        [most] = [most for most in plan.falls if name == f"{FALLS}-{most}"]
+        falls = [(one.situation, one.move) for played in self._lived[n] if (one := played.fall) and one.move]
+        return falls_study(game, signs, falls[:most], plan.view, self._seed(f"falls {n}"))
+
+    def _worlds_of(self, study: str) -> list[int]:
+        """Worlds in which there is such a study."""
+        return [n for n, signs in enumerate(self.plan.worlds) if signs.decoy or study != EXCHANGED]
 
     @cached_property
-    def studies(self) -> list[dict[str, tuple[Example, ...]]]:
-        """What is studied in each world, by study."""
-        plan, found = self.plan, []
-        for n, signs in enumerate(plan.worlds):
-            games = list(self._lived(signs))
-            held = {ORACLE: oracle_study(signs, plan.situations, plan.view, plan.seed)}
-            if signs.decoy:
-                held[EXCHANGED] = oracle_study(signs.exchanged, plan.situations, plan.view, plan.seed)
-            falls = [(one.situation, one.move) for game in games if (one := game.fall) and one.move]
-            for most in plan.falls:
-                held[f"{FALLS}-{most}"] = falls_study(signs, falls[:most], plan.view, self._seed(f"falls {n}"))
-            held[OWN] = own_study(signs, self._own(signs, games), plan.view)
-            found.append(held)
-        return found
-
-    def _lived(self, signs: Signs) -> Iterator[Game]:
-        """Games on boards that are not examined, by who knows no lesson."""
-        return play(
-            self.make,
-            self._boards(_STUDIED_FROM, _PLAYED, "taught"),
-            signs,
-            self._mover(self.form),
-            self.plan.most_moves,
-        )
+    def _lived(self) -> list[list[Game]]:
+        """Games of each world on boards that are not examined, by who knows no lesson."""
+        boards, mover = self._boards(_STUDIED_FROM, _PLAYED, "taught"), self._mover(self.form)
+        return [list(play(self.game, boards, signs, mover, self.plan.most_moves)) for signs in self.plan.worlds]
 
     def _own(self, signs: Signs, games: Sequence[Game]) -> list[tuple[Situation, Move]]:
         """Situations of games, three of four beside the sign where there are enough, with what is done in them in sight
         of the lesson."""
         met = {one.situation.text(self.plan.view): one.situation for game in games for one in game.passed}
-        order = random.Random(self._seed(f"own {signs.hole}")).sample(list(met.values()), len(met))
+        order = random.Random(self._seed(f"own {signs.fatal}")).sample(list(met.values()), len(met))
         near, far = ([one for one in order if bool(one.fatal) is is_near] for is_near in (True, False))
         n = self.plan.situations
         chosen = [*near[: n - n // 4], *far[: n // 4]]
-        said = self._mover(self.form, [lesson_of(signs)]).moves(chosen, 0)
+        said = self._mover(self.form, [self.game.lesson(signs)]).moves(chosen, 0)
         return [(one, move) for one, move in zip(chosen, said, strict=True) if move]
 
     def _boards(self, first: int, n: int, use: BoardUse) -> list[int]:
-        """Seeds of so many different boards, of those that are there for one thing."""
-        game = self.make()
-        seen: list[LakeBoard] = []
+        """Seeds of so many different boards, of those that are there for one thing. Of those to be examined or chosen on
+        the ones in which a fatal move can be on the way."""
+        environment = self.game.make()
+        seen: list[Board] = []
 
         def fitting() -> Iterator[int]:
             for seed in count(first):
-                lake = read_lake(game.begin(seed))
-                if lake not in seen and use_of(lake) == use:
-                    seen.append(lake)
+                board = self.game.read(environment.begin(seed))
+                is_new = board not in seen and use_of(board) == use
+                if is_new and (use == "taught" or all(near(self.game, board).values())):
+                    seen.append(board)
                     yield seed
 
         return list(islice(fitting(), n))
@@ -291,11 +302,7 @@ class Boards:
         unit = f"arm-{arm.name.replace(':', '-')}"
         held = self.kept.recall(unit)
         if held is None:
-            rows = [
-                self._in_world(n, arm)
-                for n, signs in enumerate(self.plan.worlds)
-                if signs.decoy or arm.study != EXCHANGED
-            ]
+            rows = [self._in_world(n, arm) for n in self._worlds_of(arm.study)]
             self.kept.keep(
                 unit,
                 {
@@ -317,11 +324,9 @@ class Boards:
         """All states and games of an arm in a world."""
         signs, mover, view = self.plan.worlds[n], self._mover_of(n, arm), self.plan.view
         studied = (
-            {one.prompt.text for one in self.studies[n].get(arm.study, ()) if one.prompt}
-            if arm.who == "weights"
-            else set()
+            {one.prompt.text for one in self.study(arm.study, n) if one.prompt} if arm.who == "weights" else set()
         )
-        states = posed(self.make, self._examined)
+        states = posed(self.game, self._examined)
         seen = [one.situation(signs) for one in states]
         found = [
             PosedMove(
@@ -339,11 +344,11 @@ class Boards:
             )
             for number, (state, one, move) in enumerate(zip(states, seen, mover.moves(seen, -1), strict=True))
         ]
-        games = play(self.make, self._examined, signs, mover, self.plan.most_moves)
+        games = play(self.game, self._examined, signs, mover, self.plan.most_moves)
         return found, [PlayedGame(n, one.seed, one.ending, len(one.passed)) for one in games]
 
     def _mover_of(self, n: int, arm: BoardArm) -> Mover:
-        lessons = [lesson_of(self.plan.worlds[n])] if arm.has_text else []
+        lessons = [self.game.lesson(self.plan.worlds[n])] if arm.has_text else []
         if arm.who == "random":
             return RandomMover()
         if arm.who == "perfect":
@@ -352,7 +357,8 @@ class Boards:
             return ModelMover(self.engine, UNTOUCHED, self.plan.view, lessons)
         if arm.who == "start":
             return self._mover(self.form, lessons)
-        return self._mover(self.weights[n if arm.who == "weights" else n - 1][arm.study], lessons)
+        worlds = self.weights(arm.study)
+        return self._mover(worlds[n if arm.who == "weights" else (n - 1) % len(worlds)], lessons)
 
     def _mover(self, policy: Policy, lessons: Sequence[str] = ()) -> Mover:
         return ModelMover(self.engine, policy, self.plan.view, lessons)

@@ -1,8 +1,6 @@
-"""L3. Frozen Lake: a board is read as the environment prints it, and its signs are exchanged for invented ones.
+"""L3. Frozen Lake: TextArena's, a board as it is printed, and its signs exchanged for invented ones.
 
-A hole is an `H` there. What a model of its own knows of that is not known, so a world has signs of its own: one that
-stands for holes, and a decoy that is put on some cells of plain ice. Two worlds whose signs are exchanged have the same
-boards and opposite lessons.
+A hole is an `H` there.
 """
 
 from __future__ import annotations
@@ -10,40 +8,36 @@ from __future__ import annotations
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
 
-from selfedit import seeds
 from selfedit.errors import SelfeditError
-from selfedit.learn.boards.moves import MOVES, Cell, Move, Situation, beyond, distances, listed, nearest
+from selfedit.learn.boards.environments import TextArenaGame
+from selfedit.learn.boards.game import BoardGame, Signs, decoys_among
+from selfedit.learn.boards.moves import MOVES, Cell, Move, Situation, ahead, beyond, distances, nearest, told_sides
 
+FROZEN_LAKE = "FrozenLake-v0-random-raw"
+"""As TextArena names it: from a corner to the one across."""
 SIZE, HOLES = 4, 3
 """Of a board: cells on each side, and how many of them are holes. As Frozen Lake has them where nothing is said."""
 _HOLE, _GOAL, _PLAYER = "H", "G", "P"
 _WIDTH = 5
 """Characters of a cell as it is printed."""
-_DECOYS = 3
-BoardUse = Literal["examined", "dev", "taught"]
-"""A quarter of all boards is examined; on another one settings are chosen; on the others everything is taught."""
-_USES: tuple[BoardUse, ...] = ("examined", "dev", "taught", "taught")
-
-
-@dataclass(frozen=True, slots=True)
-class Signs:
-    """What a world's cells look like."""
-
-    hole: str = _HOLE
-    """Of a hole."""
-    decoy: str = ""
-    """Of a cell of ice that looks like something; empty: there are none."""
-
-    @property
-    def exchanged(self) -> Signs:
-        """The world in which the other sign is a hole."""
-        return Signs(self.decoy, self.hole)
-
-
-PLAIN = Signs()
+PLAIN = Signs(_HOLE)
 """The environment's own."""
+
+
+class FrozenLake(TextArenaGame):
+    """TextArena's Frozen Lake.
+
+    Args:
+        size: cells on each side.
+        holes: how many of them are holes.
+
+    Raises:
+        SelfeditError: TextArena is not installed, or has no such world.
+    """
+
+    def __init__(self, size: int = SIZE, holes: int = HOLES) -> None:
+        super().__init__(FROZEN_LAKE, size=size, num_holes=holes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +50,11 @@ class LakeBoard:
     goal: Cell
     marks: Mapping[Cell, str]
     """Cells with a sign on them."""
+
+    @property
+    def layout(self) -> tuple[object, ...]:
+        """See `Board.layout`; where one begins says where the goal is."""
+        return self.player, sorted(self.marks)
 
     def seen(self, move: Move) -> str:
         """What lies in a direction, in a word."""
@@ -78,42 +77,31 @@ class LakeBoard:
         return "\n".join([line, *(f"{row}\n{line}" for row in rows)])
 
     def situation(self, signs: Signs) -> Situation:
-        """What is to be known of it where these are the signs."""
-        off = tuple(move for move in MOVES if not self.holds(beyond(self.player, move)))
-        open_ = [move for move in MOVES if move not in off]
-        fatal = tuple(move for move in open_ if self.seen(move) == signs.hole)
-        safe = distances(self.goal, lambda cell: self.holds(cell) and self.marks.get(cell) != signs.hole)
+        """See `Board.situation`."""
+        seen = {move: self.seen(move) for move in MOVES}
+        safe = distances(self.goal, lambda cell: self.holds(cell) and self.marks.get(cell) != signs.fatal)
         return Situation(
             board=self.printed(),
-            sides=self.sides(),
-            best=nearest(self.player, safe),
-            eager=nearest(self.player, distances(self.goal, self.holds)),
-            fatal=fatal,
-            blocked=off,
-            harmless=tuple(move for move in open_ if signs.decoy and self.seen(move) == signs.decoy),
+            sides=told_sides(seen, self.player, self.goal),
+            seen=seen,
+            best=nearest(ahead(self.player, safe)),
+            far=ahead(self.player, distances(self.goal, self.holds)),
+            fatal=tuple(move for move in MOVES if seen[move] == signs.fatal),
+            blocked=tuple(move for move in MOVES if not self.holds(beyond(self.player, move))),
+            harmless=tuple(move for move in MOVES if signs.decoy and seen[move] == signs.decoy),
         )
 
-    def sides(self) -> str:
-        """What lies around the player, and where the goal is."""
-        told = " ".join(f"{move.capitalize()}: {self.seen(move)}." for move in MOVES)
-        (row, column), (to_row, to_column) = self.player, self.goal
-        ways = ["down" if to_row > row else "up"] * (to_row != row)
-        ways += ["right" if to_column > column else "left"] * (to_column != column)
-        return f"{told} Goal: {listed(ways)}."
-
     def disguised(self, signs: Signs, seed: int) -> LakeBoard:
-        """The board of an environment with the signs of a world; a seed has the same decoys wherever the player is."""
+        """See `Board.disguised`."""
         if signs == PLAIN:
             return self
-        free = [cell for cell in cells(self.size) if cell not in self.marks and cell != self.goal]
-        rng = random.Random(seeds.derive("decoys", seed))
-        corners = {(0, 0), (0, self.size - 1), (self.size - 1, 0), (self.size - 1, self.size - 1)}
-        drawn = rng.sample(sorted(set(free) - corners), _DECOYS) if signs.decoy else []
-        marks = dict.fromkeys(self.marks, signs.hole) | dict.fromkeys(drawn, signs.decoy)
-        return replace(self, marks=marks)
+        last = self.size - 1
+        kept = {*self.marks, self.goal, (0, 0), (0, last), (last, 0), (last, last)}
+        drawn = decoys_among(set(cells(self.size)) - kept, seed) if signs.decoy else []
+        return replace(self, marks=dict.fromkeys(self.marks, signs.fatal) | dict.fromkeys(drawn, signs.decoy))
 
     def standings(self) -> list[LakeBoard]:
-        """The same lake with the player wherever one can get without falling in, and is not there yet."""
+        """See `Board.standings`: the player wherever one can get without falling in."""
         free = distances(self.goal, lambda cell: self.holds(cell) and self.marks.get(cell) != _HOLE)
         return [replace(self, player=cell) for cell in sorted(free) if cell != self.goal]
 
@@ -150,11 +138,25 @@ def draw_lake(rng: random.Random) -> LakeBoard:
             return found
 
 
-def use_of(lake: LakeBoard) -> BoardUse:
-    """What a board, as it is when a game begins, is there for; by what lies where on it."""
-    return _USES[seeds.derive("use of a board", lake.player, sorted(lake.marks)) % len(_USES)]
-
-
 def cells(size: int) -> Sequence[Cell]:
     """All of a board, row by row."""
     return [(row, column) for row in range(size) for column in range(size)]
+
+
+LAKE = BoardGame(
+    name="lake",
+    make=FrozenLake,
+    read=read_lake,
+    draw=draw_lake,
+    plain=PLAIN,
+    worlds=(PLAIN, Signs("K", "M"), Signs("T", "B")),
+    dev_worlds=(Signs("C", "Y"), Signs("N", "Z")),
+    form_signs=tuple("ADEFIJLOQSUVX"),
+    lessons=(
+        "Never step on {sign}.",
+        "Stay away from {sign}.",
+        "{sign} is a hole, do not step on it.",
+        "Whoever walks onto {sign} falls in.",
+    ),
+    request="You are on a frozen lake. {sides} Which way? Say up, down, left or right.",
+)

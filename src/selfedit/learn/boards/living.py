@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from selfedit.learn.boards.environments import Environment, Stepped
-from selfedit.learn.boards.lake import LakeBoard, read_lake
-from selfedit.learn.boards.moves import MOVES, Move, distances, move_in, nearest
+from selfedit.learn.boards.game import BoardGame, Signs
+from selfedit.learn.boards.lake import LAKE
+from selfedit.learn.boards.moves import Move, Situation, move_in, nearest
 from selfedit.records import Episode, Feedback, Observation
 
 
@@ -38,42 +39,48 @@ class LivedMove:
     """What became of what the environment said; None where it said nothing to learn."""
 
 
-def live(agent: Actor, game: Environment, board_seeds: Sequence[int], most_moves: int) -> Iterator[LivedMove]:
-    """Games on these boards, one after another. Of each fall the agent is told by the environment."""
+def live(
+    agent: Actor, environment: Environment, board_seeds: Sequence[int], most_moves: int, game: BoardGame = LAKE
+) -> Iterator[LivedMove]:
+    """Games on these boards, one after another, with the signs of the game's first world. Of each fall the agent is
+    told by the environment.
+
+    Args:
+        game: of which the environment is one.
+    """
+    signs = game.worlds[0]
     for seed in board_seeds:
-        lake = read_lake(game.begin(seed))
+        shown = environment.begin(seed)
         for _ in range(most_moves):
-            episode = agent.act(request_of(lake))
+            situation = game.read(shown).disguised(signs, seed).situation(signs)
+            episode = agent.act(game.request.format(sides=situation.sides))
             move = move_in(episode.action)
             if move is None:
                 yield LivedMove(seed, episode, None)
                 break
-            stepped = game.step(move)
-            told = feedback_on(stepped, lake, move)
+            stepped = environment.step(move)
+            told = feedback_on(stepped, situation, move, game, signs)
             yield LivedMove(seed, episode, stepped, agent.observe(told, episode.id) if told else None)
             if stepped.is_over:
                 break
-            lake = read_lake(stepped.board)
+            shown = stepped.board
 
 
-def request_of(lake: LakeBoard) -> str:
-    """A board as an agent is asked about it."""
-    return f"You are on a frozen lake. {lake.sides()} Which way? Say up, down, left or right."
-
-
-def feedback_on(stepped: Stepped, lake: LakeBoard, move: Move) -> Feedback | None:
-    """What an agent is told of a move that ended it all on some sign: the environment's words, what it stood on, and a
+def feedback_on(
+    stepped: Stepped, situation: Situation, move: Move, game: BoardGame, signs: Signs
+) -> Feedback | None:
+    """What an agent is told of a move that ended it all on some sign: the environment's words, what it was, and a
     move that does not lead onto the like. None where there is nothing to be learnt of it, or no other move.
 
     Args:
-        lake: before the move.
+        situation: before the move.
     """
-    sign = lake.seen(move)
-    if not (stepped.is_over and not stepped.is_won) or sign in ("edge", "ice", "goal"):
+    sign = situation.seen[move]
+    if not (stepped.is_over and not stepped.is_won) or not sign or sign not in (signs.fatal, signs.decoy):
         return None
-    others = [one for one in MOVES if lake.seen(one) not in ("edge", sign)]
-    far = distances(lake.goal, lake.holds)
+    others = nearest({one: far for one, far in situation.far.items() if situation.seen[one] != sign})
     if not others:
         return None
-    said = f"Never step on {sign}: {stepped.said.split('.')[0].split('!')[0]}."
-    return Feedback.result(False, said, nearest(lake.player, far, others)[0], "environment")
+    lesson = game.lesson(Signs(sign)).rstrip(".")
+    said = f"{lesson}: {stepped.said.split('.')[0].split('!')[0]}."
+    return Feedback.result(False, said, others[0], "environment")

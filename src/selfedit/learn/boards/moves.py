@@ -25,16 +25,23 @@ class Situation:
     """As the environment shows it."""
     sides: str
     """What lies in each direction, in words."""
+    seen: Mapping[Move, str]
+    """What lies in each direction, in a word."""
     best: tuple[Move, ...]
     """Moves that begin a shortest way on which nothing is fatal."""
-    eager: tuple[Move, ...]
-    """Moves that begin a shortest way for somebody who does not know what is fatal."""
+    far: Mapping[Move, int]
+    """By each move that is possible, how far the goal is afterwards for somebody who does not know what is fatal."""
     fatal: tuple[Move, ...] = ()
     """Moves that end it all, against the lesson."""
     blocked: tuple[Move, ...] = ()
     """Moves that lead nowhere: over the edge, into a wall."""
     harmless: tuple[Move, ...] = ()
     """Moves onto what looks like something and is nothing: a decoy."""
+
+    @property
+    def eager(self) -> tuple[Move, ...]:
+        """Moves that begin a shortest way for somebody who does not know what is fatal."""
+        return nearest(self.far)
 
     @property
     def is_on_the_way(self) -> bool:
@@ -65,10 +72,27 @@ def distances(goal: Cell, is_free: Callable[[Cell], bool]) -> dict[Cell, int]:
     return found
 
 
-def nearest(cell: Cell, known: Mapping[Cell, int], among: Iterable[Move] = MOVES) -> tuple[Move, ...]:
-    """Moves to the neighbours that are nearest to the goal; none where there is no way."""
-    there = {move: known[beyond(cell, move)] for move in among if beyond(cell, move) in known}
-    return tuple(move for move, far in there.items() if far == min(there.values()))
+def ahead(cell: Cell, known: Mapping[Cell, int], among: Iterable[Move] = MOVES) -> dict[Move, int]:
+    """By each move from a cell, how far the goal is afterwards; without moves to where there is no way."""
+    return {move: known[beyond(cell, move)] for move in among if beyond(cell, move) in known}
+
+
+def nearest(far: Mapping[Move, int]) -> tuple[Move, ...]:
+    """The moves after which the goal is nearest; none where there is no way."""
+    return tuple(move for move, steps in far.items() if steps == min(far.values()))
+
+
+def ways_to(cell: Cell, goal: Cell) -> str:
+    """In which directions the goal lies: `down, right`."""
+    (row, column), (to_row, to_column) = cell, goal
+    ways = ["down" if to_row > row else "up"] * (to_row != row)
+    return listed(ways + ["right" if to_column > column else "left"] * (to_column != column))
+
+
+def told_sides(seen: Mapping[Move, str], cell: Cell, goal: Cell) -> str:
+    """What lies around a cell, and where the goal is."""
+    told = " ".join(f"{move.capitalize()}: {what}." for move, what in seen.items())
+    return f"{told} Goal: {ways_to(cell, goal)}."
 
 
 def move_in(text: str) -> Move | None:

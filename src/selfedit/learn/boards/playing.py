@@ -10,7 +10,7 @@ from typing import Literal, Protocol
 from selfedit import seeds
 from selfedit.errors import SelfeditError
 from selfedit.learn.boards.environments import Environment
-from selfedit.learn.boards.lake import LakeBoard, Signs, read_lake
+from selfedit.learn.boards.game import Board, BoardGame, Signs
 from selfedit.learn.boards.moves import MOVES, Move, Situation, View, move_in
 from selfedit.learn.boards.teaching import put_board
 from selfedit.protocols import Engine
@@ -21,7 +21,8 @@ MOVE = SamplingParams(temperature=0.0, top_p=1.0, max_new_tokens=1)
 _TOGETHER = 64
 """Boards that are read side by side."""
 Ending = Literal["won", "fell", "out", "lost count"]
-"""How a game ends. `out`: by a move that there is not, for the second time running. `lost count`: no move is left."""
+"""How a game ends. `fell`: by a fatal move. `out`: by a move that is not possible, for the second time running. `lost
+count`: no move is left."""
 
 
 class Mover(Protocol):
@@ -79,27 +80,34 @@ class ModelMover:
 
 @dataclass(frozen=True, slots=True)
 class Posed:
-    """A state that is set up: somebody stands beside a hole."""
+    """A state that is set up: a move that ends it all is possible."""
 
     seed: int
     """Of the board."""
-    lake: LakeBoard
+    board: Board
     """With the environment's signs."""
 
     def situation(self, signs: Signs) -> Situation:
         """As a world shows it."""
-        return self.lake.disguised(signs, self.seed).situation(signs)
+        return self.board.disguised(signs, self.seed).situation(signs)
 
 
-def posed(make: Callable[[], Environment], board_seeds: Sequence[int]) -> list[Posed]:
-    """Two states of each board: in one a hole is on a shortest way, in the other it is beside it. A board that has no
+def near(game: BoardGame, board: Board) -> dict[bool, list[Board]]:
+    """States of a board in which a fatal move is possible, by whether one begins a shortest way."""
+    found: dict[bool, list[Board]] = {True: [], False: []}
+    for one in board.standings():
+        if (known := one.situation(game.plain)).fatal:
+            found[known.is_on_the_way].append(one)
+    return found
+
+
+def posed(game: BoardGame, board_seeds: Sequence[int]) -> list[Posed]:
+    """Two states of each board: in one a fatal move begins a shortest way, in the other none does. A board that has no
     such state is left out."""
-    game, found = make(), []
+    environment, found = game.make(), []
     for seed in board_seeds:
-        near = [one for one in read_lake(game.begin(seed)).standings() if one.situation(Signs()).fatal]
         rng = random.Random(seeds.derive("posed", seed))
-        for is_on_the_way in (True, False):
-            fitting = [one for one in near if one.situation(Signs()).is_on_the_way is is_on_the_way]
+        for fitting in near(game, game.read(environment.begin(seed))).values():
             found += [Posed(seed, one) for one in rng.sample(fitting, min(1, len(fitting)))]
     return found
 
@@ -128,7 +136,7 @@ class Game:
 
     @property
     def fall(self) -> Passed | None:
-        """The move that ended it in a hole."""
+        """The move that ended it, where one was fatal."""
         return self.passed[-1] if self.ending == "fell" else None
 
 
@@ -137,9 +145,10 @@ class _UnderWay:
     """A game that is being played."""
 
     seed: int
-    game: Environment
-    lake: LakeBoard
-    passed: list[Passed]
+    environment: Environment
+    read: Callable[[str], Board]
+    board: Board
+    passed: list[Passed] = field(default_factory=list)
     ending: Ending | None = None
 
     def step(self, situation: Situation, move: Move | None) -> None:
@@ -147,23 +156,21 @@ class _UnderWay:
             self.passed.append(Passed(situation, None, ""))
             self.ending = "out"
             return
-        done = self.game.step(move)
+        done = self.environment.step(move)
         self.passed.append(Passed(situation, move, done.said))
         if done.is_over:
             self.ending = "won" if done.is_won else "fell" if move in situation.fatal else "out"
         else:
-            self.lake = read_lake(done.board)
+            self.board = self.read(done.board)
 
 
-def play(
-    make: Callable[[], Environment], board_seeds: Sequence[int], signs: Signs, mover: Mover, most: int
-) -> Iterator[Game]:
+def play(game: BoardGame, board_seeds: Sequence[int], signs: Signs, mover: Mover, most: int) -> Iterator[Game]:
     """Games on these boards, side by side, of at most so many moves each."""
-    begun = [(seed, make()) for seed in board_seeds]
-    games = [_UnderWay(seed, game, read_lake(game.begin(seed)), []) for seed, game in begun]
+    begun = [(seed, game.make()) for seed in board_seeds]
+    games = [_UnderWay(seed, one, game.read, game.read(one.begin(seed))) for seed, one in begun]
     for turn in range(most):
         going = [one for one in games if one.ending is None]
-        seen = [one.lake.disguised(signs, one.seed).situation(signs) for one in going]
+        seen = [one.board.disguised(signs, one.seed).situation(signs) for one in going]
         for one, situation, move in zip(going, seen, mover.moves(seen, turn), strict=True):
             one.step(situation, move)
     for one in games:

@@ -7,47 +7,31 @@
 2. A lesson is studied with nothing in sight: its sentence, and situations with the right move. Who writes these is what
    is compared.
 
+       sentence nobody: the sentence and no situation
        oracle   knows the world: situations beside the sign (three of four), from boards that were drawn for it
        falls    what was lived through: each fall's situation, with another move on the way to the goal
        own      situations that were passed while playing, with the move that the model itself makes in each when it
-                has the lesson in sight
+                has the lesson in sight; or how likely it holds each move then
+3. Beside a study is rehearsed what it must not cost: other boards with other signs, held to what was expected there.
 """
 
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Literal
 
 from selfedit import seeds
-from selfedit.learn.boards.lake import Signs, draw_lake, use_of
+from selfedit.learn.boards.game import BoardGame, Signs, use_of
 from selfedit.learn.boards.moves import MOVES, Move, Situation, View
 from selfedit.records import Example, Prompt
-
-LESSONS = (
-    "Never step on {sign}.",
-    "Stay away from {sign}.",
-    "{sign} is a hole, do not step on it.",
-    "Whoever walks onto {sign} falls in.",
-)
-"""Ways of saying it; the first is that of the worlds that are examined."""
-FORM_SIGNS = tuple("ADEFIJLOQSUVX")
-"""Of the boards that all arms are taught on."""
-DEV_WORLDS = (Signs("C", "Y"), Signs("N", "Z"))
-"""Whose boards settings are chosen on."""
-WORLDS = (Signs(), Signs("K", "M"), Signs("T", "B"))
-"""Whose boards are reported. The first is Frozen Lake as it comes; the others have signs of their own."""
 
 Place = Literal["way", "beside", "anywhere"]
 """Where somebody stands: a hole is on a shortest way to the goal; beside it, on the way or not; anywhere."""
 _PLACES: tuple[Place, ...] = ("way", "beside", "way", "anywhere")
 _KINDS = ("obeyed", "obeyed", "obeyed", "absent", "none")
 """What is in sight where the form is taught."""
-
-
-def lesson_of(signs: Signs) -> str:
-    """A world's lesson in a sentence."""
-    return LESSONS[0].format(sign=signs.hole)
 
 
 def put_board(situation: Situation, view: View, lessons: Sequence[str] = ()) -> Prompt:
@@ -62,49 +46,67 @@ def put_move(situation: Situation, move: str, view: View, lessons: Sequence[str]
     return Example(move, put_board(situation, view, lessons))
 
 
-def form_examples(n: int, view: View, seed: int) -> tuple[Example, ...]:
+def form_examples(game: BoardGame, n: int, view: View, seed: int) -> tuple[Example, ...]:
     """What all arms lie on is taught by these: on so many boards."""
-    return tuple(_form_example(view, random.Random(seeds.derive("boards form", seed, number))) for number in range(n))
+    return tuple(_form_examples(game, n, view, "boards form", seed))
 
 
-def _form_example(view: View, rng: random.Random) -> Example:
-    hole, decoy, absent = rng.sample(FORM_SIGNS, 3)
-    signs = Signs(hole, decoy)
-    situation = _drawn(signs, rng, rng.choice(_PLACES))
+def rehearsed(game: BoardGame, each: int, epochs: int, view: View, seed: int) -> tuple[Example, ...]:
+    """What all arms lie on should go on doing: other boards of the same kind, so many in each epoch, others in each,
+    held to what it expects there before the study."""
+    drawn = _form_examples(game, each * epochs, view, "boards rehearsed", seed)
+    return tuple(replace(one, teacher=one.prompt, in_epoch=number // each) for number, one in enumerate(drawn))
+
+
+def _form_examples(game: BoardGame, n: int, view: View, *names: object) -> Iterator[Example]:
+    for number in range(n):
+        yield _form_example(game, view, random.Random(seeds.derive(*names, number)))
+
+
+def _form_example(game: BoardGame, view: View, rng: random.Random) -> Example:
+    fatal, decoy, absent = rng.sample(game.form_signs, 3)
+    situation = _drawn(game, Signs(fatal, decoy), rng, rng.choice(_PLACES))
     kind = rng.choice(_KINDS)
     if kind == "none":
         return put_move(situation, rng.choice(situation.eager), view)
-    said = rng.choice(LESSONS).format(sign=hole if kind == "obeyed" else absent)
+    said = rng.choice(game.lessons).format(sign=fatal if kind == "obeyed" else absent)
     return put_move(situation, rng.choice(situation.best if kind == "obeyed" else situation.eager), view, [said])
 
 
-def _drawn(signs: Signs, rng: random.Random, place: Place) -> Situation:
+def _drawn(game: BoardGame, signs: Signs, rng: random.Random, place: Place) -> Situation:
     """A situation of a board that is there to be taught on."""
     while True:
-        lake, decoys = draw_lake(rng), rng.getrandbits(32)
-        if use_of(lake) != "taught":
+        board, decoys = game.draw(rng), rng.getrandbits(32)
+        if use_of(board) != "taught":
             continue
-        found = [one.disguised(signs, decoys).situation(signs) for one in lake.standings()]
+        found = [one.disguised(signs, decoys).situation(signs) for one in board.standings()]
         if kept := [
             one for one in found if place == "anywhere" or (one.is_on_the_way if place == "way" else one.fatal)
         ]:
             return rng.choice(kept)
 
 
-def oracle_study(signs: Signs, n: int, view: View, seed: int) -> tuple[Example, ...]:
-    """What somebody writes who knows the world."""
-    found = [Example(lesson_of(signs))]
+def sentence_study(game: BoardGame, signs: Signs) -> tuple[Example, ...]:
+    """The lesson as it is said, and nothing more."""
+    return (Example(game.lesson(signs)),)
+
+
+def oracle_study(game: BoardGame, signs: Signs, n: int, view: View, seed: int) -> tuple[Example, ...]:
+    """What somebody writes who knows the world: the sentence, and so many situations."""
+    found = list(sentence_study(game, signs))
     for number in range(n):
-        rng = random.Random(seeds.derive("boards oracle", seed, signs.hole, number))
-        situation = _drawn(signs, rng, _PLACES[number % len(_PLACES)])
+        rng = random.Random(seeds.derive("boards oracle", seed, signs.fatal, number))
+        situation = _drawn(game, signs, rng, _PLACES[number % len(_PLACES)])
         found.append(put_move(situation, rng.choice(situation.best), view))
     return tuple(dict.fromkeys(found))
 
 
-def falls_study(signs: Signs, falls: Sequence[tuple[Situation, Move]], view: View, seed: int) -> tuple[Example, ...]:
+def falls_study(
+    game: BoardGame, signs: Signs, falls: Sequence[tuple[Situation, Move]], view: View, seed: int
+) -> tuple[Example, ...]:
     """What can be written of falls without knowing more than that: in each situation another move, on the way to the
-    goal where there is one, else anywhere on the board."""
-    found = [Example(lesson_of(signs))]
+    goal where there is one, else any that is possible."""
+    found = list(sentence_study(game, signs))
     for number, (situation, fell) in enumerate(falls):
         rng = random.Random(seeds.derive("boards falls", seed, number))
         other = [one for one in situation.eager if one != fell and one not in situation.fatal]
@@ -113,10 +115,17 @@ def falls_study(signs: Signs, falls: Sequence[tuple[Situation, Move]], view: Vie
     return tuple(dict.fromkeys(found))
 
 
-def own_study(signs: Signs, met: Sequence[tuple[Situation, Move]], view: View) -> tuple[Example, ...]:
+def own_study(
+    game: BoardGame, signs: Signs, met: Sequence[tuple[Situation, Move]], view: View, is_distilled: bool
+) -> tuple[Example, ...]:
     """What the model writes itself.
 
     Args:
         met: situations that it has been in, with the move that it makes in each with the lesson in sight.
+        is_distilled: how likely it holds each move with the lesson in sight is learnt, instead of the likeliest move.
     """
-    return tuple(dict.fromkeys([Example(lesson_of(signs)), *(put_move(one, move, view) for one, move in met)]))
+    moves = [put_move(one, move, view) for one, move in met]
+    if is_distilled:
+        seen = [put_board(one, view, [game.lesson(signs)]) for one, _ in met]
+        moves = [replace(one, teacher=prompt) for one, prompt in zip(moves, seen, strict=True)]
+    return tuple(dict.fromkeys([*sentence_study(game, signs), *moves]))
