@@ -3,12 +3,12 @@
     pip install 'selfedit[environments]'
     python benchmarks/boards.py RUN --dtype bfloat16 [--game lake|sokoban] [--dev] [--json] [--out FILE.json]
 
-`lake`: boards of 4 × 4 cells with 3 holes, from a corner to the one across. `sokoban`: rooms of 6 × 6 cells with one
-box; a move is a push, and what is fatal is a cell from which the box cannot be brought to the goal. Nobody studied these
-boards. Two things are measured in every arm: in states from which a fatal move is possible, how often it is chosen; and
-how whole games of at most `--most-moves` moves end. The environment's legend, which would tell the lesson, is never
-shown. In the first world of the lake signs are the environment's own; in all others what is fatal has a sign of its
-own, and some other cells that of a decoy.
+`lake`: boards of 4 × 4 cells with 3 holes, from a corner to the one across. `sokoban`: rooms of 8 × 8 cells with one
+box; a move is a push, and what is fatal is a cell from which the box cannot be brought to the goal. Nobody studied
+these boards. Two things are measured in every arm: in states from which a fatal move is possible, how often it is
+chosen; and how whole games of at most `--most-moves` moves end. The environment's legend, which would tell the lesson,
+is never shown. In the first world of the lake signs are the environment's own; in all others what is fatal has a sign
+of its own, and some other cells that of a decoy.
 
 RUN is a folder; the same command again goes on in it. `--dev` takes the worlds and the boards that settings are chosen
 on. `--view board` shows the environment's board and nothing else; `sides` says in words what lies in each direction.
@@ -78,7 +78,7 @@ def plan_of(args: argparse.Namespace) -> BoardsPlan:
     return replace(
         plain,
         view=args.view,
-        worlds=game.dev_worlds if args.dev else game.worlds[: args.worlds],
+        worlds=(game.dev_worlds if args.dev else game.worlds)[: args.worlds],
         asked_on="dev" if args.dev else plain.asked_on,
         boards=args.boards,
         most_moves=args.most_moves,

@@ -128,7 +128,8 @@ def test_who_has_the_lesson_does_not_fall_and_who_has_another_does(
     def falls(arm: str) -> int:
         return sum(one.is_fatal for one in arms[arm].posed)
 
-    knowing = ["text", "weights:oracle", "weights:sentence", "weights:falls-2", "weights:own", "weights+text", "perfect"]
+    weights = [f"weights:{study}" for study in ("oracle", "sentence", "falls-2", "own")]
+    knowing = ["text", *weights, "weights+text", "perfect"]
     assert [falls(arm) for arm in knowing] == [0] * len(knowing)
     assert falls("none") == falls("other") > 0 and falls("exchanged") > 0
     assert all(one.ending == "won" for one in arms["perfect"].played)

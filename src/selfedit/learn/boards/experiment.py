@@ -279,8 +279,8 @@ class Boards:
         return [(one, move) for one, move in zip(chosen, said, strict=True) if move]
 
     def _boards(self, first: int, n: int, use: BoardUse) -> list[int]:
-        """Seeds of so many different boards, of those that are there for one thing. Of those to be examined or chosen on
-        the ones in which a fatal move can be on the way."""
+        """Seeds of so many different boards, of those that are there for one thing; where something is measured, of
+        those in which a fatal move can be on the way and beside it."""
         environment = self.game.make()
         seen: list[Board] = []
 
@@ -323,9 +323,7 @@ class Boards:
     def _in_world(self, n: int, arm: BoardArm) -> tuple[list[PosedMove], list[PlayedGame]]:
         """All states and games of an arm in a world."""
         signs, mover, view = self.plan.worlds[n], self._mover_of(n, arm), self.plan.view
-        studied = (
-            {one.prompt.text for one in self.study(arm.study, n) if one.prompt} if arm.who == "weights" else set()
-        )
+        studied = {one.prompt.text for one in self.study(arm.study, n) if one.prompt} if arm.who == "weights" else set()
         states = posed(self.game, self._examined)
         seen = [one.situation(signs) for one in states]
         found = [

@@ -66,9 +66,7 @@ def live(
             shown = stepped.board
 
 
-def feedback_on(
-    stepped: Stepped, situation: Situation, move: Move, game: BoardGame, signs: Signs
-) -> Feedback | None:
+def feedback_on(stepped: Stepped, situation: Situation, move: Move, game: BoardGame, signs: Signs) -> Feedback | None:
     """What an agent is told of a move that ended it all on some sign: the environment's words, what it was, and a
     move that does not lead onto the like. None where there is nothing to be learnt of it, or no other move.
 

@@ -202,14 +202,14 @@ def read_sokoban(text: str) -> SokobanBoard:
     Raises:
         SelfeditError: they hold none with one box, a goal and a player beside both.
     """
-    rows = [line.split() for line in _rows(text)]
-    at = {(row, column): sign for row, signs in enumerate(rows) for column, sign in enumerate(signs)}
+    at = _signs(text)
+    size = max((row for row, _ in at), default=-1) + 1
     places = [[cell for cell, sign in at.items() if sign == wanted] for wanted in (_GOAL, _BOX, _PLAYER)]
-    if any(len(found) != 1 for found in places) or any(len(row) != len(rows) for row in rows):
+    if any(len(found) != 1 for found in places) or len(at) != size * size:
         raise SelfeditError(f"what the environment says holds no board of Sokoban with one box: {text[:80]!r}")
     [goal], [box], [player] = places
     floor = frozenset(cell for cell, sign in at.items() if sign != _WALL)
-    return SokobanBoard(len(rows), Room(floor, goal), box, player)
+    return SokobanBoard(size, Room(floor, goal), box, player)
 
 
 class Sokoban(TextArenaGame):
@@ -228,11 +228,10 @@ class Sokoban(TextArenaGame):
         """See `Environment.begin`. Where the player begins on the goal, which the board does not show then, he steps
         aside first; where he cannot, it is the board of another seed."""
         self._shown, self._refused = super().begin(seed), 0
-        rows = [line.split() for line in _rows(self._shown)]
-        if not any(_GOAL in row for row in rows):
-            at = next((row, signs.index(_PLAYER)) for row, signs in enumerate(rows) if _PLAYER in signs)
-            free = {(row, column) for row, signs in enumerate(rows) for column, sign in enumerate(signs) if sign == _FLOOR}
-            aside = [move for move in MOVES if beyond(at, move) in free]
+        signs = _signs(self._shown)
+        if _GOAL not in signs.values():
+            at = next(cell for cell, sign in signs.items() if sign == _PLAYER)
+            aside = [move for move in MOVES if signs.get(beyond(at, move)) == _FLOOR]
             if not aside:
                 return self.begin(seeds.derive("another room", seed))
             self._shown = super().step(aside[0]).board
@@ -253,8 +252,10 @@ class Sokoban(TextArenaGame):
         return Stepped(STUCK, done.board, True, False) if is_stuck else done
 
 
-def _rows(text: str) -> list[str]:
-    return [line for line in text.splitlines() if line.startswith(_WALL)]
+def _signs(text: str) -> dict[Cell, str]:
+    """Cell by cell, what the environment's words show."""
+    rows = [line.split() for line in text.splitlines() if line.startswith(_WALL)]
+    return {(row, column): sign for row, signs in enumerate(rows) for column, sign in enumerate(signs)}
 
 
 def draw_room(rng: random.Random) -> SokobanBoard:
