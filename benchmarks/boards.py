@@ -12,8 +12,9 @@ of its own, and some other cells that of a decoy.
 
 RUN is a folder; the same command again goes on in it. `--dev` takes the worlds and the boards that settings are chosen
 on. `--view board` shows the environment's board and nothing else; `sides` says in words what lies in each direction.
-`--rehearsed N` mixes into each epoch of a study N other boards with what is expected there before it; `--distilled`
-makes the model's own study of how likely it holds each move with the lesson in sight.
+`--rehearsed N` mixes into each epoch of a study N other boards with what is expected there before it; with
+`--no-distilled` the model's own study is of the move that it makes with the lesson in sight, instead of how likely it
+holds each.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ from selfedit.cli.progress import show_progress
 from selfedit.config import EMBEDDED_MODEL
 from selfedit.engine import TorchEngine, load_engine
 from selfedit.errors import SelfeditError
-from selfedit.learn.boards import GAMES, ArmResult, BoardGame, Boards, BoardsPlan, PlayedGame, PosedMove
+from selfedit.learn.boards import GAMES, ArmResult, Boards, BoardsPlan, PlayedGame, PosedMove
 from selfedit.records import UNTOUCHED, Update, to_json
 from selfedit.report.stats.intervals import Interval, bootstrap, open_ended
 from selfedit.store.adapters import AdapterFolders
@@ -101,7 +102,7 @@ def run(args: argparse.Namespace, plan: BoardsPlan) -> dict[str, Any]:
     with held_units(args.run, identity) as units, show_progress(sys.stderr) as progress:
         engine = load_engine(args.model, dtype=args.dtype, adapters=AdapterFolders(args.run))
         experiment = Boards(plan, game, engine, units, progress)
-        estimate(engine, game, plan, units)
+        estimate(engine, experiment, units, args.arms)
         started, cpu = time.monotonic(), time.process_time()
         results = experiment.run(args.arms)
         spent = {"wall": time.monotonic() - started, "cpu": time.process_time() - cpu}
@@ -121,24 +122,27 @@ def run(args: argparse.Namespace, plan: BoardsPlan) -> dict[str, Any]:
     })  # fmt: skip
 
 
-def estimate(engine: TorchEngine, game: BoardGame, plan: BoardsPlan, units: UnitFolder) -> None:
+def estimate(engine: TorchEngine, experiment: Boards, units: UnitFolder, names: Sequence[str]) -> None:
     """Says what it takes, from a few steps of training that are thrown away."""
     from selfedit.learn.boards.teaching import form_examples
 
-    if units.recall("form") or units.recall("weights-oracle"):
+    plan = experiment.plan
+    asked = {arm.study for arm in experiment.arms() if arm.study and (not names or arm.name in names)}
+    studies = [study for study in asked if not units.recall(f"weights-{study}")]
+    has_form = bool(plan.form_adapter or units.recall("form"))
+    if has_form and not studies:
         return
-    examples = form_examples(game, 16, plan.view, -1)
+    examples = form_examples(experiment.game, 16, plan.view, -1)
     training = replace(plan.form, epochs=1)
     started = time.monotonic()
     with_folder = Update(UNTOUCHED, "adapters/estimate", examples, training, 0)
     [result] = [one for done in engine.update([[with_folder]]) for one in done.results]
     pace = (time.monotonic() - started) / max(1, result.tokens)
-    each = result.tokens / len(examples)
-    own = 3 * plan.situations + sum(plan.falls)
-    beside = plan.rehearsed * (4 + len(plan.falls))
-    studies = len(plan.worlds) * (own + beside) * plan.study.epochs * each
-    tokens = plan.examples * each * (not plan.form_adapter) + studies
-    say(f"boards: about {tokens:,.0f} tokens to train on, {2 * tokens * pace / 60:.0f} minutes with asking, here")
+    sizes = {"sentence": 1, **{f"falls-{n}": n for n in plan.falls}}
+    studied = sum(sizes.get(study, plan.situations) + plan.rehearsed for study in studies)
+    boards = plan.examples * (not has_form) + len(plan.worlds) * studied * plan.study.epochs
+    tokens = boards * result.tokens / len(examples)
+    say(f"boards: about {tokens:,.0f} tokens to train on, {1.5 * tokens * pace / 60:.0f} minutes with asking, here")
 
 
 def told(result: ArmResult, plan: BoardsPlan) -> dict[str, Any]:
@@ -286,7 +290,10 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--falls", type=int, nargs="*", default=list(plain.falls))
     parser.add_argument("--rehearsed", type=int, default=plain.rehearsed, help="other boards in each epoch of a study")
     parser.add_argument(
-        "--distilled", action="store_true", help="own: how likely it holds each move, instead of the likeliest one"
+        "--distilled",
+        action=argparse.BooleanOptionalAction,
+        default=plain.is_distilled,
+        help="own: how likely it holds each move, instead of the likeliest one",
     )
     parser.add_argument("--rate", type=float, default=training.learning_rate)
     parser.add_argument("--epochs", type=int, default=training.epochs)

@@ -37,7 +37,9 @@ BOARD = """Current Board:
 +-----+-----+-----+
 """
 FAKES = {"lake": replace(LAKE, make=FakeLake), "sokoban": replace(GAMES["sokoban"], make=FakeSokoban)}
-SMALL = BoardsPlan(worlds=LAKE.worlds[:2], boards=6, examples=4, situations=8, falls=(2,), study=TrainingConfig(rank=2))
+SMALL = BoardsPlan(
+    worlds=LAKE.worlds[:2], boards=6, examples=4, situations=8, falls=(2,), rehearsed=2, study=TrainingConfig(rank=2)
+)
 
 
 def test_a_board_is_read_as_it_is_printed_and_says_what_is_around() -> None:
@@ -251,7 +253,8 @@ def test_the_benchmark_tells_shares_with_intervals_and_goes_on_where_it_was(
     monkeypatch.setattr(script, "load_engine", load)
     monkeypatch.setattr(script, "GAMES", FAKES)
     out = tmp_path / "found.json"
-    words = f"boards.py {tmp_path / 'run'} --boards 6 --examples 4 --situations 8 --falls 2 --out {out}".split()
+    small = "--boards 6 --examples 4 --situations 8 --falls 2 --rehearsed 2"
+    words = f"boards.py {tmp_path / 'run'} {small} --out {out}".split()
     monkeypatch.setattr(sys, "argv", words)
     assert script.main() == 0
     shown, found = capsys.readouterr().out, json.loads(out.read_text())

@@ -32,7 +32,7 @@ BOARD = """Current Board:
 
 Available Moves: up, down, left, right"""
 SMALL = BoardsPlan(
-    worlds=SOKOBAN.worlds, boards=6, examples=4, situations=8, falls=(2,), study=TrainingConfig(rank=2)
+    worlds=SOKOBAN.worlds, boards=6, examples=4, situations=8, falls=(2,), rehearsed=2, study=TrainingConfig(rank=2)
 )  # fmt: skip
 
 
