@@ -76,7 +76,7 @@ def test_replies_are_moves_or_none() -> None:
 def test_what_all_arms_lie_on_is_taught_nothing_of_the_signs_that_are_examined(game: BoardGame) -> None:
     examined = {sign for signs in (*game.worlds, *game.dev_worlds) for sign in (signs.fatal, signs.decoy) if sign}
     assert not examined & set(game.form_signs)
-    for one in form_examples(game, 40, "sides", 0):
+    for one in form_examples(game, 12, "sides", 0):
         assert one.prompt is not None
         assert not [sign for sign in examined if f": {sign}." in one.prompt.text or f" {sign}." in one.prompt.text]
 

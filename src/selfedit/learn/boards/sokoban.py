@@ -23,8 +23,8 @@ from selfedit.learn.boards.moves import MOVES, Cell, Move, Situation, ahead, bey
 NAME = "Sokoban-v0-raw"
 """As TextArena names it."""
 SIZE = 8
-"""Cells on each side, with the walls around: TextArena's medium rooms. In smaller ones hardly anything fatal is on the
-way (in 13 of 100 rooms of 6 × 6 cells, in 36 of 100 of these)."""
+"""Cells on each side, with the walls around: TextArena's medium rooms. In smaller ones a fatal push is hardly ever on
+the way."""
 _TURNS = 10_000
 """Steps of the player after which TextArena ends a game: never, since pushes are what is counted."""
 _WALL, _FLOOR, _GOAL, _BOX, _PLAYER = "#", "_", "O", "X", "P"
