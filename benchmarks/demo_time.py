@@ -1,0 +1,127 @@
+"""What the demo takes for equal work in float32 and in the number type that it chooses, and by what its time goes.
+
+    OMP_NUM_THREADS=1 python benchmarks/demo_time.py [--sides NAME...] [--rounds N] [--json]
+
+The recipe `demo` in a fixed size (`--contexts`, `--edits`, `--heldout`, `--tokens` of a study), since the demo itself
+takes more passages where it is faster: each side once a round, in turns, each in a process of its own, from its start
+to its page. A side is a number type, `float32` or `bfloat16`, with `+int8` where texts are drawn with weights of 8 bits.
+The first side is what others are set against; ratios are taken within a round.
+
+Beside it stands what came out (log-probability of gold answers in the held-out rows), for a side that is quicker must
+not measure something else; texts are drawn anew by each, so that equal seeds do not make equal self-edits.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from telling import cpu_name, rounded, say, spread
+
+from selfedit.report import summary
+from selfedit.store import read_ledger
+from selfedit.store.run_folder import read_run
+
+KINDS = ("seconds", "cpu_seconds")
+ROUNDED = "+int8"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--sides", nargs="+", default=["float32", "bfloat16"])
+    parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--contexts", type=int, default=3)
+    parser.add_argument("--edits", type=int, default=3)
+    parser.add_argument("--heldout", type=int, default=6)
+    parser.add_argument("--tokens", type=int, default=2000)
+    parser.add_argument("--json", action="store_true")
+    args = parser.parse_args()
+    size = {name: getattr(args, name) for name in ("contexts", "edits", "heldout")}
+    words = [word for name, number in size.items() for word in (f"--{name}", str(number))]
+    words += ["--inner.budget", f"tokens:{args.tokens}"]
+    done: dict[str, list[dict[str, Any]]] = {side: [] for side in args.sides}
+    with tempfile.TemporaryDirectory() as folder:
+        for number in range(args.rounds):
+            turn = number % len(args.sides)
+            for side in args.sides[turn:] + args.sides[:turn]:
+                one = demo(words, side, Path(folder) / f"{side}-{number}")
+                done[side].append(one)
+                say(f"round {number + 1}, {side}: {one['seconds']:.0f} s, {one['cpu_seconds']:.0f} s of CPU")
+    first = done[args.sides[0]]
+    found = {
+        "sides": {side: told(runs, first) for side, runs in done.items()},
+        **size,
+        "tokens": args.tokens,
+        "rounds": args.rounds,
+        "threads": os.environ.get("OMP_NUM_THREADS", "all"),
+        "cores": len(os.sched_getaffinity(0)),
+        "cpu": cpu_name(),
+    }
+    print(json.dumps(rounded(found), indent=1) if args.json else table(found))
+
+
+def demo(words: list[str], side: str, run: Path) -> dict[str, Any]:
+    """One run: what it took, by what, and what came out."""
+    how = ["--dtype", side.removesuffix(ROUNDED), "--write-dtype", "int8" if side.endswith(ROUNDED) else "same"]
+    command = [sys.executable, "-m", "selfedit", "train", "--recipe", "demo", *words, *how, "--run", str(run)]
+    started, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
+    subprocess.run(command, check=True, capture_output=True)
+    seconds, after = time.perf_counter() - started, resource.getrusage(resource.RUSAGE_CHILDREN)
+    with read_ledger(run / "ledger.db") as ledger:
+        parts = {f"{one.stage}: {one.part}": one.seconds for one in ledger.timings()}
+        made = {
+            "trials": len(ledger.outcomes()),
+            "trained_tokens": sum(one.tokens for one in ledger.outcomes()),
+            "written_tokens": sum(one.tokens for one in ledger.edits()),
+        }
+    return {
+        "seconds": seconds,
+        "cpu_seconds": after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime,
+        "parts": {**parts, "start, loading and page": seconds - sum(parts.values())},
+        **made,
+        "heldout": {row["stage"]: row for row in summary(run)["methods"]},
+        "facts": read_run(run)["facts"],
+    }
+
+
+def told(runs: list[dict[str, Any]], first: list[dict[str, Any]]) -> dict[str, Any]:
+    """Of one side, beside the first one."""
+    pairs = list(zip(runs, first, strict=True))
+    return {
+        **{kind: spread([one[kind] for one in runs]) for kind in KINDS},
+        **{f"{kind}_against_first": spread([one[kind] / other[kind] for one, other in pairs]) for kind in KINDS},
+        "runs": runs,
+    }
+
+
+def table(found: dict[str, Any]) -> str:
+    lines = [
+        f"{found['cpu']}, {found['threads']} threads on {found['cores']} cores; {found['contexts']} × {found['edits']}"
+        f" self-edits, {found['heldout']} held-out passages, {found['tokens']} tokens a study, {found['rounds']} rounds",
+        "",
+        "| side | s | s of CPU | against the first | CPU against the first |",
+        "|---|---|---|---|---|",
+    ]
+    for side, one in found["sides"].items():
+        cells = [f"{one[kind]['median']:.0f}" for kind in KINDS]
+        ratios = [one[f"{kind}_against_first"] for kind in KINDS]
+        cells += [f"{each['median']:.2f} ({each['least']:.2f} to {each['most']:.2f})" for each in ratios]
+        lines.append(f"| {side} | {' | '.join(cells)} |")
+    sides = list(found["sides"])
+    lines += ["", f"| part, s in the first round | {' | '.join(sides)} |", "|---" * (1 + len(sides)) + "|"]
+    parts = {side: found["sides"][side]["runs"][0]["parts"] for side in sides}
+    for part in parts[sides[0]]:
+        lines.append(f"| {part} | {' | '.join(f'{parts[side].get(part, 0.0):.1f}' for side in sides)} |")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    main()
