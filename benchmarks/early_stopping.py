@@ -147,9 +147,7 @@ def rounds_of(run: Path, reward: str, seeds: int) -> list[list[Field]]:
     return found
 
 
-def candidate(
-    edit: SelfEdit, base: Outcome, outcomes: Sequence[Outcome], reward: str, seeds: int
-) -> Candidate | None:
+def candidate(edit: SelfEdit, base: Outcome, outcomes: Sequence[Outcome], reward: str, seeds: int) -> Candidate | None:
     """What each seed brought, and could have brought."""
 
     def gain(trial: Outcome) -> float | None:
