@@ -4,7 +4,7 @@
 
 The recipe `demo` in a fixed size (`--contexts`, `--edits`, `--heldout`, `--tokens` of a study), since the demo itself
 takes more passages where it is faster: each side once a round, in turns, each in a process of its own, from its start
-to its page. A side is a number type, `float32` or `bfloat16`, with `+int8` where texts are drawn with weights of 8 bits.
+to its page. A side is a number type, `float32` or `bfloat16`, with `+int8` if texts are drawn with weights of 8 bits.
 The first side is what others are set against; ratios are taken within a round.
 
 Beside it stands what came out (log-probability of gold answers in the held-out rows), for a side that is quicker must
@@ -105,7 +105,7 @@ def told(runs: list[dict[str, Any]], first: list[dict[str, Any]]) -> dict[str, A
 def table(found: dict[str, Any]) -> str:
     lines = [
         f"{found['cpu']}, {found['threads']} threads on {found['cores']} cores; {found['contexts']} × {found['edits']}"
-        f" self-edits, {found['heldout']} held-out passages, {found['tokens']} tokens a study, {found['rounds']} rounds",
+        f" self-edits, {found['heldout']} held-out passages, {found['tokens']} tokens a study, n = {found['rounds']}",
         "",
         "| side | s | s of CPU | against the first | CPU against the first |",
         "|---|---|---|---|---|",

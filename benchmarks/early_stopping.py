@@ -1,4 +1,4 @@
-"""What could be saved by not trying a self-edit under its further seeds once it can no longer be kept, from finished runs.
+"""What not trying a self-edit under its further seeds would save, once it can no longer be kept; from finished runs.
 
     python benchmarks/early_stopping.py RUN... [--reward NAME...] [--json]
 

@@ -29,7 +29,7 @@ class Train(JsonCommand):
 
 
 def run_train(config: TrainConfig, path: Path, out: Output, chosen: str = "") -> Path:
-    """Makes or resumes a run of the outer loop in the folder `path`, which it returns. `chosen`: see `open_run.opened`."""
+    """Makes or resumes a run of the outer loop in the folder `path`, which it returns. `chosen`: see `opened`."""
     check_run(path, config.identity(), config.defaults())
     task = load_task(config)
     plan = plan_training(config, task)
