@@ -1,11 +1,15 @@
 """What the demo takes for equal work in float32 and in the number type that it chooses, and by what its time goes.
 
-    OMP_NUM_THREADS=1 python benchmarks/demo_time.py [--sides NAME...] [--rounds N] [--json]
+    OMP_NUM_THREADS=1 python benchmarks/demo_time.py [--paces] [--sides NAME...] [--rounds N] [--json]
 
 The recipe `demo` in a fixed size (`--contexts`, `--edits`, `--heldout`, `--tokens` of a study), since the demo itself
 takes more passages where it is faster: each side once a round, in turns, each in a process of its own, from its start
 to its page. A side is a number type, `float32` or `bfloat16`, with `+int8` if texts are drawn with weights of 8 bits.
 The first side is what others are set against; ratios are taken within a round.
+
+`--paces`, for a machine that others use: all sides in one process, and in turns what the demo measures of a machine (a
+token trained on, one written, a passage's questions), in CPU seconds; from these, by the demo's own arithmetic, what a
+demo of this size takes, without loading.
 
 Beside it stands what came out (log-probability of gold answers in the held-out rows), for a side that is quicker must
 not measure something else; texts are drawn anew by each, so that equal seeds do not make equal self-edits.
@@ -15,20 +19,31 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import resource
 import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import asdict
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
+from unittest.mock import patch
 
 from telling import cpu_name, rounded, say, spread
 
+from selfedit.cli import demo as demo_command
+from selfedit.engine import load_engine
+from selfedit.loop import plan_training, trained_rows
+from selfedit.recipes import RECIPES
+from selfedit.recipes.demo import HeldoutRows, estimate_seconds
+from selfedit.records import Policy
 from selfedit.report import summary
 from selfedit.store import read_ledger
 from selfedit.store.run_folder import read_run
+from selfedit.tasks import load_task
 
 KINDS = ("seconds", "cpu_seconds")
 ROUNDED = "+int8"
@@ -38,6 +53,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sides", nargs="+", default=["float32", "bfloat16"])
     parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--paces", action="store_true")
     parser.add_argument("--contexts", type=int, default=3)
     parser.add_argument("--edits", type=int, default=3)
     parser.add_argument("--heldout", type=int, default=6)
@@ -45,6 +61,10 @@ def main() -> None:
     parser.add_argument("--json", action="store_true")
     args = parser.parse_args()
     size = {name: getattr(args, name) for name in ("contexts", "edits", "heldout")}
+    if args.paces:
+        found = {"sides": paces(args.sides, args.rounds, size), **size, **where(), "rounds": args.rounds}
+        print(json.dumps(rounded(found), indent=1) if args.json else pace_table(found))
+        return
     words = [word for name, number in size.items() for word in (f"--{name}", str(number))]
     words += ["--inner.budget", f"tokens:{args.tokens}"]
     done: dict[str, list[dict[str, Any]]] = {side: [] for side in args.sides}
@@ -61,11 +81,72 @@ def main() -> None:
         **size,
         "tokens": args.tokens,
         "rounds": args.rounds,
-        "threads": os.environ.get("OMP_NUM_THREADS", "all"),
-        "cores": len(os.sched_getaffinity(0)),
-        "cpu": cpu_name(),
+        **where(),
     }
     print(json.dumps(rounded(found), indent=1) if args.json else table(found))
+
+
+def where() -> dict[str, Any]:
+    """On what."""
+    threads, cores = os.environ.get("OMP_NUM_THREADS", "all"), len(os.sched_getaffinity(0))
+    return {"threads": threads, "cores": cores, "cpu": cpu_name()}
+
+
+def paces(sides: list[str], rounds: int, size: dict[str, int]) -> dict[str, Any]:
+    """By side: what pieces of work take in CPU seconds, and a demo made of them, beside the first side."""
+    recipe = RECIPES["demo"].model_copy(update=size)
+    task = load_task(recipe)
+    rows = HeldoutRows.of([*plan_training(recipe, task).heldout.rows, *trained_rows(Policy(1))])
+    engines = {side: load_engine(recipe.model, "cpu", *types_of(side)) for side in sides}
+    taken: dict[str, list[dict[str, float]]] = {side: [] for side in sides}
+    clock = SimpleNamespace(monotonic=time.process_time)
+    with patch.multiple(demo_command, time=clock, LONG=math.inf):
+        for number in range(rounds + 1):
+            for side, engine in engines.items():
+                with patch.object(demo_command, "SCALES", demo_command.SCALES[-1:] if number else (1,)):
+                    pace = demo_command.measure(engine, task, recipe.inner, recipe.sampling)
+                one = {**asdict(pace), "demo": estimate_seconds(recipe, pace, rows)}
+                say(f"round {number}{'' if number else ', not counted'}, {side}: {json.dumps(rounded(one))}")
+                if number:
+                    taken[side].append(one)
+    first = taken[sides[0]]
+    return {
+        side: {
+            "against_first": {
+                piece: spread([one[piece] / other[piece] for one, other in zip(some, first, strict=True)])
+                for piece in first[0]
+            },
+            "cpu_seconds": {piece: spread([one[piece] for one in some]) for piece in first[0]},
+            "facts": engines[side].facts,
+        }
+        for side, some in taken.items()
+    }
+
+
+def types_of(side: str) -> tuple[str, int, None, str]:
+    """What `load_engine` takes behind the device."""
+    return side.removesuffix(ROUNDED), 0, None, "int8" if side.endswith(ROUNDED) else "same"
+
+
+def pace_table(found: dict[str, Any]) -> str:
+    sides = found["sides"]
+    pieces = list(next(iter(sides.values()))["cpu_seconds"])
+    lines = [
+        f"{found['cpu']}, {found['threads']} threads on {found['cores']} cores, {found['rounds']} rounds",
+        "",
+        "| CPU seconds, and against the first | " + " | ".join(sides) + " |",
+        "|---" * (1 + len(sides)) + "|",
+    ]
+    for piece in pieces:
+        cells = []
+        for one in sides.values():
+            ratio = one["against_first"][piece]
+            cells.append(
+                f"{one['cpu_seconds'][piece]['median']:.3g}, {ratio['median']:.2f}"
+                f" ({ratio['least']:.2f} to {ratio['most']:.2f})"
+            )
+        lines.append(f"| {piece} | {' | '.join(cells)} |")
+    return "\n".join(lines)
 
 
 def demo(words: list[str], side: str, run: Path) -> dict[str, Any]:

@@ -39,7 +39,7 @@ from telling import rounded, say
 
 from selfedit.loop.selection import score
 from selfedit.records import Outcome, SelfEdit
-from selfedit.report.stats.intervals import bootstrap
+from selfedit.report.stats.intervals import bootstrap, open_ended
 from selfedit.store import read_ledger
 from selfedit.store.run_folder import read_run
 
@@ -49,6 +49,8 @@ DEVIATIONS = (1.0, 2.0, 3.0)
 """How far behind a self-edit must be to be dropped by plausible stopping."""
 FINALISTS = 2
 """As with racing."""
+FACTS = ("model", "weights_sha256", "device", "dtype", "torch", "transformers")
+"""What of a run's facts is told."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +126,11 @@ def examined(run: Path, reward: str) -> dict[str, Any]:
         "trials": sum(len(one.gains) for fields in fields_R for field in fields for one in field),
     }
     sizes["noise"] = noise_of([field for fields in fields_R for field in fields])
-    return {**sizes, "ways": {name: told(played) for name, played in ways.items()}, "facts": record["facts"]}
+    return {
+        **sizes,
+        "ways": {name: told(played) for name, played in ways.items()},
+        "facts": {name: record["facts"].get(name) for name in FACTS},
+    }
 
 
 def rounds_of(run: Path, reward: str, seeds: int) -> list[list[Field]]:
@@ -292,7 +298,7 @@ def told(played: Sequence[tuple[Field, Played, Played]]) -> dict[str, Any]:
         "trials": sum(map(sum, waves)),
         "trials_skipped": 1 - sum(map(sum, waves)) / sum(map(sum, full)),
         "time_saved": 1 - seconds(waves) / seconds(full),
-        "kept_changed": asdict(bootstrap(changed)),
+        "kept_changed": asdict(open_ended(bootstrap(changed), len(changed))),
         "reward_lost": asdict(bootstrap(lost)),
     }
 
