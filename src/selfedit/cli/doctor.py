@@ -17,7 +17,7 @@ from rich.table import Table
 from selfedit.cli.data_estimates import examine_data
 from selfedit.cli.demo import MINUTES
 from selfedit.cli.estimates import GPUS, Device, Estimate, assumptions, estimate, estimate_run_seconds, said_length
-from selfedit.cli.number_type import CLEARLY_FASTER, bfloat16_speedup
+from selfedit.cli.number_type import CLEARLY_FASTER, bfloat16_speedup, faster_type
 from selfedit.cli.options import peek
 from selfedit.cli.output import JsonCommand, Output, say
 from selfedit.config import EMBEDDED_MODEL
@@ -104,7 +104,7 @@ def examine() -> tuple[dict[str, Any], Device | None]:
     faster = bfloat16_speedup(measured)
     if faster >= CLEARLY_FASTER:
         found["hint"] = f"--dtype bfloat16 makes products {faster:.1f} times as fast here"
-    here, demo = _this_machine(measured), RECIPES["demo"]
+    here, demo = _this_machine(measured), RECIPES["demo"].model_copy(update={"dtype": faster_type(measured).dtype})
     return {
         **found,
         **measured,
