@@ -87,9 +87,7 @@ def main() -> None:
         "studies": len(jobs),
         "tokens": tokens,
         "rounds": {"training": training, **{f"decoding {rows} rows": timed for rows, timed in decoding.items()}},
-        "settings": {
-            name: getattr(args, name) for name in ("model", "bank", "rank", "epochs", "passages", "padded_steps")
-        },
+        "settings": {name: getattr(args, name) for name in SETTINGS},
         "facts": engine.facts,
         "threads": torch.get_num_threads(),
         "cpu": cpu_name(),

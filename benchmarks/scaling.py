@@ -49,7 +49,9 @@ from selfedit.tasks import PassagesTask, load_passages
 from selfedit.testing import FakeEngine, FakeTask, make_runtime
 from selfedit.testing.engines import unit as number_of
 
-CONFIG = TrainConfig(rounds=2, contexts=50, edits=5, seeds=3, reward="logprob", heldout=0, min_gain=-9.0)
+CONFIG = TrainConfig(  # with the paper's outer loop: 2 epochs, 10 self-edits a step
+    rounds=2, contexts=50, edits=5, seeds=3, reward="logprob", heldout=0, min_gain=-9.0
+)
 WORKERS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 BANK, TEXTS = 8, 32
 ROUND_TRIP = 0.0022
@@ -67,9 +69,11 @@ class Costs:
 
     timings: dict[str, Any]
 
-    def seconds(self, unit: Unit) -> float:
-        """On one worker."""
+    def seconds(self, unit: Unit, workers: int = 1) -> float:
+        """On one worker; of an update, on so many that share its steps, with what goes to and fro between them."""
         first = unit.items[0]
+        if isinstance(first, Update) and first.shards > 1:
+            return self._in_parts(first, min(workers, first.shards))
         if isinstance(first, Generation):
             return self._between({int(n): one["seconds"] for n, one in self.timings["texts"].items()}, len(unit.items))
         if isinstance(first, Update):
@@ -79,6 +83,15 @@ class Costs:
         trials = [item for item in unit.items if isinstance(item, Trial) and item.spec.examples]
         asked = (len(unit.items) - len(trials)) * float(self.timings["ask_seconds"])
         return asked + sum(map(self._alone, trials)) * (self._shared(len(trials)) if trials else 1.0)
+
+    def _in_parts(self, update: Update, workers: int) -> float:
+        """Each part takes as long as the longest that was measured; whoever leads sends to all, and hears from all."""
+        known = self.timings["update_in_parts"]
+        steps = math.ceil(len(update.examples) / update.training.batch_size) * update.training.epochs
+        parts = min(update.shards, len(update.examples))
+        sent = 2 * (workers - 1) * known["bytes"] * 8 / (GBIT * 1e9) + (ROUND_TRIP if workers > 1 else 0.0)
+        longest = max(known["parts"]) if workers > 1 else sum(known["parts"]) / len(known["parts"])
+        return float(known["ready"] + steps * (math.ceil(parts / workers) * longest + known["step"] + sent))
 
     @property
     def adapter_bytes(self) -> int:
@@ -144,13 +157,13 @@ class SimulatedCrew:
                 self.adapter_bytes += self.costs.adapter_bytes
                 hops = math.ceil(math.log2(self.size + 1))  # who has it passes it on
                 arrives += hops * self.costs.adapter_bytes * 8 / (GBIT * 1e9)
-        seconds = self.costs.seconds(unit)
+        seconds = self.costs.seconds(unit, self.size)
         ends = max(arrives, self._free.get(worker, 0.0)) + seconds
         if unit.verb == "update":
             self.adapter_bytes += self.costs.adapter_bytes
             ends += self.costs.adapter_bytes * 8 / (GBIT * 1e9)
         self._free[worker] = ends
-        self.busy_seconds += seconds
+        self.busy_seconds += seconds * min(unit.shards, self.size)
         self.units += 1
         self._held.setdefault(worker, deque()).append(unit)
         heapq.heappush(self._ends, (ends + ROUND_TRIP / 2, self.units, worker))

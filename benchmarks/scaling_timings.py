@@ -33,6 +33,8 @@ CONTEXTS, EDITS = 4, 4
 """Of whose self-edits trials are made."""
 TRIAL_SIZES = (1, 2, 4, 8)
 TEXT_SIZES = (1, 2, 5, 15, 30)
+BATCH = 10
+"""Of the paper's update of a policy, where it is made in parts."""
 KEPT = (2, 6)
 """Self-edits that an update is trained on."""
 
@@ -98,6 +100,7 @@ def measure(engine: Any) -> dict[str, Any]:
         size = sum(one.stat().st_size for one in place.iterdir())
         updates[kept] = {"seconds": seconds, "tokens": done.results[0].tokens, "bytes": size}
         say(f"an update on {kept}: {seconds:.1f} s, {size / 1e6:.1f} MB")
+    parts = measure_parts(engine, update)
     return {
         "facts": engine.facts,
         "threads": 1,
@@ -108,7 +111,28 @@ def measure(engine: Any) -> dict[str, Any]:
         "ask_seconds": ask_seconds / len(asked),
         "texts": texts_of,
         "updates": updates,
+        "update_in_parts": parts,
     }
+
+
+def measure_parts(engine: Any, update: Update) -> dict[str, Any]:
+    """Of an update whose steps are made in parts of one example each: what making ready takes, each part, and what a
+    step takes beside."""
+    training = replace(update.training, batch_size=BATCH)
+    cut = replace(update, folder="adapters/parts", training=training, shards=BATCH)
+    ready, part = _timed(lambda: engine.take_part(cut))
+    weights = part.bank.weights[0].cpu().numpy()
+    each = []
+    for number in range(len(update.examples)):
+        part.gradient(weights, [number], 100) if not each else None  # what is made ready once
+        seconds, found = _timed(lambda number=number: part.gradient(weights, [number], 100))
+        each.append(seconds)
+    whole, [done] = _timed(lambda: list(engine.update([[cut]])))
+    steps = done.results[0].steps
+    left = max(0.0, whole - ready - sum(each) * update.training.epochs) / steps
+    say(f"parts: {min(each):.2f} to {max(each):.2f} s, {left:.2f} s a step beside, {ready:.1f} s to make ready")
+    size = found.gradient.nbytes
+    return {"ready": ready, "parts": each, "step": left, "whole": whole, "steps": steps, "bytes": size}
 
 
 def _timed(work: Callable[[], Any]) -> tuple[float, Any]:

@@ -104,7 +104,7 @@ def test_progress_is_shown_where_it_is_wanted(engines: list[FakeEngine], capfd: 
 def test_what_cannot_be_is_an_error_of_one_line(engines: list[FakeEngine]) -> None:
     with pytest.raises(selfedit.SelfeditError, match=r"^Library: edit: no such setting$"):
         selfedit.Library("notes", edit=0)
-    with pytest.raises(selfedit.SettingError, match=r"^edits must be at most 64$"):
+    with pytest.raises(selfedit.SettingError, match=r"^edits must be at most 64, not 99$"):
         selfedit.Library("notes", edits=99)
     library = selfedit.Library("notes")
     for call in (library.versions, library.verify, lambda: library.ask(ASKED), lambda: library.forget("ferry.md")):

@@ -147,9 +147,9 @@ class RunConfig(Placement):
 
     def identity(self) -> dict[str, Any]:
         """What makes two runs the same: every field but the folder's name, what things cost, and where they are done.
-        `cut_for` only where something is cut, so that older runs keep their names."""
-        uncut = {"cut_for"} if self.cut_for == 1 else set()
-        return self.model_dump(mode="json", exclude={"run", "judge_prices", "writer_prices", *PLACEMENT, *uncut})
+        `cut_for` and `write_dtype` only where they change something, so that older runs keep their names."""
+        usual = {name for name, value in {"cut_for": 1, "write_dtype": "same"}.items() if getattr(self, name) == value}
+        return self.model_dump(mode="json", exclude={"run", "judge_prices", "writer_prices", *PLACEMENT, *usual})
 
     def shared(self) -> dict[str, Any]:
         """What every kind of run takes, by field."""
@@ -239,7 +239,7 @@ def at_least(least: int, field: str, value: float, most: int = 1_000_000) -> Non
     if not least <= value < float("inf"):
         raise SettingError(Field(field), f" must be at least {least}, not {value}")
     if value > most:
-        raise SettingError(Field(field), f" must be at most {most}")
+        raise SettingError(Field(field), f" must be at most {most}, not {value}")
 
 
 def require_words(field: str, value: str) -> None:

@@ -17,7 +17,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Generic, Literal, Protocol, Self, TypeVar, runtime_checkable
+from typing import Any, Generic, Literal, Protocol, Self, TypeVar, runtime_checkable
 
 from selfedit.records import (
     UNTOUCHED,
@@ -242,6 +242,64 @@ class Engine(Protocol):
     def update(self, groups: Iterable[Sequence[Update]]) -> Iterator[Done[UpdateResult]]:
         """Train and save new versions, or sum them up from earlier ones, those of a group together, each as if alone. A
         failing one reports itself as failed, and leaves nothing."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class ShardGradient:
+    """A part of a step's gradient."""
+
+    gradient: Any
+    """Of the step's mean loss, by this part's examples: float32 or wider [weights], an array on the host."""
+    nll: float
+    """Sum of losses over the part's tokens, nats."""
+
+
+class Helpers(Protocol):
+    """Others who make parts of an update's gradients."""
+
+    @property
+    def count(self) -> int:
+        """How many there are now."""
+        ...
+
+    def begin(self, weights: Any, parts: Mapping[int, Sequence[int]], n_loss: int) -> None:
+        """Has them begin with the parts of a step.
+
+        Args:
+            weights: the adapter as it is now, float32 or wider [weights], an array on the host.
+            parts: number → which of the update's examples.
+            n_loss: tokens that the step's loss is a mean over.
+        """
+        ...
+
+    def collect(self) -> Mapping[int, ShardGradient]:
+        """What came of the parts that were begun last; without those whose helper was lost."""
+        ...
+
+
+class TakesPart(Protocol):
+    """Makes parts of one update's gradients."""
+
+    def gradient(self, weights: Any, indices: Sequence[int], n_loss: int) -> ShardGradient:
+        """The part of a step that these examples make; see `Helpers.begin`."""
+        ...
+
+
+@runtime_checkable
+class DataParallel(Protocol):
+    """An engine that can train one adapter together with others."""
+
+    def update_with(self, update: Update, helpers: Helpers) -> UpdateResult:
+        """As `Engine.update`, where parts of each step are made by others."""
+        ...
+
+    def take_part(self, update: Update) -> TakesPart:
+        """Ready to make parts for somebody else who does the update; until the engine is asked for anything else.
+
+        Raises:
+            SelfeditError: it cannot.
+        """
         ...
 
 

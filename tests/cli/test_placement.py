@@ -94,6 +94,8 @@ def test_where_a_run_is_done_is_no_part_of_it_and_how_it_is_cut_is() -> None:
     plain, spread = TrainConfig(), TrainConfig(executor="ray", workers=8, ray_address="auto")
     assert plain.identity() == spread.identity() and "cut_for" not in plain.identity()
     assert TrainConfig(cut_for=8).identity() != plain.identity()
+    assert "write_dtype" not in plain.identity()
+    assert TrainConfig(write_dtype="int8").identity() != plain.identity()
     marks = {LearnSettings(**given).mark("", "") for given in ({}, {"executor": "ray", "workers": 2})}
     assert len(marks) == 1
     assert LearnSettings(cut_for=2).mark("", "") not in marks

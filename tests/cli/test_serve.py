@@ -50,7 +50,7 @@ def test_what_cannot_be_served_is_told_in_one_line(shop: Workshop, tmp_path: Pat
         assert f"--port {port}: cannot listen on 127.0.0.1 (address already in use); name" in refused(
             capsys, *library, "--port", port
         )
-    assert "--port must be at most 65535" in refused(capsys, *library, "--port", "70000")
+    assert "--port must be at most 65535, not 70000" in refused(capsys, *library, "--port", "70000")
     assert "cannot listen on nowhere.invalid" in refused(
         capsys, *library, "--host", "nowhere.invalid", *_token(tmp_path)
     )

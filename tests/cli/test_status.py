@@ -57,9 +57,13 @@ def test_a_run_is_seen_at_work_and_its_file_is_gone_in_the_end(run: Path) -> Non
     assert "round-1: trials" in stages
     assert Watching.seen[-1]["outcomes"] > Watching.seen[0]["outcomes"]
     assert not (run / STATUS).exists()
-    ended = look(run)
+    ended = look(Path("t"))
     assert not ended.is_running and ended.status is None
-    assert ended.rows()["state"] == "nobody works on it; its command, given again, goes on"
+    assert ended.rows()["state"] == "nobody works on it; its report is t/report.html"
+    assert ended.data()["report"] == "t/report.html"
+    (run / "report.html").unlink()
+    assert look(run).rows()["state"] == "nobody works on it; its command, given again, goes on"
+    assert look(run).data()["report"] is None
 
 
 def test_status_says_how_fast_and_how_long_from_what_was_not_in_the_ledger(
@@ -150,7 +154,10 @@ def test_figures_are_served_on_the_loopback_address_and_read_anew(run: Path) -> 
     ("words", "told"),
     [
         ("nowhere", "nowhere: no run here (config.json is missing)"),
+        ("t/config.json", "t/config.json: is a file; name the run's folder"),
         ("t --metrics --json", "--metrics and --json exclude one another"),
+        ("t --listen 9200 --json", "--listen and --json exclude one another"),
+        ("t --listen 9200 --metrics", "--listen and --metrics exclude one another"),
         ("t --listen 0", "--listen must be at least 1, not 0"),
     ],
 )

@@ -18,7 +18,7 @@ from selfedit.executors.dispatch import LostWorker
 from selfedit.executors.ray_cluster import Cluster, join
 from selfedit.executors.ray_pool import RayPool, pools_on
 from selfedit.learn import LearnSettings
-from selfedit.records import UNTOUCHED, Policy, Prompt, Query, TrainingConfig, Trial, TrialSpec
+from selfedit.records import UNTOUCHED, Example, Policy, Prompt, Query, TrainingConfig, Trial, TrialSpec, Update
 from selfedit.store import AdapterFolders
 from selfedit.testing import BuildFake, FakeEngine
 from selfedit.testing.engines import _MarkedFolders
@@ -80,6 +80,19 @@ def test_a_trial_that_kills_three_workers_has_failed_and_each_is_replaced(cluste
     assert "3 workers were lost" in found[1].failure
     assert len(found) == 4 and len(pool.dispatcher.lost) == 3
     assert all("it died" in why for why in pool.dispatcher.lost)
+    pool.leave()
+
+
+def test_a_worker_that_is_lost_as_it_helps_with_an_update_is_replaced_and_the_update_is_done(
+    cluster: Cluster, tmp_path: Path
+) -> None:
+    pool = pool_on(cluster, tmp_path, BuildFake(kills="deadly"), workers=2)
+    update = Update(UNTOUCHED, "adapters/deadly", (Example("text"),), TrainingConfig(rank=2), 0, shards=3)
+    for folder in ("adapters/deadly", "adapters/harmless"):
+        [done] = pool.update([[replace(update, folder=folder)]])
+        assert [policy.adapter for policy in done.results[0].policies] == [folder]
+    list(pool.run_trials([[trial(name)] for name in "abcd"]))  # both are given something, so that it is noticed
+    assert len(pool.dispatcher.lost) == 1 and "it died" in pool.dispatcher.lost[0]
     pool.leave()
 
 

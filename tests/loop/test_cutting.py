@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
-from selfedit.loop.cutting import cut, in_order, longest, parted
+from selfedit.loop.cutting import cut, in_order, longest, parted, shards
 from selfedit.protocols import Done
+from selfedit.records import TrainingConfig
+from selfedit.testing import FakeEngine
+from tests.support.ray_runs import CONFIG, train
 
 
 def test_for_one_worker_groups_are_banks() -> None:
@@ -46,3 +51,11 @@ def test_what_goes_in_one_group_is_shared_out_evenly() -> None:
 
 def test_results_come_back_in_the_order_of_their_groups() -> None:
     assert in_order([Done(1, ("c",)), Done(0, ("a", "b"))]) == ["a", "b", "c"]
+
+
+def test_a_training_that_is_alone_has_its_steps_cut_and_no_finer_than_into_examples(tmp_path: Path) -> None:
+    training = TrainingConfig(batch_size=10)
+    assert [shards(training, workers) for workers in (1, 3, 64)] == [1, 3, 10]
+    engine = FakeEngine(home=tmp_path)
+    train(tmp_path, engine)
+    assert [update.shards for update in engine.updates] == [CONFIG.cut_for] * CONFIG.rounds

@@ -16,7 +16,7 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from selfedit.cli.output import JsonCommand, Output, say
 from selfedit.config import at_least
 from selfedit.disk import is_running
-from selfedit.errors import Field, SettingError
+from selfedit.errors import Field, SelfeditError, SettingError
 from selfedit.records import Timing
 from selfedit.report.format import duration
 from selfedit.store import read_ledger
@@ -25,6 +25,8 @@ from selfedit.store.run_folder import is_held, read_run
 from selfedit.store.run_status import RunStatus, read_status
 
 _PREFIX = "selfedit_run_"
+_REPORT = "report.html"
+"""A run's page, in its folder."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,8 +42,9 @@ class Status(JsonCommand):
 
     def run(self, out: Output) -> None:
         """Looks, and tells."""
-        if self.metrics and self.json:
-            raise SettingError(Field("metrics"), " and ", Field("json"), " exclude one another")
+        ways = {"listen": self.listen is not None, "metrics": self.metrics, "json": self.json}
+        if len(chosen := [name for name, is_chosen in ways.items() if is_chosen]) > 1:
+            raise SettingError(Field(chosen[0]), " and ", Field(chosen[1]), " exclude one another")
         seen = look(self.folder)
         if self.listen is not None:
             at_least(1, "listen", self.listen, 65_535)
@@ -66,20 +69,23 @@ class Seen:
     """Records that are there, and among them what failed."""
     timings: tuple[Timing, ...]
     """Of stages, over all starts."""
+    report: str = ""
+    """Its page; empty where there is none yet."""
 
     def data(self) -> dict[str, Any]:
         """As JSON."""
         now = self._now
         told = None if now is None else {**asdict(now), **_derived(now), "seconds_since": round(self._age, 1)}
         seconds = {one.name: round(one.seconds, 3) for one in self.timings}
-        return {"kind": self.kind, "is_running": self.is_running, "now": told, **self.counts, "seconds": seconds}
+        found = {"kind": self.kind, "is_running": self.is_running, "report": self.report or None, "now": told}
+        return {**found, **self.counts, "seconds": seconds}
 
     def rows(self) -> dict[str, Any]:
         """As a person reads it."""
         now = self._now
         if now is None:
-            state = "at work" if self.is_running else "nobody works on it; its command, given again, goes on"
-            return {"state": state, **self.counts}
+            further = f"its report is {self.report}" if self.report else "its command, given again, goes on"
+            return {"state": "at work" if self.is_running else f"nobody works on it; {further}", **self.counts}
         rate, left = now.units_per_minute, now.seconds_left
         found = {
             "state": f"at work (process {now.process}), seen {self._age:.0f} s ago",
@@ -137,7 +143,9 @@ def look(folder: Path) -> Seen:
         status, counts = read_status(folder), {f"lessons_{what}": n for what, n in sorted(lessons.items())}
         is_learning = status is not None and is_running(status.process)  # no lock tells; the process does
         return Seen("library", is_learning, status, counts, ())
-    held = read_run(folder)
+    if folder.is_file():
+        raise SelfeditError(f"{folder}: is a file; name the run's folder")
+    held, page = read_run(folder), folder / _REPORT
     records: dict[str, int] = {}
     timings: tuple[Timing, ...] = ()
     if (folder / "ledger.db").is_file():
@@ -152,7 +160,8 @@ def look(folder: Path) -> Seen:
                 "versions": found["policies"] + found["versions"],
             }
             timings = tuple(ledger.timings())
-    return Seen(str(held["kind"]), is_held(folder), read_status(folder), records, timings)
+    report = str(page) if page.is_file() else ""
+    return Seen(str(held["kind"]), is_held(folder), read_status(folder), records, timings, report)
 
 
 def figures_page(folder: Path) -> str:

@@ -28,9 +28,9 @@ from selfedit.engine.serving import LiveTexts
 from selfedit.engine.train import full_finetuning
 from selfedit.engine.train.adapters import Trained, TrainingJob, by_layers, job_of, train
 from selfedit.engine.train.distillation import taught
-from selfedit.engine.updates import update_group
+from selfedit.engine.updates import take_part, update_group
 from selfedit.errors import SelfeditError
-from selfedit.protocols import AdapterStore, Done, LiveWriter
+from selfedit.protocols import AdapterStore, Done, Helpers, LiveWriter, TakesPart
 from selfedit.records import (
     UNTOUCHED,
     Answer,
@@ -129,8 +129,15 @@ class TorchEngine(ReadsOn):
     def update(self, groups: Iterable[Sequence[Update]]) -> Iterator[Done[UpdateResult]]:
         """See `protocols.Engine.update`. A new adapter is stacked on its base, and saved as a delta that names it."""
         for number, group in enumerate(groups):
-            self.trunk.clear()
             yield Done(number, tuple(update_group(self, group)))
+
+    def update_with(self, update: Update, helpers: Helpers) -> UpdateResult:
+        """See `protocols.DataParallel`."""
+        return update_group(self, [update], helpers)[0]
+
+    def take_part(self, update: Update) -> TakesPart:
+        """See `protocols.DataParallel`."""
+        return take_part(self, update)
 
     def live(self, rows: int, versions: int) -> LiveWriter:
         """See `protocols.WritesLive.live`."""

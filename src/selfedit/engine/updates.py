@@ -7,7 +7,8 @@ What the new adapters of a group are stacked on lies in a slot each, or beneath 
 2. Updates of one base: that base lies beneath, and the slots hold the new adapters alone.
 3. Updates of several bases: the latest version that all of them lie on is beneath.
 4. Updates that adapt other layers than one another, that are anchored to several versions, or whose bases have layers
-   that the new adapters have not, are done one by one, each with its base beneath.
+   that the new adapters have not, are done one by one, each with its base beneath; and so are those whose steps are
+   made in parts.
 5. Updates that are sums of versions train nothing and need no bank.
 """
 
@@ -25,48 +26,87 @@ from selfedit.engine.lora.compression import compressed
 from selfedit.engine.lora.constraints import AdapterConstraint, NullSpace, Orthogonal, directions_of, watched
 from selfedit.engine.model import tokenization
 from selfedit.engine.train.adapters import Trained, TrainingJob, job_of, train
+from selfedit.engine.train.data_parallel import NOBODY, PartOfUpdate, train_in_shards
 from selfedit.engine.train.distillation import taught
 from selfedit.errors import SelfeditError
+from selfedit.protocols import Helpers
 from selfedit.records import UNTOUCHED, Failed, Policy, TrainingConfig, Trial, TrialSpec, Update, UpdateResult
 
 if TYPE_CHECKING:
     from selfedit.engine.engine import TorchEngine
 
 
-def update_group(engine: TorchEngine, updates: Sequence[Update]) -> list[UpdateResult]:
+def update_group(engine: TorchEngine, updates: Sequence[Update], helpers: Helpers = NOBODY) -> list[UpdateResult]:
     """What comes of updates that are done together, as many at a time as the bank has slots.
+
+    Args:
+        helpers: who makes parts of the gradients, where an update's steps are made in parts.
 
     Raises:
         SelfeditError: no adapter is trained; a version cannot be read; or a base does not lie on its anchor.
     """
+    engine.trunk.clear()
     for update in updates:
         _check_method(update.training)
-    trained = iter(_train_group(engine, [update for update in updates if not update.shares]))
+    trained = iter(_train_group(engine, [update for update in updates if not update.shares], helpers))
     return [_sum_up(engine, update) if update.shares else next(trained) for update in updates]
 
 
-def _train_group(engine: TorchEngine, updates: Sequence[Update]) -> list[UpdateResult]:
+def _train_group(engine: TorchEngine, updates: Sequence[Update], helpers: Helpers) -> list[UpdateResult]:
     if not updates:
         return []
-    beneath = _version_beneath(engine, updates)
-    layers = {tuple(engine.adapted(update.training)[1]) for update in updates}
-    lower_U = [engine.load(update.base, beneath) for update in updates] if beneath is not None else []
-    is_alike = len(layers) == 1 and all(name in next(iter(layers)) for lower in lower_U for name in lower)
-    if len(updates) > 1 and (beneath is None or not is_alike):
-        return [result for update in updates for result in _train_group(engine, [update])]
-    assert beneath is not None, "one update has one anchor"
-    if not is_alike:
-        if any(example.is_anchored for example in updates[0].examples):
-            return [UpdateResult(failure="its base has layers that it does not adapt, so that nothing can be anchored")]
-        beneath, lower_U = updates[0].base, [{}]
+    ground = _ground(engine, updates)
+    if len(updates) > 1 and (ground is None or any(update.shards > 1 for update in updates)):
+        return [result for update in updates for result in _train_group(engine, [update], helpers)]
+    if ground is None:
+        return [UpdateResult(failure="its base has layers that it does not adapt, so that nothing can be anchored")]
+    beneath, lower_U = ground
 
     def work_through() -> list[UpdateResult]:
         size = engine.sizes.slots
         chunks = [slice(at, at + size) for at in range(0, len(updates), size)]
-        return [one for some in chunks for one in _learn(engine, updates[some], lower_U[some])]
+        return [one for some in chunks for one in _learn(engine, updates[some], lower_U[some], helpers)]
 
     engine.lay_beneath(beneath)
     return engine.within_memory(work_through)
+
+
+def take_part(engine: TorchEngine, update: Update) -> PartOfUpdate:
+    """Ready to make parts of this update's gradients; the engine does nothing else meanwhile.
+
+    Raises:
+        SelfeditError: as with the update itself; or nothing of it can be trained.
+    """
+    engine.trunk.clear()
+    _check_method(update.training)
+    ground = _ground(engine, [update])
+    if ground is None:
+        raise SelfeditError("nothing can be anchored there")
+    engine.lay_beneath(ground[0])
+
+    def ready() -> PartOfUpdate:
+        [job] = _prepare(engine, [update], ground[1])
+        if isinstance(job, Failed):
+            raise SelfeditError(job.reason)
+        _make_room(engine, [job], ground[1])
+        return PartOfUpdate(engine.model, engine.holder, engine.bank, job, engine.sizes.pack_tokens, engine.lower)
+
+    return engine.within_memory(ready)
+
+
+def _ground(engine: TorchEngine, updates: Sequence[Update]) -> tuple[Policy, list[Matrices]] | None:
+    """The version that lies beneath these, and what the base of each has beyond it; None where they have none in
+    common, or where one alone cannot have the one that it is anchored to."""
+    beneath = _version_beneath(engine, updates)
+    if beneath is None:
+        return None
+    layers = {tuple(engine.adapted(update.training)[1]) for update in updates}
+    lower_U = [engine.load(update.base, beneath) for update in updates]
+    if len(layers) == 1 and all(name in next(iter(layers)) for lower in lower_U for name in lower):
+        return beneath, lower_U
+    if len(updates) > 1 or any(example.is_anchored for example in updates[0].examples):
+        return None
+    return updates[0].base, [{}]
 
 
 def _check_method(training: TrainingConfig) -> None:
@@ -82,16 +122,28 @@ def _version_beneath(engine: TorchEngine, updates: Sequence[Update]) -> Policy |
     return engine.common_ground(update.base for update in updates)
 
 
-def _learn(engine: TorchEngine, updates: Sequence[Update], lower_U: Sequence[Matrices]) -> list[UpdateResult]:
+def _learn(
+    engine: TorchEngine, updates: Sequence[Update], lower_U: Sequence[Matrices], helpers: Helpers
+) -> list[UpdateResult]:
     """Updates that fit into the bank, each on top of what its base has beyond the version that lies beneath."""
     prepared = _prepare(engine, updates, lower_U)
     jobs = [job for job in prepared if isinstance(job, TrainingJob)]
-    rank = max((job.training.rank for job in jobs), default=0) + peft_format.highest_rank(lower_U)
-    engine.reserve(len(jobs), rank, *engine.adapted(updates[0].training))
-    engine.holder.is_recomputed = engine.sizes.is_recomputed
-    done = iter(train(engine.model, engine.holder, engine.bank, jobs, engine.sizes.pack_tokens, engine.lower))
+    _make_room(engine, jobs, lower_U)
+    parts = engine.model, engine.holder, engine.bank
+    if jobs and updates[0].shards > 1:
+        own = PartOfUpdate(*parts, jobs[0], engine.sizes.pack_tokens, engine.lower)
+        done = iter([train_in_shards(own, updates[0].shards, helpers)])
+    else:
+        done = iter(train(*parts, jobs, engine.sizes.pack_tokens, engine.lower))
     trained = [next(done) if isinstance(job, TrainingJob) else Trained(None, failure=job.reason) for job in prepared]
     return [_saved(engine, *parts) for parts in zip(updates, trained, strict=True)]
+
+
+def _make_room(engine: TorchEngine, jobs: Sequence[TrainingJob], lower_U: Sequence[Matrices]) -> None:
+    """A bank with a slot for each job, which takes its new adapter and what lies behind it."""
+    rank = max((job.training.rank for job in jobs), default=0) + peft_format.highest_rank(lower_U)
+    engine.reserve(len(jobs), rank, *(engine.adapted(jobs[0].training) if jobs else ()))
+    engine.holder.is_recomputed = engine.sizes.is_recomputed
 
 
 def _prepare(engine: TorchEngine, updates: Sequence[Update], lower_U: Sequence[Matrices]) -> list[TrainingJob | Failed]:

@@ -98,7 +98,9 @@ class RayCrew:
     def send(self, worker: int, unit: Unit) -> None:
         """See `dispatch.Crew.send`."""
         hand = self._hands[worker]
-        hand.references.append(hand.actor.work.remote(unit, self._parcels_of(unit.versions)))
+        idle = [one.actor for one in self._hands.values() if one.is_known and one is not hand and not one.references]
+        others = idle[: unit.shards - 1]
+        hand.references.append(hand.actor.work.remote(unit, self._parcels_of(unit.versions), others))
 
     def wait(self) -> Sequence[Event]:
         """See `dispatch.Crew.wait`."""

@@ -23,9 +23,10 @@ import selfedit
 from selfedit.disk import is_running
 from selfedit.errors import SelfeditError
 from selfedit.executors.building import BuildEngine
+from selfedit.executors.helping import PartTask, RayHelpers
 from selfedit.executors.parcels import MirroredFolders, Parcel, mirrored, pack, unpack
 from selfedit.executors.units import Unit, do
-from selfedit.protocols import Engine
+from selfedit.protocols import DataParallel, Engine, ShardGradient, TakesPart
 from selfedit.records import Update, UpdateResult
 
 _FOLDER = "selfedit-worker-"
@@ -94,6 +95,8 @@ class RayWorker:
         self._engines: dict[str, Engine] = {}
         self._has: dict[str, str] = {}
         """Folder → hash of the parcel that lies there."""
+        self._part: tuple[str, TakesPart] | None = None
+        """The update that this one makes gradients for, by name."""
 
     def introduce(self) -> Introduction:
         """Makes the engines; says what they are."""
@@ -110,12 +113,15 @@ class RayWorker:
         banks = {role: engine.bank_size for role, engine in self._engines.items()}
         return Introduction(code, where, node, facts, banks)
 
-    def work(self, unit: Unit, parcels: Sequence[tuple[str, str, Any]]) -> Delivery:
-        """Does a unit. `parcels`: (folder, hash, reference) of each adapter that it needs."""
+    def work(self, unit: Unit, parcels: Sequence[tuple[str, str, Any]], others: Sequence[Any] = ()) -> Delivery:
+        """Does a unit. `parcels`: (folder, hash, reference) of each adapter that it needs; `others`: workers who can
+        make parts of an update's gradients."""
+        self._part = None
         try:
             self._receive(parcels)
             engine = self._engines[unit.role]
-            results = do(unit, engine)
+            helpers = RayHelpers(others, unit, parcels) if others and isinstance(engine, DataParallel) else None
+            results = do(unit, engine, helpers)
             made = tuple(
                 made
                 for item, result in zip(unit.items, results, strict=True)
@@ -127,11 +133,26 @@ class RayWorker:
 
     def call(self, role: str, method: str, argument: Any, parcels: Sequence[tuple[str, str, Any]]) -> Delivery:
         """What a method of an engine says of one argument, such as whether it can be trained so."""
+        self._part = None
         try:
             self._receive(parcels)
             return Delivery((getattr(self._engines[role], method)(argument),))
         except SelfeditError as error:
             return Delivery(error=error)
+
+    def gradient(self, task: PartTask, weights: Any, indices: Sequence[int], n_loss: int) -> ShardGradient | None:
+        """A part of a step of an update that another worker does, see `Helpers.begin`; None where this one cannot."""
+        try:
+            if self._part is None or self._part[0] != task.name:
+                self._part = None
+                self._receive(task.parcels)
+                engine = self._engines[task.unit.role]
+                [update] = task.unit.items
+                assert isinstance(engine, DataParallel) and isinstance(update, Update)
+                self._part = task.name, engine.take_part(update)
+            return self._part[1].gradient(weights, indices, n_loss)
+        except SelfeditError:
+            return None
 
     def _receive(self, parcels: Sequence[tuple[str, str, Any]]) -> None:
         """Fetches those adapters that are not here yet."""

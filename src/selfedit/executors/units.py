@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from selfedit.protocols import Engine
+from selfedit.protocols import DataParallel, Engine, Helpers
 from selfedit.records import UNTOUCHED, Generation, Policy, Trial, TrialResult, Update, UpdateResult
 
 Verb = Literal["generate", "run_trials", "update"]
@@ -35,6 +35,12 @@ class Unit:
         found = [policy for item in self.items for policy in _versions(item)]
         return tuple(dict.fromkeys(policy for policy in found if policy.adapter))
 
+    @property
+    def shards(self) -> int:
+        """Workers that can do it together: of a single update, parts of its steps."""
+        first, *more = self.items
+        return first.shards if isinstance(first, Update) and not more else 1
+
     def failed(self, why: str) -> tuple[TrialResult | UpdateResult, ...] | None:
         """What is recorded of its items where it cannot be done; None for texts, which are missing and no data."""
         match self.verb:
@@ -45,8 +51,11 @@ class Unit:
         return None
 
 
-def do(unit: Unit, engine: Engine) -> tuple[Any, ...]:
-    """One result per item, in order."""
+def do(unit: Unit, engine: Engine, helpers: Helpers | None = None) -> tuple[Any, ...]:
+    """One result per item, in order. `helpers`: who makes parts of its steps, where it is one update."""
+    first = unit.items[0]
+    if helpers and isinstance(engine, DataParallel) and isinstance(first, Update):
+        return (engine.update_with(first, helpers),)
     [done] = getattr(engine, unit.verb)([unit.items])
     results: tuple[Any, ...] = done.results
     return results

@@ -29,6 +29,7 @@ from selfedit.learn.asking import mean_logprob
 from selfedit.learn.gate import gate_gain, losing, probe_version
 from selfedit.learn.pipeline import Learning
 from selfedit.learn.rehearsal import rehearsals
+from selfedit.loop.cutting import shards
 from selfedit.records import (
     UNTOUCHED,
     Example,
@@ -258,7 +259,8 @@ class Consolidating:
         seed = seeds.derive("whole", self.mark)
         engine = learning.engine  # loads the model, which is a stage of its own
         held = rehearsals(engine, learning.probe.openings, self.settings.texts(self.lines), is_anchored=True)
-        update = Update(learner, self.place, (*self.examples(lessons), *held), self.training, seed, anchor=learner)
+        examples, parts = (*self.examples(lessons), *held), shards(self.training, learning.settings.cut_for)
+        update = Update(learner, self.place, examples, self.training, seed, anchor=learner, shards=parts)
         learning.progress.stage(f"training one adapter on {len(lessons)} lessons, {self.training.budget}", 1)
         [result] = [one for done in engine.update([[update]]) for one in done.results]
         if result.failure or not all(map(math.isfinite, result.losses)):

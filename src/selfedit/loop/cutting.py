@@ -2,7 +2,7 @@
 
 A group is done by one worker, and its numbers depend in their last digits on what shares it. So the cut is part of what
 a run is, and the number of workers is not: groups are cut for the number that `cut_for` names, from the whole list of a
-stage, and whoever is there does them.
+stage, and whoever is there does them. Where there is one thing to do, a training, its steps are cut instead.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from statistics import median
 from typing import TypeVar
 
 from selfedit.protocols import Done
+from selfedit.records import TrainingConfig
 
 T = TypeVar("T")
 LEAST_ROUNDS = 2
@@ -44,6 +45,11 @@ def parted(items: Sequence[T], workers: int) -> list[Sequence[T]]:
     n = min(workers, len(items))
     bounds = [round(len(items) * part / n) for part in range(n + 1)] if n else []
     return [items[start:end] for start, end in pairwise(bounds)]
+
+
+def shards(training: TrainingConfig, workers: int) -> int:
+    """Parts of each step of an update that is made alone: one for each worker, and none without an example."""
+    return min(workers, training.batch_size)
 
 
 def longest(sizes: Iterable[float], workers: int) -> float:

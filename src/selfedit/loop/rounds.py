@@ -20,6 +20,7 @@ from dataclasses import replace
 
 from selfedit import seeds
 from selfedit.errors import SelfeditError
+from selfedit.loop.cutting import shards
 from selfedit.loop.evaluation import Row, RowRequest, evaluate
 from selfedit.loop.lines import with_checks
 from selfedit.loop.methods import base_of, of_policies
@@ -175,7 +176,8 @@ def update_policy(
     prompt_of = {context.id: runtime.task.prompt(context) for context in contexts}
     examples = tuple(Example(edit.text, prompt_of[edit.context_id]) for edit in kept)
     folder = f"adapters/policy-{policy.version + 1}"
-    update = Update(policy, folder, examples, plan.outer, seeds.derive(plan.seed, "update", stage))
+    seed, parts = seeds.derive(plan.seed, "update", stage), shards(plan.outer, runtime.cut_for)
+    update = Update(policy, folder, examples, plan.outer, seed, shards=parts)
     [[result]] = [updated.results for updated in runtime.writer.update([[update]])]
     if result.failure:
         raise SelfeditError(f"{stage}: the policy update failed: {result.failure}")

@@ -20,6 +20,7 @@ from dataclasses import dataclass, replace
 from selfedit import seeds
 from selfedit.config import WARM_LEARNER, RunConfig
 from selfedit.errors import Field, SelfeditError, SettingError
+from selfedit.loop.cutting import shards
 from selfedit.loop.meta_learning import SCRATCH, MetaPlan, Study, grouped, take_meta_steps
 from selfedit.loop.runtime import Runtime
 from selfedit.loop.settings import TrainConfig
@@ -159,7 +160,8 @@ def warm_up(plan: WarmUpPlan, runtime: Runtime) -> Policy:
 def _trained(plan: WarmUpPlan, runtime: Runtime, fresh: WarmUp) -> WarmUp:
     """One adapter on all examples."""
     start = time.monotonic()
-    update = Update(UNTOUCHED, FOLDER, plan.examples, plan.training, plan.seed)
+    parts = shards(plan.training, runtime.cut_for)
+    update = Update(UNTOUCHED, FOLDER, plan.examples, plan.training, plan.seed, shards=parts)
     [[result]] = [updated.results for updated in runtime.writer.update([[update]])]
     if result.failure:
         raise SelfeditError(f"warming up the learner failed: {result.failure}")

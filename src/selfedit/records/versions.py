@@ -61,6 +61,9 @@ class Update:
     shares: tuple[Share, ...] = ()
     """Nothing is trained: the new adapter is the weighted sum of what these versions have above the base, brought to
     the training's rank. Empty: it is trained on the examples."""
+    shards: int = 1
+    """Parts that each step's gradient is made in and summed from, in order; with several, many workers can share a
+    step. They touch last digits, wherever each is made."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,11 +9,15 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from selfedit import seeds
 from selfedit.errors import SelfeditError
-from selfedit.protocols import Done
+from selfedit.protocols import Done, Helpers, ShardGradient
 from selfedit.records import Completion, Generation, Trial, TrialResult, Update, UpdateResult
 from selfedit.store import AdapterFolders
 from selfedit.testing.engines import FakeEngine, ForgetfulEngine
+
+_STEPS = 4
+"""Of an update that is done by several."""
 
 
 @dataclass(frozen=True)
@@ -25,7 +29,8 @@ class BuildFake:
     seconds: float = 0.0
     """That each group takes."""
     kills: str = ""
-    """A worker that meets a trial whose first question is about this dies."""
+    """A worker that meets a trial whose first question is about this dies, and one that is to help with an update whose
+    folder is called so."""
     facts: dict[str, str] = field(default_factory=dict)
     """What its model is said to be, beside what is said of all fakes."""
     bank_size: int = 3
@@ -51,6 +56,24 @@ class BuildFake:
         return made
 
 
+def made_up_gradient(update: Update, indices: Sequence[int]) -> float:
+    """Of a part of a step, by hash."""
+    return seeds.derive(update.folder, update.seed, list(indices)) / 2**64
+
+
+@dataclass(frozen=True)
+class FakePart:
+    """Implements `protocols.TakesPart`."""
+
+    update: Update
+    build: BuildFake
+
+    def gradient(self, weights: Any, indices: Sequence[int], n_loss: int) -> ShardGradient:
+        """See `TakesPart.gradient`."""
+        time.sleep(self.build.seconds)
+        return ShardGradient(made_up_gradient(self.update, indices), 1.0)
+
+
 class _Slow:
     """Takes its time, and may die."""
 
@@ -73,6 +96,27 @@ class _Slow:
 
     def lay_beneath(self, policy: object) -> None:
         """Any version can be used."""
+
+    def update_with(self, update: Update, helpers: Helpers) -> UpdateResult:
+        """See `protocols.DataParallel`: so many steps, each of which must come to the right sum."""
+        own = FakePart(update, self.build)
+        for step in range(_STEPS):
+            dealt = {part: (step, part) for part in range(update.shards)}
+            others = {part: some for part, some in dealt.items() if part % (helpers.count + 1)}
+            helpers.begin(step, others, 1)
+            found = {part: own.gradient(step, some, 1) for part, some in dealt.items() if part not in others}
+            found.update(helpers.collect())
+            for part, came in found.items():
+                if came.gradient != made_up_gradient(update, dealt[part]):
+                    raise RuntimeError(f"step {step}, part {part}: another gradient came than was asked for")
+        [done] = self.update([[update]])
+        return done.results[0]
+
+    def take_part(self, update: Update) -> FakePart:
+        """See `protocols.DataParallel`."""
+        if self.build.kills and self.build.kills in update.folder:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return FakePart(update, self.build)
 
     def _done(self, verb: str, groups: Iterable[Sequence[Any]]) -> Iterator[Any]:
         for number, group in enumerate(groups):

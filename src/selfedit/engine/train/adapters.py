@@ -147,10 +147,14 @@ class Descent:
         """Whether it has failed or taken its last step."""
         return bool(self.result.failure) or self.result.steps == len(self.batches)
 
+    def next_indices(self) -> list[int]:
+        """Which examples the next step is on."""
+        self.epoch, indices = self.batches[self.result.steps]
+        return indices
+
     def next_batch(self) -> list[Tokens]:
         """The examples of the next step."""
-        self.epoch, indices = self.batches[self.result.steps]
-        return [self.job.examples[i] for i in indices]
+        return [self.job.examples[i] for i in self.next_indices()]
 
     def step(self, nll_sum: float, norm: float, n_tokens: int) -> None:
         """One optimiser step on gradients of this norm, taken together."""
@@ -177,7 +181,7 @@ class Descent:
         return self.result
 
 
-class _Running:
+class Running:
     """A job in a slot."""
 
     def __init__(self, index: int, job: TrainingJob, bank: Bank, slot: int) -> None:
@@ -243,11 +247,11 @@ def train(
     """
     results: list[Trained | None] = [None if job.examples else Trained(row=None) for job in jobs]
     queue = sorted((i for i, job in enumerate(jobs) if job.examples), key=lambda i: -jobs[i].n_steps)
-    running: list[_Running] = []
+    running: list[Running] = []
     while queue or running:
         free = sorted(set(range(bank.size)) - {r.slot for r in running})
         while queue and free:
-            running.append(_Running(queue[0], jobs[queue.pop(0)], bank, free.pop(0)))
+            running.append(Running(queue[0], jobs[queue.pop(0)], bank, free.pop(0)))
         _step_together(model, holder, bank, running, max_tokens, lower)
         for ended in [r for r in running if r.descent.is_over]:
             results[ended.index] = ended.finish()
@@ -256,39 +260,66 @@ def train(
 
 
 def _step_together(
-    model: Any, holder: PlanHolder, bank: Bank, running: list[_Running], max_tokens: int, lower: Lower | None
+    model: Any, holder: PlanHolder, bank: Bank, running: list[Running], max_tokens: int, lower: Lower | None
 ) -> None:
     """One optimiser step of every running job."""
     running.sort(key=lambda r: r.slot)
-    batches = [r.descent.next_batch() for r in running]
-    sequences = [tokens for batch in batches for tokens in batch]
-    owners = [i for i, batch in enumerate(batches) for _ in batch]
-    n_loss = [sum(t.loss_count for t in batch) for batch in batches]
+    batches = [Batch(r.slot, r.descent.next_batch(), r.descent.job.training) for r in running]
+    bank.grads.zero_()
+    owners_n, losses_n = add_gradients(model, holder, bank, batches, max_tokens, lower)
+    own_norms = {r.slot: r.bend() for r in running}
+    # One transfer, at the end: each would make the GPU wait for the next launch.
+    on_host = torch.cat([torch.linalg.vector_norm(bank.grads, dim=1), losses_n]).cpu()
     nll = torch.zeros(len(running), dtype=torch.float64)
+    nll.index_add_(0, owners_n, on_host[bank.size :].double())
+    norms = on_host[: bank.size].tolist()
+    for job, batch, nll_sum in zip(running, batches, nll.tolist(), strict=True):
+        own = own_norms[job.slot]
+        job.descent.step(nll_sum, norms[job.slot] if own is None else own, sum(len(t.ids) for t in batch.examples))
+        job.confine()
+    bank.refresh([r.slot for r in running])
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """What one slot's step, or a part of it, is on."""
+
+    slot: int
+    examples: Sequence[Tokens]
+    training: TrainingConfig
+    n_loss: int = 0
+    """Tokens over which the step's loss is a mean; 0: those of these examples."""
+
+    @property
+    def weight(self) -> float:
+        """Of each token's loss."""
+        return 1 / (self.n_loss or sum(tokens.loss_count for tokens in self.examples))
+
+
+def add_gradients(
+    model: Any, holder: PlanHolder, bank: Bank, batches: Sequence[Batch], max_tokens: int, lower: Lower | None
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Adds each batch's gradients to those of its slot.
+
+    Returns:
+        Of each token that carries loss: the index of its batch (on the host), and its loss, nats.
+    """
+    sequences = [tokens for batch in batches for tokens in batch.examples]
+    owners = [i for i, batch in enumerate(batches) for _ in batch.examples]
     owners_n: list[torch.Tensor] = []
     losses_n: list[torch.Tensor] = []
-    bank.grads.zero_()
     for chunk in batches_of(sequences, range(len(sequences)), max_tokens):
-        packed = pack([sequences[i] for i in chunk], [running[owners[i]].slot for i in chunk], bank.device)
+        packed = pack([sequences[i] for i in chunk], [batches[owners[i]].slot for i in chunk], bank.device)
         fields = lower.plan_fields([sequences[chunk[owner]] for owner in packed.owners]) if lower else {}
         losses = token_losses(model, holder, packed, **fields)
         at = torch.tensor([owners[chunk[owner]] for owner in packed.owners])
         at = at.repeat_interleave(torch.tensor(packed.loss_counts))
-        weights = (1 / torch.tensor(n_loss, dtype=losses.dtype))[at]
-        bounds = torch.tensor([skip_below(r.descent.job.training) for r in running], dtype=losses.dtype)[at]
+        weights = torch.tensor([batch.weight for batch in batches], dtype=losses.dtype)[at]
+        bounds = torch.tensor([skip_below(batch.training) for batch in batches], dtype=losses.dtype)[at]
         losses.backward(send(weights, bank.device) * (losses.detach() > send(bounds, bank.device)))
         owners_n.append(at)
         losses_n.append(losses.detach())
-    own_norms = {r.slot: r.bend() for r in running}
-    # One transfer, at the end: each would make the GPU wait for the next launch.
-    on_host = torch.cat([torch.linalg.vector_norm(bank.grads, dim=1), *losses_n]).cpu()
-    nll.index_add_(0, torch.cat(owners_n), on_host[bank.size :].double())
-    norms = on_host[: bank.size].tolist()
-    for job, batch, nll_sum in zip(running, batches, nll.tolist(), strict=True):
-        own = own_norms[job.slot]
-        job.descent.step(nll_sum, norms[job.slot] if own is None else own, sum(len(t.ids) for t in batch))
-        job.confine()
-    bank.refresh([r.slot for r in running])
+    return torch.cat(owners_n), torch.cat(losses_n)
 
 
 def by_layers(trials: Sequence[Trial], jobs: Sequence[TrainingJob | Failed], chosen: Sequence[int]) -> list[list[int]]:

@@ -27,6 +27,7 @@ from selfedit.learn.stream.keeping import CountTokens, KeptSoFar
 from selfedit.learn.stream.settings import StreamArm, StreamConfig
 from selfedit.learn.stream.study import StudiedLine, by_turns, in_epochs, latest_answers, sighted
 from selfedit.learn.stream.writing import studied_lines, taught_examples, write_about
+from selfedit.loop.cutting import shards
 from selfedit.loop.regrading import grade_missing
 from selfedit.loop.runtime import Runtime
 from selfedit.records import (
@@ -228,7 +229,8 @@ class StreamRun:
             *in_epochs(plain, behind, config.in_sight, epochs, seed),
             *by_turns(self.rehearsals, config.rehearsed, epochs),
         )
-        update = Update(reader, f"adapters/{SLOW}-{chain}-{event}", examples, config.slow, seed, anchor=reader)
+        place, parts = f"adapters/{SLOW}-{chain}-{event}", shards(config.slow, config.cut_for)
+        update = Update(reader, place, examples, config.slow, seed, anchor=reader, shards=parts)
         self._add(SLOW, chain, {(event, ""): update})
 
     def _add(self, row: str, chain: int, updates: Mapping[tuple[int, str], Update]) -> None:
