@@ -35,15 +35,16 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from telling import rounded, say
 
 from selfedit.edits.sentences import split_sentences
 from selfedit.executors.dispatch import Dispatcher, Event, Finished
 from selfedit.executors.units import Unit, do
 from selfedit.loop import TrainConfig, plan_training, run_training
-from selfedit.protocols import Done
+from selfedit.protocols import Done, Helpers, ShardGradient
 from selfedit.recipes import RECIPES
-from selfedit.records import UNTOUCHED, Generation, Prompt, Trial, Update
+from selfedit.records import UNTOUCHED, Generation, Prompt, Trial, Update, UpdateResult
 from selfedit.store import AdapterFolders, Ledger
 from selfedit.tasks import PassagesTask, load_passages
 from selfedit.testing import FakeEngine, FakeTask, make_runtime
@@ -72,26 +73,28 @@ class Costs:
     def seconds(self, unit: Unit, workers: int = 1) -> float:
         """On one worker; of an update, on so many that share its steps, with what goes to and fro between them."""
         first = unit.items[0]
-        if isinstance(first, Update) and first.shards > 1:
-            return self._in_parts(first, min(workers, first.shards))
         if isinstance(first, Generation):
             return self._between({int(n): one["seconds"] for n, one in self.timings["texts"].items()}, len(unit.items))
         if isinstance(first, Update):
-            known = {int(n): one["seconds"] for n, one in self.timings["updates"].items()}
-            (few, low), (many, high) = sorted(known.items())
-            return max(low, low + (len(first.examples) - few) * (high - low) / (many - few))
+            if first.shards > 1:
+                return self._in_parts(first, min(workers, first.shards))
+            known = self.timings["update_in_parts"]
+            share = len(first.examples) * first.training.epochs / known["examples"]
+            return float(known["seconds_in_one_part"] * share)
         trials = [item for item in unit.items if isinstance(item, Trial) and item.spec.examples]
         asked = (len(unit.items) - len(trials)) * float(self.timings["ask_seconds"])
         return asked + sum(map(self._alone, trials)) * (self._shared(len(trials)) if trials else 1.0)
 
     def _in_parts(self, update: Update, workers: int) -> float:
-        """Each part takes as long as the longest that was measured; whoever leads sends to all, and hears from all."""
-        known = self.timings["update_in_parts"]
-        steps = math.ceil(len(update.examples) / update.training.batch_size) * update.training.epochs
-        parts = min(update.shards, len(update.examples))
+        """Each example takes as long as the longest measured; whoever leads sends to all, and hears from all."""
+        known, batch = self.timings["update_in_parts"], update.training.batch_size
         sent = 2 * (workers - 1) * known["bytes"] * 8 / (GBIT * 1e9) + (ROUND_TRIP if workers > 1 else 0.0)
-        longest = max(known["parts"]) if workers > 1 else sum(known["parts"]) / len(known["parts"])
-        return float(known["ready"] + steps * (math.ceil(parts / workers) * longest + known["step"] + sent))
+        most = math.ceil(update.shards / workers) * self.part_seconds(math.ceil(batch / update.shards))
+        return float(known["ready"] + steps_of(update) * (most + known["step"] + sent))
+
+    def part_seconds(self, examples: int) -> float:
+        """Of a part of a step."""
+        return float(examples * max(self.timings["update_in_parts"]["parts"]))
 
     @property
     def adapter_bytes(self) -> int:
@@ -122,6 +125,11 @@ class Costs:
                 share = (size - low) / (high - low)
                 return known[low] + max(0.0, share) * (known[high] - known[low])
         return known[sizes[-1]] * (size / sizes[-1] if sizes[-1] > BANK else 1.0)
+
+
+def steps_of(update: Update) -> int:
+    """Optimiser steps of an update."""
+    return math.ceil(len(update.examples) / update.training.batch_size) * update.training.epochs
 
 
 @dataclass
@@ -280,6 +288,18 @@ def _spread(row: dict[str, Any]) -> float:
     return float(row["seconds"] - row["update_seconds"])
 
 
+@dataclass(frozen=True)
+class SleepingPart:
+    """Makes gradients that weigh as much, and say nothing."""
+
+    costs: Costs
+    shrink: float
+
+    def gradient(self, weights: Any, indices: Sequence[int], n_loss: int) -> ShardGradient:
+        time.sleep(self.costs.part_seconds(len(indices)) * self.shrink)
+        return ShardGradient(np.zeros_like(weights), 0.0)
+
+
 class Sleeper(FakeEngine):
     """An engine that only takes its time."""
 
@@ -296,6 +316,24 @@ class Sleeper(FakeEngine):
 
     def update(self, groups: Iterable[Sequence[Update]]) -> Iterator[Done[Any]]:
         return self._slept("update", groups)
+
+    def update_with(self, update: Update, helpers: Helpers) -> UpdateResult:
+        """See `protocols.DataParallel`."""
+        known, own = self.costs.timings["update_in_parts"], self.take_part(update)
+        weights = np.zeros(known["bytes"] // 4, np.float32)
+        dealt = {part: range(part, update.training.batch_size, update.shards) for part in range(update.shards)}
+        for _ in range(steps_of(update)):
+            others = {part: some for part, some in dealt.items() if part % (helpers.count + 1)}
+            helpers.begin(weights, others, 1)
+            found = {part: own.gradient(weights, some, 1) for part, some in dealt.items() if part not in others}
+            assert len({**found, **helpers.collect()}) == len(dealt), "a helper was lost"
+            time.sleep(known["step"] * self.shrink)
+        [done] = super().update([[update]])
+        return done.results[0]
+
+    def take_part(self, update: Update) -> SleepingPart:
+        """See `protocols.DataParallel`."""
+        return SleepingPart(self.costs, self.shrink)
 
     def _slept(self, verb: Any, groups: Iterable[Sequence[Any]]) -> Iterator[Done[Any]]:
         for number, group in enumerate(groups):

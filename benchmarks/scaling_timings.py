@@ -117,7 +117,7 @@ def measure(engine: Any) -> dict[str, Any]:
 
 def measure_parts(engine: Any, update: Update) -> dict[str, Any]:
     """Of an update whose steps are made in parts of one example each: what making ready takes, each part, and what a
-    step takes beside."""
+    step takes beside; and the same update with its steps in one part."""
     training = replace(update.training, batch_size=BATCH)
     cut = replace(update, folder="adapters/parts", training=training, shards=BATCH)
     ready, part = _timed(lambda: engine.take_part(cut))
@@ -127,12 +127,14 @@ def measure_parts(engine: Any, update: Update) -> dict[str, Any]:
         part.gradient(weights, [number], 100) if not each else None  # what is made ready once
         seconds, found = _timed(lambda number=number: part.gradient(weights, [number], 100))
         each.append(seconds)
+    alone, _ = _timed(lambda: list(engine.update([[replace(cut, folder="adapters/whole", shards=1)]])))
     whole, [done] = _timed(lambda: list(engine.update([[cut]])))
     steps = done.results[0].steps
     left = max(0.0, whole - ready - sum(each) * update.training.epochs) / steps
     say(f"parts: {min(each):.2f} to {max(each):.2f} s, {left:.2f} s a step beside, {ready:.1f} s to make ready")
     size = found.gradient.nbytes
-    return {"ready": ready, "parts": each, "step": left, "whole": whole, "steps": steps, "bytes": size}
+    told = {"ready": ready, "parts": each, "step": left, "whole": whole, "steps": steps, "bytes": size}
+    return {**told, "batch": BATCH, "seconds_in_one_part": alone, "examples": len(each) * training.epochs}
 
 
 def _timed(work: Callable[[], Any]) -> tuple[float, Any]:

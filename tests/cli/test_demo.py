@@ -11,6 +11,7 @@ import pytest
 from selfedit.cli import demo
 from selfedit.cli.demo import TimedProgress, TimeUpError, measure
 from selfedit.cli.main import main
+from selfedit.cli.number_type import NumberType
 from selfedit.protocols import Done
 from selfedit.recipes import RECIPES
 from selfedit.recipes.demo import Pace
@@ -94,6 +95,55 @@ def test_the_learner_of_the_package_studies_unless_the_untouched_model_is_to(cap
     assert config("runs/demo-10-minutes-untouched")["learner"] == "untouched"
     capsys.readouterr()
     assert "learner" in refused(["demo", "--learner", "untouched", "--run", "runs/demo-10-minutes"], capsys)
+
+
+def use_fast(monkeypatch: pytest.MonkeyPatch, dtype: str) -> None:
+    """A machine that suits this number type."""
+    monkeypatch.setattr(demo, "choose_number_type", lambda: NumberType(dtype, f"{dtype} is faster here"))
+
+
+@pytest.mark.parametrize("words", [["demo"], ["demo", "--quick"]])
+def test_the_number_type_is_what_the_machine_is_faster_in_told_and_written_down(
+    words: list[str], capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    use_fast(monkeypatch, "bfloat16")
+    assert main([*words, "--run", "r"]) == 0
+    assert "demo: it computes in bfloat16: bfloat16 is faster here" in capsys.readouterr().err
+    assert config("r")["dtype"] == "bfloat16"
+    assert json.loads(Path("r/config.json").read_text())["facts"]["chosen"] == "bfloat16: bfloat16 is faster here"
+    assert "bfloat16 is faster here" in Path("r/report.html").read_text()
+
+
+@pytest.mark.parametrize("words", [["demo"], ["demo", "--quick"]])
+def test_a_run_goes_on_in_the_numbers_that_it_began_in_whatever_suits_the_machine(
+    words: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    use_fast(monkeypatch, "bfloat16")
+    assert main(words) == 0
+    [run] = Path("runs").iterdir()
+    first = (run / "config.json").read_text()
+    monkeypatch.setattr(demo, "choose_number_type", lambda: pytest.fail("measured again"))
+    assert main(words) == 0
+    assert [run] == list(Path("runs").iterdir()) and (run / "config.json").read_text() == first
+
+
+def test_a_demo_of_before_goes_on_in_what_auto_stood_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    use_fast(monkeypatch, "auto")
+    assert main(["demo", "--run", "old"]) == 0
+    use_fast(monkeypatch, "bfloat16")
+    assert main(["demo", "--run", "old"]) == 0
+    assert config("old")["dtype"] == "auto"
+
+
+def test_a_number_type_that_is_named_is_not_measured_and_is_another_run(
+    capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(demo, "choose_number_type", lambda: pytest.fail("measured"))
+    assert main(["demo", "--dtype", "bfloat16"]) == 0
+    assert config("runs/demo-10-minutes-bfloat16")["dtype"] == "bfloat16"
+    capsys.readouterr()
+    said = refused(["demo", "--dtype", "float32", "--run", "runs/demo-10-minutes-bfloat16"], capsys)
+    assert 'holds another run (dtype "bfloat16" → "float32")' in said
 
 
 @pytest.mark.parametrize("minutes", ["0", "-3", "nan", "inf", "1001", "0.5"])

@@ -33,6 +33,23 @@ def doctors(words: list[str], capsys: Capture) -> dict[str, object]:
     return found
 
 
+def test_the_demo_is_estimated_in_the_numbers_that_it_would_compute_in(
+    capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fast = doctors([], capsys)
+    slow = {
+        "device": "cpu",
+        "dtype": "float32",
+        "threads": 2,
+        "free_gb": 22.0,
+        "gflops": 300.0,
+        "gflops_bfloat16": 150.0,
+    }
+    monkeypatch.setattr(selfedit.engine, "measure_device", lambda: slow)
+    found = doctors([], capsys)
+    assert fast["demo_minutes"] < found["demo_minutes"] and "hint" not in found  # type: ignore[operator]
+
+
 def test_json_carries_facts_estimates_and_assumptions(capsys: Capture) -> None:
     found = doctors([], capsys)
     assert found["gflops"] == 300.0 and found["demo_minutes"] > 1 and 1 < found["demo_memory_gb"] < 4  # type: ignore[operator]

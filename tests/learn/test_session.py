@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
+import selfedit.engine
 from selfedit.errors import SelfeditError, SettingError
-from selfedit.learn import LearningReport, LearnSettings, Session, settings_of
+from selfedit.learn import LearningReport, LearnSettings, Session, load_with, settings_of
 from selfedit.learn import material as materials
 from selfedit.store.adapters import AdapterFolders
 from selfedit.store.library import LibraryFolder
@@ -170,6 +171,25 @@ def test_a_library_is_opened_in_the_number_type_that_it_was_made_in_unless_anoth
     assert settings_of(shop.path, dtype="float32").dtype == "float32"
     assert settings_of(shop.path, begun=LearnSettings()).dtype == "bfloat16"
     assert settings_of(shop.path, begun=LearnSettings(dtype="float32")).dtype == "float32"
+
+
+def test_what_is_written_in_8_bits_is_no_other_lesson_and_nothing_but_learning_writes_so(shop: Workshop) -> None:
+    shop.learn(write_dtype="int8")
+    with LibraryFolder(shop.path) as library:
+        assert library.settings["write_dtype"] == "int8"
+    assert settings_of(shop.path).write_dtype == "same"
+    assert settings_of(shop.path, begun=LearnSettings(write_dtype="int8")).write_dtype == "int8"
+    assert shop.learn().is_idle
+
+
+def test_the_model_of_a_library_is_loaded_with_the_number_types_of_its_settings(
+    shop: Workshop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: list[object] = []
+    monkeypatch.setattr(selfedit.engine, "load_engine", lambda *words: given.extend(words))
+    adapters = AdapterFolders(shop.path)
+    load_with(LearnSettings(dtype="bfloat16", bank=2, write_dtype="int8"))(adapters)
+    assert given == ["smollm2-135m", "auto", "bfloat16", 2, adapters, "int8"]
 
 
 def test_to_forget_what_is_not_known_is_refused_in_one_line(shop: Workshop) -> None:

@@ -7,7 +7,8 @@ from typing import TypeVar
 
 import pytest
 
-from selfedit.cli import ask, consolidate, forget, learn, library, open_run
+from selfedit.cli import ask, consolidate, demo, forget, learn, library, open_run
+from selfedit.cli.number_type import NumberType
 from selfedit.config import RunConfig
 from selfedit.continual import ContinualConfig
 from selfedit.learn import LearnSettings, session
@@ -52,5 +53,6 @@ def use_library_engine(put: Callable[[object, str, object], None]) -> None:
 
 
 def use_engine(monkeypatch: pytest.MonkeyPatch, start: Start = start_fake) -> None:
-    """Commands start this engine instead of a model."""
+    """Commands start this engine instead of a model, and measure no products."""
     monkeypatch.setattr(open_run, "start_engine", start)
+    monkeypatch.setattr(demo, "choose_number_type", lambda: NumberType("float32", "as tests have it"))

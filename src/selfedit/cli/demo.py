@@ -1,8 +1,9 @@
 """L5. `selfedit demo`: one round of SEAL in a time that is named beforehand, on whatever machine.
 
-1. A few seconds of real work say what a token trained on, a token written and a passage's questions take here.
-2. From that the demo gets its size (`recipes.demo`), with a margin, and says it in plain words.
-3. Where the estimate proves wrong, the time is held all the same: a piece of work that would end too late is not begun,
+1. A second of products says in which number type this machine is faster (`number_type`).
+2. A few seconds of real work say what a token trained on, a token written and a passage's questions take here.
+3. From that the demo gets its size (`recipes.demo`), with a margin, and says it in plain words.
+4. Where the estimate proves wrong, the time is held all the same: a piece of work that would end too late is not begun,
    as if the run had been stopped there. The page says what is missing, and the same command goes on.
 
 What is not guarded: a single piece that takes far longer than every one before it, and the page at the end.
@@ -20,6 +21,7 @@ import tyro
 
 from selfedit import seeds
 from selfedit.cli import open_run
+from selfedit.cli.number_type import AUTO, choose_number_type
 from selfedit.cli.options import peek
 from selfedit.cli.output import JsonCommand, Output, say
 from selfedit.cli.train import run_train
@@ -81,6 +83,9 @@ class Demo(JsonCommand):
     learner: Literal["shipped", "untouched"] = "shipped"
     """Who studies: the learner that comes with the package, which answers from what it studied, or `untouched`, the
     model as it is, which recites it."""
+    dtype: Literal["auto", "float32", "bfloat16"] = "auto"
+    """Number type of the base. `auto`: on a CPU bfloat16 where large products are clearly faster in it, else float32;
+    measured where a run begins, and kept by it."""
     folder: Annotated[str, tyro.conf.arg(name="run")] = ""
     """Run folder; the same command on the same folder resumes, in the size that it began with. Empty: a folder under
     `runs/`."""
@@ -88,17 +93,21 @@ class Demo(JsonCommand):
     def run(self, out: Output) -> None:
         """Makes or resumes the run, and shows its report."""
         start = time.monotonic()
+        told = {"learner": self.learner, "dtype": self.dtype}
         if self.quick:
             if peek(out.words, "--minutes"):
                 raise SettingError(Field("quick"), " has a fixed size: leave out ", Field("minutes"), " or this")
-            settings = RECIPES[QUICK].model_copy(update={"run": self.folder, "learner": self.learner})
-            out.report(run_train(settings, settings.run_path("demo"), out))
+            quick = RECIPES[QUICK].model_copy(update={"run": self.folder, **told})
+            path = quick.run_path("demo")
+            settings, chosen = in_its_numbers(quick, path)
+            out.report(run_train(settings, path, out, chosen))
             return
         at_least(1, "minutes", self.minutes, MOST_MINUTES)
         named = "" if self.learner == SHIPPED_LEARNER else f"-{self.learner}"
+        named += "" if self.dtype == AUTO else f"-{self.dtype}"
         path = Path(self.folder or f"runs/demo-{self.minutes:g}-minutes{named}")
-        recipe = RECIPES[RECIPE].model_copy(update={"learner": self.learner})
-        _Sitting(self.minutes, start, out, recipe).run(path)
+        recipe, chosen = in_its_numbers(RECIPES[RECIPE].model_copy(update=told), path)
+        _Sitting(self.minutes, start, out, recipe, chosen).run(path)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +119,8 @@ class _Sitting:
     out: Output
     recipe: TrainConfig
     """Before it is sized."""
+    chosen: str
+    """What spoke for its number type, where this command has chosen it."""
 
     def run(self, path: Path) -> None:
         """From the folder to the report."""
@@ -160,7 +171,7 @@ class _Sitting:
         """All of it, or as much as the time allows; returns whether it was all."""
         task = load_task(settings)
         plan = plan_training(settings, task)
-        with open_run.opened("train", settings, path, task, self.out, engine=engine) as runtime:
+        with open_run.opened("train", settings, path, task, self.out, engine=engine, chosen=self.chosen) as runtime:
             page = pace.page if pace else PAGE_SECONDS
             first = longest_piece(settings, pace, runtime.learner.bank_size) if pace else 0.0
             end = self.start + self.minutes * 60 - page
@@ -182,6 +193,20 @@ class _Sitting:
             say(f"{took}, with {allowed}; on so few, intervals are wide, and {more}")
         else:
             say(f"{took}, with {settings.heldout} held-out passages")
+
+
+def in_its_numbers(settings: TrainConfig, path: Path) -> tuple[TrainConfig, str]:
+    """The settings with a number type where they name none, and what spoke for it: that in which the run at `path`
+    began; for a new one what suits this machine, which is told."""
+    if settings.dtype != AUTO:
+        return settings, ""
+    if (path / CONFIG).is_file():
+        held = read_run(path)["config"].get("dtype", AUTO)
+        return settings.model_copy(update={"dtype": str(held)}), ""
+    check_run(path, settings.identity(), settings.defaults())
+    found = choose_number_type()
+    say(f"demo: it computes in {found.dtype}: {found.why}")
+    return settings.model_copy(update={"dtype": found.dtype}), f"{found.dtype}: {found.why}"
 
 
 def said_size(settings: TrainConfig) -> str:

@@ -17,6 +17,7 @@ from rich.table import Table
 from selfedit.cli.data_estimates import examine_data
 from selfedit.cli.demo import MINUTES
 from selfedit.cli.estimates import GPUS, Device, Estimate, assumptions, estimate, estimate_run_seconds, said_length
+from selfedit.cli.number_type import CLEARLY_FASTER, bfloat16_speedup, faster_type
 from selfedit.cli.options import peek
 from selfedit.cli.output import JsonCommand, Output, say
 from selfedit.config import EMBEDDED_MODEL
@@ -28,7 +29,6 @@ from selfedit.sizing import SHAPES, Shape
 from selfedit.store.run_folder import code_version
 from selfedit.tasks import find_task
 
-_WORTH_A_HINT = 1.5
 _EMBEDDED_SHAPE = SHAPES["135M"]
 _HEADS = {"at once": "at\nonce", "s a self-edit": "s a\nself-edit", "h a round": "h a\nround"}
 _LEGEND = (
@@ -101,10 +101,10 @@ def examine() -> tuple[dict[str, Any], Device | None]:
         return {**found, "engine": f"cannot be loaded ({error})"}, None
     model = cache_folder() / EMBEDDED_MODEL
     measured = measure_device()
-    faster = float(measured.get("gflops_bfloat16", 0)) / float(measured["gflops"])
-    if faster > _WORTH_A_HINT:
+    faster = bfloat16_speedup(measured)
+    if faster >= CLEARLY_FASTER:
         found["hint"] = f"--dtype bfloat16 makes products {faster:.1f} times as fast here"
-    here, demo = _this_machine(measured), RECIPES["demo"]
+    here, demo = _this_machine(measured), RECIPES["demo"].model_copy(update={"dtype": faster_type(measured).dtype})
     return {
         **found,
         **measured,

@@ -43,9 +43,11 @@ def opened(
     out: Output,
     policies: Sequence[Policy] = (),
     engine: Engine | None = None,
+    chosen: str = "",
 ) -> Iterator[Runtime]:
     """Everything that a run works with, held until the block ends. `policies` live in the run that `config` names;
-    `engine`: of `start_engine` on this folder, where it has been started before."""
+    `engine`: of `start_engine` on this folder, where it has been started before; `chosen`: what spoke for settings that
+    the command itself has chosen, for the record of a new run."""
     grader = load_grader(config.grader, config.judge_settings())
     warming = plan_warm_up(config, task)
     check_unseen(config, task)
@@ -59,6 +61,7 @@ def opened(
             say(f"{told}: a new run with --cut-for {engine.workers} leaves fewer of them waiting for the last ones")
         learner = start_learner(config, engine, adapters)
         facts = _facts(config, task, out, engine, learner, start, policies)
+        facts |= {"chosen": chosen} if chosen else {}
         with (
             open_run(path, kind, config.identity(), facts, config.defaults()) as run,
             Ledger(run.ledger) as ledger,

@@ -28,11 +28,11 @@ class Train(JsonCommand):
         out.report(run_train(self.settings, self.settings.run_path("train"), out))
 
 
-def run_train(config: TrainConfig, path: Path, out: Output) -> Path:
-    """Makes or resumes a run of the outer loop in the folder `path`, which it returns."""
+def run_train(config: TrainConfig, path: Path, out: Output, chosen: str = "") -> Path:
+    """Makes or resumes a run of the outer loop in the folder `path`, which it returns. `chosen`: see `opened`."""
     check_run(path, config.identity(), config.defaults())
     task = load_task(config)
     plan = plan_training(config, task)
-    with opened("train", config, path, task, out) as runtime:
+    with opened("train", config, path, task, out, chosen=chosen) as runtime:
         run_training(plan, runtime)
     return path

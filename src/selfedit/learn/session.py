@@ -350,7 +350,8 @@ def load_with(settings: LearnSettings) -> LoadEngine:
             return _on_workers(settings, adapters)
         from selfedit.engine import load_engine
 
-        engine: Engine = load_engine(settings.model, settings.device, settings.dtype, settings.bank, adapters)
+        how = settings.device, settings.dtype, settings.bank
+        engine: Engine = load_engine(settings.model, *how, adapters, settings.write_dtype)
         return engine
 
     return load
@@ -360,7 +361,7 @@ def _on_workers(settings: LearnSettings, adapters: AdapterFolders) -> Engine:
     from selfedit.executors.building import LoadModel
     from selfedit.executors.ray_pool import start_pools
 
-    build = LoadModel(settings.model, settings.device, settings.dtype, settings.bank)
+    build = LoadModel(settings.model, settings.device, settings.dtype, settings.bank, settings.write_dtype)
     return start_pools({"": build}, adapters, settings.ray_address, settings.workers, settings.device)[""]
 
 
@@ -368,7 +369,8 @@ def settings_of(
     path: Path, device: str = "auto", dtype: str = "auto", begun: LearnSettings | None = None
 ) -> LearnSettings:
     """How a library's questions are put; for `begun`, how it is learnt into: with its model, where none is named. Where
-    nobody names a number type it is the one that the library was made in: its adapters lie on those very weights.
+    nobody names a number type it is the one that the library was made in: its adapters lie on those very weights. Where
+    nothing is learnt, nothing is drawn in 8 bits, so that any device will do.
 
     Raises:
         SelfeditError: there is no library, or it cannot be read.
@@ -383,7 +385,7 @@ def settings_of(
     if wanted == "auto":
         wanted = made_in
     if begun is None:
-        return kept.model_copy(update={"device": device, "dtype": wanted})
+        return kept.model_copy(update={"device": device, "dtype": wanted, "write_dtype": "same"})
     model = kept.model if begun.model == EMBEDDED_MODEL else begun.model
     return begun.model_copy(update={"model": model, "dtype": wanted})
 

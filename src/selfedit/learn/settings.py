@@ -56,6 +56,9 @@ class LearnSettings(Placement):
     """`auto`, `cpu`, `cuda` or `cuda:N`."""
     dtype: str = "auto"
     """Number type of the base: `auto`, `float32` or `bfloat16`."""
+    write_dtype: str = "same"
+    """Number type of the base while self-edits and questions are written: `same`, or `int8`, which is quicker on a CPU.
+    Everything else is done in `dtype`. What has been learnt stays as it is, whichever it was written in."""
     bank: int = 0
     """Lessons done at once. 0: the engine decides."""
     cut_for: int = 1
@@ -66,7 +69,7 @@ class LearnSettings(Placement):
 
     @model_validator(mode="after")
     def _check(self) -> LearnSettings:
-        for name in ("model", "device", "dtype", "prompt"):
+        for name in ("model", "device", "dtype", "write_dtype", "prompt"):
             require_words(name, getattr(self, name))
         at_least(0, "edits", self.edits, MOST_EDITS)
         at_least(LEAST_CHUNK, "chunk_tokens", self.chunk_tokens, MOST_CHUNK)
@@ -87,8 +90,9 @@ class LearnSettings(Placement):
 
     def decisive(self) -> dict[str, Any]:
         """What a lesson depends on, but for the model and its context."""
+        numbers = {"device", "dtype", "write_dtype"}
         uncut = {"cut_for"} if self.cut_for == 1 else set()
-        return self.model_dump(mode="json", exclude={"model", "learner", "device", "dtype", *PLACEMENT, *uncut})
+        return self.model_dump(mode="json", exclude={"model", "learner", *numbers, *PLACEMENT, *uncut})
 
     def mark(self, learner: str, weights: str) -> str:
         """Hash of what decides a lesson beside its context; `learner` and `weights` are hashes."""

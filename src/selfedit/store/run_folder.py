@@ -49,7 +49,7 @@ _WRITTEN = ("ledger.db", "ledger.db-wal", "ledger.db-shm", "ledger.db-journal", 
 """What is opened or filled where it lies in a run folder. Everything else is replaced as a whole."""
 _GRADING = "grading"
 """Where the record notes a grading that has begun."""
-_FREE = ("code", "command")
+_FREE = ("code", "command", "chosen")
 """Facts that may differ when a run is resumed."""
 
 
