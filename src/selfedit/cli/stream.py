@@ -91,7 +91,7 @@ def stream_amount(config: StreamConfig, streams: tuple[DocumentStream, ...], cou
         asked += sum(one.since <= e for e in config.exams(stream) for one in stream.questions) * max(1, arms // 2)
     if not config.reader_adapter:
         trained += _tokens(reader_examples(config.reader_examples, config.seed), count) * config.reader.epochs
-    if config.writer == "taught":
+    if config.writer in ("taught", "checked"):
         examples = taught_examples(config.taught_examples, config.renderings, config.seed)
         trained += _tokens(examples, count) * config.reader.epochs
     return StreamAmount(trained, asked)

@@ -39,7 +39,7 @@ _NEVER = 10_000
 def stream_runs(scale: str, values: Mapping[str, Any], root: Path) -> list[tuple[str, StreamConfig]]:
     """(folder, settings) of each run: all ways of keeping up with perfect self-edits, and then one adapter for all at
     the end, with the documents' own sentences, these for as many tokens as the oracle's, and with self-edits by the
-    model, taught or untouched. All lie on the first run's reader.
+    model, taught, taught and checked, or untouched. All lie on the first run's reader.
 
     Args:
         scale: smoke, small or paper.
@@ -58,6 +58,7 @@ def stream_runs(scale: str, values: Mapping[str, Any], root: Path) -> list[tuple
         ("template", {"writer": "template"}),
         ("template-long", {"writer": "template", **longer}),
         ("taught", {"writer": "taught"}),
+        ("checked", {"writer": "checked"}),
         ("policy", {"writer": "policy"}),
     ]
     return [("stream", main), *((f"stream-{name}", StreamConfig(**{**others, **one})) for name, one in steps)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -270,7 +271,7 @@ def test_a_writer_that_is_taught_has_seen_no_measured_world_and_no_exam(tmp_path
         assert said.answered and all(answer in one.prompt.text for _, answer in said.answered)
 
 
-@pytest.mark.parametrize("writer", ["template", "policy", "taught"])
+@pytest.mark.parametrize("writer", ["template", "policy", "taught", "checked"])
 def test_other_writers_study_the_documents_own_sentences_too(tmp_path: Path, writer: str) -> None:
     config = CONFIG.model_copy(update={"writer": writer, "streams": 1, "arms": "route"})
     _, engine = run(tmp_path, config)
@@ -278,6 +279,27 @@ def test_other_writers_study_the_documents_own_sentences_too(tmp_path: Path, wri
     event = streams_of(config)[0].events[0]
     studied = [one.completion for one in first.examples]
     assert sum(one.startswith(f"{event.title}\n") and one.split("\n", 1)[1] in event.text for one in studied) >= 3
+
+
+def test_of_several_drafts_what_the_reader_answers_likewise_is_studied_and_checked_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drafts = {0: "Who is right?\nAnswer: Ada\nQuestion: What is wrong?\nAnswer: all", 1: "Who else?\nAnswer: Bo"}
+    checked: list[tuple[str, str]] = []
+
+    def agree(run: StreamRun, reader: Policy, asked: Sequence[tuple[DocumentEvent, str, str]]) -> list[bool]:
+        checked.extend((question, answer) for _, question, answer in asked)
+        return [answer != "all" for *_, answer in asked]
+
+    monkeypatch.setattr("selfedit.testing.engines.made_up_text", lambda prompt, seed: drafts[seed % 2])
+    monkeypatch.setattr(StreamRun, "_agree", agree)
+    config = CONFIG.model_copy(update={"writer": "checked", "drafts": 6, "streams": 1, "arms": "slow"})
+    fingerprint, engine = run(tmp_path, config)
+    assert set(checked) == {("Who is right?", "Ada"), ("What is wrong?", "all"), ("Who else?", "Bo")}
+    studied = {one.completion for update in engine.updates for one in update.examples}
+    assert {"Ada", "Bo"} <= studied and "all" not in studied
+    seen = len(checked)
+    assert run(tmp_path, config)[0] == fingerprint and len(checked) == seen
 
 
 @pytest.mark.parametrize(

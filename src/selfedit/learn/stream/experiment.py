@@ -20,6 +20,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from selfedit import seeds
+from selfedit.grading import exact
 from selfedit.learn.asking import Asker
 from selfedit.learn.common_start import common_start, trained
 from selfedit.learn.rehearsal import rehearsals
@@ -97,9 +98,11 @@ class StreamRun:
             SelfeditError: something could not be trained or asked.
         """
         reader = self._reader()
-        author = self._taught() if self.config.writer == "taught" else UNTOUCHED
+        author = self._taught() if self.config.writer in ("taught", "checked") else UNTOUCHED
         for chain in range(len(self.streams)):
-            written = write_about(self.config, self.runtime, self.streams[chain], chain, author)
+            written = write_about(
+                self.config, self.runtime, self.streams[chain], chain, author, lambda asked: self._agree(reader, asked)
+            )
             self.edits.update({(chain, number): edit for number, edit in written.items()})
         slow = {chain: self._live(chain, reader) for chain in range(len(self.streams))}
         for chain, stream in enumerate(self.streams):
@@ -311,6 +314,18 @@ class StreamRun:
             )
             for query, one in zip(queries, found, strict=True)
         )
+
+    def _agree(self, reader: Policy, asked: Sequence[tuple[DocumentEvent, str, str]]) -> list[bool]:
+        """Which of these questions the reader answers so, with the document in sight."""
+        self.runtime.progress.stage(f"the reader checks {len(asked)} questions", 1)
+        queries = [
+            put_timed(str(number), question, answer, [document_text(event.title, event.text)])
+            for number, (event, question, answer) in enumerate(asked)
+        ]
+        asker = Asker(self.runtime.writer, reader, self.config.inner, ANSWER_TOKENS, self.config.cut_for)
+        [answers] = asker.ask([(reader, queries)])
+        self.runtime.progress.advance()
+        return [exact(query.gold, one.text) for query, one in zip(queries, answers, strict=True)]
 
     def _served(self, arm: StreamArm, kept: KeptSoFar, name: str, question: str, gold: str) -> tuple[Policy, Query]:
         who, documents = kept.serve(arm, question)

@@ -62,10 +62,13 @@ class StreamConfig(RunConfig):
     """Who says whether an answer is right: `exact`, but for case and marks; contains, f1, calibrated or judge."""
     streams: int = 2
     """Different worlds, from the task's on; of a file there is one."""
-    writer: Literal["oracle", "template", "policy", "taught"] = "oracle"
+    writer: Literal["oracle", "template", "policy", "taught", "checked"] = "oracle"
     """Who writes self-edits about documents: `oracle` knows what they say and what of it still holds, and shows what
     the mechanism can do; `template` takes their own sentences; `policy`, the model; `taught`, the model after training
-    on perfect self-edits of other worlds. A file has no oracle."""
+    on perfect self-edits of other worlds; `checked`, several drafts of that one, of which those questions are kept that
+    the reader, with the document in sight, answers likewise. A file has no oracle."""
+    drafts: int = 4
+    """Self-edits about each document that the checked writer begins with."""
     renderings: int = 4
     """Questions of an oracle's self-edit about each fact, and of those that teach a writer."""
     taught_examples: int = 120
@@ -109,7 +112,7 @@ class StreamConfig(RunConfig):
         if self.learner:
             raise SettingError(Field("learner"), " has no use here: all arms lie on an adapter of the run's own")
         if self.task_args.data != INVENTED_STREAM and self.writer == "oracle":
-            told = " oracle: nobody knows what the documents of a file say; take template, policy or taught"
+            told = " oracle: nobody knows what the documents of a file say; take another writer"
             raise SettingError(Field("writer"), told)
         at_least(1, "streams", self.streams, 100)
         if self.task_args.data != INVENTED_STREAM and self.streams != 1:
@@ -117,6 +120,7 @@ class StreamConfig(RunConfig):
         at_least(1, "sleep_every", self.sleep_every, 10_000)
         at_least(1, "ask_every", self.ask_every, 10_000)
         at_least(0, "renderings", self.renderings, 4)
+        at_least(1, "drafts", self.drafts, 64)
         at_least(0, "rehearsed", self.rehearsed, 1_000)
         at_least(0, "in_sight", self.in_sight, 1)
         if self.slow.budget and (self.rehearsed or self.in_sight):

@@ -171,7 +171,7 @@ def _writer_table(rows: Sequence[WriterRow]) -> Table:
             "tokens of the last sleep": lambda one: fmt.NOTHING if one.tokens is None else fmt.number(one.tokens),
         },
         "oracle: knows what documents say, and what of it holds. template: their own sentences. policy: the model."
-        " taught: the model after perfect self-edits of other worlds.",
+        " taught: the model after perfect self-edits of other worlds. checked: what the reader agrees with of it.",
     )
 
 
