@@ -109,7 +109,7 @@ def test_a_link_in_the_place_of_the_status_is_not_followed(tmp_path: Path) -> No
     assert precious.read_text() == "mine" and read_status(tmp_path) is not None
 
 
-@pytest.mark.parametrize("process", [os.getpid(), 9**30])
+@pytest.mark.parametrize("process", [os.getpid(), 9**30], ids=["ours", "nobody"])
 def test_a_library_is_at_work_as_long_as_the_process_that_learns_is_there(
     process: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
