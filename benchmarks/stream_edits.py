@@ -22,6 +22,9 @@ from selfedit.tasks.streams.events import DocumentEvent
 from selfedit.tasks.streams.task import event_context
 from selfedit.tasks.streams.world import study_questions
 
+CHECKED = "checked"
+"""Who has written what stands for a document's drafts after the check."""
+
 
 def main() -> None:
     """Reads the command line."""
@@ -44,7 +47,7 @@ def main() -> None:
 def rightness(run: Path) -> dict[str, int]:
     """Counts over all documents of a run's streams that have been written about."""
     with read_ledger(run / "ledger.db") as ledger:
-        edits = {one.context_id: one for one in ledger.edits()}
+        edits = {one.context_id: one for one in sorted(ledger.edits(), key=lambda one: one.writer == CHECKED)}
     config = StreamConfig.model_validate(read_run_data(run).config)
     total: dict[str, int] = {}
     for stream in streams_of(config):
@@ -58,7 +61,8 @@ def rightness(run: Path) -> dict[str, int]:
 
 def _counted(event: DocumentEvent, edit: SelfEdit) -> dict[str, int]:
     try:
-        answered = read_lines(as_replied(edit.text)).answered if not edit.invalid else ()
+        text = edit.text if edit.writer == CHECKED else as_replied(edit.text)
+        answered = read_lines(text).answered if not edit.invalid else ()
     except InvalidEdit:
         answered = ()
     facts = [(fact, set(study_questions(fact))) for fact in event.facts]
