@@ -32,7 +32,7 @@ from types import SimpleNamespace
 from typing import Any
 from unittest.mock import patch
 
-from telling import cpu_name, rounded, say, spread
+from telling import cpu_name, ratio, rounded, say, spread
 
 from selfedit.cli import demo as demo_command
 from selfedit.engine import load_engine
@@ -140,11 +140,7 @@ def pace_table(found: dict[str, Any]) -> str:
     for piece in pieces:
         cells = []
         for one in sides.values():
-            ratio = one["against_first"][piece]
-            cells.append(
-                f"{one['cpu_seconds'][piece]['median']:.3g}, {ratio['median']:.2f}"
-                f" ({ratio['least']:.2f} to {ratio['most']:.2f})"
-            )
+            cells.append(f"{one['cpu_seconds'][piece]['median']:.3g}, {ratio(one['against_first'][piece])}")
         lines.append(f"| {piece} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
@@ -193,8 +189,7 @@ def table(found: dict[str, Any]) -> str:
     ]
     for side, one in found["sides"].items():
         cells = [f"{one[kind]['median']:.0f}" for kind in KINDS]
-        ratios = [one[f"{kind}_against_first"] for kind in KINDS]
-        cells += [f"{each['median']:.2f} ({each['least']:.2f} to {each['most']:.2f})" for each in ratios]
+        cells += [ratio(one[f"{kind}_against_first"]) for kind in KINDS]
         lines.append(f"| {side} | {' | '.join(cells)} |")
     sides = list(found["sides"])
     lines += ["", f"| part, s in the first round | {' | '.join(sides)} |", "|---" * (1 + len(sides)) + "|"]

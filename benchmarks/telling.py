@@ -30,6 +30,11 @@ def cpu_name() -> str:
     return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "unknown")
 
 
+def ratio(told: dict[str, float]) -> str:
+    """A `spread` of ratios, as tables have it."""
+    return f"{told['median']:.2f} ({told['least']:.2f} to {told['most']:.2f})"
+
+
 def spread(values: Sequence[float]) -> dict[str, float]:
     """Of what several rounds came to."""
     return {"median": statistics.median(values), "least": min(values), "most": max(values)}

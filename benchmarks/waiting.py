@@ -26,7 +26,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
 
-from telling import cpu_name, rounded, say, spread
+from telling import cpu_name, ratio, rounded, say, spread
 
 SPINNING = "spinning"
 DEFAULT_COUNT = "300000"
@@ -161,8 +161,7 @@ def table(found: dict[str, Any]) -> str:
     ]
     for name, one in found["variants"].items():
         cells = [f"{one[key]:.1f}" for key in ("alone_seconds", "beside_seconds")]
-        ratios = [one[key] for key in ("times_as_long", "times_the_cpu", "alone_against_first")]
-        cells += [f"{r['median']:.2f} ({r['least']:.2f} to {r['most']:.2f})" for r in ratios]
+        cells += [ratio(one[key]) for key in ("times_as_long", "times_the_cpu", "alone_against_first")]
         lines.append(f"| {name} | {' | '.join(cells)} |")
     return "\n".join(lines)
 

@@ -7,6 +7,8 @@
     AdapterStore  where adapters lie                                  store/adapters.py
     LiveWriter  texts token by token, for a server                    engine/, testing
     MovingTexts  texts that go on while the adapter of each changes   engine/, testing
+    DataParallel, TakesPart  an engine that shares an update's steps  engine/, testing
+    Helpers     who makes parts of these steps                        executors/, engine/
 
 A task may do more: `InContext`, `TwoStep`, `Variable`, `LineByLine`, `Examines`, `LeaveOneOut` and `ThinksAgain` name
 what some methods ask of it. What a task has not is never guessed: `isinstance` says it, by the protocol's name.

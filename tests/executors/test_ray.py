@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -15,8 +15,10 @@ from selfedit.cli.main import main
 from selfedit.errors import SelfeditError, SettingError
 from selfedit.executors import ray_worker
 from selfedit.executors.dispatch import LostWorker
+from selfedit.executors.helping import PartTask
 from selfedit.executors.ray_cluster import Cluster, join
 from selfedit.executors.ray_pool import RayPool, pools_on
+from selfedit.executors.units import Unit
 from selfedit.learn import LearnSettings
 from selfedit.records import UNTOUCHED, Example, Policy, Prompt, Query, TrainingConfig, Trial, TrialSpec, Update
 from selfedit.store import AdapterFolders
@@ -173,3 +175,25 @@ def test_a_real_model_on_two_workers_makes_the_same_ledger_and_the_same_adapters
     here, there = (state_of(tmp_path / name) for name in ("here", "there"))
     assert here.fingerprints == there.fingerprints
     assert here.adapters == there.adapters and len(here.adapters) == 2
+
+
+@dataclass(frozen=True)
+class Breaks:
+    """A part of an update that cannot be made."""
+
+    error: Exception
+
+    def gradient(self, weights: Any, indices: Any, n_loss: int) -> Any:
+        raise self.error
+
+
+def test_a_helper_that_is_out_of_memory_leaves_its_part_to_the_leader_and_a_fault_is_no_shortage() -> None:
+    worker = ray_worker.RayWorker(ray_worker.Brief({}, "run", (), 1))
+    update = Update(UNTOUCHED, "adapters/new", (Example("text"),), TrainingConfig(rank=2), 0, shards=2)
+    task = PartTask("this", Unit("update", (update,)), ())
+    for error in (MemoryError(), RuntimeError("CUDA out of memory"), SelfeditError("no such version")):
+        worker._part = "this", Breaks(error)
+        assert worker.gradient(task, None, (0,), 1) is None and worker._part is None
+    worker._part = "this", Breaks(ValueError("a fault"))
+    with pytest.raises(ValueError, match="a fault"):
+        worker.gradient(task, None, (0,), 1)

@@ -88,6 +88,8 @@ def stream_amount(config: StreamConfig, streams: tuple[DocumentStream, ...], cou
             lines = sum(sizes[one.number] for one in there) + config.rehearsed * _REHEARSED
             asked_behind = config.in_sight * config.sight_tokens * sum(_questions(config, one) for one in there)
             trained += round(config.slow.epochs * (lines + asked_behind))
+        if config.writer == "checked":
+            asked += config.drafts * sum(_questions(config, one) for one in stream.events if one.text)
         asked += sum(one.since <= e for e in config.exams(stream) for one in stream.questions) * max(1, arms // 2)
     if not config.reader_adapter:
         trained += _tokens(reader_examples(config.reader_examples, config.seed), count) * config.reader.epochs

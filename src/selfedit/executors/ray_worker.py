@@ -28,6 +28,7 @@ from selfedit.executors.parcels import MirroredFolders, Parcel, mirrored, pack, 
 from selfedit.executors.units import Unit, do
 from selfedit.protocols import DataParallel, Engine, ShardGradient, TakesPart
 from selfedit.records import Update, UpdateResult
+from selfedit.shortage import is_out_of_memory
 
 _FOLDER = "selfedit-worker-"
 """What a worker's folder is called, before its process's number."""
@@ -151,8 +152,11 @@ class RayWorker:
                 assert isinstance(engine, DataParallel) and isinstance(update, Update)
                 self._part = task.name, engine.take_part(update)
             return self._part[1].gradient(weights, indices, n_loss)
-        except SelfeditError:
-            return None
+        except Exception as error:
+            self._part = None
+            if isinstance(error, SelfeditError) or is_out_of_memory(error):
+                return None
+            raise
 
     def _receive(self, parcels: Sequence[tuple[str, str, Any]]) -> None:
         """Fetches those adapters that are not here yet."""

@@ -25,6 +25,8 @@ NAME = "Sokoban-v0-raw"
 SIZE = 8
 """Cells on each side, with the walls around: TextArena's medium rooms. In smaller ones a fatal push is hardly ever on
 the way."""
+_FLOORS = (9, 28)
+"""Cells of floor that a drawn room has, at least and at most."""
 _TURNS = 10_000
 """Steps of the player after which TextArena ends a game: never, since pushes are what is counted."""
 _WALL, _FLOOR, _GOAL, _BOX, _PLAYER = "#", "_", "O", "X", "P"
@@ -270,9 +272,6 @@ def draw_room(rng: random.Random) -> SokobanBoard:
         if begun := SokobanBoard(SIZE, Room(frozenset(floor), goal), goal, goal).standings():
             return rng.choice(begun)
 
-
-_FLOORS = (9, 28)
-"""Cells of floor that a drawn room has, at least and at most."""
 
 SOKOBAN = BoardGame(
     name="sokoban",
