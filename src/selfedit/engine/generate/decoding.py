@@ -20,6 +20,7 @@ from selfedit.engine.forward.attention import KVCache, PlanHolder
 from selfedit.engine.forward.body import body, inputs
 from selfedit.engine.forward.packing import Pack, Segment, Tokens, batches_of, on_device, pack, row_segments, send
 from selfedit.engine.forward.scoring import next_logits
+from selfedit.engine.generate.few_rows import FewRows, compiler, fits
 from selfedit.engine.generate.grammar import Follower, JsonGrammars, forbid
 from selfedit.records import SamplingParams
 
@@ -115,6 +116,7 @@ class Decoder:
         self.max_rows, self.max_tokens = max_rows, max_tokens
         self.grammars = grammars
         self.is_rounded = is_rounded
+        self.few_rows = FewRows(model, holder, is_rounded) if compiler() and fits(model, holder) else None
 
     @torch.no_grad()
     def generate(self, requests: Sequence[Request]) -> list[tuple[list[int], bool]]:
@@ -192,7 +194,11 @@ class Decoder:
         """One more token for every row."""
         cached = [row.cached for row in rows]
         lengths, ids = on_device((cached, [row.written[-1] for row in rows]), self._device)
-        segments = row_segments([row.request.slot for row in rows])
+        slots = [row.request.slot for row in rows]
+        if self.few_rows is not None and self.few_rows.can(len(rows)):
+            self._draw(rows, self.few_rows.logits(ids, lengths, slots, cache))
+            return
+        segments = row_segments(slots)
         every = torch.arange(len(rows), device=self._device)
         self._follow(segments, cache=cache, cache_rows=every, cache_places=lengths, longest=max(cached) + 1)
         self._draw(rows, next_logits(self.model, self.holder, ids[None], lengths[None], every))

@@ -60,6 +60,11 @@ class BankLinear(nn.Module):
         """Become the `place`-th layer of a site."""
         self._site = (site, place)
 
+    @property
+    def site(self) -> Site:
+        """The site that it is part of."""
+        return self._site[0]
+
     def check_fit(self, a: torch.Tensor, b: torch.Tensor) -> None:
         """Refuse an adapter that was made for a layer of another shape."""
         if (a.shape[1], b.shape[0]) != (self.n_in, self.n_out):
@@ -155,10 +160,11 @@ class SiteSlots:
     """One site's view into the bank, with gradients of the same shapes: the A's of its n adapted layers [K, n · r, in],
     and each one's B, transposed [K, r, out]."""
 
-    __slots__ = ("a", "anchor", "b", "grad_a", "grad_b", "places", "rank", "scales")
+    __slots__ = ("a", "anchor", "b", "grad_a", "grad_b", "offset", "places", "rank", "rows", "scales")
 
     def __init__(self, held: Rows, site: Site, places: Sequence[int], offset: int) -> None:
         self.places, self.rank, self.anchor, self.scales = places, held.rank, held.anchor, held.scales
+        self.rows, self.offset = held.compute, offset
         rows = len(places) * held.rank
         self.a = _view(held.compute, offset, rows, site.n_in)
         self.grad_a = _view(held.grads, offset, rows, site.n_in)
