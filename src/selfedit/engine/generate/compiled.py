@@ -223,13 +223,14 @@ def _attend(queries, keys, values, scaling, out):
 
 
 @_compiled
-def pass_layer(x, norms, sites, keys, values, places, turns, scaling, eps, slots):
+def pass_layer(x, norms, sites, scaling, eps, keys, values, places, turns, slots):
     """One token for each of R rows through a decoder layer; x [R, hidden] becomes what comes out.
 
     Args:
         norms: weights before attention, before the MLP, and of queries and keys (of length 0: there are none).
         sites: (weight, scales or None, bias, widths, frozen adapters, place in the bank) of queries, keys and values;
             of attention's output; of gate and up; of down.
+        scaling: of the scores; `eps`: of the norms.
         keys: [R or more, G, L, D]; the token's own are written. `values` likewise.
         places: [R] how many tokens a row has there.
         turns: (cos, sin), each [R, D].

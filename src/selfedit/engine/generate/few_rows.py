@@ -17,17 +17,14 @@ import numpy as np
 import torch
 
 from selfedit.engine.forward.attention import KVCache, PlanHolder
-from selfedit.engine.forward.body import Traits, body, rescales
+from selfedit.engine.forward.body import body
 from selfedit.engine.forward.trunk import decoder_layers
-from selfedit.engine.lora.fused_linear import BankLinear, Site
+from selfedit.engine.generate.steps import fits, sites_of
+from selfedit.engine.lora.fused_linear import Site
 
 MOST_ROWS = 4
 """With more, the plain way's products are as quick."""
-_KINDS = ("llama", "mistral", "qwen2", "qwen3")
-"""Models whose layer is: norm, attention with turned queries and keys, norm, gated MLP."""
 _NOTHING = np.zeros((0, 0), np.float32)
-_SITES = (("self_attn", "q_proj"), ("self_attn", "o_proj"), ("mlp", "gate_proj"), ("mlp", "down_proj"))
-"""The first layer of each site, in order."""
 
 
 def compiler() -> str:
@@ -38,88 +35,87 @@ def compiler() -> str:
         return ""
 
 
-def fits(model: Any, holder: PlanHolder) -> bool:
-    """Whether this model's layers are those that are compiled, in numbers that are compiled, on a CPU."""
-    config = model.config
-    known = {f"transformers.models.{kind}.modeling_{kind}" for kind in _KINDS}
-    if type(model).__module__ not in known or (model.device.type, model.dtype) != ("cpu", torch.float32):
-        return False
-    if config.hidden_act != "silu" or getattr(config, "sliding_window", None) or rescales(model):
-        return False
-    layers = [layer.get_submodule(".".join(path)) for layer in decoder_layers(model) for path in _SITES]
-    if not all(isinstance(layer, BankLinear) and not layer.is_transposed for layer in layers):
-        return False
-    depth = decoder_layers(model)[0].self_attn.head_dim
-    return holder.traits == Traits() and 2 * body(model).rotary_emb.inv_freq.numel() == depth
+def is_compiled(model: Any, holder: PlanHolder) -> bool:
+    """Whether steps of few rows are compiled for this model: float32 on a CPU, a layer as it is written out, numba."""
+    return bool(compiler()) and (model.device.type, model.dtype) == ("cpu", torch.float32) and fits(model, holder)
 
 
 @dataclass(frozen=True, slots=True)
-class CompiledLayer:
-    """What a compiled layer is given."""
+class Compiled:
+    """What compiled layers are given."""
 
     at: tuple[int, ...]
     """Where the numbers lie that it was read from …"""
     of: tuple[Any, ...]
     """… and what else it was read from; when one of these is another, it is read anew."""
-    norms: tuple[np.ndarray, ...]
-    """See `compiled.pass_layer`."""
-    sites: tuple[tuple[Any, ...], ...]
-    """Likewise."""
+    layers: tuple[tuple[Any, ...], ...]
+    """Of each layer `norms`, `sites`, `scaling` and `eps` (see `compiled.pass_layer`)."""
+    head: tuple[Any, ...]
+    """See `compiled.pass_head`, but for x."""
 
 
 class FewRows:
     """One token for each of a few rows; see the module.
 
     Args:
-        model: one that `fits`.
+        model: one for which steps are compiled (see `is_compiled`).
         is_rounded: with base weights of 8 bits.
     """
 
     def __init__(self, model: Any, holder: PlanHolder, is_rounded: bool) -> None:
         self.model, self.holder, self.is_rounded = model, holder, is_rounded
         self.layers = decoder_layers(model)
-        self.sites = [_sites_of(layer) for layer in self.layers]
-        self.norms = [_norms_of(layer) for layer in self.layers]
+        self.sites = [site for layer in self.layers for site in sites_of(layer)]
+        self.linears = [linear for site in self.sites for linear in site.layers]
+        in_bank = {id(weight) for linear in self.linears for weight in linear.parameters()}
+        self.others = [weight for weight in model.parameters() if id(weight) not in in_bank]
 
     def can(self, n_rows: int) -> bool:
         """Whether so many rows are few; not while someone watches what comes into the linear layers."""
-        return n_rows <= MOST_ROWS and self.sites[0][0].gram is None
+        return n_rows <= MOST_ROWS and self.sites[0].gram is None
 
     def logits(self, ids: torch.Tensor, places: torch.Tensor, slots: Sequence[int], cache: KVCache) -> torch.Tensor:
         """[R, vocabulary] after these tokens [R], each behind the `places` [R] tokens that its row of the cache holds;
         their keys and values go there."""
         from selfedit.engine.generate.compiled import pass_head, pass_layer
 
-        part, head = body(self.model), self.model.get_output_embeddings()
+        part, held = body(self.model), self._current()
         embedded = part.embed_tokens(ids)
         turns = tuple(turn[0].numpy() for turn in part.rotary_emb(embedded, places[None]))
         x, at, adapters = embedded.numpy(), places.numpy(), self._adapters(slots)
-        for index, layer in enumerate(self.layers):
-            held = self._layer(index)
-            store = cache.keys[index].numpy(), cache.values[index].numpy()
-            numbers = np.float32(layer.self_attn.scaling), np.float32(layer.input_layernorm.variance_epsilon)
-            pass_layer(x, held.norms, held.sites, *store, at, turns, *numbers, adapters)
-        norm, eps = _array(part.norm.weight), np.float32(part.norm.variance_epsilon)
-        return torch.from_numpy(pass_head(x, norm, eps, *self._weight(head.weight), _array(head.bias)))
+        for layer, keys, values in zip(held.layers, cache.keys, cache.values, strict=True):
+            pass_layer(x, *layer, keys.numpy(), values.numpy(), at, turns, adapters)
+        return torch.from_numpy(pass_head(x, *held.head))
 
     def _adapters(self, slots: Sequence[int]) -> tuple[Any, ...]:
         """The `slots` of `compiled.pass_layer`."""
-        held = next((site.slots for sites in self.sites for site in sites if site.slots is not None), None)
+        held = next((site.slots for site in self.sites if site.slots is not None), None)
         if held is None or max(slots) < 0:
             return _NOTHING, np.full(len(slots), -1), np.zeros(len(slots), np.float32), 0
         scales = [self.holder.scales[slot] if slot >= 0 else 0.0 for slot in slots]
         return _array(held.rows), np.array(slots), np.array(scales, np.float32), held.rank
 
-    def _layer(self, index: int) -> CompiledLayer:
-        sites, norms = self.sites[index], self.norms[index]
-        at = tuple(tensor.data_ptr() for tensor in (*(site.weight for site in sites), *norms) if tensor is not None)
-        of = [site.slots for site in sites] + [layer.under for site in sites for layer in site.layers]
-        if self.is_rounded:
-            of += [self.holder.rounded(site.weight) for site in sites]
-        kept, key = self.holder.compiled, (index, self.is_rounded)
-        if key not in kept or kept[key].at != at or not all(map(is_, kept[key].of, of)):
-            kept[key] = CompiledLayer(at, tuple(of), tuple(map(_array, norms)), tuple(map(self._site, sites)))
-        return kept[key]
+    def _current(self) -> Compiled:
+        """The weights and adapters as they are now."""
+        at = *(site.weight.data_ptr() for site in self.sites), *(other.data_ptr() for other in self.others)
+        of = *(site.slots for site in self.sites), *(linear.under for linear in self.linears)
+        held: Compiled | None = self.holder.compiled.get(self.is_rounded)
+        if held is None or held.at != at or not all(map(is_, held.of, of)):
+            held = Compiled(at, of, tuple(map(self._layer, self.layers)), self._head())
+            self.holder.compiled[self.is_rounded] = held
+        return held
+
+    def _layer(self, layer: Any) -> tuple[Any, ...]:
+        attention, before, after = layer.self_attn, layer.input_layernorm, layer.post_attention_layernorm
+        of_heads = (attention.q_norm.weight, attention.k_norm.weight) if hasattr(attention, "q_norm") else (None, None)
+        norms = tuple(map(_array, (before.weight, after.weight, *of_heads)))
+        sites = tuple(map(self._site, sites_of(layer)))
+        return norms, sites, np.float32(attention.scaling), np.float32(before.variance_epsilon)
+
+    def _head(self) -> tuple[Any, ...]:
+        head, norm = self.model.get_output_embeddings(), body(self.model).norm
+        weight, scales = self._weight(head.weight)
+        return _array(norm.weight), np.float32(norm.variance_epsilon), weight, scales, _array(head.bias)
 
     def _site(self, site: Site) -> tuple[Any, ...]:
         """One of the `sites` of `compiled.pass_layer`."""
@@ -143,13 +139,3 @@ class FewRows:
 def _array(tensor: torch.Tensor | None) -> np.ndarray:
     """The same memory; of length 0 where there is no tensor."""
     return np.zeros(0, np.float32) if tensor is None else tensor.detach().numpy()
-
-
-def _sites_of(layer: Any) -> tuple[Site, ...]:
-    return tuple(layer.get_submodule(".".join(path)).site for path in _SITES)
-
-
-def _norms_of(layer: Any) -> tuple[torch.Tensor | None, ...]:
-    attention = layer.self_attn
-    of_heads = (attention.q_norm.weight, attention.k_norm.weight) if hasattr(attention, "q_norm") else (None, None)
-    return layer.input_layernorm.weight, layer.post_attention_layernorm.weight, *of_heads

@@ -95,7 +95,7 @@ class Site:
     def output(self, place: int, x: torch.Tensor) -> torch.Tensor:
         """What layer `place` makes of x; all layers are computed at the first one's call and kept for the others."""
         if self._input is not x or self._outputs[place] is None:
-            self._input, self._outputs = x, list(self._compute(x))
+            self._input, self._outputs = x, list(self.outputs(x))
         out, self._outputs[place] = self._outputs[place], None
         if not any(left is not None for left in self._outputs):
             self._input = None
@@ -113,7 +113,8 @@ class Site:
         biases = [None] * len(self.widths) if self.bias is None else self.bias.split(self.widths)
         return tuple(map(linear, [x] * len(self.widths), self.weight.split(self.widths), biases))
 
-    def _compute(self, x: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    def outputs(self, x: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """What each layer makes of x [1, T, in], with its adapters."""
         plan = self.holder.plan
         slots = self.slots if plan.segments else None
         flat = x.reshape(-1, self.n_in)
