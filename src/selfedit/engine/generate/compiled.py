@@ -1,11 +1,14 @@
-"""L1. A decoder layer for few rows as one compiled function, and the head likewise. Needs numba.
+"""L1. A decoding step of few rows as one compiled function, for models that are built like Llama. Needs numba.
 
-One row's step through a small model is some thousands of operators of a few microseconds each; here a layer is one
-call, and its weights pass through the processor once for all rows. Importing this module compiles nothing: that happens
-at the first call, once for a kind of processor, and what was compiled is kept in the cache folder.
+One row's step through a small model is some thousands of operators of a few microseconds each; here it is one call, and
+weights pass through the processor once for all rows. Importing this module compiles nothing: that happens at the first
+call, once for a kind of processor, and what was compiled is kept in the cache folder.
 
-Products in 8 bits are those of `forward/eight_bits.py`: the same whole numbers, summed exactly. All else is the plain
-way's arithmetic in another order.
+1. Products in 8 bits are those of `forward/eight_bits.py`: the same whole numbers, summed exactly. All else is the plain
+   way's arithmetic in another order.
+2. Any number of threads may take part in a step. A phase's work lies in pieces, which who is free takes; the phase is
+   over when all pieces are done, so that nobody is waited for who does not hold one. What is cheap (norms, rounding)
+   each does for itself. Which thread made a piece does not touch its digits.
 """
 
 from __future__ import annotations
@@ -14,7 +17,8 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 import numpy as np
-from numba import config, njit
+from numba import carray, config, njit, types
+from numba.extending import intrinsic
 
 from selfedit.cache import cache_folder
 
@@ -78,36 +82,80 @@ def _steps(x, steps):
     return scale / _FINER, total < _EXACT
 
 
-@njit(fastmath=_SUMS)
-def _product_in_8_bits(x, weight, scales, out):
-    rows, width = x.shape
-    steps, sizes, are_exact = np.empty((rows, width), np.int16), np.empty(rows, np.float32), True
-    for r in range(rows):
-        sizes[r], is_exact = _steps(x[r], steps[r])
-        are_exact = are_exact and is_exact
-    for o in range(len(weight)):
-        for r in range(rows):
-            if are_exact:
-                total = np.int32(0)
-                for k in range(width):
-                    total = np.int32(total + np.int32(np.int32(weight[o, k]) * np.int32(steps[r, k])))
-                out[r, o] = np.float32(total) * (sizes[r] * scales[o])
-            else:
-                wide = np.int64(0)
-                for k in range(width):
-                    wide += np.int64(weight[o, k]) * np.int64(steps[r, k])
-                out[r, o] = np.float32(wide) * (sizes[r] * scales[o])
+@intrinsic
+def _floats(context, address):
+    """The address as that of floats."""
+    return types.CPointer(types.float32)(types.int64), _pointer
+
+
+@intrinsic
+def _bytes(context, address):
+    """The address as that of signed bytes."""
+    return types.CPointer(types.int8)(types.int64), _pointer
+
+
+def _pointer(context, builder, signature, arguments):
+    return builder.inttoptr(arguments[0], context.get_value_type(signature.return_type))
+
+
+@intrinsic
+def _add_one(context, counter):
+    """Adds 1 to the number at this address; returns what it was. All that was written before is seen by who reads it."""
+
+    def generate(context, builder, signature, arguments):
+        pointer = builder.inttoptr(arguments[0], context.get_value_type(types.CPointer(types.int64)))
+        return builder.atomic_rmw("add", pointer, context.get_constant(types.int64, 1), "acq_rel")
+
+    return types.int64(types.int64), generate
+
+
+@intrinsic
+def _read(context, counter):
+    """The number at this address, as others have left it."""
+
+    def generate(context, builder, signature, arguments):
+        pointer = builder.inttoptr(arguments[0], context.get_value_type(types.CPointer(types.int64)))
+        return builder.load_atomic(pointer, "acquire", 8)
+
+    return types.int64(types.int64), generate
+
+
+_give_way = types.ExternalFunction("sched_yield", types.int32())
+_PATIENCE = 2000
+"""Looks at a counter before the core is offered to others."""
+STRIDE = 16
+"""Numbers from one phase's counters to the next one's, so that they share no line of the processor's cache."""
+
+
+@njit
+def _claim(counters, phase):
+    """The next piece of the phase that nobody has."""
+    return _add_one(counters + phase * STRIDE * 8)
+
+
+@njit
+def _finish(counters, phase):
+    """A piece is done; returns the next one that nobody has."""
+    _add_one(counters + phase * STRIDE * 8 + 8)
+    return _claim(counters, phase)
+
+
+@njit
+def _wait(counters, phase, pieces):
+    """Until all pieces of the phase are done."""
+    looks = 0
+    while _read(counters + phase * STRIDE * 8 + 8) < pieces:
+        looks += 1
+        if looks % _PATIENCE == 0:
+            _give_way()
 
 
 @njit(fastmath=_SUMS)
-def _product(x, weight, scales, out):
-    """x [R, in] times the weight's transpose [out, in] → out [R, out]; `scales` [out] of a weight in 8 bits, or None."""
-    if scales is not None:
-        _product_in_8_bits(x, weight, scales, out)
-        return
+def _product(x, weight, first, last, out):
+    """x [R, in] times the weight's transpose [out, in] → out [R, out], from output `first` to `last`."""
     rows, width = x.shape
     paired = rows - rows % 2
-    for o in range(len(weight)):
+    for o in range(first, last):
         for r in range(0, paired, 2):
             one, other = np.float32(0), np.float32(0)
             for k in range(width):
@@ -122,68 +170,103 @@ def _product(x, weight, scales, out):
 
 
 @njit(fastmath=_SUMS)
-def _add_under(x, under, widths, out):
-    """Each layer's frozen adapter, (A [r, in], B [out, r]) or of rank 0, added to its part of out."""
-    start = 0
-    for i in range(len(under)):
-        low, high = under[i]
-        hidden = np.empty(len(low), np.float32)
-        for r in range(len(x) if len(low) else 0):
-            for j in range(len(low)):
-                hidden[j] = np.float32(0)
-                for k in range(x.shape[1]):
-                    hidden[j] += low[j, k] * x[r, k]
-            for o in range(widths[i]):
-                total = np.float32(0)
-                for j in range(len(low)):
-                    total += high[o, j] * hidden[j]
-                out[r, start + o] += total
-        start += widths[i]
+def _product_in_8_bits(steps, sizes, are_exact, weight, scales, first, last, out):
+    """The same of x in steps [R, in] and a weight in steps [out, in]."""
+    rows, width = steps.shape
+    for o in range(first, last):
+        for r in range(rows):
+            if are_exact:
+                total = np.int32(0)
+                for k in range(width):
+                    total = np.int32(total + np.int32(np.int32(weight[o, k]) * np.int32(steps[r, k])))
+                out[r, o] = np.float32(total) * (sizes[r] * scales[o])
+            else:
+                wide = np.int64(0)
+                for k in range(width):
+                    wide += np.int64(weight[o, k]) * np.int64(steps[r, k])
+                out[r, o] = np.float32(wide) * (sizes[r] * scales[o])
 
 
 @njit(fastmath=_SUMS)
-def _add_slots(x, slots, place, widths, out):
-    """Each row's own adapter, added to out. `slots`: (the bank's rows [K, all], slot of each row, scale of each, rank);
-    `place`: (where the site's part begins in a bank's row, which of its layers have one, as bits)."""
+def _narrow(x, low, out):
+    """A x of an adapter: low [r, in] and x [in] → out [r]."""
+    for j in range(len(low)):
+        total = np.float32(0)
+        for k in range(len(x)):
+            total += low[j, k] * x[k]
+        out[j] = total
+
+
+@njit(fastmath=_SUMS)
+def _hidden(x, widths, under, place, slots, hidden_under, hidden_slots):
+    """A x of each row's adapters on a site, [R, linear layer, rank] each: of those beneath, and of those in slots."""
     held, slot_of, scale_of, rank = slots
-    start, which = place
+    start, which = place[0], place[1]
     n_in = x.shape[1]
+    for r in range(len(x)):
+        at = start
+        for i in range(len(widths)):
+            if under[i, 2]:
+                _narrow(x[r], carray(_floats(under[i, 0]), (under[i, 2], n_in)), hidden_under[r, i])
+            if slot_of[r] >= 0 and (which >> i) & 1:
+                _narrow(x[r], held[slot_of[r], at : at + rank * n_in].reshape(rank, n_in), hidden_slots[r, i])
+                at += rank * n_in
+                for j in range(rank):
+                    hidden_slots[r, i, j] *= scale_of[r]
+
+
+@njit(fastmath=_SUMS)
+def _add_adapters(n_in, widths, under, place, slots, hidden_under, hidden_slots, first, last, out):
+    """B A x of each row's adapters, added to out [R, out] from output `first` to `last`."""
+    held, slot_of, _, rank = slots
+    start, which = place[0], place[1]
     adapted = 0
     for i in range(len(widths)):
         adapted += (which >> i) & 1
-    hidden = np.empty(rank, np.float32)
-    for r in range(len(x) if adapted else 0):
-        if slot_of[r] < 0:
-            continue
-        row = held[slot_of[r]]
-        low, high, column = start, start + adapted * rank * n_in, 0
+    for r in range(len(out)):
+        begin, at = 0, start + adapted * rank * n_in
         for i in range(len(widths)):
+            lowest, highest = max(first - begin, 0), min(last - begin, widths[i])
+            if under[i, 2]:
+                high = carray(_floats(under[i, 1]), (widths[i], under[i, 2]))
+                for o in range(lowest, highest):
+                    total = np.float32(0)
+                    for j in range(under[i, 2]):
+                        total += high[o, j] * hidden_under[r, i, j]
+                    out[r, begin + o] += total
             if (which >> i) & 1:
-                for j in range(rank):
-                    hidden[j] = np.float32(0)
-                    for k in range(n_in):
-                        hidden[j] += row[low + j * n_in + k] * x[r, k]
-                for j in range(rank):
-                    factor = hidden[j] * scale_of[r]
-                    for o in range(widths[i]):
-                        out[r, column + o] += factor * row[high + j * widths[i] + o]
-                low += rank * n_in
-                high += rank * widths[i]
-            column += widths[i]
+                if slot_of[r] >= 0:
+                    for j in range(rank):
+                        for o in range(lowest, highest):
+                            out[r, begin + o] += hidden_slots[r, i, j] * held[slot_of[r], at + j * widths[i] + o]
+                at += rank * widths[i]
+            begin += widths[i]
 
 
 @njit(fastmath=_SUMS)
-def _site(x, site, slots):
-    """What the linear layers of a site make of x [R, in], side by side."""
-    weight, scales, bias, widths, under, place = site
-    out = np.empty((len(x), len(weight)), np.float32)
-    _product(x, weight, scales, out)
-    for r in range(len(x)):
-        for o in range(len(bias)):
-            out[r, o] += bias[o]
-    _add_under(x, under, widths, out)
-    _add_slots(x, slots, place, widths, out)
-    return out
+def _read_in(x, is_rounded, steps, sizes):
+    """x [R, in] in steps, where products are in 8 bits; returns whether sums of 32 bits are exact."""
+    are_exact = True
+    for r in range(len(x) if is_rounded else 0):
+        sizes[r], is_exact = _steps(x[r], steps[r])
+        are_exact = are_exact and is_exact
+    return are_exact
+
+
+@njit(fastmath=_SUMS)
+def _make(x, steps, sizes, are_exact, is_rounded, weight, n_out, first, last, out):
+    """A product with what lies at `weight` (of itself, its scales, its bias; 0: there is none)."""
+    n_in = x.shape[1]
+    if is_rounded:
+        whole, scales = carray(_bytes(weight[0]), (n_out, n_in)), carray(_floats(weight[1]), (n_out,))
+        _product_in_8_bits(steps, sizes, are_exact, whole, scales, first, last, out)
+    else:
+        _product(x, carray(_floats(weight[0]), (n_out, n_in)), first, last, out)
+    if weight[2]:
+        bias = carray(_floats(weight[2]), (n_out,))
+        for r in range(len(x)):
+            for o in range(first, last):
+                out[r, o] += bias[o]
 
 
 @njit(fastmath=_SUMS)
@@ -222,62 +305,134 @@ def _attend(queries, keys, values, scaling, out):
                 out[h, k] += share * values[t, k]
 
 
+@njit(fastmath=_SUMS)
+def _attend_group(made, r, g, shape, norms, eps, cos, sin, scaling, place, keys, values, out):
+    """Row r's heads of group g: turned, their key and value stored at `place`, and what they see → out."""
+    _, heads, groups, depth, _, _ = shape
+    shared = heads // groups
+    by_head = made[r].reshape(heads + 2 * groups, depth)
+    queries, key = by_head[g * shared : (g + 1) * shared], by_head[heads + g : heads + g + 1]
+    if norms[2]:
+        _norm(queries, carray(_floats(norms[2]), (depth,)), eps, queries)
+        _norm(key, carray(_floats(norms[3]), (depth,)), eps, key)
+    for h in range(shared):
+        _turn(queries[h], cos[r], sin[r])
+    _turn(key[0], cos[r], sin[r])
+    for k in range(depth):
+        keys[r, g, place, k] = key[0, k]
+        values[r, g, place, k] = by_head[heads + groups + g, k]
+    seen = out[r].reshape(heads, depth)[g * shared : (g + 1) * shared]
+    _attend(queries, keys[r, g, : place + 1], values[r, g, : place + 1], scaling, seen)
+
+
 @_compiled
-def pass_layer(x, norms, sites, scaling, eps, keys, values, places, turns, slots):
-    """One token for each of R rows through a decoder layer; x [R, hidden] becomes what comes out.
+def take_part(x, logits, model, stores, length, places, cos, sin, slots, rooms, counters, pieces):
+    """Take part in a step: one token for each of R rows.
 
     Args:
-        norms: weights before attention, before the MLP, and of queries and keys (of length 0: there are none).
-        sites: (weight, scales or None, bias, widths, frozen adapters, place in the bank) of queries, keys and values;
-            of attention's output; of gate and up; of down.
-        scaling: of the scores; `eps`: of the norms.
-        keys: [R or more, G, L, D]; the token's own are written. `values` likewise.
+        x: [R, hidden] embedded tokens, float32; what comes out of the last layer in the end.
+        logits: [R, vocabulary], float32; filled.
+        model: (shape, norms, weights, under, places in the bank, eps and scaling, whether weights are in 8 bits, highest
+            rank beneath, the final norm, the head); see `few_rows.Compiled`.
+        stores: [layers, 2] addresses of each layer's keys and values, [R, groups, `length`, depth]; the tokens' own are
+            stored.
         places: [R] how many tokens a row has there.
-        turns: (cos, sin), each [R, D].
-        slots: see `_add_slots`.
+        cos: [R, depth]; `sin` likewise.
+        slots: (the bank's rows [K, all], each row's slot [R], its scale [R], the bank's rank).
+        rooms: what is between two phases: [R, queries, keys and values], [R, heads · depth], [R, 2 · inner], [R, inner],
+            [R, hidden].
+        counters: address of zeros, two for each phase.
+        pieces: into how many a phase's work is cut.
     """
-    rows, width = x.shape
-    groups, depth = keys.shape[1], keys.shape[3]
-    normed = np.empty_like(x)
-    _norm(x, norms[0], eps, normed)
-    made = _site(normed, sites[0], slots)
-    heads = made.shape[1] // depth - 2 * groups
-    shared = heads // groups
-    attended = np.empty((rows, heads * depth), np.float32)
-    for r in range(rows):
-        by_head = made[r].reshape(-1, depth)
-        if len(norms[2]):
-            _norm(by_head[:heads], norms[2], eps, by_head[:heads])
-            _norm(by_head[heads : heads + groups], norms[3], eps, by_head[heads : heads + groups])
-        for h in range(heads + groups):
-            _turn(by_head[h], turns[0][r], turns[1][r])
-        out = attended[r].reshape(-1, depth)
-        end = places[r] + 1
-        for g in range(groups):
-            keys[r, g, end - 1] = by_head[heads + g]
-            values[r, g, end - 1] = by_head[heads + groups + g]
-            these = slice(g * shared, (g + 1) * shared)
-            _attend(by_head[these], keys[r, g, :end], values[r, g, :end], scaling, out[these])
-    x += _site(attended, sites[1], slots)
-    _norm(x, norms[1], eps, normed)
-    both = _site(normed, sites[2], slots)
-    inner = both.shape[1] // 2
-    gated = np.empty((rows, inner), np.float32)
-    for r in range(rows):
-        for k in range(inner):
-            gate = both[r, k]
-            gated[r, k] = gate / (np.float32(1) + _exp(-gate)) * both[r, inner + k]
-    x += _site(gated, sites[3], slots)
+    shape, norms, weights, under, in_bank, (eps, scaling), is_rounded, rank_under, last_norm, head = model
+    hidden, heads, groups, depth, inner, vocabulary = shape
+    made, attended, both, gated, added = rooms
+    rows = len(x)
+    normed, sizes = np.empty((rows, hidden), np.float32), np.empty(rows, np.float32)
+    narrow, wide = np.empty((rows, hidden), np.int16), np.empty((rows, inner), np.int16)
+    middle = np.empty((rows, heads * depth), np.int16)
+    low, own = np.empty((rows, 3, rank_under), np.float32), np.empty((rows, 3, slots[3]), np.float32)
+    read, one, two = (heads * depth, groups * depth, groups * depth), (hidden,), (inner, inner)
+    phase = 0
+    for layer in range(len(norms)):
+        keys = carray(_floats(stores[layer, 0]), (rows, groups, length, depth))
+        values = carray(_floats(stores[layer, 1]), (rows, groups, length, depth))
+        weight, beneath, place = weights[layer], under[layer], in_bank[layer]
 
+        _norm(x, carray(_floats(norms[layer, 0]), (hidden,)), eps, normed)
+        are_exact = _read_in(normed, is_rounded, narrow, sizes)
+        _hidden(normed, read, beneath[:3], place[0], slots, low, own)
+        n_out = made.shape[1]
+        piece = _claim(counters, phase)
+        while piece < pieces:
+            first, last = piece * n_out // pieces, (piece + 1) * n_out // pieces
+            _make(normed, narrow, sizes, are_exact, is_rounded, weight[0], n_out, first, last, made)
+            _add_adapters(hidden, read, beneath[:3], place[0], slots, low, own, first, last, made)
+            piece = _finish(counters, phase)
+        _wait(counters, phase, pieces)
+        phase += 1
 
-@_compiled
-def pass_head(x, norm, eps, weight, scales, bias):
-    """[R, vocabulary] logits of what comes out of the last layer, x [R, hidden]."""
-    normed = np.empty_like(x)
-    _norm(x, norm, eps, normed)
-    logits = np.empty((len(x), len(weight)), np.float32)
-    _product(normed, weight, scales, logits)
-    for r in range(len(x)):
-        for o in range(len(bias)):
-            logits[r, o] += bias[o]
-    return logits
+        piece = _claim(counters, phase)
+        while piece < rows * groups:
+            r, g = piece // groups, piece % groups
+            _attend_group(
+                made, r, g, shape, norms[layer], eps, cos, sin, scaling, places[r], keys, values, attended
+            )
+            piece = _finish(counters, phase)
+        _wait(counters, phase, rows * groups)
+        phase += 1
+
+        are_exact = _read_in(attended, is_rounded, middle, sizes)
+        _hidden(attended, one, beneath[3:4], place[1], slots, low, own)
+        piece = _claim(counters, phase)
+        while piece < pieces:
+            first, last = piece * hidden // pieces, (piece + 1) * hidden // pieces
+            _make(attended, middle, sizes, are_exact, is_rounded, weight[1], hidden, first, last, added)
+            _add_adapters(heads * depth, one, beneath[3:4], place[1], slots, low, own, first, last, added)
+            for r in range(rows):
+                for o in range(first, last):
+                    x[r, o] += added[r, o]
+            piece = _finish(counters, phase)
+        _wait(counters, phase, pieces)
+        phase += 1
+
+        _norm(x, carray(_floats(norms[layer, 1]), (hidden,)), eps, normed)
+        are_exact = _read_in(normed, is_rounded, narrow, sizes)
+        _hidden(normed, two, beneath[4:6], place[2], slots, low, own)
+        piece = _claim(counters, phase)
+        while piece < pieces:
+            first, last = piece * inner // pieces, (piece + 1) * inner // pieces
+            for start in (0, inner):
+                begin, end = start + first, start + last
+                _make(normed, narrow, sizes, are_exact, is_rounded, weight[2], 2 * inner, begin, end, both)
+                _add_adapters(hidden, two, beneath[4:6], place[2], slots, low, own, begin, end, both)
+            for r in range(rows):
+                for k in range(first, last):
+                    gate = both[r, k]
+                    gated[r, k] = gate / (np.float32(1) + _exp(-gate)) * both[r, inner + k]
+            piece = _finish(counters, phase)
+        _wait(counters, phase, pieces)
+        phase += 1
+
+        are_exact = _read_in(gated, is_rounded, wide, sizes)
+        _hidden(gated, one, beneath[6:7], place[3], slots, low, own)
+        piece = _claim(counters, phase)
+        while piece < pieces:
+            first, last = piece * hidden // pieces, (piece + 1) * hidden // pieces
+            _make(gated, wide, sizes, are_exact, is_rounded, weight[3], hidden, first, last, added)
+            _add_adapters(inner, one, beneath[6:7], place[3], slots, low, own, first, last, added)
+            for r in range(rows):
+                for o in range(first, last):
+                    x[r, o] += added[r, o]
+            piece = _finish(counters, phase)
+        _wait(counters, phase, pieces)
+        phase += 1
+
+    _norm(x, carray(_floats(last_norm), (hidden,)), eps, normed)
+    are_exact = _read_in(normed, is_rounded, narrow, sizes)
+    piece = _claim(counters, phase)
+    while piece < pieces:
+        first, last = piece * vocabulary // pieces, (piece + 1) * vocabulary // pieces
+        _make(normed, narrow, sizes, are_exact, is_rounded, head, vocabulary, first, last, logits)
+        piece = _finish(counters, phase)
+    _wait(counters, phase, pieces)

@@ -8,7 +8,9 @@ weights in 8 bits are kept a second time, row by row.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
+from functools import cache, partial
 from importlib.metadata import PackageNotFoundError, version
 from operator import is_
 from typing import Any
@@ -19,12 +21,14 @@ import torch
 from selfedit.engine.forward.attention import KVCache, PlanHolder
 from selfedit.engine.forward.body import body
 from selfedit.engine.forward.trunk import decoder_layers
-from selfedit.engine.generate.steps import fits, sites_of
-from selfedit.engine.lora.fused_linear import Site
+from selfedit.engine.generate.steps import JOINED, fits, sites_of
 
 MOST_ROWS = 4
 """With more, the plain way's products are as quick."""
-_NOTHING = np.zeros((0, 0), np.float32)
+_PHASES = 5
+"""Of a layer."""
+_PIECES = 4
+"""Into which a phase's work is cut for each thread."""
 
 
 def compiler() -> str:
@@ -42,16 +46,16 @@ def is_compiled(model: Any, holder: PlanHolder) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Compiled:
-    """What compiled layers are given."""
+    """What compiled steps are given."""
 
     at: tuple[int, ...]
     """Where the numbers lie that it was read from …"""
     of: tuple[Any, ...]
     """… and what else it was read from; when one of these is another, it is read anew."""
-    layers: tuple[tuple[Any, ...], ...]
-    """Of each layer `norms`, `sites`, `scaling` and `eps` (see `compiled.pass_layer`)."""
-    head: tuple[Any, ...]
-    """See `compiled.pass_head`, but for x."""
+    model: tuple[Any, ...]
+    """See `compiled.take_part`."""
+    keeps: tuple[Any, ...]
+    """Weights in 8 bits whose addresses are in it."""
 
 
 class FewRows:
@@ -77,23 +81,34 @@ class FewRows:
     def logits(self, ids: torch.Tensor, places: torch.Tensor, slots: Sequence[int], cache: KVCache) -> torch.Tensor:
         """[R, vocabulary] after these tokens [R], each behind the `places` [R] tokens that its row of the cache holds;
         their keys and values go there."""
-        from selfedit.engine.generate.compiled import pass_head, pass_layer
+        from selfedit.engine.generate.compiled import STRIDE, take_part
 
-        part, held = body(self.model), self._current()
+        part, model, threads = body(self.model), self._current().model, torch.get_num_threads()
+        hidden, heads, groups, depth, inner, vocabulary = model[0]
         embedded = part.embed_tokens(ids)
-        turns = tuple(turn[0].numpy() for turn in part.rotary_emb(embedded, places[None]))
-        x, at, adapters = embedded.numpy(), places.numpy(), self._adapters(slots)
-        for layer, keys, values in zip(held.layers, cache.keys, cache.values, strict=True):
-            pass_layer(x, *layer, keys.numpy(), values.numpy(), at, turns, adapters)
-        return torch.from_numpy(pass_head(x, *held.head))
+        cos, sin = (turn[0].numpy() for turn in part.rotary_emb(embedded, places[None]))
+        stores = np.array([(k.data_ptr(), v.data_ptr()) for k, v in zip(cache.keys, cache.values, strict=True)])
+        widths = (heads + 2 * groups) * depth, heads * depth, 2 * inner, inner, hidden
+        rooms = tuple(np.empty((len(ids), width), np.float32) for width in widths)
+        counters = np.zeros((_PHASES * len(self.layers) + 1) * STRIDE, np.int64)
+        logits = np.empty((len(ids), vocabulary), np.float32)
+        given = embedded.numpy(), logits, model, stores, cache.length, places.numpy(), cos, sin
+        pieces = 1 if threads == 1 else _PIECES * threads
+        work = partial(take_part, *given, self._adapters(slots), rooms, counters.ctypes.data, pieces)
+        others = [_threads(threads - 1).submit(work) for _ in range(threads - 1)]
+        try:
+            work()
+        finally:
+            wait(others)  # they write where this ends
+        return torch.from_numpy(logits)
 
     def _adapters(self, slots: Sequence[int]) -> tuple[Any, ...]:
-        """The `slots` of `compiled.pass_layer`."""
+        """The `slots` of `compiled.take_part`."""
         held = next((site.slots for site in self.sites if site.slots is not None), None)
         if held is None or max(slots) < 0:
-            return _NOTHING, np.full(len(slots), -1), np.zeros(len(slots), np.float32), 0
+            return np.zeros((0, 0), np.float32), np.full(len(slots), -1), np.zeros(len(slots), np.float32), 0
         scales = [self.holder.scales[slot] if slot >= 0 else 0.0 for slot in slots]
-        return _array(held.rows), np.array(slots), np.array(scales, np.float32), held.rank
+        return held.rows.numpy(), np.array(slots), np.array(scales, np.float32), held.rank
 
     def _current(self) -> Compiled:
         """The weights and adapters as they are now."""
@@ -101,41 +116,55 @@ class FewRows:
         of = *(site.slots for site in self.sites), *(linear.under for linear in self.linears)
         held: Compiled | None = self.holder.compiled.get(self.is_rounded)
         if held is None or held.at != at or not all(map(is_, held.of, of)):
-            held = Compiled(at, of, tuple(map(self._layer, self.layers)), self._head())
+            held = self._compiled(at, of)
             self.holder.compiled[self.is_rounded] = held
         return held
 
-    def _layer(self, layer: Any) -> tuple[Any, ...]:
-        attention, before, after = layer.self_attn, layer.input_layernorm, layer.post_attention_layernorm
-        of_heads = (attention.q_norm.weight, attention.k_norm.weight) if hasattr(attention, "q_norm") else (None, None)
-        norms = tuple(map(_array, (before.weight, after.weight, *of_heads)))
-        sites = tuple(map(self._site, sites_of(layer)))
-        return norms, sites, np.float32(attention.scaling), np.float32(before.variance_epsilon)
-
-    def _head(self) -> tuple[Any, ...]:
-        head, norm = self.model.get_output_embeddings(), body(self.model).norm
-        weight, scales = self._weight(head.weight)
-        return _array(norm.weight), np.float32(norm.variance_epsilon), weight, scales, _array(head.bias)
-
-    def _site(self, site: Site) -> tuple[Any, ...]:
-        """One of the `sites` of `compiled.pass_layer`."""
-        nothing = np.zeros((0, site.n_in), np.float32)
-        pairs = zip(site.layers, site.widths, strict=True)
-        under = tuple(
-            (nothing, np.zeros((width, 0), np.float32)) if layer.under is None else tuple(map(_array, layer.under))
-            for layer, width in pairs
+    def _compiled(self, at: tuple[int, ...], of: tuple[Any, ...]) -> Compiled:
+        part, head, first = body(self.model), self.model.get_output_embeddings(), self.layers[0]
+        attention, norm = first.self_attn, first.input_layernorm
+        queries, keys, _ = self.sites[0].widths
+        depth, inner = attention.head_dim, self.sites[2].widths[0]
+        shape = part.norm.weight.shape[0], queries // depth, keys // depth, depth, inner, head.weight.shape[0]
+        keeps: list[Any] = [self.holder.rounded(site.weight) for site in self.sites] if self.is_rounded else []
+        weights = [self._address(site.weight, site.bias) for site in self.sites]
+        under = [(0, 0, 0) if one.under is None else (*_at(*one.under), len(one.under[0])) for one in self.linears]
+        in_bank = [
+            (0, 0) if site.slots is None else (site.slots.offset, sum(1 << place for place in site.slots.places))
+            for site in self.sites
+        ]
+        model = (
+            shape,
+            np.array([_at(*_norms_of(layer)) for layer in self.layers]),
+            np.array(weights).reshape(len(self.layers), len(JOINED), 3),
+            np.array(under).reshape(len(self.layers), sum(JOINED), 3),
+            np.array(in_bank).reshape(len(self.layers), len(JOINED), 2),
+            (np.float32(norm.variance_epsilon), np.float32(attention.scaling)),
+            self.is_rounded,
+            max(rank for _, _, rank in under),
+            part.norm.weight.data_ptr(),
+            np.array(self._address(head.weight, head.bias)),
         )
-        place = (0, 0) if site.slots is None else (site.slots.offset, sum(1 << place for place in site.slots.places))
-        return *self._weight(site.weight), _array(site.bias), tuple(site.widths), under, place
+        return Compiled(at, of, model, tuple(keeps))
 
-    def _weight(self, weight: torch.Tensor) -> tuple[np.ndarray, np.ndarray | None]:
-        """(the weight, its scales where it is in 8 bits)."""
+    def _address(self, weight: torch.Tensor, bias: torch.Tensor | None) -> tuple[int, ...]:
+        """Where the weight lies, its scales (0 where it is as it is), and its bias."""
         if not self.is_rounded:
-            return _array(weight), None
-        whole, scales = self.holder.rounded(weight).by_rows(weight)
-        return _array(whole), _array(scales)
+            return _at(weight, None, bias)
+        return _at(*self.holder.rounded(weight).by_rows(weight), bias)
 
 
-def _array(tensor: torch.Tensor | None) -> np.ndarray:
-    """The same memory; of length 0 where there is no tensor."""
-    return np.zeros(0, np.float32) if tensor is None else tensor.detach().numpy()
+@cache
+def _threads(n: int) -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(n, thread_name_prefix="selfedit-step")
+
+
+def _at(*tensors: torch.Tensor | None) -> tuple[int, ...]:
+    """Their addresses; 0 where there is none."""
+    return tuple(0 if tensor is None else tensor.data_ptr() for tensor in tensors)
+
+
+def _norms_of(layer: Any) -> tuple[torch.Tensor | None, ...]:
+    attention = layer.self_attn
+    of_heads = (attention.q_norm.weight, attention.k_norm.weight) if hasattr(attention, "q_norm") else (None, None)
+    return layer.input_layernorm.weight, layer.post_attention_layernorm.weight, *of_heads

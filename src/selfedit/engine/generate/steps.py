@@ -24,7 +24,7 @@ _KINDS = ("llama", "mistral", "qwen2", "qwen3")
 _KNOWN = {f"transformers.models.{kind}.modeling_{kind}" for kind in _KINDS}
 _FIRST = ("self_attn.q_proj", "self_attn.o_proj", "mlp.gate_proj", "mlp.down_proj")
 """The first linear layer of each site."""
-_JOINED = [3, 1, 2, 1]
+JOINED = [3, 1, 2, 1]
 """How many linear layers each has."""
 
 
@@ -39,7 +39,7 @@ def fits(model: Any, holder: PlanHolder) -> bool:
     linears = [layer.get_submodule(name) for layer in layers for name in _FIRST]
     if not all(isinstance(linear, BankLinear) for linear in linears):
         return False
-    is_joined = [len(linear.site.layers) for linear in linears] == _JOINED * len(layers)
+    is_joined = [len(linear.site.layers) for linear in linears] == JOINED * len(layers)
     return is_joined and 2 * body(model).rotary_emb.inv_freq.numel() == layers[0].self_attn.head_dim
 
 
