@@ -4,8 +4,8 @@ One row's step through a small model is some thousands of operators of a few mic
 weights pass through the processor once for all rows. Importing this module compiles nothing: that happens at the first
 call, once for a kind of processor, and what was compiled is kept in the cache folder.
 
-1. Products in 8 bits are those of `forward/eight_bits.py`: the same whole numbers, summed exactly. All else is the plain
-   way's arithmetic in another order.
+1. Products in 8 bits are those of `forward/eight_bits.py`: the same whole numbers, summed exactly. All else is the
+   plain way's arithmetic in another order.
 2. Any number of threads may take part in a step. A phase's work lies in pieces, which who is free takes; the phase is
    over when all pieces are done, so that nobody is waited for who does not hold one. What is cheap (norms, rounding)
    each does for itself. Which thread made a piece does not touch its digits.
@@ -35,7 +35,7 @@ def _compiled(function: F) -> F:
     """The function, compiled at its first call; found in the cache folder the next time."""
     before, config.CACHE_DIR = config.CACHE_DIR, str(cache_folder() / "compiled")
     try:
-        return njit(nogil=True, cache=True, fastmath=_SUMS)(function)  # type: ignore[no-any-return]
+        return njit(nogil=True, cache=True, fastmath=_SUMS)(function)
     finally:
         config.CACHE_DIR = before
 
@@ -67,7 +67,7 @@ def _norm(x, weight, eps, out):
 
 @njit(fastmath={"contract"})
 def _steps(x, steps):
-    """x [n] in whole steps, upper and lower byte in one number; returns (the size of a step, whether sums are exact)."""
+    """x [n] in whole steps, of two bytes; returns (the size of a step, whether sums of 32 bits are exact)."""
     largest = np.float32(0)
     for k in range(len(x)):
         largest = max(largest, abs(x[k]))
@@ -100,7 +100,7 @@ def _pointer(context, builder, signature, arguments):
 
 @intrinsic
 def _add_one(context, counter):
-    """Adds 1 to the number at this address; returns what it was. All that was written before is seen by who reads it."""
+    """Adds 1 to the number at this address; returns what it was. Who reads it sees all that was written before."""
 
     def generate(context, builder, signature, arguments):
         pointer = builder.inttoptr(arguments[0], context.get_value_type(types.CPointer(types.int64)))
@@ -120,6 +120,8 @@ def _read(context, counter):
     return types.int64(types.int64), generate
 
 
+PHASES = 5
+"""Of a layer; the head is one more."""
 _give_way = types.ExternalFunction("sched_yield", types.int32())
 _PATIENCE = 2000
 """Looks at a counter before the core is offered to others."""
@@ -244,19 +246,9 @@ def _add_adapters(n_in, widths, under, place, slots, hidden_under, hidden_slots,
 
 
 @njit(fastmath=_SUMS)
-def _read_in(x, is_rounded, steps, sizes):
-    """x [R, in] in steps, where products are in 8 bits; returns whether sums of 32 bits are exact."""
-    are_exact = True
-    for r in range(len(x) if is_rounded else 0):
-        sizes[r], is_exact = _steps(x[r], steps[r])
-        are_exact = are_exact and is_exact
-    return are_exact
-
-
-@njit(fastmath=_SUMS)
-def _make(x, steps, sizes, are_exact, is_rounded, weight, n_out, first, last, out):
-    """A product with what lies at `weight` (of itself, its scales, its bias; 0: there is none)."""
-    n_in = x.shape[1]
+def _make(x, steps, sizes, are_exact, is_rounded, weight, first, last, out):
+    """A product with what lies at `weight` (addresses of the numbers, their scales, a bias; 0: there is none)."""
+    n_in, n_out = x.shape[1], out.shape[1]
     if is_rounded:
         whole, scales = carray(_bytes(weight[0]), (n_out, n_in)), carray(_floats(weight[1]), (n_out,))
         _product_in_8_bits(steps, sizes, are_exact, whole, scales, first, last, out)
@@ -267,6 +259,31 @@ def _make(x, steps, sizes, are_exact, is_rounded, weight, n_out, first, last, ou
         for r in range(len(x)):
             for o in range(first, last):
                 out[r, o] += bias[o]
+
+
+@njit(fastmath=_SUMS)
+def _take_site(x, weight, widths, under, place, slots, is_rounded, spare, counters, phase, pieces, sums, out):
+    """Take part in a phase: linear layers that read x [R, in], side by side → out [R, out], which is also added to
+    `sums` unless that is None."""
+    rows, n_in = x.shape
+    room, sizes, hidden_under, hidden_slots = spare
+    steps, are_exact = room[: rows * n_in].reshape(rows, n_in), True
+    for r in range(rows if is_rounded else 0):
+        sizes[r], is_exact = _steps(x[r], steps[r])
+        are_exact = are_exact and is_exact
+    _hidden(x, widths, under, place, slots, hidden_under, hidden_slots)
+    n_out = out.shape[1]
+    piece = _claim(counters, phase)
+    while piece < pieces:
+        first, last = piece * n_out // pieces, (piece + 1) * n_out // pieces
+        _make(x, steps, sizes, are_exact, is_rounded, weight, first, last, out)
+        _add_adapters(n_in, widths, under, place, slots, hidden_under, hidden_slots, first, last, out)
+        if sums is not None:
+            for r in range(rows):
+                for o in range(first, last):
+                    sums[r, o] += out[r, o]
+        piece = _finish(counters, phase)
+    _wait(counters, phase, pieces)
 
 
 @njit(fastmath=_SUMS)
@@ -332,107 +349,50 @@ def take_part(x, logits, model, stores, length, places, cos, sin, slots, rooms, 
     Args:
         x: [R, hidden] embedded tokens, float32; what comes out of the last layer in the end.
         logits: [R, vocabulary], float32; filled.
-        model: (shape, norms, weights, under, places in the bank, eps and scaling, whether weights are in 8 bits, highest
-            rank beneath, the final norm, the head); see `few_rows.Compiled`.
-        stores: [layers, 2] addresses of each layer's keys and values, [R, groups, `length`, depth]; the tokens' own are
-            stored.
+        model: (shape, norms, weights, under, places in the bank, eps and scaling, whether weights are in 8 bits, the
+            highest rank beneath, the final norm, the head); see `few_rows.Compiled`.
+        stores: [layers, 2] addresses of each layer's keys and values, [R, groups, `length`, depth]; the tokens' own
+            are stored.
         places: [R] how many tokens a row has there.
         cos: [R, depth]; `sin` likewise.
         slots: (the bank's rows [K, all], each row's slot [R], its scale [R], the bank's rank).
-        rooms: what is between two phases: [R, queries, keys and values], [R, heads · depth], [R, 2 · inner], [R, inner],
-            [R, hidden].
+        rooms: what passes from one phase to the next: [R, queries, keys and values], [R, heads · depth],
+            [R, 2 · inner], [R, hidden].
         counters: address of zeros, two for each phase.
-        pieces: into how many a phase's work is cut.
+        pieces: into how many a product is cut.
     """
     shape, norms, weights, under, in_bank, (eps, scaling), is_rounded, rank_under, last_norm, head = model
     hidden, heads, groups, depth, inner, vocabulary = shape
-    made, attended, both, gated, added = rooms
+    made, seen, both, added = rooms
     rows = len(x)
-    normed, sizes = np.empty((rows, hidden), np.float32), np.empty(rows, np.float32)
-    narrow, wide = np.empty((rows, hidden), np.int16), np.empty((rows, inner), np.int16)
-    middle = np.empty((rows, heads * depth), np.int16)
+    normed, gated = np.empty((rows, hidden), np.float32), np.empty((rows, inner), np.float32)
+    steps, sizes = np.empty(rows * max(hidden, inner, heads * depth), np.int16), np.empty(rows, np.float32)
     low, own = np.empty((rows, 3, rank_under), np.float32), np.empty((rows, 3, slots[3]), np.float32)
     read, one, two = (heads * depth, groups * depth, groups * depth), (hidden,), (inner, inner)
-    phase = 0
+    how, counted = (slots, is_rounded, (steps, sizes, low, own), counters), 0
     for layer in range(len(norms)):
+        weight, beneath, place = weights[layer], under[layer], in_bank[layer]
         keys = carray(_floats(stores[layer, 0]), (rows, groups, length, depth))
         values = carray(_floats(stores[layer, 1]), (rows, groups, length, depth))
-        weight, beneath, place = weights[layer], under[layer], in_bank[layer]
 
         _norm(x, carray(_floats(norms[layer, 0]), (hidden,)), eps, normed)
-        are_exact = _read_in(normed, is_rounded, narrow, sizes)
-        _hidden(normed, read, beneath[:3], place[0], slots, low, own)
-        n_out = made.shape[1]
-        piece = _claim(counters, phase)
-        while piece < pieces:
-            first, last = piece * n_out // pieces, (piece + 1) * n_out // pieces
-            _make(normed, narrow, sizes, are_exact, is_rounded, weight[0], n_out, first, last, made)
-            _add_adapters(hidden, read, beneath[:3], place[0], slots, low, own, first, last, made)
-            piece = _finish(counters, phase)
-        _wait(counters, phase, pieces)
-        phase += 1
-
-        piece = _claim(counters, phase)
+        _take_site(normed, weight[0], read, beneath[:3], place[0], *how, counted, pieces, None, made)
+        piece = _claim(counters, counted + 1)
         while piece < rows * groups:
             r, g = piece // groups, piece % groups
-            _attend_group(
-                made, r, g, shape, norms[layer], eps, cos, sin, scaling, places[r], keys, values, attended
-            )
-            piece = _finish(counters, phase)
-        _wait(counters, phase, rows * groups)
-        phase += 1
-
-        are_exact = _read_in(attended, is_rounded, middle, sizes)
-        _hidden(attended, one, beneath[3:4], place[1], slots, low, own)
-        piece = _claim(counters, phase)
-        while piece < pieces:
-            first, last = piece * hidden // pieces, (piece + 1) * hidden // pieces
-            _make(attended, middle, sizes, are_exact, is_rounded, weight[1], hidden, first, last, added)
-            _add_adapters(heads * depth, one, beneath[3:4], place[1], slots, low, own, first, last, added)
-            for r in range(rows):
-                for o in range(first, last):
-                    x[r, o] += added[r, o]
-            piece = _finish(counters, phase)
-        _wait(counters, phase, pieces)
-        phase += 1
+            _attend_group(made, r, g, shape, norms[layer], eps, cos, sin, scaling, places[r], keys, values, seen)
+            piece = _finish(counters, counted + 1)
+        _wait(counters, counted + 1, rows * groups)
+        _take_site(seen, weight[1], one, beneath[3:4], place[1], *how, counted + 2, pieces, x, added)
 
         _norm(x, carray(_floats(norms[layer, 1]), (hidden,)), eps, normed)
-        are_exact = _read_in(normed, is_rounded, narrow, sizes)
-        _hidden(normed, two, beneath[4:6], place[2], slots, low, own)
-        piece = _claim(counters, phase)
-        while piece < pieces:
-            first, last = piece * inner // pieces, (piece + 1) * inner // pieces
-            for start in (0, inner):
-                begin, end = start + first, start + last
-                _make(normed, narrow, sizes, are_exact, is_rounded, weight[2], 2 * inner, begin, end, both)
-                _add_adapters(hidden, two, beneath[4:6], place[2], slots, low, own, begin, end, both)
-            for r in range(rows):
-                for k in range(first, last):
-                    gate = both[r, k]
-                    gated[r, k] = gate / (np.float32(1) + _exp(-gate)) * both[r, inner + k]
-            piece = _finish(counters, phase)
-        _wait(counters, phase, pieces)
-        phase += 1
-
-        are_exact = _read_in(gated, is_rounded, wide, sizes)
-        _hidden(gated, one, beneath[6:7], place[3], slots, low, own)
-        piece = _claim(counters, phase)
-        while piece < pieces:
-            first, last = piece * hidden // pieces, (piece + 1) * hidden // pieces
-            _make(gated, wide, sizes, are_exact, is_rounded, weight[3], hidden, first, last, added)
-            _add_adapters(inner, one, beneath[6:7], place[3], slots, low, own, first, last, added)
-            for r in range(rows):
-                for o in range(first, last):
-                    x[r, o] += added[r, o]
-            piece = _finish(counters, phase)
-        _wait(counters, phase, pieces)
-        phase += 1
+        _take_site(normed, weight[2], two, beneath[4:6], place[2], *how, counted + 3, pieces, None, both)
+        for r in range(rows):
+            for k in range(inner):
+                gated[r, k] = both[r, k] / (np.float32(1) + _exp(-both[r, k])) * both[r, inner + k]
+        _take_site(gated, weight[3], one, beneath[6:7], place[3], *how, counted + 4, pieces, x, added)
+        counted += PHASES
 
     _norm(x, carray(_floats(last_norm), (hidden,)), eps, normed)
-    are_exact = _read_in(normed, is_rounded, narrow, sizes)
-    piece = _claim(counters, phase)
-    while piece < pieces:
-        first, last = piece * vocabulary // pieces, (piece + 1) * vocabulary // pieces
-        _make(normed, narrow, sizes, are_exact, is_rounded, head, vocabulary, first, last, logits)
-        piece = _finish(counters, phase)
-    _wait(counters, phase, pieces)
+    nothing = np.zeros((1, 3), np.int64)
+    _take_site(normed, head, (vocabulary,), nothing, nothing[0], *how, counted, pieces, None, logits)

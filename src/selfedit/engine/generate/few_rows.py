@@ -1,12 +1,14 @@
-"""L1. Decoding steps of few rows by compiled layers, where numba is installed and the model is such that they fit.
+"""L1. Decoding steps of few rows by one compiled function, where numba is installed and the model is built for it.
 
-With one row, half of a plain step is operators being dispatched, some hundreds a layer. Here a layer is one call (see
-`compiled.py`). What it computes with are the model's own weights and the bank's own adapters, where they lie; only
-weights in 8 bits are kept a second time, row by row.
+With one row, half of a plain step is operators being dispatched, and products of a single row keep memory half busy. A
+compiled step is one call (see `compiled.py`) on the model's own weights and the bank's own adapters, where they lie;
+only weights in 8 bits are kept a second time, row by row. Its last digits differ from the plain way's, so that the
+engine's facts name the compiler.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
@@ -23,10 +25,8 @@ from selfedit.engine.forward.body import body
 from selfedit.engine.forward.trunk import decoder_layers
 from selfedit.engine.generate.steps import JOINED, fits, sites_of
 
-MOST_ROWS = 4
-"""With more, the plain way's products are as quick."""
-_PHASES = 5
-"""Of a layer."""
+MOST_ROWS = 8
+"""Up to here they were clearly faster on one thread and on two; with more, products for many rows catch up."""
 _PIECES = 4
 """Into which a phase's work is cut for each thread."""
 
@@ -40,8 +40,13 @@ def compiler() -> str:
 
 
 def is_compiled(model: Any, holder: PlanHolder) -> bool:
-    """Whether steps of few rows are compiled for this model: float32 on a CPU, a layer as it is written out, numba."""
-    return bool(compiler()) and (model.device.type, model.dtype) == ("cpu", torch.float32) and fits(model, holder)
+    """Whether steps of few rows are compiled for this model: numba is there, and it is a model in float32 on a CPU
+    whose step is written out, with layers of one shape."""
+    if not compiler() or os.name != "posix" or (model.device.type, model.dtype) != ("cpu", torch.float32):
+        return False
+    if not fits(model, holder):
+        return False
+    return len({tuple(tuple(site.weight.shape) for site in sites_of(layer)) for layer in decoder_layers(model)}) == 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,16 +86,16 @@ class FewRows:
     def logits(self, ids: torch.Tensor, places: torch.Tensor, slots: Sequence[int], cache: KVCache) -> torch.Tensor:
         """[R, vocabulary] after these tokens [R], each behind the `places` [R] tokens that its row of the cache holds;
         their keys and values go there."""
-        from selfedit.engine.generate.compiled import STRIDE, take_part
+        from selfedit.engine.generate.compiled import PHASES, STRIDE, take_part
 
         part, model, threads = body(self.model), self._current().model, torch.get_num_threads()
         hidden, heads, groups, depth, inner, vocabulary = model[0]
         embedded = part.embed_tokens(ids)
         cos, sin = (turn[0].numpy() for turn in part.rotary_emb(embedded, places[None]))
         stores = np.array([(k.data_ptr(), v.data_ptr()) for k, v in zip(cache.keys, cache.values, strict=True)])
-        widths = (heads + 2 * groups) * depth, heads * depth, 2 * inner, inner, hidden
+        widths = (heads + 2 * groups) * depth, heads * depth, 2 * inner, hidden
         rooms = tuple(np.empty((len(ids), width), np.float32) for width in widths)
-        counters = np.zeros((_PHASES * len(self.layers) + 1) * STRIDE, np.int64)
+        counters = np.zeros((PHASES * len(self.layers) + 1) * STRIDE, np.int64)
         logits = np.empty((len(ids), vocabulary), np.float32)
         given = embedded.numpy(), logits, model, stores, cache.length, places.numpy(), cos, sin
         pieces = 1 if threads == 1 else _PIECES * threads
@@ -140,7 +145,7 @@ class FewRows:
             np.array(under).reshape(len(self.layers), sum(JOINED), 3),
             np.array(in_bank).reshape(len(self.layers), len(JOINED), 2),
             (np.float32(norm.variance_epsilon), np.float32(attention.scaling)),
-            self.is_rounded,
+            bool(self.is_rounded),
             max(rank for _, _, rank in under),
             part.norm.weight.data_ptr(),
             np.array(self._address(head.weight, head.bias)),

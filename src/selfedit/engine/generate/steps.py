@@ -1,8 +1,8 @@
 """L1. A decoding step of models that are built like Llama, written out.
 
 What a layer does is the same, operator for operator and to the last digit, as what transformers' own code makes of it
-through the bank's layers and this engine's attention. What goes is what lies around it: some 4,000 calls a step with one
-row, of modules and of views. Other models take the way through their own code (`scoring.next_logits`).
+through the bank's layers and this engine's attention. What goes is what lies around it: modules, views, copies. Other
+models take the way through their own code (`scoring.next_logits`).
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ class Steps:
 
     def __init__(self, model: Any, holder: PlanHolder) -> None:
         self.model, self.holder = model, holder
-        self.layers = [(layer, *sites_of(layer)) for layer in decoder_layers(model)]
+        self.layers: list[tuple[Any, ...]] = [(layer, *sites_of(layer)) for layer in decoder_layers(model)]
 
     def logits(self, ids: torch.Tensor, places: torch.Tensor) -> torch.Tensor:
         """[R, vocabulary] after these tokens [R], each at its place [R] in its row, for the plan that is set."""
