@@ -180,9 +180,9 @@ def test_what_changes_in_weights_and_adapters_is_read_anew() -> None:
 def test_steps_are_plain_while_someone_watches_what_comes_into_the_layers() -> None:
     engine = engine_in(torch.float32, has_adapters=False)
     decoder = decoder_of(engine, "compiled")
-    engine.bank.sites[0].gram = torch.zeros(32, 32)
+    engine.bank.sites[-1].gram = torch.zeros(48, 48)
     said(decoder, 1, slots=False)
-    assert engine.bank.sites[0].gram.any()
+    assert engine.bank.sites[-1].gram.any()
 
 
 @needs_numba
@@ -212,3 +212,17 @@ def test_the_engines_facts_name_the_compiler_only_where_it_is_used(monkeypatch: 
     engine = engine_in(torch.float32, has_adapters=False)
     assert "numba" not in engine.facts and engine.speaker.decoder.few_rows is None
     assert engine.speaker.decoder.steps is not None and steps.fits(engine.model, engine.holder)
+
+
+@needs_numba
+def test_where_nothing_can_be_kept_steps_are_compiled_in_every_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    from selfedit.engine.generate import compiled
+
+    def njit(cache: bool = False, **how: object) -> object:
+        if cache:
+            raise RuntimeError("no locator available")
+        return lambda function: function
+
+    monkeypatch.setattr(compiled, "njit", njit)
+    before = compiled.config.CACHE_DIR
+    assert compiled._compiled(len) is len and compiled.config.CACHE_DIR == before

@@ -32,10 +32,12 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 def _compiled(function: F) -> F:
-    """The function, compiled at its first call; found in the cache folder the next time."""
+    """The function, compiled at its first call; found in the cache folder the next time, where that can be written."""
     before, config.CACHE_DIR = config.CACHE_DIR, str(cache_folder() / "compiled")
     try:
         return njit(nogil=True, cache=True, fastmath=_SUMS)(function)
+    except RuntimeError:  # numba finds no place to keep it
+        return njit(nogil=True, fastmath=_SUMS)(function)
     finally:
         config.CACHE_DIR = before
 

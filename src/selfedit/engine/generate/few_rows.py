@@ -81,7 +81,7 @@ class FewRows:
 
     def can(self, n_rows: int) -> bool:
         """Whether so many rows are few; not while someone watches what comes into the linear layers."""
-        return n_rows <= MOST_ROWS and self.sites[0].gram is None
+        return n_rows <= MOST_ROWS and all(site.gram is None for site in self.sites)
 
     def logits(self, ids: torch.Tensor, places: torch.Tensor, slots: Sequence[int], cache: KVCache) -> torch.Tensor:
         """[R, vocabulary] after these tokens [R], each behind the `places` [R] tokens that its row of the cache holds;
@@ -131,7 +131,7 @@ class FewRows:
         queries, keys, _ = self.sites[0].widths
         depth, inner = attention.head_dim, self.sites[2].widths[0]
         shape = part.norm.weight.shape[0], queries // depth, keys // depth, depth, inner, head.weight.shape[0]
-        keeps: list[Any] = [self.holder.rounded(site.weight) for site in self.sites] if self.is_rounded else []
+        taken = [*(site.weight for site in self.sites), head.weight] if self.is_rounded else []
         weights = [self._address(site.weight, site.bias) for site in self.sites]
         under = [(0, 0, 0) if one.under is None else (*_at(*one.under), len(one.under[0])) for one in self.linears]
         in_bank = [
@@ -150,7 +150,7 @@ class FewRows:
             part.norm.weight.data_ptr(),
             np.array(self._address(head.weight, head.bias)),
         )
-        return Compiled(at, of, model, tuple(keeps))
+        return Compiled(at, of, model, tuple(map(self.holder.rounded, taken)))
 
     def _address(self, weight: torch.Tensor, bias: torch.Tensor | None) -> tuple[int, ...]:
         """Where the weight lies, its scales (0 where it is as it is), and its bias."""
