@@ -30,6 +30,10 @@ MOST_ROWS = 8
 _PIECES = 4
 """Into which a phase's work is cut for each thread."""
 
+_WORTH_A_THREAD = 150_000_000
+"""Bytes of weights, or weights times rows, for each further thread: with less it hardly helps, and it is waited for
+where its core is busy."""
+
 
 def compiler() -> str:
     """The version of numba; empty where it is not installed."""
@@ -76,6 +80,7 @@ class FewRows:
         self.layers = decoder_layers(model)
         self.sites = [site for layer in self.layers for site in sites_of(layer)]
         self.linears = [linear for site in self.sites for linear in site.layers]
+        self.weights = sum(site.weight.numel() for site in self.sites) + model.get_output_embeddings().weight.numel()
         in_bank = {id(weight) for linear in self.linears for weight in linear.parameters()}
         self.others = [weight for weight in model.parameters() if id(weight) not in in_bank]
 
@@ -88,7 +93,9 @@ class FewRows:
         their keys and values go there."""
         from selfedit.engine.generate.compiled import PHASES, STRIDE, take_part
 
-        part, model, threads = body(self.model), self._current().model, torch.get_num_threads()
+        part, model = body(self.model), self._current().model
+        work = self.weights * max(1 if self.is_rounded else 4, len(ids))
+        threads = min(torch.get_num_threads(), 1 + work // _WORTH_A_THREAD)
         hidden, heads, groups, depth, inner, vocabulary = model[0]
         embedded = part.embed_tokens(ids)
         cos, sin = (turn[0].numpy() for turn in part.rotary_emb(embedded, places[None]))
