@@ -18,7 +18,6 @@ import torch
 from selfedit.engine.forward import attention, trunk
 from selfedit.engine.forward.attention import PlanHolder
 from selfedit.engine.forward.trunk import Lower, Trunk
-from selfedit.engine.generate import few_rows
 from selfedit.engine.lora import peft_format
 from selfedit.engine.lora.bank import Bank, Matrices
 from selfedit.engine.model import bounds, compatibility, loading, memory
@@ -98,17 +97,14 @@ class TorchEngine(ReadsOn):
         self.sizes.pack_tokens = min(pack_tokens or self.sizes.pack_tokens, most)
         self.lower = Lower(self.trunk, 0, self.sizes.pack_tokens)
         self.max_context = bounds.longest_context(self.model.config)[0]
-        said_by = self.model, self.holder, self.tokenizer, self.sizes, self.max_context
-        self.speaker = Speaker(*said_by, is_drawn_rounded)
+        self.speaker = Speaker(self.model, self.holder, self.tokenizer, self.sizes, self.max_context, is_drawn_rounded)
         self._beneath = UNTOUCHED
         compatibility.admit(self.model, self.holder, own_logits)
-        self._is_compiled = few_rows.is_compiled(self.model, self.holder)
         bounds.tell(self.name, self.model, self.bank)
 
     @property
     def facts(self) -> dict[str, str]:
-        """What results depend on beside the run's config: model, weights, device, dtype, library versions; numba's
-        where it compiles steps of few rows."""
+        """What results depend on beside the run's config: model, weights, device, dtype, library versions."""
         return {
             "model": self.name,
             "weights_sha256": self.sha256,
@@ -116,7 +112,7 @@ class TorchEngine(ReadsOn):
             "dtype": str(self.model.dtype).removeprefix("torch."),
             "torch": torch.__version__,
             "transformers": version("transformers"),
-            **({"numba": few_rows.compiler()} if self._is_compiled else {}),
+            **self.speaker.facts,
         }
 
     def generate(self, groups: Iterable[Sequence[Generation]]) -> Iterator[Done[Completion | Invalid]]:

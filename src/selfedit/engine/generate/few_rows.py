@@ -29,7 +29,6 @@ MOST_ROWS = 8
 """Up to here they were clearly faster on one thread and on two; with more, products for many rows catch up."""
 _PIECES = 4
 """Into which a phase's work is cut for each thread."""
-
 _WORTH_A_THREAD = 150_000_000
 """Bytes of weights, or weights times rows, for each further thread: with less it hardly helps, and it is waited for
 where its core is busy."""
@@ -94,8 +93,8 @@ class FewRows:
         from selfedit.engine.generate.compiled import PHASES, STRIDE, take_part
 
         part, model = body(self.model), self._current().model
-        work = self.weights * max(1 if self.is_rounded else 4, len(ids))
-        threads = min(torch.get_num_threads(), 1 + work // _WORTH_A_THREAD)
+        amount = self.weights * max(1 if self.is_rounded else 4, len(ids))
+        threads = min(torch.get_num_threads(), 1 + amount // _WORTH_A_THREAD)
         hidden, heads, groups, depth, inner, vocabulary = model[0]
         embedded = part.embed_tokens(ids)
         cos, sin = (turn[0].numpy() for turn in part.rotary_emb(embedded, places[None]))
@@ -111,7 +110,7 @@ class FewRows:
         try:
             work()
         finally:
-            wait(others)  # they write where this ends
+            wait([other for other in others if not other.cancel()])  # who has not begun by now is not waited for
         return torch.from_numpy(logits)
 
     def _adapters(self, slots: Sequence[int]) -> tuple[Any, ...]:
