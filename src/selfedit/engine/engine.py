@@ -97,8 +97,7 @@ class TorchEngine(ReadsOn):
         self.sizes.pack_tokens = min(pack_tokens or self.sizes.pack_tokens, most)
         self.lower = Lower(self.trunk, 0, self.sizes.pack_tokens)
         self.max_context = bounds.longest_context(self.model.config)[0]
-        said_by = self.model, self.holder, self.tokenizer, self.sizes, self.max_context
-        self.speaker = Speaker(*said_by, is_drawn_rounded)
+        self.speaker = Speaker(self.model, self.holder, self.tokenizer, self.sizes, self.max_context, is_drawn_rounded)
         self._beneath = UNTOUCHED
         compatibility.admit(self.model, self.holder, own_logits)
         bounds.tell(self.name, self.model, self.bank)
@@ -113,6 +112,7 @@ class TorchEngine(ReadsOn):
             "dtype": str(self.model.dtype).removeprefix("torch."),
             "torch": torch.__version__,
             "transformers": version("transformers"),
+            **self.speaker.facts,
         }
 
     def generate(self, groups: Iterable[Sequence[Generation]]) -> Iterator[Done[Completion | Invalid]]:
