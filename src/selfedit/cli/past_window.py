@@ -34,6 +34,7 @@ def run_past_window_page(config: ReproduceConfig, out: Output) -> None:
     Raises:
         SettingError: a setting that it has no use for, or a folder that holds another experiment.
     """
+    config.check_scale(NAME)
     for field in _UNUSED:
         if getattr(config, field) != ReproduceConfig.model_fields[field].default:
             raise SettingError(Field(field), f": {NAME} takes none; leave it out")

@@ -20,8 +20,10 @@ _SCALES: dict[str, dict[str, Any]] = {
         "seeds": 1,
         "rests": 2,
         "renderings": 2,
+        "of_conditions": 2,
         "form_examples": 8,
         "rehearsed": 4,
+        "form_rehearsed": 4,
         "drafts": 1,
         "taught_examples": 4,
         "arms": "none,text:128,bm25:128,weights,other,all",
@@ -36,9 +38,12 @@ _SCALES: dict[str, dict[str, Any]] = {
         "inner": TrainingConfig(rank=16, alpha=32.0, top_layers=0.5, learning_rate=2e-3, epochs=5, batch_size=8),
         "quick": TrainingConfig(rank=16, alpha=32.0, top_layers=0.5, learning_rate=2e-3, epochs=4, batch_size=24),
     },
+    "medium": {"worlds": 3, "seeds": 1, "followed": 1},
+    "full": {},
     "paper": {},
 }
-"""What differs from the settings' own defaults; `paper` is the whole protocol."""
+"""What differs from the settings' own defaults, which are the whole protocol: `full` has it with the embedded model,
+`paper` with the paper's; `medium` follows one world through all rests, and lets two more rest once."""
 
 
 _SAMPLING = SamplingParams(temperature=0.6, top_p=0.95, max_new_tokens=192)
@@ -51,7 +56,7 @@ def house_rules_runs(scale: str, values: Mapping[str, Any], root: Path) -> list[
     the first run's adapter.
 
     Args:
-        scale: smoke, small or paper.
+        scale: smoke, small, medium, full or paper.
         values: settings that all of them have.
         root: the folder that their folders are in.
     """

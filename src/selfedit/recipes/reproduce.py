@@ -53,6 +53,8 @@ GRADER = "calibrated"
 
 SCALES = ("smoke", "small", "paper")
 """How much of the protocol `selfedit reproduce` runs."""
+OWN_SCALES: dict[str, tuple[str, ...]] = {"medium": ("house-rules",), "full": ("house-rules",)}
+"""Further ones, with the names that have them."""
 
 
 _ALWAYS = ("seed", "device", "dtype", "cut_for", *sorted(PLACEMENT))
@@ -64,7 +66,8 @@ class ReproduceConfig(Placement):
 
     scale: str = "smoke"
     """smoke: minutes on two cores, shows that everything runs. small: hours on two cores with the embedded model.
-    paper: the published sizes, for a large GPU; needs data."""
+    paper: the published sizes, for a large GPU; needs data. house-rules has two more, with the embedded model: medium,
+    its 48 rules as far as an hour and a half go; full, all that was planned."""
     model: str = ""
     """`smollm2-135m` (embedded), a hub id, or a local folder. Empty: embedded, at --scale paper the paper's."""
     data: str = "invented"
@@ -102,7 +105,7 @@ class ReproduceConfig(Placement):
 
     @model_validator(mode="after")
     def _check_choices(self) -> ReproduceConfig:
-        if self.scale not in SCALES:
+        if self.scale not in (*SCALES, *OWN_SCALES):
             raise SettingError(Field("scale"), f" {self.scale}: unknown; choose from {', '.join(SCALES)}")
         if self.writer.startswith(("http://", "https://")) != bool(self.writer_model):
             raise SettingError(Field("writer"), " URL and ", Field("writer_model"), " NAME go together")
@@ -112,6 +115,15 @@ class ReproduceConfig(Placement):
     def run_path(self) -> Path:
         """The folder, as told or named by the scale."""
         return Path(self.run or f"runs/reproduce-{self.scale}")
+
+    def check_scale(self, name: str) -> None:
+        """Refuses a scale that `name` does not have.
+
+        Raises:
+            SettingError: it is another name's.
+        """
+        if name not in OWN_SCALES.get(self.scale, (name,)):
+            raise SettingError(Field("scale"), f" {self.scale}: {name} has none; choose from {', '.join(SCALES)}")
 
     def prompt_names(self) -> tuple[str, ...]:
         """`prompts`, split, each once."""
@@ -250,10 +262,11 @@ def plan(name: str, config: ReproduceConfig) -> tuple[Step, ...]:
     """
     if name not in NAMES:
         raise SelfeditError(f"reproduce {name}: unknown; choose from {', '.join((*NAMES, *EXPERIMENTS))}")
+    config.check_scale(name)
     for field in ("prompts", *_NOT_FOR.get(name, ())):
         if getattr(config, field) and (field, name) != ("prompts", "prompts"):
             raise SettingError(Field(field), f": {name} takes none; leave it out")
-    return _PLANS[name](_Planner(config, _SCALES[config.scale]))
+    return _PLANS[name](_Planner(config, _SCALES.get(config.scale, _SCALES["small"])))
 
 
 @dataclass(frozen=True, slots=True)

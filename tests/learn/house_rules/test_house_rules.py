@@ -10,7 +10,7 @@ import pytest
 
 from selfedit.errors import SettingError
 from selfedit.grading import grade_answers, load_grader
-from selfedit.learn.house_rules import EXAM, Arm, HouseRules, HouseRulesConfig, lives_of
+from selfedit.learn.house_rules import EXAM, RECURRENCE, Arm, HouseRules, HouseRulesConfig, lives_of
 from selfedit.learn.house_rules.form import form_examples
 from selfedit.learn.house_rules.memory import Sight, interactions, notes_after
 from selfedit.learn.house_rules.study import Piece, varied
@@ -31,8 +31,10 @@ CONFIG = HouseRulesConfig(
     seeds=1,
     rests=2,
     renderings=2,
+    of_conditions=3,
     form_examples=4,
     rehearsed=2,
+    form_rehearsed=2,
     arms="none,text:40,bm25:40,playbook:40,weights,weights+bm25:40,other,all",
 )
 
@@ -121,6 +123,45 @@ def test_rests_begin_from_the_shared_adapter_and_quick_updates_from_the_last_res
         "adapters/life-0-6",
         "adapters/form",
     ]
+
+
+def test_lives_that_are_not_followed_rest_once_just_as_the_others_do_at_their_end(tmp_path: Path) -> None:
+    config = CONFIG.model_copy(update={"followed": 1, "seeds": 2})
+    whole, some = tmp_path / "whole", tmp_path / "some"
+    for folder, one in ((whole, CONFIG.model_copy(update={"seeds": 2})), (some, config)):
+        folder.mkdir()
+        _, engine = run(folder, one)
+        engine.updates.sort(key=lambda update: update.folder)
+        if folder == whole:
+            every = {update.folder: update for update in engine.updates}
+    made = {update.folder: update for update in engine.updates}
+    assert all(every[folder] == update for folder, update in made.items())
+    assert {folder for folder in made if "life-0" not in folder} == {
+        "adapters/form", *(f"adapters/life-{n}-12" for n in (1, 2, 3))
+    }  # fmt: skip
+    with Ledger(some / "ledger.db") as ledger:
+        again = [one for one in ledger.outcomes() if one.method == RECURRENCE and one.stage.chain]
+    assert {one.stage.row for one in again} == {"playbook:40"}
+    assert [(life.world.seed, life.seed_index) for life in lives_of(config)] == [(0, 0), (1, 0), (0, 1), (1, 1)]
+
+
+def test_a_rest_rehearses_other_texts_in_each_epoch_held_to_the_untouched_model(tmp_path: Path) -> None:
+    _, engine = run(tmp_path)
+    rest = next(update for update in engine.updates if update.folder == "adapters/life-0-6")
+    held = [one for one in rest.examples if one.is_anchored]
+    by_epoch = [{one.completion for one in held if one.in_epoch == n} for n in range(CONFIG.inner.epochs)]
+    assert len(held) == CONFIG.rehearsed * CONFIG.inner.epochs and rest.anchor is None
+    assert len(set.union(*by_epoch)) > CONFIG.rehearsed
+
+
+def test_a_self_edit_about_two_attributes_has_more_requests(tmp_path: Path) -> None:
+    [life, _] = lives_of(CONFIG)
+    engine = FakeEngine(home=tmp_path)
+    with Ledger(tmp_path / "ledger.db") as ledger:
+        runtime = runtime_of(CONFIG, engine, ledger)
+        edits = write_about(CONFIG, runtime, life.world, life.heard, UNTOUCHED, UNTOUCHED)
+    n_pairs = {rule.kind: len(read_rendering(edits[f"w0-{rule.id}"].text).pairs) for rule in life.world.rules}
+    assert n_pairs == {"name": 2, "condition": 3, "habit": 2}
 
 
 def test_every_arm_is_examined_on_every_rule(tmp_path: Path) -> None:

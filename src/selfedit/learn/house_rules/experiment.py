@@ -25,7 +25,7 @@ from selfedit.learn.house_rules.memory import CountTokens, Interaction, Note, Si
 from selfedit.learn.house_rules.settings import Arm, HouseRulesConfig
 from selfedit.learn.house_rules.study import Piece, pieces_of, varied
 from selfedit.learn.house_rules.writing import taught_examples, write_about
-from selfedit.learn.rehearsal import rehearsals
+from selfedit.learn.rehearsal import by_turns, rehearsals
 from selfedit.loop.runtime import Runtime
 from selfedit.loop.trials import TrialPlanner, try_all
 from selfedit.records import (
@@ -116,11 +116,14 @@ class HouseRules:
     """By context, what was written about it."""
 
     @cached_property
-    def rehearsals(self) -> list[Example]:
+    def rehearsals(self) -> tuple[Example, ...]:
+        """What rests rehearse, so much that each epoch has texts of its own."""
+        return self._said(self.config.rehearsed * self.config.inner.epochs)
+
+    def _said(self, n: int) -> tuple[Example, ...]:
         """General text and everyday requests as the untouched model goes on with them."""
         asked = [put_request(one, (), "chat") for one in everyday_requests()]
-        prompts = [*asked, *self.probe.openings]
-        return list(rehearsals(self.runtime.writer, prompts, self.config.rehearsed, is_anchored=False))
+        return rehearsals(self.runtime.writer, [*asked, *self.probe.openings], n, is_anchored=True)
 
     def run(self) -> None:
         """Makes the shared adapter, lives through every life, and examines all arms.
@@ -140,16 +143,26 @@ class HouseRules:
             for arm in (one for one in arms if one.kind != "other"):
                 base = found.policy if arm.has_weights else form
                 self._examine(life, arm, base, found.counts.get(arm.name, {}))
-        for life in self.lives:
-            others = [one.index for one in self.lives if one.world.seed != life.world.seed]
-            for arm in (one for one in arms if one.kind == "other" and others):
-                self._examine(life, arm, lived[others[life.index % len(others)]].policy, {})
+            for one in self.lives:
+                other = self._other(one)
+                if other and life in (one, other) and {one.index, other.index} <= set(lived):
+                    for arm in (arm for arm in arms if arm.kind == "other"):
+                        self._examine(one, arm, lived[other.index].policy, {})
+
+    def _other(self, life: Life) -> Life | None:
+        """The life in another world whose adapter is the control of this one: the last before it, else the next."""
+        others = [one for one in self.lives if one.world.seed != life.world.seed]
+        before = [one for one in others if one.index < life.index]
+        return before[-1] if before else next(iter(others), None)
 
     def _form(self) -> Policy:
         """What all arms lie on."""
 
         def update() -> Update:
-            examples = (*form_examples(self.config.form_examples, self.config.seed), *self.rehearsals)
+            examples = (
+                *form_examples(self.config.form_examples, self.config.seed),
+                *self._said(self.config.form_rehearsed),
+            )
             return Update(UNTOUCHED, FORM, examples, self.config.form, seeds.derive(self.config.seed, "form"))
 
         return common_start(self.runtime, "form_adapter", self.config.form_adapter, update)
@@ -168,18 +181,18 @@ class HouseRules:
     def _live(self, life: Life, form: Policy) -> Lived:
         """All interactions of a life."""
         rests, policy, rested_at = life.rests(self.config.rests), form, 0
-        resting = form
+        resting, is_followed = form, not self.config.followed or life.index < self.config.followed
         self.runtime.progress.stage(f"world {life.world.seed}: {len(life.heard)} interactions", len(life.heard))
         counts: Counts = {}
         for start, end in _windows(len(life.heard), self.config.quick_every, rests):
-            self._recur(life, start, end, policy, form, counts)
+            self._recur(life, start, end, policy if is_followed else None, form, counts)
             notes = notes_after(life.world, life.heard[:end])
-            if end in rests:
+            if end in rests and (is_followed or end == rests[-1]):
                 examples = self._examples(life, end, notes, self.config.inner)
                 policy = resting = self._life_version(life, end, form, REST, examples, self.config.inner)
                 rested_at = end
                 self._ask(life, end, WEIGHTS, policy, EXAM, [note.rule for note in notes], notes)
-            elif examples := self._quick_examples(life, end, notes, rested_at):
+            elif is_followed and (examples := self._quick_examples(life, end, notes, rested_at)):
                 policy = self._life_version(life, end, resting, QUICK, examples, self.config.quick)
             self.runtime.progress.advance(end - start)
         return Lived(resting, counts)
@@ -187,7 +200,8 @@ class HouseRules:
     def _examples(self, life: Life, end: int, notes: Sequence[Note], training: TrainingConfig) -> list[Example]:
         """What a rest studies: all that holds, and what the model says of general text."""
         pieces = pieces_of(self.runtime.task, notes, self.edits)
-        return [*self._varied(life, end, pieces, notes, training), *self.rehearsals]
+        rehearsed = by_turns(self.rehearsals, self.config.rehearsed, training.epochs)
+        return [*self._varied(life, end, pieces, notes, training), *rehearsed]
 
     def _quick_examples(self, life: Life, end: int, notes: Sequence[Note], rested_at: int) -> list[Example]:
         """What an update between rests studies: what is new, and some of what is older."""
@@ -234,19 +248,22 @@ class HouseRules:
         ledger.add_versions([made])
         return policy
 
-    def _recur(self, life: Life, start: int, end: int, policy: Policy, form: Policy, counts: Counts) -> None:
+    def _recur(self, life: Life, start: int, end: int, policy: Policy | None, form: Policy, counts: Counts) -> None:
         """The recurrences of a window, by the arms that learn from them or should know them by now; where there are no
-        updates between rests, nobody is asked. A note of a playbook that was in sight has helped, or has not."""
+        updates between rests, nobody is asked. A note of a playbook that was in sight has helped, or has not.
+        `policy`: that of weights; None where they have no updates."""
         met = [one.rule for one in life.heard[start:end] if one.kind == "recurrence" and not one.is_told]
         if not met or not self.config.quick_every:
             return
         notes = notes_after(life.world, life.heard[:start])
         for arm in self.config.arm_list():
-            if arm.kind not in ("weights", "playbook"):
+            if arm.kind not in ("weights", "playbook") or (arm.has_weights and policy is None):
                 continue
             own = counts.setdefault(arm.name, {})
             sight = Sight(notes, self.count, dict(own))
-            found = self._ask(life, end, arm, policy if arm.has_weights else form, RECURRENCE, met, notes, own)
+            found = self._ask(
+                life, end, arm, policy if arm.has_weights and policy else form, RECURRENCE, met, notes, own
+            )
             for rule, outcome in zip(met, found, strict=True):
                 if rule.lesson in sight.of(arm, rule.recurrence.request) and outcome.accuracy is not None:
                     own[rule.id] = own.get(rule.id, 0) + (1 if outcome.accuracy == 1 else -1)
@@ -320,10 +337,11 @@ def rule_key(world: World, rule: HouseRule) -> str:
 
 
 def lives_of(config: HouseRulesConfig) -> tuple[Life, ...]:
-    """Every world of a run, as often as there are seeds."""
+    """Every world of a run, as often as there are seeds: all with the first, then all with the next."""
     settings = config.task_args
-    worlds = [settings.made(settings.world + n) for n in range(config.worlds)]
-    pairs = [(world, n) for world in worlds for n in range(config.seeds)]
+    renderings = max(config.renderings, config.of_conditions)
+    worlds = [settings.made(settings.world + n, renderings) for n in range(config.worlds)]
+    pairs = [(world, n) for n in range(config.seeds) for world in worlds]
     return tuple(Life(index, world, n, interactions(world)) for index, (world, n) in enumerate(pairs))
 
 
