@@ -35,15 +35,13 @@ _SCALES: dict[str, dict[str, Any]] = {
         "worlds": 2,
         "seeds": 1,
         "arms": "none,text:32,text:64,text:128,bm25:32,bm25:64,bm25:128,playbook:64,weights,weights+bm25:64,other,all",
-        "inner": TrainingConfig(rank=16, alpha=32.0, top_layers=0.5, learning_rate=2e-3, epochs=5, batch_size=8),
-        "quick": TrainingConfig(rank=16, alpha=32.0, top_layers=0.5, learning_rate=2e-3, epochs=4, batch_size=24),
     },
-    "medium": {"worlds": 3, "seeds": 1, "followed": 1},
+    "medium": {"worlds": 1, "seeds": 1},
     "full": {},
     "paper": {},
 }
 """What differs from the settings' own defaults, which are the whole protocol: `full` has it with the embedded model,
-`paper` with the paper's; `medium` follows one world through all rests, and lets two more rest once."""
+`paper` with the paper's; `medium` has one world."""
 
 
 _SAMPLING = SamplingParams(temperature=0.6, top_p=0.95, max_new_tokens=192)

@@ -145,6 +145,22 @@ def test_lives_that_are_not_followed_rest_once_just_as_the_others_do_at_their_en
     assert [(life.world.seed, life.seed_index) for life in lives_of(config)] == [(0, 0), (1, 0), (0, 1), (1, 1)]
 
 
+def test_one_world_alone_has_the_next_for_its_control_which_rests_once_and_is_asked_nothing(tmp_path: Path) -> None:
+    (tmp_path / "two").mkdir()
+    (tmp_path / "one").mkdir()
+    _, two = run(tmp_path / "two")
+    _, one = run(tmp_path / "one", CONFIG.model_copy(update={"worlds": 1}))
+    [control] = [update for update in one.updates if "life-1" in update.folder]
+    assert control in two.updates and control.folder == "adapters/life-1-12"
+    found = []
+    for folder in ("two", "one"):
+        with Ledger(tmp_path / folder / "ledger.db") as ledger:
+            outcomes = ledger.outcomes()
+        found.append([one for one in outcomes if one.stage.row == "other" and not one.stage.chain])
+    assert found[1] and [one.context_id for one in found[0]] == [one.context_id for one in found[1]]
+    assert {one.stage.chain for one in outcomes if one.stage.row != "checked"} == {0}
+
+
 def test_a_rest_rehearses_other_texts_in_each_epoch_held_to_the_untouched_model(tmp_path: Path) -> None:
     _, engine = run(tmp_path)
     rest = next(update for update in engine.updates if update.folder == "adapters/life-0-6")

@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from itertools import product
 
 from selfedit import seeds
 from selfedit.learn.common_start import common_start, trained
@@ -131,7 +132,7 @@ class HouseRules:
         Raises:
             SelfeditError: something could not be trained.
         """
-        form, arms = self._form(), self.config.arm_list()
+        form = self._form()
         taught = self._taught() if self.config.writer == "taught" else UNTOUCHED
         self._probe(UNTOUCHED_ROW, 0, 0, UNTOUCHED)
         self._probe(FORM_ROW, 0, 0, form)
@@ -140,14 +141,35 @@ class HouseRules:
             self.edits.update(write_about(self.config, self.runtime, life.world, life.heard, form, taught))
             found = lived[life.index] = self._live(life, form)
             self._probe(WEIGHTS.name, life.index, len(life.heard), found.policy)
-            for arm in (one for one in arms if one.kind != "other"):
-                base = found.policy if arm.has_weights else form
-                self._examine(life, arm, base, found.counts.get(arm.name, {}))
+            self._examine_all(life, form, lived)
+        if control := self.control:
+            self.edits.update(write_about(self.config, self.runtime, control.world, control.heard, form, taught))
+            rested = self._rested(control, len(control.heard), form)
+            for life, arm in product(self.lives, self.config.arm_list()):
+                if arm.kind == "other":
+                    self._examine(life, arm, rested, {})
+
+    @cached_property
+    def control(self) -> Life | None:
+        """A life in another world for its adapter alone, where a run has one world: it rests once and is asked nothing.
+        None where lives are each other's controls."""
+        first, worlds = self.lives[0].world, {life.world.seed for life in self.lives}
+        if len(worlds) > 1 or not any(arm.kind == "other" for arm in self.config.arm_list()):
+            return None
+        return _life(self.config, len(self.lives), first.seed + 1, 0)
+
+    def _examine_all(self, life: Life, form: Policy, lived: Mapping[int, Lived]) -> None:
+        """Every arm at the end of a life, and the controls that it completes; first what adapters answer, so that a run
+        that does not come to its end has that."""
+        own, arms = lived[life.index], sorted(self.config.arm_list(), key=lambda arm: not arm.is_trained)
+        for arm in arms:
+            if arm.kind != "other":
+                self._examine(life, arm, own.policy if arm.has_weights else form, own.counts.get(arm.name, {}))
+                continue
             for one in self.lives:
                 other = self._other(one)
                 if other and life in (one, other) and {one.index, other.index} <= set(lived):
-                    for arm in (arm for arm in arms if arm.kind == "other"):
-                        self._examine(one, arm, lived[other.index].policy, {})
+                    self._examine(one, arm, lived[other.index].policy, {})
 
     def _other(self, life: Life) -> Life | None:
         """The life in another world whose adapter is the control of this one: the last before it, else the next."""
@@ -188,8 +210,7 @@ class HouseRules:
             self._recur(life, start, end, policy if is_followed else None, form, counts)
             notes = notes_after(life.world, life.heard[:end])
             if end in rests and (is_followed or end == rests[-1]):
-                examples = self._examples(life, end, notes, self.config.inner)
-                policy = resting = self._life_version(life, end, form, REST, examples, self.config.inner)
+                policy = resting = self._rested(life, end, form)
                 rested_at = end
                 self._ask(life, end, WEIGHTS, policy, EXAM, [note.rule for note in notes], notes)
             elif is_followed and (examples := self._quick_examples(life, end, notes, rested_at)):
@@ -197,11 +218,13 @@ class HouseRules:
             self.runtime.progress.advance(end - start)
         return Lived(resting, counts)
 
-    def _examples(self, life: Life, end: int, notes: Sequence[Note], training: TrainingConfig) -> list[Example]:
-        """What a rest studies: all that holds, and what the model says of general text."""
+    def _rested(self, life: Life, end: int, form: Policy) -> Policy:
+        """One adapter for all that holds after so many interactions, beside which general text is rehearsed."""
+        notes, inner = notes_after(life.world, life.heard[:end]), self.config.inner
         pieces = pieces_of(self.runtime.task, notes, self.edits)
-        rehearsed = by_turns(self.rehearsals, self.config.rehearsed, training.epochs)
-        return [*self._varied(life, end, pieces, notes, training), *rehearsed]
+        rehearsed = by_turns(self.rehearsals, self.config.rehearsed, inner.epochs)
+        examples = [*self._varied(life, end, pieces, notes, inner), *rehearsed]
+        return self._life_version(life, end, form, REST, examples, inner)
 
     def _quick_examples(self, life: Life, end: int, notes: Sequence[Note], rested_at: int) -> list[Example]:
         """What an update between rests studies: what is new, and some of what is older."""
@@ -338,11 +361,13 @@ def rule_key(world: World, rule: HouseRule) -> str:
 
 def lives_of(config: HouseRulesConfig) -> tuple[Life, ...]:
     """Every world of a run, as often as there are seeds: all with the first, then all with the next."""
-    settings = config.task_args
-    renderings = max(config.renderings, config.of_conditions)
-    worlds = [settings.made(settings.world + n, renderings) for n in range(config.worlds)]
-    pairs = [(world, n) for n in range(config.seeds) for world in worlds]
-    return tuple(Life(index, world, n, interactions(world)) for index, (world, n) in enumerate(pairs))
+    pairs = product(range(config.seeds), range(config.worlds))
+    return tuple(_life(config, index, config.task_args.world + n, seed) for index, (seed, n) in enumerate(pairs))
+
+
+def _life(config: HouseRulesConfig, index: int, world_seed: int, seed_index: int) -> Life:
+    world = config.task_args.made(world_seed, max(config.renderings, config.of_conditions))
+    return Life(index, world, seed_index, interactions(world))
 
 
 def _queries(

@@ -94,9 +94,9 @@ class HouseRulesConfig(RunConfig):
     """Who writes self-edits about lessons: `oracle` knows the world, and shows what the mechanism can do; `template`
     knows only what was said; `policy`, the model; `taught`, the model after training on perfect self-edits of other
     worlds."""
-    renderings: int = 6
+    renderings: int = 10
     """Requests of an oracle's self-edit about each lesson; of what a model wrote, so many are kept at most."""
-    of_conditions: int = 12
+    of_conditions: int = 20
     """Requests of an oracle's self-edit about a lesson that depends on two attributes, each of which other lessons have
     too."""
     drafts: int = 3
@@ -105,9 +105,7 @@ class HouseRulesConfig(RunConfig):
     """Self-edits of other worlds that the taught writer is trained on."""
     arms: str = DEFAULT_ARMS
     """Ways of remembering that are compared, joined by commas."""
-    inner: TrainingConfig = TrainingConfig(
-        rank=16, alpha=32.0, top_layers=0.5, learning_rate=2e-3, epochs=6, batch_size=8
-    )
+    inner: TrainingConfig = TrainingConfig(rank=16, alpha=32.0, learning_rate=1.5e-3, epochs=3, batch_size=8)
     """A rest: one adapter for all lessons, anew."""
     rests: int = 4
     """How often that is done: evenly over the interactions, the last at the end."""
@@ -115,7 +113,7 @@ class HouseRulesConfig(RunConfig):
     """Lives, from the first, that have all rests, with an exam after each, and updates between them; the others rest
     once, at their end. 0: all."""
     quick: TrainingConfig = TrainingConfig(
-        rank=16, alpha=32.0, top_layers=0.5, learning_rate=2e-3, epochs=6, batch_size=24
+        rank=16, alpha=32.0, top_layers=0.5, learning_rate=2e-3, epochs=3, batch_size=8
     )
     """An update between rests, on top of the last one."""
     quick_every: int = 4
@@ -124,7 +122,7 @@ class HouseRulesConfig(RunConfig):
     """Older examples that it studies besides."""
     in_sight: float = 0.4
     """Share of the requests of a study that are studied with some lessons in sight, in an epoch."""
-    rehearsed: int = 48
+    rehearsed: int = 128
     """Beginnings of general text and everyday requests that a rest studies besides in each epoch, others in the next,
     so that what the untouched model says of them stays."""
     form_adapter: str = ""
