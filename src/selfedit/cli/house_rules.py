@@ -80,11 +80,11 @@ def estimate_amount(config: HouseRulesConfig, count: CountTokens) -> Amount:
     )
     rehearsed = 0 if config.form_adapter else config.form_rehearsed * _REHEARSED_TOKENS
     form = (_tokens([*shared, *taught], count) + rehearsed) * config.form.epochs
-    followed = min(config.followed or len(lives), len(lives))
+    control = once if config.worlds == 1 and any(arm.kind == "other" for arm in config.arm_list()) else 0
     asked = 2 * (len(life.world.rules) + len(life.world.untaught))
     sight = [arm.tokens or (sum(told[-1:]) * per_lesson if arm.kind == "all" else 0) for arm in config.arm_list()]
     read = sum((one + per_pair) * asked for one in sight)
-    trained = form + followed * (slow + quick) + (len(lives) - followed) * once
+    trained = form + len(lives) * (slow + quick) + control
     return Amount(round(trained), round(len(lives) * read))
 
 

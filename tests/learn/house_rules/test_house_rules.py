@@ -10,7 +10,7 @@ import pytest
 
 from selfedit.errors import SettingError
 from selfedit.grading import grade_answers, load_grader
-from selfedit.learn.house_rules import EXAM, RECURRENCE, Arm, HouseRules, HouseRulesConfig, lives_of
+from selfedit.learn.house_rules import EXAM, Arm, HouseRules, HouseRulesConfig, lives_of
 from selfedit.learn.house_rules.form import form_examples
 from selfedit.learn.house_rules.memory import Sight, interactions, notes_after
 from selfedit.learn.house_rules.study import Piece, varied
@@ -125,24 +125,9 @@ def test_rests_begin_from_the_shared_adapter_and_quick_updates_from_the_last_res
     ]
 
 
-def test_lives_that_are_not_followed_rest_once_just_as_the_others_do_at_their_end(tmp_path: Path) -> None:
-    config = CONFIG.model_copy(update={"followed": 1, "seeds": 2})
-    whole, some = tmp_path / "whole", tmp_path / "some"
-    for folder, one in ((whole, CONFIG.model_copy(update={"seeds": 2})), (some, config)):
-        folder.mkdir()
-        _, engine = run(folder, one)
-        engine.updates.sort(key=lambda update: update.folder)
-        if folder == whole:
-            every = {update.folder: update for update in engine.updates}
-    made = {update.folder: update for update in engine.updates}
-    assert all(every[folder] == update for folder, update in made.items())
-    assert {folder for folder in made if "life-0" not in folder} == {
-        "adapters/form", *(f"adapters/life-{n}-12" for n in (1, 2, 3))
-    }  # fmt: skip
-    with Ledger(some / "ledger.db") as ledger:
-        again = [one for one in ledger.outcomes() if one.method == RECURRENCE and one.stage.chain]
-    assert {one.stage.row for one in again} == {"playbook:40"}
-    assert [(life.world.seed, life.seed_index) for life in lives_of(config)] == [(0, 0), (1, 0), (0, 1), (1, 1)]
+def test_all_worlds_are_lived_with_the_first_seed_and_then_with_the_next() -> None:
+    lives = lives_of(CONFIG.model_copy(update={"seeds": 2}))
+    assert [(life.world.seed, life.seed_index) for life in lives] == [(0, 0), (1, 0), (0, 1), (1, 1)]
 
 
 def test_one_world_alone_has_the_next_for_its_control_which_rests_once_and_is_asked_nothing(tmp_path: Path) -> None:

@@ -203,17 +203,17 @@ class HouseRules:
     def _live(self, life: Life, form: Policy) -> Lived:
         """All interactions of a life."""
         rests, policy, rested_at = life.rests(self.config.rests), form, 0
-        resting, is_followed = form, not self.config.followed or life.index < self.config.followed
+        resting = form
         self.runtime.progress.stage(f"world {life.world.seed}: {len(life.heard)} interactions", len(life.heard))
         counts: Counts = {}
         for start, end in _windows(len(life.heard), self.config.quick_every, rests):
-            self._recur(life, start, end, policy if is_followed else None, form, counts)
+            self._recur(life, start, end, policy, form, counts)
             notes = notes_after(life.world, life.heard[:end])
-            if end in rests and (is_followed or end == rests[-1]):
+            if end in rests:
                 policy = resting = self._rested(life, end, form)
                 rested_at = end
                 self._ask(life, end, WEIGHTS, policy, EXAM, [note.rule for note in notes], notes)
-            elif is_followed and (examples := self._quick_examples(life, end, notes, rested_at)):
+            elif examples := self._quick_examples(life, end, notes, rested_at):
                 policy = self._life_version(life, end, resting, QUICK, examples, self.config.quick)
             self.runtime.progress.advance(end - start)
         return Lived(resting, counts)
@@ -271,22 +271,19 @@ class HouseRules:
         ledger.add_versions([made])
         return policy
 
-    def _recur(self, life: Life, start: int, end: int, policy: Policy | None, form: Policy, counts: Counts) -> None:
+    def _recur(self, life: Life, start: int, end: int, policy: Policy, form: Policy, counts: Counts) -> None:
         """The recurrences of a window, by the arms that learn from them or should know them by now; where there are no
-        updates between rests, nobody is asked. A note of a playbook that was in sight has helped, or has not.
-        `policy`: that of weights; None where they have no updates."""
+        updates between rests, nobody is asked. A note of a playbook that was in sight has helped, or has not."""
         met = [one.rule for one in life.heard[start:end] if one.kind == "recurrence" and not one.is_told]
         if not met or not self.config.quick_every:
             return
         notes = notes_after(life.world, life.heard[:start])
         for arm in self.config.arm_list():
-            if arm.kind not in ("weights", "playbook") or (arm.has_weights and policy is None):
+            if arm.kind not in ("weights", "playbook"):
                 continue
             own = counts.setdefault(arm.name, {})
             sight = Sight(notes, self.count, dict(own))
-            found = self._ask(
-                life, end, arm, policy if arm.has_weights and policy else form, RECURRENCE, met, notes, own
-            )
+            found = self._ask(life, end, arm, policy if arm.has_weights else form, RECURRENCE, met, notes, own)
             for rule, outcome in zip(met, found, strict=True):
                 if rule.lesson in sight.of(arm, rule.recurrence.request) and outcome.accuracy is not None:
                     own[rule.id] = own.get(rule.id, 0) + (1 if outcome.accuracy == 1 else -1)

@@ -109,9 +109,6 @@ class HouseRulesConfig(RunConfig):
     """A rest: one adapter for all lessons, anew."""
     rests: int = 4
     """How often that is done: evenly over the interactions, the last at the end."""
-    followed: int = 0
-    """Lives, from the first, that have all rests, with an exam after each, and updates between them; the others rest
-    once, at their end. 0: all."""
     quick: TrainingConfig = TrainingConfig(
         rank=16, alpha=32.0, top_layers=0.5, learning_rate=2e-3, epochs=3, batch_size=8
     )
@@ -148,7 +145,6 @@ class HouseRulesConfig(RunConfig):
         for name in (
             "renderings",
             "of_conditions",
-            "followed",
             "quick_every",
             "replayed",
             "rehearsed",
