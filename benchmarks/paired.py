@@ -2,10 +2,11 @@
 
     python benchmarks/paired.py [--json] RUN:STAGE RUN:STAGE...
 
-Each stage after the first is set against the first: accuracy and log-probability of the gold answers, with the interval
-that reports use (whole contexts resampled). A stage is called what `selfedit report --json` calls it, e.g.
-`runs/eval:eval-synthetic-1`; of a run of streams an arm is named, and taken as it answers at the end: `runs/end:slow`.
-Runs must have asked the same contexts of the same data with the same grader.
+Each stage after the first is set against the first: accuracy, overlap with the gold answers (F1), and their
+log-probability, with the interval that reports use (whole contexts resampled). A stage is called what
+`selfedit report --json` calls it, e.g. `runs/eval:eval-synthetic-1`; of a run of streams an arm is named, and taken as
+it answers at the end: `runs/end:slow`. Runs must have asked the same contexts of the same data with the same grader;
+how these were studied, and whether they were answered at once, may differ.
 """
 
 from __future__ import annotations
@@ -22,9 +23,12 @@ from telling import rounded
 from selfedit.learn.stream import ASKED
 from selfedit.records import Outcome
 from selfedit.report.run_data import RunData, read_run_data
-from selfedit.report.stats.intervals import paired_difference
+from selfedit.report.stats.intervals import difference_of, paired_difference
+from selfedit.report.tables.rulers import overlap
 
 SHARED = ("task", "task_args", "grader", "setting")
+STUDIED = frozenset({"prompt", "rehearsed", "distilled", "recite"})
+"""What of `task_args` may differ."""
 
 
 def main() -> None:
@@ -49,7 +53,9 @@ def read_stage(named: str) -> Asked:
     outcomes = at_the_end(run) if run.page == "stream" else {str(s): found for s, found in run.outcomes.items()}
     if stage not in outcomes:
         sys.exit(f"{named}: no such stage; there are {', '.join(outcomes)}")
-    return named, {name: run.config.get(name) for name in SHARED} | {"data": run.facts.get("data")}, outcomes[stage]
+    shared = {name: run.config.get(name) for name in SHARED} | {"data": run.facts.get("data")}
+    shared["task_args"] = {name: held for name, held in (shared["task_args"] or {}).items() if name not in STUDIED}
+    return named, shared, outcomes[stage]
 
 
 def at_the_end(run: RunData) -> dict[str, list[Outcome]]:
@@ -72,14 +78,16 @@ def compared(first: Asked, other: Asked) -> dict[str, Any]:
         differing = [name for name in first[1] if first[1][name] != other[1][name]]
         sys.exit(f"{other[0]}: {', '.join(differing)} differ from those of {first[0]}")
     difference = paired_difference(first[2], other[2])
-    return {"stage": other[0], "against": first[0], **asdict(difference)}
+    shared_words = difference_of(first[2], other[2], overlap)
+    return {"stage": other[0], "against": first[0], **asdict(difference), "overlap": asdict(shared_words)}
 
 
 def told(row: dict[str, Any]) -> str:
-    points, nats = row["accuracy"], row["logprob"]
+    points, words, nats = row["accuracy"], row["overlap"], row["logprob"]
     return (
         f"{row['stage']} − {row['against']}: {100 * points['value']:+.1f} points "
-        f"({100 * points['low']:+.1f} to {100 * points['high']:+.1f}), {nats['value']:+.2f} nats "
+        f"({100 * points['low']:+.1f} to {100 * points['high']:+.1f}), F1 {100 * words['value']:+.1f} "
+        f"({100 * words['low']:+.1f} to {100 * words['high']:+.1f}), {nats['value']:+.2f} nats "
         f"({nats['low']:+.2f} to {nats['high']:+.2f}), {points['n_contexts']} contexts"
     )
 

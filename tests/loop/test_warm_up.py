@@ -71,6 +71,15 @@ def test_passages_and_questions_with_their_answers_are_what_a_learner_is_warmed_
     assert planned("contexts") == examples[:4]
 
 
+def test_a_reading_learner_is_warmed_up_on_each_question_with_its_passage_in_sight_besides() -> None:
+    mixed, reading, task = planned(), planned("reading"), passages()
+    in_sight = [query for context in task.contexts("train") for query in task.in_context(context).queries]
+    assert reading[: len(mixed)] == mixed
+    assert [(one.prompt, one.completion) for one in reading[len(mixed) :]] == [
+        (query.prompt, query.gold) for query in in_sight
+    ]
+
+
 def test_a_warm_up_reads_passages_alone_whatever_a_study_has_beside_them() -> None:
     train, heldout = load_passages("invented")
     rehearsing = PassagesTask(train[:4], heldout[:2], "implications", rehearsed=3)

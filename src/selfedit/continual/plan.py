@@ -140,6 +140,9 @@ def plan_sequences(
     if chooses_training(prompt := with_own_settings(config).task_args.prompt):
         told = f" {prompt}: its self-edits choose how they are studied, and every update of a sequence is trained alike"
         raise SettingError(Field("prompt"), told)
+    if task.compile(each_once(contexts_S)[0], None).followup:
+        told = ": questions of a sequence are asked over and over, in one step each; leave it at 0"
+        raise SettingError(Field("recite"), told)
     if config.writer != "sentences" and files is None:
         check_prompt(task)
     return SequencePlan(

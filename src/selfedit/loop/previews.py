@@ -73,7 +73,7 @@ def _rank(one: Preview) -> float:
 
 def asked_silently(spec: TrialSpec) -> TrialSpec:
     """The same study, with the run's training, after which nothing is said."""
-    queries = tuple(replace(query, max_new_tokens=0) for query in spec.queries)
+    queries = tuple(replace(query, max_new_tokens=0) for query in spec.queries if query.gold)
     return TrialSpec(spec.examples, queries)
 
 

@@ -24,7 +24,7 @@ from selfedit.loop.cutting import shards
 from selfedit.loop.meta_learning import SCRATCH, MetaPlan, Study, grouped, take_meta_steps
 from selfedit.loop.runtime import Runtime
 from selfedit.loop.settings import TrainConfig
-from selfedit.protocols import Examines, Task
+from selfedit.protocols import Examines, InContext, Task
 from selfedit.records import UNTOUCHED, Context, Example, Policy, TrainingConfig, Update, WarmConfig, WarmUp, digest
 from selfedit.store.adapters import is_adapter, note_studied, studied
 from selfedit.tasks import find_task, load_task, with_own_settings
@@ -60,6 +60,9 @@ def plan_warm_up(config: RunConfig, task: Task) -> WarmUpPlan | None:
         return None
     if not isinstance(task, Examines):
         raise SettingError(Field("learner"), f" {WARM_LEARNER}: not for {find_task(config.task).noun}s")
+    if config.warm.material == "reading" and not isinstance(task, InContext):
+        told = f" reading: {find_task(config.task).noun}s cannot be put in sight of their questions"
+        raise SettingError(Field("warm.material"), told)
     contexts = warm_up_contexts(config, task)
     if not any(context.questions for context in contexts) and config.warm.material != "contexts":
         told = f" {config.warm.material}: none of the {len(contexts)} contexts has questions; give others with "
@@ -186,6 +189,10 @@ def _examples(warm: WarmConfig, task: Task, contexts: Sequence[Context]) -> tupl
         return tuple(asked)
     if warm.material == "contexts":
         return tuple(texts)
+    if warm.material == "reading":
+        assert isinstance(task, InContext)
+        read = [query for context in contexts for query in task.in_context(context).queries]
+        asked += [Example(query.gold, query.prompt) for query in read]
     if warm.material not in ("after", "meta"):
         return (*texts, *asked)
     half = warm.training.epochs // 2

@@ -118,11 +118,12 @@ class TrainingConfig:
 class WarmConfig:
     """How a learner is warmed up: trained once on contexts with their questions, so that later studies teach more."""
 
-    material: Literal["mixed", "after", "questions", "contexts", "meta"] = "mixed"
-    """`mixed`: contexts and their questions with answers, in one order. `after`: contexts in the first half of the
-    epochs, questions in the second. `questions`: no contexts, which teaches the form of answers alone. `contexts`: no
-    questions. `meta`: each context is studied by itself as with `after`, and the learner is moved to where such studies
-    lead, again and again (Reptile)."""
+    material: Literal["mixed", "reading", "after", "questions", "contexts", "meta"] = "mixed"
+    """`mixed`: contexts and their questions with answers, in one order. `reading`: the same, and each question once
+    more with its context in sight, so that the learner can also read, and a distilled study has a teacher. `after`:
+    contexts in the first half of the epochs, questions in the second. `questions`: no contexts, which teaches the form
+    of answers alone. `contexts`: no questions. `meta`: each context is studied by itself as with `after`, and the
+    learner is moved to where such studies lead, again and again (Reptile)."""
     answers: Literal["short", "sentence"] = "short"
     """What questions are answered with: the gold answer, or the sentence of the context that holds it."""
     data: str = ""

@@ -126,6 +126,22 @@ def test_a_clear_gain_is_named_with_its_interval(run: RunBuilder) -> None:
     assert "95 % interval" in first
 
 
+@pytest.mark.parametrize(
+    ("told", "own"),
+    [
+        ("teaches what the learner expects with the passage in sight.", {"distilled": True}),
+        ("says what it has studied, 48 tokens at most, and reads that.", {"recite": 48}),
+    ],
+)
+def test_the_basis_says_in_which_way_all_was_studied_and_asked(
+    run: RunBuilder, told: str, own: dict[str, object]
+) -> None:
+    plain = _headline(run.begin().asked("eval-base", "base", 0, -5))[-1]
+    assert plain.startswith("Measured on ") and told not in plain
+    run.write_config({"task": "passages", "task_args": own})
+    assert _headline(run)[-1].startswith(plain) and _headline(run)[-1].endswith(told)
+
+
 def test_a_clear_loss_is_named_as_a_loss(run: RunBuilder) -> None:
     run.begin().asked("eval-base", "base", 0, -5).asked("eval-synthetic-0", "synthetic", 4, -2)
     assert "learning lowered what" in _headline(run.asked("eval-synthetic-1", "synthetic", 1, -4))[0]

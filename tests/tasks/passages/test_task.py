@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 
 from selfedit.errors import InvalidEdit, SelfeditError, SettingError
+from selfedit.loop import EvalConfig
 from selfedit.protocols import InContext, Task, TwoStep, Variable
 from selfedit.records import Context, Prompt, Question
 from selfedit.tasks import PassagesTask, load_passages
-from selfedit.tasks.passages.task import PassagesSettings
+from selfedit.tasks.passages.task import PassagesSettings, passages_of
 
 SHARED = Path(os.environ.get("SELFEDIT_SHARED", Path(__file__).parents[3] / ".." / "shared"))
 CONTEXT = Context(
@@ -120,6 +121,26 @@ def test_a_study_may_rehearse_how_questions_of_other_passages_are_answered():
         PassagesSettings(rehearsed=-1)
 
 
+def test_every_study_of_a_task_may_be_distilled_whatever_is_asked_for() -> None:
+    settings = PassagesSettings(data="invented", distilled=True)
+    distilled = passages_of(settings, EvalConfig())
+    context = distilled.contexts("heldout")[0]
+    sight = Prompt(f"{context.title}\n{context.text}\n\n", raw=True)
+    for asked in (distilled, distilled.variant("rewrite"), distilled.variant()):
+        assert [example.teacher for example in asked.compile(context, None).examples] == [sight]
+        assert all(example.teacher is None for example in asked.exam(context, "short"))
+    plain = passages_of(PassagesSettings(data="invented"), EvalConfig())
+    assert "distilled" not in PassagesSettings().model_dump(), "older runs keep their names"
+    assert PassagesSettings(**settings.model_dump()) == settings
+    assert [example.teacher for example in plain.compile(context, None).examples] == [None]
+
+
+def test_a_distilled_study_leaves_no_token_out() -> None:
+    inner = replace(EvalConfig().inner, skip_above=0.5)
+    with pytest.raises(SettingError, match=r"inner\.skip_above 0\.5: a distilled study"):
+        passages_of(PassagesSettings(data="invented", distilled=True), EvalConfig(inner=inner))
+
+
 def test_the_policy_is_asked_with_the_chosen_prompt():
     assert "Passage:\nNine {huts}." in task("rewrite").prompt(CONTEXT).text
     assert task("rewrite").prompt(CONTEXT).prefill == "Version 1:"
@@ -151,7 +172,7 @@ def test_a_distilled_study_has_a_teacher_that_sees_the_passage(edit):
     assert [example.teacher for example in distilled.examples] == [in_sight] * len(plain.examples)
     assert [replace(example, teacher=None) for example in distilled.examples] == list(plain.examples)
     assert distilled.queries == plain.queries
-    assert task().variant(is_distilled=True).variant().compile(CONTEXT, edit) == plain
+    assert task().variant(is_distilled=True).variant().compile(CONTEXT, edit) == distilled
 
 
 def test_passages_are_a_knowledge_task():

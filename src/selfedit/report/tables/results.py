@@ -264,9 +264,21 @@ def headline(
     asked = f"{fmt.count(row.n_contexts, f'held-out {run.noun}')} with {fmt.count(row.n_questions, 'question')}"
     ruler = budget_of(run)
     studied = f", each studied for {ruler}" if ruler else ""
-    basis = f"Measured on {asked}, asked without the {run.noun}{studied}."
+    basis = f"Measured on {asked}, asked without the {run.noun}{studied}.{_ways(run)}"
     is_together = run.config.get("setting") == "cpt"
     return [*sentences, f"{basis} {together(row.n_contexts, run.noun)}" if is_together else basis]
+
+
+def _ways(run: RunData) -> str:
+    """How all rows were studied and asked, where it is not the usual way."""
+    own = run.config.get("task_args")
+    settings = own if isinstance(own, dict) else {}
+    told = ""
+    if settings.get("distilled"):
+        told += f" Every study teaches what the learner expects with the {run.noun} in sight."
+    if tokens := settings.get("recite"):
+        told += f" Before answering, the model says what it has studied, {tokens} tokens at most, and reads that."
+    return told
 
 
 def study_budget(run: RunData) -> Budget | None:

@@ -20,9 +20,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from importlib import resources
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
-from pydantic import model_validator
+from pydantic import SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from selfedit import seeds
 from selfedit.config import EMBEDDED_MODEL, RunConfig, TaskSettings, at_least
@@ -53,6 +53,7 @@ from selfedit.records import (
     TrialSpec,
 )
 from selfedit.tasks.passages.files import read_passages
+from selfedit.tasks.passages.recital import MOST_RECITED, with_recital
 from selfedit.tasks.plugin import TaskPlugin
 
 INVENTED = "invented"
@@ -85,12 +86,14 @@ class PassagesTask:
         inner: TrainingConfig | None = None,
         answer_tokens: int = ANSWER_TOKENS,
         rehearsed: int = 0,
+        recite: int = 0,
     ) -> None:
         """`prompt`: a name in `selfedit.edits.PROMPTS`. `is_distilled`: what is learnt is what the policy itself says
         with the passage in sight. `inner`: how the run trains adapters, of which a study plan chooses a part; None:
         there are no study plans. `answer_tokens`: length bound of an answer. `rehearsed`: questions of other
-        training passages, with their answers, that each pass of a study has beside its own texts. Raises SelfeditError
-        on a prompt that there is not, or that lacks `inner`."""
+        training passages, with their answers, that each pass of a study has beside its own texts. `recite`: tokens, at
+        most, that the adapted model says of what it has studied before it answers with them in sight. Raises
+        SelfeditError on a prompt that there is not, or that lacks `inner`."""
         self._splits = {"train": tuple(train), "heldout": tuple(heldout)}
         self._prompt_name = load_prompt(prompt).name
         self._ask_style: AskStyle = ask_style
@@ -98,6 +101,7 @@ class PassagesTask:
         self._inner = inner
         self._answer_tokens = answer_tokens
         self._rehearsed = rehearsed
+        self._recite = recite
         if inner is None and load_prompt(prompt).chooses_training:
             raise SelfeditError(f"{prompt} chooses a part of the inner training; give the rest of it with inner")
 
@@ -122,10 +126,19 @@ class PassagesTask:
         return f"{self._prompt_name} is written in two steps, which is for eval alone; choose from {fit}"
 
     def variant(self, prompt: str = "", is_distilled: bool = False) -> PassagesTask:
-        """The same passages with another prompt (empty: this one's), and with distilled studies or plain ones."""
-        splits = self._splits["train"], self._splits["heldout"]
-        asked = prompt or self._prompt_name, self._ask_style
-        return PassagesTask(*splits, *asked, is_distilled, self._inner, self._answer_tokens, self._rehearsed)
+        """The same passages with another prompt (empty: this one's), and with distilled studies; those of a task whose
+        studies all are distilled stay so."""
+        return PassagesTask(
+            self._splits["train"],
+            self._splits["heldout"],
+            prompt or self._prompt_name,
+            self._ask_style,
+            is_distilled or self._is_distilled,
+            self._inner,
+            self._answer_tokens,
+            self._rehearsed,
+            self._recite,
+        )
 
     def compile(self, context: Context, edit: str | None) -> TrialSpec:
         """Pieces of the self-edit, then the passage; the passage alone for None; what a study plan says, with its own
@@ -134,9 +147,14 @@ class PassagesTask:
             plan = read_plan(edit)
             training = replace(self._inner, learning_rate=plan.learning_rate, batch_size=plan.batch_size)
             pieces = self._planned(context, edit, plan, training)
-            return TrialSpec(self._study(context, pieces), self._queries(context, _TEST), training)
+            return self._asked(context, TrialSpec(self._study(context, pieces), (), training))
         pieces = [] if edit is None else [*read_edit(self._prompt_name, edit)]
-        return TrialSpec(self._study(context, [*pieces, context.text]), self._queries(context, _TEST))
+        return self._asked(context, TrialSpec(self._study(context, [*pieces, context.text]), ()))
+
+    def _asked(self, context: Context, study: TrialSpec) -> TrialSpec:
+        """The study with the passage's questions, at once or behind a recital."""
+        spec = replace(study, queries=self._queries(context, _TEST))
+        return with_recital(context.title, spec, self._recite) if self._recite else spec
 
     def _planned(self, context: Context, edit: str, plan: StudyPlan, training: TrainingConfig) -> list[str]:
         """What a pass of the plan shows. What is shown often comes again behind all that is shown more seldom, and of
@@ -211,7 +229,7 @@ class PassagesTask:
     def validate(self) -> None:
         """SelfeditError naming the passage, unless gold answers earn 1.0 and empty ones 0.0 by the exact grader."""
         for context in (*self._splits["train"], *self._splits["heldout"]):
-            queries = self.compile(context, None).queries
+            queries = self._queries(context, _TEST)
             earned = _accuracy(queries, [query.gold for query in queries]), _accuracy(queries, ["" for _ in queries])
             if earned != (1.0, 0.0):
                 raise SelfeditError(
@@ -279,11 +297,24 @@ class PassagesSettings(TaskSettings):
     rehearsed: int = 0
     """Questions of other training passages, with their short answers, that each pass of a study has beside its own
     texts, so that studying does not unlearn how questions are answered. They count for the budget."""
+    recite: int = 0
+    """Tokens, at most, that the adapted model says of what it has studied, behind the title, before it answers with
+    that in sight: closed-book in two steps. It needs a learner that can read. 0: it answers at once."""
+    distilled: bool = False
+    """What is learnt of each text is what the learner itself expects there with the passage in sight, instead of the
+    text as it stands: what the passage does not bear out is not learnt. It needs a learner that can read."""
+
+    @model_serializer(mode="wrap")
+    def _without_defaults(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Without what came later where it changes nothing, so that older runs keep their names."""
+        later = {"distilled", "recite"}
+        return {name: value for name, value in dump(self).items() if name not in later or value}
 
     @model_validator(mode="after")
     def _check_answers(self) -> PassagesSettings:
         at_least(1, "answer_tokens", self.answer_tokens, MOST_ANSWER_TOKENS)
         at_least(0, "rehearsed", self.rehearsed, MOST_REHEARSED)
+        at_least(0, "recite", self.recite, MOST_RECITED)
         return self
 
 
@@ -309,14 +340,19 @@ def asking(
     style = next((style for style in styles if style == settings.ask_style), None)
     if style is None:
         raise SettingError(Field("ask_style"), f" {settings.ask_style}: unknown; choose from {', '.join(styles)}")
+    if settings.distilled and run.inner.skip_above < 1:
+        told = f" {run.inner.skip_above}: a distilled study learns what a teacher expects, whole; leave it at 1"
+        raise SettingError(Field("inner.skip_above"), told)
     return PassagesTask(
         train,
         heldout,
         settings.prompt,
         style,
+        settings.distilled,
         inner=run.inner,
         answer_tokens=settings.answer_tokens,
         rehearsed=settings.rehearsed,
+        recite=settings.recite,
     )
 
 
