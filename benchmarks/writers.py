@@ -1,11 +1,14 @@
 """How fast self-edits are written, beside llama.cpp with the same model at the same precision, and what 8 bits change.
 
-    python benchmarks/writers.py [--rounds N] [--rows N...] [--json]
+    python benchmarks/writers.py [--rounds N] [--rows N...] [--speed-only] [--cpu-time] [--json]
 
 Sides, in turns, round by round: the decoder in the model's own numbers and llama.cpp with a float32 GGUF of the same
 weights; the decoder with base weights of 8 bits (`--write-dtype int8`) and llama.cpp with Q8_0, likewise 8 bits. Each
 continues the same prompts (questions about SQuAD passages) by 64 tokens at temperature 1, top-p 0.95, and ends at no
-token. llama.cpp (xllamacpp, an extra) has as many slots as there are rows, and as many threads as torch.
+token. llama.cpp (xllamacpp, an extra) has as many slots as there are rows, and as many threads as torch. Beside them
+the decoder at both precisions with every step through the model's own code, and with steps that are written out and
+never compiled (see `engine/generate/steps.py` and `few_rows.py`). `--cpu-time`: seconds are those that the process has
+computed, for a machine whose cores other work is using; with one thread (`OMP_NUM_THREADS=1`), for others wait busily.
 
 What 8 bits change: for the first published self-edits of 16 passages, behind the prompt that asks for one, the
 log-probability a token, and the Kullback-Leibler divergence of what is expected next, float32 from 8 bits. So also for
@@ -17,12 +20,13 @@ Where a step's time goes: what the products of one step take by themselves, all 
 from __future__ import annotations
 
 import argparse
+import copy
 import json
 import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
@@ -33,7 +37,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 import torch
 from bank import DATA, EDITS, NEW_TOKENS, cell, decode_ours, rate_of, ratio, rounds_of, studies_of, timed
 from gguf import GGMLQuantizationType
-from telling import cpu_name, rounded, say
+from telling import cpu_name, rounded
 
 from selfedit.engine import load_engine
 from selfedit.engine.engine import TorchEngine
@@ -42,6 +46,7 @@ from selfedit.engine.forward import attention
 from selfedit.engine.forward.eight_bits import EightBits
 from selfedit.engine.forward.packing import Tokens, pack
 from selfedit.engine.forward.scoring import next_logits
+from selfedit.engine.generate.decoding import Decoder
 from selfedit.engine.model.loading import load_model
 from selfedit.engine.model.tokenization import prompt_ids
 from selfedit.report.stats.intervals import bootstrap
@@ -52,19 +57,22 @@ MODEL = "smollm2-135m"
 PASSAGES = 16
 PAIRS = (("llama.cpp float32", "decoder"), ("llama.cpp Q8_0", "int8"))
 """(theirs, ours) at equal precision."""
+OWN, WRITTEN = ", own code", ", written out"
+"""Ways of ours that are not taken where there are quicker ones."""
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--rows", type=int, nargs="+", default=[1, 4, 16])
+    parser.add_argument("--speed-only", action="store_true", help="leave out what 8 bits change")
+    parser.add_argument("--cpu-time", action="store_true", help="seconds of the process instead of the clock's")
     parser.add_argument("--json", action="store_true")
     args = parser.parse_args()
     engine = load_engine(MODEL, "cpu", "float32", write_dtype="int8")
     _, queries = studies_of(engine, 1, max(args.rows))
     prompts = [prompt_ids(engine.tokenizer, query.prompt) for query in queries]
-    quality = what_changes(engine)
-    say(f"8 bits: {quality['in use']['divergence']['value']:.4f} nats a token")
+    quality = {} if args.speed_only else what_changes(engine)
     with tempfile.TemporaryDirectory() as folder:
         base = load_model(MODEL, engine.model.device, torch.float32)
         files = {"llama.cpp float32": None, "llama.cpp Q8_0": GGMLQuantizationType.Q8_0}
@@ -75,21 +83,23 @@ def main() -> None:
             longest = max(map(len, prompts[:rows])) + NEW_TOKENS
             theirs = {name: LlamaCppWriter(Path(folder) / f"{name}.gguf", rows, longest) for name in files}
             sides = {
-                "decoder": lambda some=prompts[:rows]: decode_ours(engine.speaker.decoder, some),
-                "int8": lambda some=prompts[:rows]: decode_ours(engine.speaker.drawer, some),
+                **ways("decoder", engine.speaker.decoder, prompts[:rows]),
+                **ways("int8", engine.speaker.drawer, prompts[:rows]),
                 **{name: lambda one=one, some=prompts[:rows]: one.write(some) for name, one in theirs.items()},
             }
+            if args.cpu_time:
+                sides = {name: lambda side=side: cpu_seconds(side) for name, side in sides.items()}
             for side in sides.values():
                 side()
             by_rows[rows] = rounds_of(sides, args.rounds, torch.float32)
             del theirs, sides
     found = {
         "speedups": {
-            str(rows): {f"{ours} against {theirs}": ratio(one, theirs, ours) for theirs, ours in PAIRS}
+            str(rows): {f"{ours} against {theirs}": ratio(one, theirs, ours) for theirs, ours in compared_sides()}
             for rows, one in by_rows.items()
         },
         "tokens_per_second": {
-            str(rows): {side: rate_of(one, side, rows * NEW_TOKENS) for pair in PAIRS for side in pair}
+            str(rows): {side: rate_of(one, side, rows * NEW_TOKENS) for pair in compared_sides() for side in pair}
             for rows, one in by_rows.items()
         },
         "eight_bits": quality,
@@ -97,9 +107,31 @@ def main() -> None:
         "rounds": {str(rows): one for rows, one in by_rows.items()},
         "facts": engine.facts,
         "threads": torch.get_num_threads(),
+        "seconds": "of the process" if args.cpu_time else "of the clock",
         "cpu": cpu_name(),
     }
     print(json.dumps(rounded(found), indent=1) if args.json else table(found))
+
+
+def cpu_seconds(side: Callable[[], float]) -> float:
+    """What the process computes while it runs; llama.cpp is part of it."""
+    started = time.process_time()
+    side()
+    return time.process_time() - started
+
+
+def compared_sides() -> list[tuple[str, str]]:
+    """(what is compared with, what is): llama.cpp with ours, and our own ways with one another."""
+    ours = [one for _, one in PAIRS]
+    return [*PAIRS, *((f"{one}{OWN}", f"{one}{WRITTEN}") for one in ours), *((f"{one}{OWN}", one) for one in ours)]
+
+
+def ways(name: str, decoder: Decoder, prompts: Sequence[tuple[int, ...]]) -> dict[str, Callable[[], float]]:
+    """Sides: as it comes, and without what makes steps quicker."""
+    own, written = copy.copy(decoder), copy.copy(decoder)
+    own.steps = own.few_rows = written.few_rows = None
+    sides = {name: decoder, f"{name}{OWN}": own, f"{name}{WRITTEN}": written}
+    return {side: lambda one=one: decode_ours(one, prompts) for side, one in sides.items()}
 
 
 class LlamaCppWriter:
@@ -214,9 +246,9 @@ def product_seconds(engine: TorchEngine, rows: int) -> float:
 
 
 def table(found: dict[str, Any]) -> str:
-    sides = [side for pair in PAIRS for side in pair]
+    sides = list(dict.fromkeys(side for pair in compared_sides() for side in pair))
     speeds = found["tokens_per_second"]
-    ratios = [f"{ours} against {theirs}" for theirs, ours in PAIRS]
+    ratios = [f"{ours} against {theirs}" for theirs, ours in compared_sides()]
     lines = [
         f"{found['cpu']}, {found['threads']} threads",
         "",
@@ -227,8 +259,8 @@ def table(found: dict[str, Any]) -> str:
         cells = [f"{by_side[side]['median']:.0f}" for side in sides]
         cells += [cell(found["speedups"][rows][name], "×") for name in ratios]
         lines.append(f"| {rows} | {' | '.join(cells)} |")
-    figures = list(found["eight_bits"]["in use"])
-    lines += ["", "| 8 bits | " + " | ".join(figures) + " |", "|---" * (1 + len(figures)) + "|"]
+    figures = list(found["eight_bits"]["in use"]) if found["eight_bits"] else []
+    lines += ["", "| 8 bits | " + " | ".join(figures) + " |", "|---" * (1 + len(figures)) + "|"] if figures else []
     for name, by_figure in found["eight_bits"].items():
         cells = [f"{one['value']:.4f} ({one['low']:.4f} to {one['high']:.4f})" for one in by_figure.values()]
         lines.append(f"| {name} | {' | '.join(cells)} |")

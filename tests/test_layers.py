@@ -30,7 +30,7 @@ LAYERS = [
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
 ENGINE_ORDER = ["forward", "lora", "model", "generate", "train", "export"]
 """Groups of the engine: each imports those before it alone."""
-HEAVY = {"torch", "transformers", "peft", "safetensors", "gguf", "llguidance"}
+HEAVY = {"torch", "transformers", "peft", "safetensors", "gguf", "llguidance", "numba"}
 FILES = sorted(SOURCE.rglob("*.py"))
 EVERY_FILE = pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(SOURCE)))
 SETTINGS = {name for kind in (TrainConfig, EvalConfig, ContinualConfig, ArcSettings) for name in kind.model_fields}

@@ -80,6 +80,7 @@ class AskAgain:
     """As many of the questions once more as there were texts: the first scored only, the second by another name."""
 
     n: int
+    is_beneath: bool = False
 
     def queries(self, answers: Sequence[Answer]) -> list[Query]:
         scored = replace(QUERIES[0], question_id="again", max_new_tokens=0)
@@ -87,6 +88,17 @@ class AskAgain:
 
     def aggregate(self, answers: Sequence[Answer], followup_answers: Sequence[Answer]) -> list[tuple[Query, Answer]]:
         raise AssertionError("grading is none of the engine's business")
+
+
+def test_a_second_round_may_be_put_to_what_the_adapter_lies_on(engine: TorchEngine) -> None:
+    spec = replace(spec_of(*TEXTS), followup=AskAgain(2, is_beneath=True))
+    bare = replace(spec_of(), followup=AskAgain(2))
+    both = replace(spec_of(*TEXTS), followup=AskAgain(2))
+    asked = [Trial(str(n), one, SETTINGS, 1) for n, one in enumerate((spec, bare, both))]
+    beneath, untrained, adapted = tried(engine, *asked)
+    assert beneath.answers == adapted.answers != untrained.answers
+    assert beneath.followup_answers[0].gold_logprob == pytest.approx(untrained.followup_answers[0].gold_logprob)
+    assert beneath.followup_answers[0].gold_logprob != pytest.approx(adapted.followup_answers[0].gold_logprob, abs=1e-6)
 
 
 def test_a_second_round_of_queries_depends_on_the_first_answers_and_is_put_to_the_same_adapter(

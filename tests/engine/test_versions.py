@@ -404,6 +404,8 @@ def test_with_an_anchor_one_chain_too_passes_its_lower_layers_once_and_says_the_
 class _AskAll:
     """All questions once more."""
 
+    is_beneath = False
+
     def queries(self, answers: Sequence[Answer]) -> Sequence[Query]:
         return QUERIES
 

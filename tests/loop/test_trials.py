@@ -77,6 +77,7 @@ class AgainWithAnswers:
     """Puts every answer before the model again, and concludes with what was likelier at first or then."""
 
     asked: tuple[Query, ...]
+    is_beneath: bool = False
 
     def queries(self, answers: Sequence[Answer]) -> list[Query]:
         return [replace(query, gold=answer.text) for query, answer in zip(self.asked, answers, strict=True)]

@@ -95,6 +95,10 @@ def examine() -> tuple[dict[str, Any], Device | None]:
     except PackageNotFoundError:
         found["ray"] = "not installed; needed for --executor ray alone: pip install 'selfedit[ray]'"
     try:
+        found["numba"] = f"{version('numba')}; texts of few rows are written by compiled steps (float32, int8)"
+    except PackageNotFoundError:
+        found["numba"] = "not installed; with it few texts at a time are written faster: pip install 'selfedit[fast]'"
+    try:
         from selfedit.cache import cache_folder
         from selfedit.engine import measure_device
     except ImportError as error:

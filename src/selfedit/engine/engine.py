@@ -97,8 +97,7 @@ class TorchEngine(ReadsOn):
         self.sizes.pack_tokens = min(pack_tokens or self.sizes.pack_tokens, most)
         self.lower = Lower(self.trunk, 0, self.sizes.pack_tokens)
         self.max_context = bounds.longest_context(self.model.config)[0]
-        said_by = self.model, self.holder, self.tokenizer, self.sizes, self.max_context
-        self.speaker = Speaker(*said_by, is_drawn_rounded)
+        self.speaker = Speaker(self.model, self.holder, self.tokenizer, self.sizes, self.max_context, is_drawn_rounded)
         self._beneath = UNTOUCHED
         compatibility.admit(self.model, self.holder, own_logits)
         bounds.tell(self.name, self.model, self.bank)
@@ -113,6 +112,7 @@ class TorchEngine(ReadsOn):
             "dtype": str(self.model.dtype).removeprefix("torch."),
             "torch": torch.__version__,
             "transformers": version("transformers"),
+            **self.speaker.facts,
         }
 
     def generate(self, groups: Iterable[Sequence[Generation]]) -> Iterator[Done[Completion | Invalid]]:
@@ -324,9 +324,9 @@ class TorchEngine(ReadsOn):
     def _replies(self, trials: Sequence[Trial], chunk: Sequence[int], slot_of: Mapping[int, int]) -> dict[int, Replies]:
         """First answers of each trial of the chunk, and those to its second round of queries."""
         first = self.speaker.answer({i: trials[i].spec.queries for i in chunk}, slot_of, self.lower)
-        followups = {i: trials[i].spec.followup for i in chunk}
-        wanted = {i: followup.queries(first[i]) if followup else () for i, followup in followups.items()}
-        second = self.speaker.answer(wanted, slot_of, self.lower)
+        wanted = {i: one.queries(first[i]) if (one := trials[i].spec.followup) else () for i in chunk}
+        slots = {i: -1 if trials[i].spec.asks_beneath else slot_of[i] for i in chunk}
+        second = self.speaker.answer(wanted, slots, self.lower)
         return {i: (first[i], second[i]) for i in chunk}
 
     def _load_rows(self, chunk: Sequence[int], trials: Sequence[Trial], trained: dict[int, Trained]) -> dict[int, int]:

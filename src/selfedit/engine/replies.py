@@ -11,6 +11,7 @@ from transformers import PreTrainedTokenizerBase
 from selfedit.engine.forward.attention import PlanHolder
 from selfedit.engine.forward.packing import Tokens
 from selfedit.engine.forward.trunk import Lower
+from selfedit.engine.generate import few_rows
 from selfedit.engine.generate.candidates import continuation_logprobs
 from selfedit.engine.generate.decoding import Decoder, Request
 from selfedit.engine.generate.grammar import JsonGrammars
@@ -46,6 +47,11 @@ class Speaker:
         self.model, self.holder, self.tokenizer = model, holder, tokenizer
         self.sizes, self.max_context = sizes, max_context
         self.is_drawn_rounded = is_drawn_rounded
+
+    @cached_property
+    def facts(self) -> dict[str, str]:
+        """What texts depend on beside the model: the compiler of steps of few rows, where there is one."""
+        return {"numba": few_rows.compiler()} if few_rows.is_compiled(self.model, self.holder) else {}
 
     def draw(self, items: Sequence[Generation], slots: Sequence[int]) -> list[Completion | Invalid]:
         """A text for each item, by the adapter in its slot, or for -1 by what lies beneath the bank; or the reason why

@@ -143,8 +143,13 @@ class WarmConfig:
 
 
 class Followup(Protocol):
-    """A second round of queries to the same adapter, in the light of its first answers. A frozen record: it travels
-    with its trial to where that is run."""
+    """A second round of queries, in the light of an adapter's first answers. A frozen record: it travels with its trial
+    to where that is run."""
+
+    @property
+    def is_beneath(self) -> bool:
+        """Whether it is put to the version that the trial's adapter lies on, without the adapter; else to both."""
+        ...
 
     def queries(self, answers: Sequence[Answer]) -> Sequence[Query]:
         """What is asked next, after one answer per query of the trial."""
@@ -169,6 +174,11 @@ class TrialSpec:
     """Settings that the self-edit itself chose; None: the run's."""
     followup: Followup | None = None
     """A second round of queries; None: the first answers stand. No part of a key: it follows from the queries."""
+
+    @property
+    def asks_beneath(self) -> bool:
+        """Whether the second round is put to what the trial's own adapter lies on, without that adapter."""
+        return bool(self.examples) and self.followup is not None and self.followup.is_beneath
 
 
 @dataclass(frozen=True, slots=True)

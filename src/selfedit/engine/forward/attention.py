@@ -145,7 +145,7 @@ class PlanHolder:
     """One per model: where layers look up the plan of the pass they are in, the scales of the slots, a buffer, and
     weights in 8 bits."""
 
-    __slots__ = ("_rounded", "buffer", "is_recomputed", "plan", "scales", "traits")
+    __slots__ = ("_rounded", "buffer", "compiled", "is_recomputed", "plan", "scales", "traits")
 
     def __init__(self, traits: Traits | None = None) -> None:
         self.traits = traits or Traits()
@@ -153,6 +153,7 @@ class PlanHolder:
         self.scales: list[float] = []
         self.buffer = torch.empty(0)
         self.is_recomputed = False  # layers run again in the backward pass instead of keeping what they made
+        self.compiled: dict[Any, Any] = {}  # what compiled layers are given (see `generate/few_rows.py`)
         self._rounded: dict[int, tuple[torch.Tensor, EightBits]] = {}
 
     def rounded(self, weight: torch.Tensor) -> EightBits:
@@ -164,6 +165,7 @@ class PlanHolder:
     def release(self) -> None:
         """Free what can be made again."""
         self.plan, self.buffer = PassPlan(), torch.empty(0)
+        self.compiled.clear()
         self._rounded.clear()
 
     def scratch(self, n: int, like: torch.Tensor) -> torch.Tensor:

@@ -23,12 +23,11 @@ _LEAST_SCALE = 1e-12
 class EightBits:
     """A weight [out, in] in 8 bits, on a CPU."""
 
-    __slots__ = ("_packed", "_scales", "_zeros")
+    __slots__ = ("_by_rows", "_packed", "_scales", "_zeros")
 
     def __init__(self, weight: torch.Tensor) -> None:
-        wide = weight.detach().float().contiguous()
-        self._scales = wide.abs().amax(1).div_(_MOST).clamp_(min=_LEAST_SCALE)
-        whole = (wide / self._scales[:, None]).round_().to(torch.int8)
+        whole, self._scales = _whole_numbers(weight)
+        self._by_rows: torch.Tensor | None = None
         self._zeros = torch.zeros(len(weight), dtype=torch.int64)
         self._packed = torch.ops.onednn.qlinear_prepack(whole, None)
 
@@ -43,3 +42,17 @@ class EightBits:
         weight = self._packed, self._scales, self._zeros
         y = torch.ops.onednn.qlinear_pointwise(both, 1.0, _ZERO, *weight, None, 1.0, 0, torch.float32, "none", [], "")
         return y[: len(x)].add_(y[len(x) :], alpha=1 / _FINER).mul_(scales).to(x.dtype)
+
+    def by_rows(self, weight: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """(the weight's whole numbers [out, in], as they lie; its scales [out]), for compiled products. Made from it at
+        the first call, and kept: packed as they are above, only oneDNN can read them."""
+        if self._by_rows is None:
+            self._by_rows = _whole_numbers(weight)[0]
+        return self._by_rows, self._scales
+
+
+def _whole_numbers(weight: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """(weight [out, in] in steps, int8; the size of each output's step [out])."""
+    wide = weight.detach().float().contiguous()
+    scales = wide.abs().amax(1).div_(_MOST).clamp_(min=_LEAST_SCALE)
+    return (wide / scales[:, None]).round_().to(torch.int8), scales

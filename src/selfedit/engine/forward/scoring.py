@@ -40,7 +40,12 @@ def next_logits(
     """[n, vocabulary] logits after the tokens at the places `keep` [n], for the plan that is set."""
     if _makes_own(model, holder):
         return _own_logits(model, ids, positions, keep)
-    head, hidden = model.get_output_embeddings(), _hidden(model, ids, positions, keep)
+    return head_logits(model, holder, _hidden(model, ids, positions, keep))
+
+
+def head_logits(model: Any, holder: PlanHolder, hidden: torch.Tensor) -> torch.Tensor:
+    """[n, vocabulary] logits of what enters the head [n, hidden], for the plan that is set."""
+    head = model.get_output_embeddings()
     if not holder.plan.is_rounded:
         return linear(hidden, head.weight, head.bias)
     logits = holder.rounded(head.weight).product(hidden)

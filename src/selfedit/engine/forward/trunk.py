@@ -27,7 +27,7 @@ from selfedit.engine.forward.packing import Tokens, batches_of, pack
 from selfedit.errors import SelfeditError
 
 
-def decoder_layers(model: Any) -> Sequence[nn.Module]:
+def decoder_layers(model: Any) -> list[Any]:
     """The model's decoder layers, from the bottom.
 
     Raises:

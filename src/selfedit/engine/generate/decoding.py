@@ -20,7 +20,9 @@ from selfedit.engine.forward.attention import KVCache, PlanHolder
 from selfedit.engine.forward.body import body, inputs
 from selfedit.engine.forward.packing import Pack, Segment, Tokens, batches_of, on_device, pack, row_segments, send
 from selfedit.engine.forward.scoring import next_logits
+from selfedit.engine.generate.few_rows import FewRows, is_compiled
 from selfedit.engine.generate.grammar import Follower, JsonGrammars, forbid
+from selfedit.engine.generate.steps import Steps, fits
 from selfedit.records import SamplingParams
 
 _SHORTEST_PREFIX = 16
@@ -115,6 +117,8 @@ class Decoder:
         self.max_rows, self.max_tokens = max_rows, max_tokens
         self.grammars = grammars
         self.is_rounded = is_rounded
+        self.steps = Steps(model, holder) if fits(model, holder) else None
+        self.few_rows = FewRows(model, holder, is_rounded) if is_compiled(model, holder) else None
 
     @torch.no_grad()
     def generate(self, requests: Sequence[Request]) -> list[tuple[list[int], bool]]:
@@ -190,12 +194,20 @@ class Decoder:
 
     def step(self, rows: list[WrittenRow], cache: KVCache) -> None:
         """One more token for every row."""
-        cached = [row.cached for row in rows]
+        self._draw(rows, self._step_logits(rows, cache))
+
+    def _step_logits(self, rows: list[WrittenRow], cache: KVCache) -> torch.Tensor:
+        """[R, vocabulary] after each row's newest token."""
+        cached, slots = [row.cached for row in rows], [row.request.slot for row in rows]
         lengths, ids = on_device((cached, [row.written[-1] for row in rows]), self._device)
-        segments = row_segments([row.request.slot for row in rows])
+        if self.few_rows is not None and self.few_rows.can(len(rows)):
+            return self.few_rows.logits(ids, lengths, slots, cache)
         every = torch.arange(len(rows), device=self._device)
-        self._follow(segments, cache=cache, cache_rows=every, cache_places=lengths, longest=max(cached) + 1)
-        self._draw(rows, next_logits(self.model, self.holder, ids[None], lengths[None], every))
+        where = {"cache": cache, "cache_rows": every, "cache_places": lengths, "longest": max(cached) + 1}
+        self._follow(row_segments(slots), **where)
+        if self.steps is not None:
+            return self.steps.logits(ids, lengths)
+        return next_logits(self.model, self.holder, ids[None], lengths[None], every)
 
     def _follow_pack(self, packed: Pack, cache: KVCache, rows: Sequence[int], **more: Any) -> torch.Tensor:
         """Plan a pass whose keys and values go into these rows, one per sequence; returns the places of their last

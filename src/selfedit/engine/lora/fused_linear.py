@@ -60,6 +60,11 @@ class BankLinear(nn.Module):
         """Become the `place`-th layer of a site."""
         self._site = (site, place)
 
+    @property
+    def site(self) -> Site:
+        """The site that it is part of."""
+        return self._site[0]
+
     def check_fit(self, a: torch.Tensor, b: torch.Tensor) -> None:
         """Refuse an adapter that was made for a layer of another shape."""
         if (a.shape[1], b.shape[0]) != (self.n_in, self.n_out):
@@ -90,7 +95,7 @@ class Site:
     def output(self, place: int, x: torch.Tensor) -> torch.Tensor:
         """What layer `place` makes of x; all layers are computed at the first one's call and kept for the others."""
         if self._input is not x or self._outputs[place] is None:
-            self._input, self._outputs = x, list(self._compute(x))
+            self._input, self._outputs = x, list(self.outputs(x))
         out, self._outputs[place] = self._outputs[place], None
         if not any(left is not None for left in self._outputs):
             self._input = None
@@ -108,7 +113,8 @@ class Site:
         biases = [None] * len(self.widths) if self.bias is None else self.bias.split(self.widths)
         return tuple(map(linear, [x] * len(self.widths), self.weight.split(self.widths), biases))
 
-    def _compute(self, x: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    def outputs(self, x: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """What each layer makes of x [1, T, in], with its adapters."""
         plan = self.holder.plan
         slots = self.slots if plan.segments else None
         flat = x.reshape(-1, self.n_in)
@@ -155,10 +161,11 @@ class SiteSlots:
     """One site's view into the bank, with gradients of the same shapes: the A's of its n adapted layers [K, n · r, in],
     and each one's B, transposed [K, r, out]."""
 
-    __slots__ = ("a", "anchor", "b", "grad_a", "grad_b", "places", "rank", "scales")
+    __slots__ = ("a", "anchor", "b", "grad_a", "grad_b", "offset", "places", "rank", "rows", "scales")
 
     def __init__(self, held: Rows, site: Site, places: Sequence[int], offset: int) -> None:
         self.places, self.rank, self.anchor, self.scales = places, held.rank, held.anchor, held.scales
+        self.rows, self.offset = held.compute, offset
         rows = len(places) * held.rank
         self.a = _view(held.compute, offset, rows, site.n_in)
         self.grad_a = _view(held.grads, offset, rows, site.n_in)

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from statistics import fmean
-from typing import TypeVar
+from typing import ClassVar, TypeVar
 
 from selfedit.records import Answer, Query, Tally
 from selfedit.tasks.arc.grids import Format, Grid, read_array, read_rows, rows_text
@@ -44,6 +44,7 @@ class Asked:
 class Votes:
     """From what the views answer to two attempts; implements `records.Followup`."""
 
+    is_beneath: ClassVar[bool] = False
     format: Format
     """How grids are written."""
     vote: Vote

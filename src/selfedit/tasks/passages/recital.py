@@ -2,8 +2,8 @@
 
 A small model that has studied a text can say it by heart long before it can answer questions about it in other words.
 So it is asked in two steps, both closed-book: behind the title, as it was studied, it says what comes; and with this in
-sight it answers, as it would with the text itself. After RECITE (arXiv 2210.01296), which asks a large model for what
-it knows from pretraining; here it is what the adapter has just learnt. The learner has to be one that can read
+sight the learner answers, as it would with the text itself. After RECITE (arXiv 2210.01296), which asks a large model
+for what it knows from pretraining; here it is what the adapter has just learnt. The learner has to be one that can read
 (`--warm.material reading`).
 """
 
@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 from selfedit.records import Answer, Prompt, Query, TrialSpec
 
@@ -29,8 +30,10 @@ def with_recital(title: str, spec: TrialSpec, tokens: int) -> TrialSpec:
 @dataclass(frozen=True, slots=True)
 class ReadsRecital:
     """The questions of a trial with its recital in their sight; implements `records.Followup`. The recital is the last
-    of the first answers."""
+    of the first answers. It is read by the learner without the adapter, for studying a text takes from how well it
+    reads."""
 
+    is_beneath: ClassVar[bool] = True
     title: str
     """What the text is about."""
     asked: tuple[Query, ...]
