@@ -33,6 +33,7 @@ from selfedit.loop.settings import VERDICT_REWARDS
 from selfedit.loop.warm_up import FOLDER as WARM_FOLDER
 from selfedit.recipes import RECIPES, SHORT_ANSWER, find_recipe
 from selfedit.recipes.house_rules import house_rules_runs
+from selfedit.recipes.scales import OWN_SCALES, SCALES, check_scale
 from selfedit.recipes.stream import stream_runs
 from selfedit.records import TrainingConfig
 from selfedit.tasks import with_task_args
@@ -49,12 +50,6 @@ PUBLISHED_PROMPTS = ("implications", "implications-long", "implications-very-lon
 """Those of the paper's comparison of prompts."""
 GRADER = "calibrated"
 """Who grades held-out answers where nobody is named: the offline grader that agrees best with the paper's judge."""
-
-
-SCALES = ("smoke", "small", "paper")
-"""How much of the protocol `selfedit reproduce` runs."""
-OWN_SCALES: dict[str, tuple[str, ...]] = {"medium": ("house-rules",), "full": ("house-rules",)}
-"""Further ones, with the names that have them."""
 
 
 _ALWAYS = ("seed", "device", "dtype", "cut_for", *sorted(PLACEMENT))
@@ -115,15 +110,6 @@ class ReproduceConfig(Placement):
     def run_path(self) -> Path:
         """The folder, as told or named by the scale."""
         return Path(self.run or f"runs/reproduce-{self.scale}")
-
-    def check_scale(self, name: str) -> None:
-        """Refuses a scale that `name` does not have.
-
-        Raises:
-            SettingError: it is another name's.
-        """
-        if name not in OWN_SCALES.get(self.scale, (name,)):
-            raise SettingError(Field("scale"), f" {self.scale}: {name} has none; choose from {', '.join(SCALES)}")
 
     def prompt_names(self) -> tuple[str, ...]:
         """`prompts`, split, each once."""
@@ -262,7 +248,7 @@ def plan(name: str, config: ReproduceConfig) -> tuple[Step, ...]:
     """
     if name not in NAMES:
         raise SelfeditError(f"reproduce {name}: unknown; choose from {', '.join((*NAMES, *EXPERIMENTS))}")
-    config.check_scale(name)
+    check_scale(config.scale, name)
     for field in ("prompts", *_NOT_FOR.get(name, ())):
         if getattr(config, field) and (field, name) != ("prompts", "prompts"):
             raise SettingError(Field(field), f": {name} takes none; leave it out")
