@@ -10,8 +10,10 @@ from pathlib import Path
 import pytest
 
 from selfedit import report
+from selfedit.cli.house_rules import estimate_amount
 from selfedit.cli.main import main
 from selfedit.config import RunConfig
+from selfedit.learn.house_rules import HouseRulesConfig
 from selfedit.loop import EvalConfig, TrainConfig
 from selfedit.protocols import Done
 from selfedit.recipes import find_recipe
@@ -159,6 +161,8 @@ def test_training_that_keeps_nothing_leaves_the_trained_rows_out_and_says_so(
     [
         (["table9"], "reproduce table9: unknown; choose from table1, table2, figure4"),
         (["table2", "--scale", "huge"], "--scale huge: unknown; choose from smoke, small, paper"),
+        (["table2", "--scale", "medium"], "--scale medium: table2 has none; choose from smoke, small, paper"),
+        (["past-window", "--scale", "full"], "--scale full: past-window has none; choose from smoke, small, paper"),
         (["table2", "--edits", "absent.jsonl"], "absent.jsonl: no such file"),
         (["table2", "--data", "absent.jsonl"], "absent.jsonl: no such file"),
         (["table2", "--grader", "absent"], "--grader absent is not for it; choose from contains"),
@@ -209,6 +213,15 @@ def test_the_small_scale_trains_as_the_embedded_recipe_does() -> None:
     step = plan("table2", config)[0]
     assert step.folder == "train-implications" and step.config == expected
     assert step.config.grader == "contains" and expected.reward == "logprob"
+
+
+def test_house_rules_have_their_whole_protocol_on_the_embedded_model_and_a_part_of_it() -> None:
+    whole, part = (plan("house-rules", ReproduceConfig(scale=scale))[0].config for scale in ("full", "medium"))
+    assert isinstance(whole, HouseRulesConfig) and isinstance(part, HouseRulesConfig)
+    assert (whole.model, whole.task_args.rules, whole.worlds, whole.seeds, whole.rests) == ("smollm2-135m", 48, 3, 2, 4)
+    assert part.model_copy(update={"worlds": 3, "seeds": 2}) == whole
+    amounts = [estimate_amount(one, lambda text: len(text.split())) for one in (part, whole)]
+    assert 0 < amounts[0].trained < amounts[1].trained / 3 and amounts[0].read * 6 == amounts[1].read
 
 
 def test_the_small_scale_tests_sixty_passages_in_three_settings() -> None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from selfedit.learn.rehearsal import rehearsals
-from selfedit.records import Prompt
+from selfedit.learn.rehearsal import by_turns, rehearsals
+from selfedit.records import Example, Prompt
 from selfedit.tasks.probe import load_probe, more_questions
 from selfedit.testing import FakeEngine
 
@@ -23,3 +23,11 @@ def test_further_questions_of_common_knowledge_are_none_of_the_probes() -> None:
     assert not {one.question for one in own} & {one.question for one in more} and len(more) > 200
     assert len({one.question_id for one in (*own, *more)}) == len(own) + len(more)
     assert all(one.gold and one.max_new_tokens == 16 for one in more)
+
+
+def test_each_epoch_takes_the_next_few_and_begins_again_where_there_are_no_more() -> None:
+    every = [Example(str(n)) for n in range(5)]
+    found = by_turns(every, 2, 3)
+    assert [(one.completion, one.in_epoch) for one in found] == [
+        ("0", 0), ("1", 0), ("2", 1), ("3", 1), ("4", 2), ("0", 2)
+    ]  # fmt: skip

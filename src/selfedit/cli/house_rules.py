@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import fmean
 
 from selfedit.cli.open_run import opened
 from selfedit.cli.output import Output, say
 from selfedit.learn.house_rules import HouseRules, HouseRulesConfig, lives_of
 from selfedit.learn.house_rules.form import form_examples
-from selfedit.learn.house_rules.memory import CountTokens
+from selfedit.learn.house_rules.memory import CountTokens, notes_after
 from selfedit.learn.house_rules.writing import taught_examples
 from selfedit.records import Example, Prompt
 from selfedit.store.run_folder import check_run
@@ -18,6 +19,7 @@ from selfedit.tasks import load_probe, load_task
 from selfedit.tasks.documents.task import token_counter
 from selfedit.tasks.episodes.edits import read_rendering
 from selfedit.tasks.episodes.task import rule_context
+from selfedit.tasks.episodes.world import KINDS
 from selfedit.tasks.probe import BUNDLED
 
 TRAINED_PER_SECOND, READ_PER_SECOND = 100, 300
@@ -64,10 +66,11 @@ def estimate_amount(config: HouseRulesConfig, count: CountTokens) -> Amount:
     per_lesson = sum(count(rule) + 3 for one in said for rule in one.rules) / len(said)
     per_pair = sum(count(pair.request) + count(pair.action) + 7 for one in said for pair in one.pairs) / len(said)
     studied = per_pair + config.in_sight * _LESSONS_IN_SIGHT * per_lesson
-    own = per_lesson + studied * (1 + config.renderings)
+    own = per_lesson + studied * (1 + fmean(config.renderings_of(kind) for kind in KINDS))
     rests = life.rests(config.rests)
-    told = [sum(one.is_told for one in life.heard[:end]) for end in rests]
-    slow = (sum(told) * own + len(rests) * config.rehearsed * _REHEARSED_TOKENS) * config.inner.epochs
+    told = [len(notes_after(life.world, life.heard[:end])) for end in rests]
+    passes = [n * own + config.rehearsed * _REHEARSED_TOKENS for n in told]
+    slow, once = (sum(some) * config.inner.epochs for some in (passes, passes[-1:]))
     n_quick = len(life.heard) // config.quick_every if config.quick_every else 0
     new = len(life.world.rules) / config.rests / 2
     quick = n_quick * (new * own + config.replayed * studied) * config.quick.epochs
@@ -75,11 +78,14 @@ def estimate_amount(config: HouseRulesConfig, count: CountTokens) -> Amount:
     taught = (
         taught_examples(config.taught_examples, config.renderings, config.seed) if config.writer == "taught" else ()
     )
-    form = _tokens([*shared, *taught], count) * config.form.epochs
+    rehearsed = 0 if config.form_adapter else config.form_rehearsed * _REHEARSED_TOKENS
+    form = (_tokens([*shared, *taught], count) + rehearsed) * config.form.epochs
+    control = once if config.worlds == 1 and any(arm.kind == "other" for arm in config.arm_list()) else 0
     asked = 2 * (len(life.world.rules) + len(life.world.untaught))
     sight = [arm.tokens or (sum(told[-1:]) * per_lesson if arm.kind == "all" else 0) for arm in config.arm_list()]
     read = sum((one + per_pair) * asked for one in sight)
-    return Amount(round(form + len(lives) * (slow + quick)), round(len(lives) * read))
+    trained = form + len(lives) * (slow + quick) + control
+    return Amount(round(trained), round(len(lives) * read))
 
 
 def _tokens(examples: Iterable[Example], count: CountTokens) -> int:

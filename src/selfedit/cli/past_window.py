@@ -15,6 +15,7 @@ from selfedit.loop.runtime import Runtime
 from selfedit.protocols import MovesOn
 from selfedit.recipes.past_window import TITLE, past_window_plan
 from selfedit.recipes.reproduce import ReproduceConfig
+from selfedit.recipes.scales import check_scale
 from selfedit.records import UNTOUCHED, MidStudy, Policy
 from selfedit.store.adapters import AdapterFolders, adapter_in
 from selfedit.store.run_folder import code_version
@@ -34,6 +35,7 @@ def run_past_window_page(config: ReproduceConfig, out: Output) -> None:
     Raises:
         SettingError: a setting that it has no use for, or a folder that holds another experiment.
     """
+    check_scale(config.scale, NAME)
     for field in _UNUSED:
         if getattr(config, field) != ReproduceConfig.model_fields[field].default:
             raise SettingError(Field(field), f": {NAME} takes none; leave it out")

@@ -7,6 +7,7 @@ is.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from selfedit import seeds
 from selfedit.protocols import Engine
@@ -33,6 +34,13 @@ def rehearsals(engine: Engine, prompts: Sequence[Prompt], n: int, is_anchored: b
     said = [one for done in engine.generate([wanted]) for one in done.results] if wanted else []
     pairs = [(one.prompt, text.text) for one, text in zip(wanted, said, strict=True) if not isinstance(text, Invalid)]
     return tuple(Example(text, prompt, prompt, is_anchored=is_anchored) for prompt, text in pairs if text)
+
+
+def by_turns(rehearsed: Sequence[Example], n: int, epochs: int) -> list[Example]:
+    """So many of them in each epoch, the next ones in the next."""
+    n = min(n, len(rehearsed))
+    turns = [(epoch, epoch * n + i) for epoch in range(epochs) for i in range(n)]
+    return [replace(rehearsed[place % len(rehearsed)], in_epoch=epoch) for epoch, place in turns]
 
 
 def _spread(prompts: Sequence[Prompt], n: int) -> list[Prompt]:

@@ -20,8 +20,10 @@ _SCALES: dict[str, dict[str, Any]] = {
         "seeds": 1,
         "rests": 2,
         "renderings": 2,
+        "of_conditions": 2,
         "form_examples": 8,
         "rehearsed": 4,
+        "form_rehearsed": 4,
         "drafts": 1,
         "taught_examples": 4,
         "arms": "none,text:128,bm25:128,weights,other,all",
@@ -33,12 +35,13 @@ _SCALES: dict[str, dict[str, Any]] = {
         "worlds": 2,
         "seeds": 1,
         "arms": "none,text:32,text:64,text:128,bm25:32,bm25:64,bm25:128,playbook:64,weights,weights+bm25:64,other,all",
-        "inner": TrainingConfig(rank=16, alpha=32.0, top_layers=0.5, learning_rate=2e-3, epochs=5, batch_size=8),
-        "quick": TrainingConfig(rank=16, alpha=32.0, top_layers=0.5, learning_rate=2e-3, epochs=4, batch_size=24),
     },
+    "medium": {"worlds": 1, "seeds": 1},
+    "full": {},
     "paper": {},
 }
-"""What differs from the settings' own defaults; `paper` is the whole protocol."""
+"""What differs from the settings' own defaults, which are the whole protocol: `full` has it with the embedded model,
+`paper` with the paper's; `medium` has one world."""
 
 
 _SAMPLING = SamplingParams(temperature=0.6, top_p=0.95, max_new_tokens=192)
@@ -51,7 +54,7 @@ def house_rules_runs(scale: str, values: Mapping[str, Any], root: Path) -> list[
     the first run's adapter.
 
     Args:
-        scale: smoke, small or paper.
+        scale: smoke, small, medium, full or paper.
         values: settings that all of them have.
         root: the folder that their folders are in.
     """

@@ -33,6 +33,7 @@ from selfedit.loop.settings import VERDICT_REWARDS
 from selfedit.loop.warm_up import FOLDER as WARM_FOLDER
 from selfedit.recipes import RECIPES, SHORT_ANSWER, find_recipe
 from selfedit.recipes.house_rules import house_rules_runs
+from selfedit.recipes.scales import OWN_SCALES, SCALES, check_scale
 from selfedit.recipes.stream import stream_runs
 from selfedit.records import TrainingConfig
 from selfedit.tasks import with_task_args
@@ -51,10 +52,6 @@ GRADER = "calibrated"
 """Who grades held-out answers where nobody is named: the offline grader that agrees best with the paper's judge."""
 
 
-SCALES = ("smoke", "small", "paper")
-"""How much of the protocol `selfedit reproduce` runs."""
-
-
 _ALWAYS = ("seed", "device", "dtype", "cut_for", *sorted(PLACEMENT))
 """Settings that all sub-runs share."""
 
@@ -64,7 +61,8 @@ class ReproduceConfig(Placement):
 
     scale: str = "smoke"
     """smoke: minutes on two cores, shows that everything runs. small: hours on two cores with the embedded model.
-    paper: the published sizes, for a large GPU; needs data."""
+    paper: the published sizes, for a large GPU; needs data. house-rules has two more, with the embedded model: medium,
+    its 48 rules as far as an hour and a half go; full, all that was planned."""
     model: str = ""
     """`smollm2-135m` (embedded), a hub id, or a local folder. Empty: embedded, at --scale paper the paper's."""
     data: str = "invented"
@@ -102,7 +100,7 @@ class ReproduceConfig(Placement):
 
     @model_validator(mode="after")
     def _check_choices(self) -> ReproduceConfig:
-        if self.scale not in SCALES:
+        if self.scale not in (*SCALES, *OWN_SCALES):
             raise SettingError(Field("scale"), f" {self.scale}: unknown; choose from {', '.join(SCALES)}")
         if self.writer.startswith(("http://", "https://")) != bool(self.writer_model):
             raise SettingError(Field("writer"), " URL and ", Field("writer_model"), " NAME go together")
@@ -250,10 +248,11 @@ def plan(name: str, config: ReproduceConfig) -> tuple[Step, ...]:
     """
     if name not in NAMES:
         raise SelfeditError(f"reproduce {name}: unknown; choose from {', '.join((*NAMES, *EXPERIMENTS))}")
+    check_scale(config.scale, name)
     for field in ("prompts", *_NOT_FOR.get(name, ())):
         if getattr(config, field) and (field, name) != ("prompts", "prompts"):
             raise SettingError(Field(field), f": {name} takes none; leave it out")
-    return _PLANS[name](_Planner(config, _SCALES[config.scale]))
+    return _PLANS[name](_Planner(config, _SCALES.get(config.scale, _SCALES["small"])))
 
 
 @dataclass(frozen=True, slots=True)

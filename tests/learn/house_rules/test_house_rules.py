@@ -31,8 +31,10 @@ CONFIG = HouseRulesConfig(
     seeds=1,
     rests=2,
     renderings=2,
+    of_conditions=3,
     form_examples=4,
     rehearsed=2,
+    form_rehearsed=2,
     arms="none,text:40,bm25:40,playbook:40,weights,weights+bm25:40,other,all",
 )
 
@@ -121,6 +123,46 @@ def test_rests_begin_from_the_shared_adapter_and_quick_updates_from_the_last_res
         "adapters/life-0-6",
         "adapters/form",
     ]
+
+
+def test_all_worlds_are_lived_with_the_first_seed_and_then_with_the_next() -> None:
+    lives = lives_of(CONFIG.model_copy(update={"seeds": 2}))
+    assert [(life.world.seed, life.seed_index) for life in lives] == [(0, 0), (1, 0), (0, 1), (1, 1)]
+
+
+def test_one_world_alone_has_the_next_for_its_control_which_rests_once_and_is_asked_nothing(tmp_path: Path) -> None:
+    (tmp_path / "two").mkdir()
+    (tmp_path / "one").mkdir()
+    _, two = run(tmp_path / "two")
+    _, one = run(tmp_path / "one", CONFIG.model_copy(update={"worlds": 1}))
+    [control] = [update for update in one.updates if "life-1" in update.folder]
+    assert control in two.updates and control.folder == "adapters/life-1-12"
+    found = []
+    for folder in ("two", "one"):
+        with Ledger(tmp_path / folder / "ledger.db") as ledger:
+            outcomes = ledger.outcomes()
+        found.append([one for one in outcomes if one.stage.row == "other" and not one.stage.chain])
+    assert found[1] and [one.context_id for one in found[0]] == [one.context_id for one in found[1]]
+    assert {one.stage.chain for one in outcomes if one.stage.row != "checked"} == {0}
+
+
+def test_a_rest_rehearses_other_texts_in_each_epoch_held_to_the_untouched_model(tmp_path: Path) -> None:
+    _, engine = run(tmp_path)
+    rest = next(update for update in engine.updates if update.folder == "adapters/life-0-6")
+    held = [one for one in rest.examples if one.is_anchored]
+    by_epoch = [{one.completion for one in held if one.in_epoch == n} for n in range(CONFIG.inner.epochs)]
+    assert len(held) == CONFIG.rehearsed * CONFIG.inner.epochs and rest.anchor is None
+    assert len(set.union(*by_epoch)) > CONFIG.rehearsed
+
+
+def test_a_self_edit_about_two_attributes_has_more_requests(tmp_path: Path) -> None:
+    [life, _] = lives_of(CONFIG)
+    engine = FakeEngine(home=tmp_path)
+    with Ledger(tmp_path / "ledger.db") as ledger:
+        runtime = runtime_of(CONFIG, engine, ledger)
+        edits = write_about(CONFIG, runtime, life.world, life.heard, UNTOUCHED, UNTOUCHED)
+    n_pairs = {rule.kind: len(read_rendering(edits[f"w0-{rule.id}"].text).pairs) for rule in life.world.rules}
+    assert n_pairs == {"name": 2, "condition": 3, "habit": 2}
 
 
 def test_every_arm_is_examined_on_every_rule(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from itertools import product
 
 from selfedit import seeds
 from selfedit.learn.common_start import common_start, trained
@@ -25,7 +26,7 @@ from selfedit.learn.house_rules.memory import CountTokens, Interaction, Note, Si
 from selfedit.learn.house_rules.settings import Arm, HouseRulesConfig
 from selfedit.learn.house_rules.study import Piece, pieces_of, varied
 from selfedit.learn.house_rules.writing import taught_examples, write_about
-from selfedit.learn.rehearsal import rehearsals
+from selfedit.learn.rehearsal import by_turns, rehearsals
 from selfedit.loop.runtime import Runtime
 from selfedit.loop.trials import TrialPlanner, try_all
 from selfedit.records import (
@@ -116,11 +117,14 @@ class HouseRules:
     """By context, what was written about it."""
 
     @cached_property
-    def rehearsals(self) -> list[Example]:
+    def rehearsals(self) -> tuple[Example, ...]:
+        """What rests rehearse, so much that each epoch has texts of its own."""
+        return self._said(self.config.rehearsed * self.config.inner.epochs)
+
+    def _said(self, n: int) -> tuple[Example, ...]:
         """General text and everyday requests as the untouched model goes on with them."""
         asked = [put_request(one, (), "chat") for one in everyday_requests()]
-        prompts = [*asked, *self.probe.openings]
-        return list(rehearsals(self.runtime.writer, prompts, self.config.rehearsed, is_anchored=False))
+        return rehearsals(self.runtime.writer, [*asked, *self.probe.openings], n, is_anchored=True)
 
     def run(self) -> None:
         """Makes the shared adapter, lives through every life, and examines all arms.
@@ -128,7 +132,7 @@ class HouseRules:
         Raises:
             SelfeditError: something could not be trained.
         """
-        form, arms = self._form(), self.config.arm_list()
+        form = self._form()
         taught = self._taught() if self.config.writer == "taught" else UNTOUCHED
         self._probe(UNTOUCHED_ROW, 0, 0, UNTOUCHED)
         self._probe(FORM_ROW, 0, 0, form)
@@ -137,19 +141,50 @@ class HouseRules:
             self.edits.update(write_about(self.config, self.runtime, life.world, life.heard, form, taught))
             found = lived[life.index] = self._live(life, form)
             self._probe(WEIGHTS.name, life.index, len(life.heard), found.policy)
-            for arm in (one for one in arms if one.kind != "other"):
-                base = found.policy if arm.has_weights else form
-                self._examine(life, arm, base, found.counts.get(arm.name, {}))
-        for life in self.lives:
-            others = [one.index for one in self.lives if one.world.seed != life.world.seed]
-            for arm in (one for one in arms if one.kind == "other" and others):
-                self._examine(life, arm, lived[others[life.index % len(others)]].policy, {})
+            self._examine_all(life, form, lived)
+        if control := self.control:
+            self.edits.update(write_about(self.config, self.runtime, control.world, control.heard, form, taught))
+            rested = self._rested(control, len(control.heard), form)
+            for life, arm in product(self.lives, self.config.arm_list()):
+                if arm.kind == "other":
+                    self._examine(life, arm, rested, {})
+
+    @cached_property
+    def control(self) -> Life | None:
+        """A life in another world for its adapter alone, where a run has one world: it rests once and is asked nothing.
+        None where lives are each other's controls."""
+        first, worlds = self.lives[0].world, {life.world.seed for life in self.lives}
+        if len(worlds) > 1 or not any(arm.kind == "other" for arm in self.config.arm_list()):
+            return None
+        return _life(self.config, len(self.lives), first.seed + 1, 0)
+
+    def _examine_all(self, life: Life, form: Policy, lived: Mapping[int, Lived]) -> None:
+        """Every arm at the end of a life, and the controls that it completes; first what adapters answer, so that a run
+        that does not come to its end has that."""
+        own, arms = lived[life.index], sorted(self.config.arm_list(), key=lambda arm: not arm.is_trained)
+        for arm in arms:
+            if arm.kind != "other":
+                self._examine(life, arm, own.policy if arm.has_weights else form, own.counts.get(arm.name, {}))
+                continue
+            for one in self.lives:
+                other = self._other(one)
+                if other and life in (one, other) and {one.index, other.index} <= set(lived):
+                    self._examine(one, arm, lived[other.index].policy, {})
+
+    def _other(self, life: Life) -> Life | None:
+        """The life in another world whose adapter is the control of this one: the last before it, else the next."""
+        others = [one for one in self.lives if one.world.seed != life.world.seed]
+        before = [one for one in others if one.index < life.index]
+        return before[-1] if before else next(iter(others), None)
 
     def _form(self) -> Policy:
         """What all arms lie on."""
 
         def update() -> Update:
-            examples = (*form_examples(self.config.form_examples, self.config.seed), *self.rehearsals)
+            examples = (
+                *form_examples(self.config.form_examples, self.config.seed),
+                *self._said(self.config.form_rehearsed),
+            )
             return Update(UNTOUCHED, FORM, examples, self.config.form, seeds.derive(self.config.seed, "form"))
 
         return common_start(self.runtime, "form_adapter", self.config.form_adapter, update)
@@ -175,8 +210,7 @@ class HouseRules:
             self._recur(life, start, end, policy, form, counts)
             notes = notes_after(life.world, life.heard[:end])
             if end in rests:
-                examples = self._examples(life, end, notes, self.config.inner)
-                policy = resting = self._life_version(life, end, form, REST, examples, self.config.inner)
+                policy = resting = self._rested(life, end, form)
                 rested_at = end
                 self._ask(life, end, WEIGHTS, policy, EXAM, [note.rule for note in notes], notes)
             elif examples := self._quick_examples(life, end, notes, rested_at):
@@ -184,10 +218,13 @@ class HouseRules:
             self.runtime.progress.advance(end - start)
         return Lived(resting, counts)
 
-    def _examples(self, life: Life, end: int, notes: Sequence[Note], training: TrainingConfig) -> list[Example]:
-        """What a rest studies: all that holds, and what the model says of general text."""
+    def _rested(self, life: Life, end: int, form: Policy) -> Policy:
+        """One adapter for all that holds after so many interactions, beside which general text is rehearsed."""
+        notes, inner = notes_after(life.world, life.heard[:end]), self.config.inner
         pieces = pieces_of(self.runtime.task, notes, self.edits)
-        return [*self._varied(life, end, pieces, notes, training), *self.rehearsals]
+        rehearsed = by_turns(self.rehearsals, self.config.rehearsed, inner.epochs)
+        examples = [*self._varied(life, end, pieces, notes, inner), *rehearsed]
+        return self._life_version(life, end, form, REST, examples, inner)
 
     def _quick_examples(self, life: Life, end: int, notes: Sequence[Note], rested_at: int) -> list[Example]:
         """What an update between rests studies: what is new, and some of what is older."""
@@ -320,11 +357,14 @@ def rule_key(world: World, rule: HouseRule) -> str:
 
 
 def lives_of(config: HouseRulesConfig) -> tuple[Life, ...]:
-    """Every world of a run, as often as there are seeds."""
-    settings = config.task_args
-    worlds = [settings.made(settings.world + n) for n in range(config.worlds)]
-    pairs = [(world, n) for world in worlds for n in range(config.seeds)]
-    return tuple(Life(index, world, n, interactions(world)) for index, (world, n) in enumerate(pairs))
+    """Every world of a run, as often as there are seeds: all with the first, then all with the next."""
+    pairs = product(range(config.seeds), range(config.worlds))
+    return tuple(_life(config, index, config.task_args.world + n, seed) for index, (seed, n) in enumerate(pairs))
+
+
+def _life(config: HouseRulesConfig, index: int, world_seed: int, seed_index: int) -> Life:
+    world = config.task_args.made(world_seed, max(config.renderings, config.of_conditions))
+    return Life(index, world, seed_index, interactions(world))
 
 
 def _queries(

@@ -3,7 +3,7 @@
 Every example is of a world of its own, with as many rules in sight as drawn and some of them asked about, one request
 after another, so that a list of rules is read once for several requests. Two thirds of the lists are *near*: rules of
 one kind come first. Conditions share one of two attributes with one another, so that a rule must be understood whole
-before it is taken; habits differ in what they are about and in which side a word goes on. One in twelve has nothing
+before it is taken; habits differ in what they are about and in which side a word goes on. One in thirteen has nothing
 in sight: the form of an action, and no more.
 """
 
@@ -20,7 +20,7 @@ from selfedit.tasks.episodes.world import Encounter, HouseRule, RuleKind, make_w
 WORLDS = 1_000_000
 """Seeds of these worlds begin here; worlds of an experiment are below."""
 _WORLD_SIZES = (12, 24, 48)
-_IN_SIGHT = (0, 1, 1, 2, 3, 4, 6, 8, 12, 12, 12, 24)
+_IN_SIGHT = (0, 1, 1, 2, 3, 4, 6, 8, 12, 12, 12, 24, 48)
 """Rules in sight of one example, drawn evenly."""
 _MOST_ASKED = 12
 """Requests of one example."""

@@ -12,6 +12,7 @@ from selfedit.config import RunConfig, at_least, check_training
 from selfedit.errors import Field, SettingError
 from selfedit.records import TrainingConfig
 from selfedit.tasks.episodes.task import EpisodesSettings
+from selfedit.tasks.episodes.world import RuleKind
 
 ArmKind = Literal["none", "text", "bm25", "playbook", "weights", "other", "all"]
 """What an agent has of what it was told. `none`: nothing. `text`: the newest lessons in sight. `bm25`: those that share
@@ -19,9 +20,9 @@ words with the request. `playbook`: those with the best counts. `weights`: one a
 world. `all`: every lesson in sight."""
 BUDGETED = ("text", "bm25", "playbook")
 DEFAULT_ARMS = (
-    "none,text:128,text:256,text:512,text:1200,bm25:128,bm25:256,bm25:512,playbook:256,weights,weights+bm25:256,"
-    "other,all"
+    "none,text:128,text:256,text:512,bm25:128,bm25:256,bm25:512,playbook:256,weights,weights+bm25:256,other,all"
 )
+"""All 48 lessons of a world are fewer than 800 tokens, so that `all` is what `text:1200` would be."""
 _MOST = {
     "worlds": 100,
     "seeds": 100,
@@ -93,22 +94,23 @@ class HouseRulesConfig(RunConfig):
     """Who writes self-edits about lessons: `oracle` knows the world, and shows what the mechanism can do; `template`
     knows only what was said; `policy`, the model; `taught`, the model after training on perfect self-edits of other
     worlds."""
-    renderings: int = 6
+    renderings: int = 10
     """Requests of an oracle's self-edit about each lesson; of what a model wrote, so many are kept at most."""
+    of_conditions: int = 20
+    """Requests of an oracle's self-edit about a lesson that depends on two attributes, each of which other lessons have
+    too."""
     drafts: int = 3
     """Texts of a model about each lesson, whose requests it checks by itself."""
     taught_examples: int = 120
     """Self-edits of other worlds that the taught writer is trained on."""
     arms: str = DEFAULT_ARMS
     """Ways of remembering that are compared, joined by commas."""
-    inner: TrainingConfig = TrainingConfig(
-        rank=16, alpha=32.0, top_layers=0.5, learning_rate=2e-3, epochs=6, batch_size=8
-    )
+    inner: TrainingConfig = TrainingConfig(rank=16, alpha=32.0, learning_rate=1.5e-3, epochs=3, batch_size=8)
     """A rest: one adapter for all lessons, anew."""
     rests: int = 4
     """How often that is done: evenly over the interactions, the last at the end."""
     quick: TrainingConfig = TrainingConfig(
-        rank=16, alpha=32.0, top_layers=0.5, learning_rate=2e-3, epochs=6, batch_size=24
+        rank=16, alpha=32.0, top_layers=0.5, learning_rate=2e-3, epochs=3, batch_size=8
     )
     """An update between rests, on top of the last one."""
     quick_every: int = 4
@@ -117,14 +119,16 @@ class HouseRulesConfig(RunConfig):
     """Older examples that it studies besides."""
     in_sight: float = 0.4
     """Share of the requests of a study that are studied with some lessons in sight, in an epoch."""
-    rehearsed: int = 24
-    """Beginnings of general text and everyday requests that a rest and the shared adapter study besides, so that what
-    the model says of them stays."""
+    rehearsed: int = 128
+    """Beginnings of general text and everyday requests that a rest studies besides in each epoch, others in the next,
+    so that what the untouched model says of them stays."""
     form_adapter: str = ""
     """Folder of the adapter that all arms share, made before by another run; empty: this one makes it."""
     form_examples: int = 640
     """Of the adapter that all arms share, which reads: it knows the form of requests, rules in sight and actions, of
     other worlds."""
+    form_rehearsed: int = 320
+    """Beginnings of general text and everyday requests that it studies besides."""
     form: TrainingConfig = TrainingConfig(rank=16, alpha=32.0, learning_rate=1e-3, epochs=1, batch_size=1)
     """How that is trained, and the writer that is taught."""
 
@@ -138,7 +142,14 @@ class HouseRulesConfig(RunConfig):
             at_least(1, name, getattr(self, name), most)
         if not 0 <= self.in_sight <= 1:
             raise SettingError(Field("in_sight"), f" {self.in_sight:g}: must be from 0 to 1")
-        for name in ("renderings", "quick_every", "replayed", "rehearsed"):
+        for name in (
+            "renderings",
+            "of_conditions",
+            "quick_every",
+            "replayed",
+            "rehearsed",
+            "form_rehearsed",
+        ):
             at_least(0, name, getattr(self, name), 1_000)
         for name in ("quick", "form"):
             check_training(name, getattr(self, name))
@@ -149,6 +160,10 @@ class HouseRulesConfig(RunConfig):
                 )
         self.arm_list()
         return self
+
+    def renderings_of(self, kind: RuleKind) -> int:
+        """Requests of an oracle's self-edit about a rule of this kind."""
+        return self.of_conditions if kind == "condition" else self.renderings
 
     def arm_list(self) -> Sequence[Arm]:
         """`arms`, each once.

@@ -92,7 +92,7 @@ def taught_examples(n: int, renderings: int, seed: int) -> tuple[Example, ...]:
 
 def _by_rule(config: HouseRulesConfig, note: Note) -> str:
     if config.writer == "oracle":
-        return oracle_edit(note.rule, config.renderings)
+        return oracle_edit(note.rule, config.renderings_of(note.rule.kind))
     return template_edit(note.rule.lesson, note.rule.meeting)
 
 

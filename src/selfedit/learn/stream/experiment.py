@@ -23,10 +23,10 @@ from selfedit import seeds
 from selfedit.grading import exact
 from selfedit.learn.asking import Asker
 from selfedit.learn.common_start import common_start, trained
-from selfedit.learn.rehearsal import rehearsals
+from selfedit.learn.rehearsal import by_turns, rehearsals
 from selfedit.learn.stream.keeping import CountTokens, KeptSoFar
 from selfedit.learn.stream.settings import StreamArm, StreamConfig
-from selfedit.learn.stream.study import StudiedLine, by_turns, in_epochs, latest_answers, sighted
+from selfedit.learn.stream.study import StudiedLine, in_epochs, latest_answers, sighted
 from selfedit.learn.stream.writing import studied_lines, taught_examples, write_about
 from selfedit.loop.cutting import shards
 from selfedit.loop.regrading import grade_missing

@@ -87,10 +87,3 @@ def in_epochs(
             is_behind = random.Random(seeds.derive(seed, "in sight", epoch % _VARIANTS, number)).random() < share
             found.append(replace(pair[is_behind], in_epoch=epoch))
     return found
-
-
-def by_turns(rehearsed: Sequence[Example], n: int, epochs: int) -> list[Example]:
-    """So many of them in each epoch, the next ones in the next."""
-    n = min(n, len(rehearsed))
-    turns = [(epoch, epoch * n + i) for epoch in range(epochs) for i in range(n)]
-    return [replace(rehearsed[place % len(rehearsed)], in_epoch=epoch) for epoch, place in turns]

@@ -15,7 +15,7 @@ from selfedit.errors import Field, SettingError
 from selfedit.records import Context, Example, Prompt, Query, Question, TrialSpec
 from selfedit.tasks.episodes.edits import read_rendering
 from selfedit.tasks.episodes.prompts import Form, ask_for_renderings, put_example, put_query
-from selfedit.tasks.episodes.world import KINDS, MOST_RULES, Encounter, HouseRule, World, make_world
+from selfedit.tasks.episodes.world import KINDS, MOST_RULES, RENDERINGS, Encounter, HouseRule, World, make_world
 from selfedit.tasks.plugin import TaskPlugin
 
 HOUSE_RULES = "house-rules"
@@ -40,9 +40,9 @@ class EpisodesSettings(TaskSettings):
     changed: int = 0
     """Rules of each that change when they come up again. 0: one in twenty."""
 
-    def made(self, seed: int) -> World:
-        """The world of a seed."""
-        return make_world(seed, self.rules, self.untaught, changed=self.changed)
+    def made(self, seed: int, renderings: int = RENDERINGS) -> World:
+        """The world of a seed; `renderings`: requests of each rule that a perfect self-edit may have."""
+        return make_world(seed, self.rules, self.untaught, renderings, self.changed)
 
     @model_validator(mode="after")
     def _check(self) -> EpisodesSettings:

@@ -32,6 +32,8 @@ Use = Literal["study", "meet", "recur", "exam"]
 """What a request is for; each use has words of its own."""
 MOST_RULES = 48
 """Taught; there are only so many pairs of attributes and kinds of values."""
+RENDERINGS = 6
+"""Requests of each rule that a perfect self-edit has, where nobody says how many."""
 EXAM_QUESTIONS = 2
 """Unseen wordings of each rule."""
 _STARTS = "b br d dr f fl g gr h j k kl l m n p pr r s st t tr v w z".split()
@@ -87,7 +89,9 @@ class World:
         return tuple(self.revised.get(rule.id, rule) for rule in self.rules)
 
 
-def make_world(seed: int, rules: int = MOST_RULES, untaught: int = 16, renderings: int = 6, changed: int = 0) -> World:
+def make_world(
+    seed: int, rules: int = MOST_RULES, untaught: int = 16, renderings: int = RENDERINGS, changed: int = 0
+) -> World:
     """The world of a seed.
 
     Args:
