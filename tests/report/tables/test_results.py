@@ -130,7 +130,7 @@ def test_a_clear_gain_is_named_with_its_interval(run: RunBuilder) -> None:
     ("told", "own"),
     [
         ("teaches what the learner expects with the passage in sight.", {"distilled": True}),
-        ("says what it has studied, 48 tokens at most, and reads that.", {"recite": 48}),
+        ("said first, 48 tokens at most, and read by the learner to answer.", {"recite": 48}),
     ],
 )
 def test_the_basis_says_in_which_way_all_was_studied_and_asked(

@@ -277,7 +277,7 @@ def _ways(run: RunData) -> str:
     if settings.get("distilled"):
         told += f" Every study teaches what the learner expects with the {run.noun} in sight."
     if tokens := settings.get("recite"):
-        told += f" Before answering, the model says what it has studied, {tokens} tokens at most, and reads that."
+        told += f" What has been studied is said first, {tokens} tokens at most, and read by the learner to answer."
     return told
 
 

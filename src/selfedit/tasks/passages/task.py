@@ -92,7 +92,7 @@ class PassagesTask:
         with the passage in sight. `inner`: how the run trains adapters, of which a study plan chooses a part; None:
         there are no study plans. `answer_tokens`: length bound of an answer. `rehearsed`: questions of other
         training passages, with their answers, that each pass of a study has beside its own texts. `recite`: tokens, at
-        most, that the adapted model says of what it has studied before it answers with them in sight. Raises
+        most, that the adapted model says of what it has studied before the learner answers with them in sight. Raises
         SelfeditError on a prompt that there is not, or that lacks `inner`."""
         self._splits = {"train": tuple(train), "heldout": tuple(heldout)}
         self._prompt_name = load_prompt(prompt).name
@@ -298,8 +298,8 @@ class PassagesSettings(TaskSettings):
     """Questions of other training passages, with their short answers, that each pass of a study has beside its own
     texts, so that studying does not unlearn how questions are answered. They count for the budget."""
     recite: int = 0
-    """Tokens, at most, that the adapted model says of what it has studied, behind the title, before it answers with
-    that in sight: closed-book in two steps. It needs a learner that can read. 0: it answers at once."""
+    """Tokens, at most, that the adapted model says of what it has studied, behind the title, before the learner answers
+    with that in sight: closed-book in two steps. It needs a learner that can read. 0: it answers at once."""
     distilled: bool = False
     """What is learnt of each text is what the learner itself expects there with the passage in sight, instead of the
     text as it stands: what the passage does not bear out is not learnt. It needs a learner that can read."""
