@@ -80,6 +80,20 @@ def test_a_reading_learner_is_warmed_up_on_each_question_with_its_passage_in_sig
     ]
 
 
+def test_a_learner_is_not_taught_to_read_what_cannot_be_put_in_sight() -> None:
+    class Closed(FakeTask):
+        in_context = None
+
+        def texts(self, context: Context) -> tuple[Example, ...]:
+            return (Example(context.text),)
+
+        def exam(self, context: Context, answers: str) -> tuple[Example, ...]:
+            return ()
+
+    with pytest.raises(SettingError, match=r"warm\.material reading: .* cannot be put in sight"):
+        plan_warm_up(EvalConfig(learner="warm", warm=WarmConfig("reading")), Closed(2))
+
+
 def test_a_warm_up_reads_passages_alone_whatever_a_study_has_beside_them() -> None:
     train, heldout = load_passages("invented")
     rehearsing = PassagesTask(train[:4], heldout[:2], "implications", rehearsed=3)

@@ -167,6 +167,9 @@ def plan_evaluation(
         told = f" {config.inner.skip_above}: distil learns what a teacher expects, whole; leave it at 1"
         raise SettingError(Field("inner.skip_above"), told)
     is_together = config.setting == "cpt"
+    if is_together and contexts and task.compile(contexts[0], None).followup:
+        told = f" cpt: the {plugin.noun}s' questions are asked in two steps, with an adapter for each; use single"
+        raise SettingError(Field("setting"), told)
     prompt = with_own_settings(config).task_args.prompt
     if chooses_training(prompt):
         rows = tuple(replace(row, prompt=LINES) if row.method.name == "sentences" else row for row in rows)

@@ -148,7 +148,7 @@ class Followup(Protocol):
 
     @property
     def is_beneath(self) -> bool:
-        """Whether it is put to the version that the trial's adapter lies on, without the adapter; else to both."""
+        """Whether it is put to the version that the trial's adapter lies on, without the adapter; else with it."""
         ...
 
     def queries(self, answers: Sequence[Answer]) -> Sequence[Query]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -68,6 +69,21 @@ def test_a_recital_is_part_of_a_runs_settings_only_where_there_is_one() -> None:
     for bound in (-1, 1_025):
         with pytest.raises(SettingError, match="recite"):
             PassagesSettings(recite=bound)
+
+
+def test_where_every_weight_is_trained_nobody_is_left_to_read_a_recital() -> None:
+    inner = replace(EvalConfig().inner, method="full")
+    with pytest.raises(SettingError, match=r"inner\.method full: a recital is read"):
+        passages_of(PassagesSettings(data="invented", recite=48), EvalConfig(inner=inner))
+
+
+def test_one_adapter_for_all_passages_recites_none_of_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["eval", "--recite", "48", "--setting", "cpt", "--methods", "passage", "--run", "run"]) == 2
+    assert "--setting cpt: the passages' questions are asked in two steps" in capsys.readouterr().err
+    assert not Path("run").exists()
 
 
 def test_sequences_are_not_asked_in_two_steps(capsys: pytest.CaptureFixture[str]) -> None:

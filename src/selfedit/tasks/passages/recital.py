@@ -1,4 +1,4 @@
-"""L2. Before it answers, the adapted model says what it has studied, and reads that when it answers.
+"""L2. What has been studied is said first by the adapted model, and read by the learner to answer.
 
 A small model that has studied a text can say it by heart long before it can answer questions about it in other words.
 So it is asked in two steps, both closed-book: behind the title, as it was studied, it says what comes; and with this in

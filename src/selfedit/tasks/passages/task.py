@@ -340,6 +340,9 @@ def asking(
     style = next((style for style in styles if style == settings.ask_style), None)
     if style is None:
         raise SettingError(Field("ask_style"), f" {settings.ask_style}: unknown; choose from {', '.join(styles)}")
+    if settings.recite and run.inner.method == "full":
+        told = " full: a recital is read by the learner without the adapter, and there is none; use lora"
+        raise SettingError(Field("inner.method"), told)
     if settings.distilled and run.inner.skip_above < 1:
         told = f" {run.inner.skip_above}: a distilled study learns what a teacher expects, whole; leave it at 1"
         raise SettingError(Field("inner.skip_above"), told)
